@@ -1,0 +1,3 @@
+//! Lifecycle policies: what they say.
+
+pub mod policy;

@@ -1,0 +1,123 @@
+//! The text of a policy: is it one, and do two texts mean the same?
+
+use serde_json::Value;
+
+use crate::source::{Problem, parse_json};
+
+/// The fewest and the most characters that ECR takes (service model, `LifecyclePolicyText`).
+pub const TEXT_LENGTH: std::ops::RangeInclusive<usize> = 100..=30_720;
+
+/// The problems of a lifecycle policy's text: not JSON, no list `rules`, too short or too long.
+/// The rules themselves are checked by ECR, which answers with its own sentence.
+pub fn check(file: &str, text: &str) -> Vec<Problem> {
+    let node = match parse_json(file, text) {
+        Ok(node) => node,
+        Err(problem) => return vec![problem],
+    };
+    let problem = |message: String| Problem { place: node.place.clone(), message, help: None };
+    let mut problems = Vec::new();
+    if !matches!(node.get("rules").map(|it| &it.value), Some(crate::source::Value::Array(_))) {
+        let help =
+            Some(r#"a lifecycle policy is an object with a list `rules`: {"rules": [...]}"#.to_owned());
+        problems.push(Problem { help, ..problem("a lifecycle policy needs a list `rules`".to_owned()) });
+    }
+    let length = text.trim().chars().count();
+    if !TEXT_LENGTH.contains(&length) {
+        problems
+            .push(problem(format!("a lifecycle policy has 100 to 30720 characters, this one has {length}")));
+    }
+    problems
+}
+
+/// The problems of a text that only has to be JSON.
+pub fn check_json(file: &str, text: &str) -> Vec<Problem> {
+    parse_json(file, text).err().into_iter().collect()
+}
+
+/// Whether two lifecycle policies mean the same: the order of keys and rules, and white space, do not count.
+/// ECR gives rules back sorted by priority.
+pub fn same_lifecycle_policy(a: &str, b: &str) -> bool {
+    same(a, b, |policy| {
+        if let Some(Value::Array(rules)) = policy.get_mut("rules") {
+            rules.sort_by_key(|rule| rule.get("rulePriority").and_then(Value::as_i64));
+        }
+    })
+}
+
+/// Whether two repository policies mean the same: as IAM reads them, one value and a list of that one value are
+/// equal, and the order within `Action`, `Resource` and principals does not count.
+pub fn same_repository_policy(a: &str, b: &str) -> bool {
+    same(a, b, |policy| {
+        if let Some(statements) = policy.get_mut("Statement") {
+            listed(statements);
+            statements.as_array_mut().into_iter().flatten().for_each(normalise_statement);
+        }
+    })
+}
+
+fn normalise_statement(statement: &mut Value) {
+    for key in ["Action", "NotAction", "Resource", "NotResource"] {
+        statement.get_mut(key).into_iter().for_each(listed);
+    }
+    for key in ["Principal", "NotPrincipal"] {
+        let principals = statement.get_mut(key).and_then(Value::as_object_mut);
+        principals.into_iter().flat_map(|it| it.values_mut()).for_each(listed);
+    }
+}
+
+/// One value as a list of one; a list of strings sorted.
+fn listed(value: &mut Value) {
+    match value {
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            items.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+        }
+        Value::Array(_) => {}
+        other => *other = Value::Array(vec![other.take()]),
+    }
+}
+
+fn same(a: &str, b: &str, normalise: impl Fn(&mut Value)) -> bool {
+    let read = |text| {
+        let mut value: Value = serde_json::from_str(text).ok()?;
+        normalise(&mut value);
+        Some(value)
+    };
+    match (read(a), read(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifecycle_policies_are_compared_by_meaning() {
+        let a = r#"{"rules": [{"rulePriority": 2, "x": 1}, {"rulePriority": 1}]}"#;
+        let b = r#"{"rules":[{"rulePriority":1},{"x":1,"rulePriority":2}]}"#;
+        assert!(same_lifecycle_policy(a, b));
+        assert!(!same_lifecycle_policy(a, r#"{"rules":[{"rulePriority":1}]}"#));
+    }
+
+    #[test]
+    fn repository_policies_are_compared_as_iam_reads_them() {
+        let a = r#"{"Statement": {"Effect": "Allow", "Action": "ecr:GetImage", "Principal": {"AWS": ["b", "a"]}}}"#;
+        let b = r#"{"Statement": [{"Action": ["ecr:GetImage"], "Effect": "Allow", "Principal": {"AWS": ["a", "b"]}}]}"#;
+        assert!(same_repository_policy(a, b));
+        assert!(!same_repository_policy(a, &b.replace("Allow", "Deny")));
+    }
+
+    #[test]
+    fn what_is_no_policy_is_told_with_its_place() {
+        let problems = check("p.json", "[\n]");
+        let lines: Vec<_> = problems.iter().map(|it| format!("{}: {}", it.place, it.message)).collect();
+        assert_eq!(
+            lines,
+            [
+                "p.json:1:1: a lifecycle policy needs a list `rules`",
+                "p.json:1:1: a lifecycle policy has 100 to 30720 characters, this one has 3"
+            ]
+        );
+    }
+}

@@ -1,0 +1,134 @@
+//! `[workspace.metadata.ecr]` and `[package.metadata.ecr]`: what manifests say.
+
+use std::collections::BTreeMap;
+
+use crate::name::{RegistryId, RepositoryName};
+use crate::settings::{PolicySource, RepositorySettings};
+use crate::source::{Fields, Located, Node, Place, Problems, Value};
+
+mod image;
+pub use image::{FileCopy, ImageMetadata, Platform};
+
+/// `[workspace.metadata.ecr]`: what holds for the whole workspace. Everything is optional.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WorkspaceMetadata {
+    /// The project's name, written to the resource tag `Project`.
+    pub project: Option<Located<String>>,
+    /// The AWS region.
+    pub region: Option<Located<String>>,
+    /// The only account in which anything may be written.
+    pub account_id: Option<Located<RegistryId>>,
+    /// Put before every derived repository name.
+    pub prefix: Option<Located<String>>,
+    /// The path of `repositories.json`, relative to the workspace's root.
+    pub repositories: Option<Located<String>>,
+    /// The lifecycle policy of every repository that names no other.
+    pub lifecycle_policy: Option<Located<PolicySource>>,
+    /// Resource tags of every repository.
+    pub tags: BTreeMap<String, Located<String>>,
+    /// Defaults for every service's image.
+    pub image: ImageMetadata,
+}
+
+impl WorkspaceMetadata {
+    /// Reads the table out of the root manifest.
+    pub fn read(manifest: &Node, problems: &Problems) -> Self {
+        let Some(node) = manifest.get_path(&["workspace", "metadata", "ecr"]) else {
+            return Self::default();
+        };
+        let mut fields = Fields::new(node, "[workspace.metadata.ecr]", problems);
+        let metadata = Self {
+            project: fields.parsed::<Project>("project").map(|it| it.map(|project| project.0)),
+            region: fields.string("region"),
+            account_id: fields.parsed("account-id"),
+            prefix: fields.string("prefix"),
+            repositories: fields.string("repositories"),
+            lifecycle_policy: policy(&mut fields, "lifecycle-policy", "", problems),
+            tags: fields.string_map("tags"),
+            image: ImageMetadata::read_workspace(&mut fields, problems),
+        };
+        fields.finish();
+        metadata
+    }
+}
+
+/// `[package.metadata.ecr]`: the table's presence makes the package a service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PackageMetadata {
+    /// Where the table stands.
+    pub place: Place,
+    /// The repository's full name; by default the workspace's prefix and the package's name.
+    pub repository: Option<Located<RepositoryName>>,
+    /// Settings of the repository.
+    pub settings: RepositorySettings,
+    /// The image.
+    pub image: ImageMetadata,
+}
+
+impl PackageMetadata {
+    /// Reads the table out of a member's manifest; `None` where there is none. `folder` is the manifest's
+    /// folder relative to the workspace's root, to which the paths in it are relative.
+    pub fn read(manifest: &Node, folder: &str, problems: &Problems) -> Option<Self> {
+        let node = manifest.get_path(&["package", "metadata", "ecr"])?;
+        let mut fields = Fields::new(node, "[package.metadata.ecr]", problems);
+        let metadata = Self {
+            place: node.place.clone(),
+            repository: fields.parsed("repository"),
+            settings: RepositorySettings {
+                image_tag_mutability: fields.parsed("image-tag-mutability"),
+                mutability_exclusions: fields
+                    .strings("mutability-exclusions")
+                    .map(|it| it.map(|all| all.into_iter().map(|it| it.value).collect())),
+                scan_on_push: fields.boolean("scan-on-push"),
+                encryption: fields.parsed("encryption"),
+                kms_key: fields.string("kms-key"),
+                lifecycle_policy: policy(&mut fields, "lifecycle-policy", folder, problems),
+                repository_policy: policy(&mut fields, "repository-policy", folder, problems),
+                tags: fields.string_map("tags"),
+                protect: fields.boolean("protect"),
+            },
+            image: ImageMetadata::read_package(&mut fields, problems),
+        };
+        fields.finish();
+        Some(metadata)
+    }
+}
+
+/// A project's name, as it goes into a resource tag.
+pub(crate) struct Project(pub(crate) String);
+
+impl std::str::FromStr for Project {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good =
+            (1..=256).contains(&text.chars().count()) && text.chars().all(crate::settings::is_tag_character);
+        let wanted = "1 to 256 letters, digits, spaces and + - = . _ : / @, as in a resource tag";
+        good.then(|| Self(text.to_owned()))
+            .ok_or_else(|| format!("`{text}` is not a valid project name ({wanted})"))
+    }
+}
+
+/// `false` or a path relative to `folder`.
+fn policy(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    folder: &str,
+    problems: &Problems,
+) -> Option<Located<PolicySource>> {
+    let node = fields.node(key)?;
+    let value = match &node.value {
+        Value::Boolean(false) => PolicySource::Absent,
+        Value::String(path) => PolicySource::File(join(folder, path)),
+        _ => {
+            problems.add(&node.place, format!("`{key}` must be a path or false, found {}", node.kind()));
+            return None;
+        }
+    };
+    Some(Located { place: node.place.clone(), value })
+}
+
+/// `path` as seen from the workspace's root, given that it is written relative to `folder`.
+pub(crate) fn join(folder: &str, path: &str) -> String {
+    if folder.is_empty() || path.starts_with('/') { path.to_owned() } else { format!("{folder}/{path}") }
+}
