@@ -105,7 +105,7 @@ fn encryption(
     found
 }
 
-/// A path relative to `folder`, an object, or `false`.
+/// A path relative to `folder`, an object, or (a lifecycle policy only) `false`.
 fn policy(
     fields: &mut Fields<'_>,
     key: &'static str,
@@ -113,15 +113,14 @@ fn policy(
     problems: &Problems,
 ) -> Option<Located<PolicySource>> {
     let node = fields.node(key)?;
+    let may_be_absent = key == "lifecyclePolicy";
     let value = match &node.value {
-        Value::Boolean(false) => PolicySource::Absent,
+        Value::Boolean(false) if may_be_absent => PolicySource::Absent,
         Value::String(path) => PolicySource::File(join(folder, path)),
         Value::Table(_) => PolicySource::Inline(node.to_json()),
         _ => {
-            problems.add(
-                &node.place,
-                format!("`{key}` must be a path, an object or false, found {}", node.kind()),
-            );
+            let wanted = if may_be_absent { "a path, an object or false" } else { "a path or an object" };
+            problems.add(&node.place, format!("`{key}` must be {wanted}, found {}", node.kind()));
             return None;
         }
     };

@@ -88,7 +88,7 @@ pub struct DesiredRepository {
     /// The lifecycle policy; `None` leaves alone what is there.
     pub lifecycle_policy: Option<Policy>,
     /// The repository policy; `None` leaves alone what is there.
-    pub repository_policy: Option<Policy>,
+    pub repository_policy: Option<String>,
     /// Resource tags, our own among them.
     pub tags: BTreeMap<String, String>,
     /// Whether `ecr delete` must leave it alone.
@@ -111,6 +111,15 @@ pub enum Policy {
     Absent,
     /// This text, verbatim.
     Text(String),
+}
+
+impl Policy {
+    fn into_text(self) -> Option<String> {
+        match self {
+            Self::Absent => None,
+            Self::Text(text) => Some(text),
+        }
+    }
 }
 
 /// A package whose image is pushed.
@@ -317,7 +326,10 @@ impl<'a> Resolver<'a> {
             scan_on_push: settings.scan_on_push.is_none_or(|it| it.value),
             encryption: settings.encryption.map(|it| Encryption { kind: it.value, kms_key }),
             lifecycle_policy: settings.lifecycle_policy.and_then(|it| self.policy(&it, Kind::Lifecycle)),
-            repository_policy: settings.repository_policy.and_then(|it| self.policy(&it, Kind::Repository)),
+            repository_policy: settings
+                .repository_policy
+                .and_then(|it| self.policy(&it, Kind::Repository))
+                .and_then(Policy::into_text),
             tags: self.tags(origin.package, origin.description, &settings.tags),
             protect: settings.protect.is_some_and(|it| it.value),
             name: origin.name,
@@ -356,7 +368,6 @@ impl<'a> Resolver<'a> {
                     self.problems.add(&source.place, message);
                     None
                 }
-                // A default path: a file that is missing there means that there is none.
                 None => None,
             },
         }

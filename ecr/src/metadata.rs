@@ -43,7 +43,7 @@ impl WorkspaceMetadata {
             account_id: fields.parsed("account-id"),
             prefix: fields.string("prefix"),
             repositories: fields.string("repositories"),
-            lifecycle_policy: policy(&mut fields, "lifecycle-policy", "", problems),
+            lifecycle_policy: lifecycle_policy(&mut fields, "", problems),
             tags: fields.string_map("tags"),
             image: ImageMetadata::read_workspace(&mut fields, problems),
         };
@@ -82,8 +82,10 @@ impl PackageMetadata {
                 scan_on_push: fields.boolean("scan-on-push"),
                 encryption: fields.parsed("encryption"),
                 kms_key: fields.string("kms-key"),
-                lifecycle_policy: policy(&mut fields, "lifecycle-policy", folder, problems),
-                repository_policy: policy(&mut fields, "repository-policy", folder, problems),
+                lifecycle_policy: lifecycle_policy(&mut fields, folder, problems),
+                repository_policy: fields
+                    .string("repository-policy")
+                    .map(|it| it.map(|path| PolicySource::File(join(folder, &path)))),
                 tags: fields.string_map("tags"),
                 protect: fields.boolean("protect"),
             },
@@ -110,18 +112,18 @@ impl std::str::FromStr for Project {
 }
 
 /// `false` or a path relative to `folder`.
-fn policy(
+fn lifecycle_policy(
     fields: &mut Fields<'_>,
-    key: &'static str,
     folder: &str,
     problems: &Problems,
 ) -> Option<Located<PolicySource>> {
-    let node = fields.node(key)?;
+    let node = fields.node("lifecycle-policy")?;
     let value = match &node.value {
         Value::Boolean(false) => PolicySource::Absent,
         Value::String(path) => PolicySource::File(join(folder, path)),
         _ => {
-            problems.add(&node.place, format!("`{key}` must be a path or false, found {}", node.kind()));
+            let message = format!("`lifecycle-policy` must be a path or false, found {}", node.kind());
+            problems.add(&node.place, message);
             return None;
         }
     };

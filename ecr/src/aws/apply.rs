@@ -1,0 +1,224 @@
+//! Writing: the only place that changes a registry, one [`Action`] at a time.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ecr::types::{
+    EncryptionConfiguration, ImageScanningConfiguration, ImageTagMutability as SdkMutability,
+    ImageTagMutabilityExclusionFilter, ImageTagMutabilityExclusionFilterType, Tag,
+};
+
+use super::observe::NOT_FOUND;
+use super::{Aws, ServiceError};
+use crate::desired::{DesiredRepository, Encryption};
+use crate::name::RepositoryName;
+use crate::plan::Action;
+use crate::settings::ImageTagMutability;
+
+/// What became of a write that did not fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// AWS took it.
+    Done,
+    /// The repository was created.
+    Created {
+        /// Its ARN.
+        arn: String,
+        /// Host and name.
+        uri: String,
+    },
+    /// Another run was faster; the repository is there now, and is to be looked at again.
+    AlreadyExists,
+    /// AWS took it, and the field reads back as it was.
+    Ineffective,
+    /// The permission is missing; it was noted.
+    Denied,
+}
+
+type Result<T> = std::result::Result<T, ServiceError>;
+
+impl Aws {
+    /// Makes one write of a plan.
+    pub async fn apply(&self, name: &RepositoryName, action: &Action) -> Result<Applied> {
+        let result = match action {
+            Action::CreateRepository(desired) => self.create(desired).await,
+            Action::PutImageTagMutability { mutability, filters } => {
+                self.put_mutability(name, *mutability, filters).await
+            }
+            Action::PutImageScanningConfiguration { scan_on_push } => self.put_scanning(name, *scan_on_push).await,
+            Action::PutLifecyclePolicy(text) => self.put_lifecycle_policy(name, text).await,
+            Action::DeleteLifecyclePolicy => self.delete_lifecycle_policy(name).await,
+            Action::SetRepositoryPolicy(text) => self.set_repository_policy(name, text).await,
+            Action::TagResource { arn, tags } => self.tag_resource(arn, tags).await,
+        };
+        match result {
+            Err(error) if error.is_denied() && !action.is_required() => {
+                let (permission, consequence) = left_alone(action);
+                self.denials.add(permission, consequence, name.as_str());
+                Ok(Applied::Denied)
+            }
+            result => result,
+        }
+    }
+
+    /// DeleteRepository with all images; false where there was nothing to delete.
+    pub async fn delete_repository(&self, name: &RepositoryName) -> Result<bool> {
+        let request = self.ecr.delete_repository().repository_name(name.as_str()).force(true);
+        match request.send().await.map_err(|it| ServiceError::new("ecr:DeleteRepository", it)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is(NOT_FOUND) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tags need `ecr:TagResource` beside `ecr:CreateRepository`: where that is denied, the repository is
+    /// created without them.
+    async fn create(&self, desired: &DesiredRepository) -> Result<Applied> {
+        match self.create_repository(desired, &desired.tags).await {
+            Err(error) if error.is_denied() && !desired.tags.is_empty() => {
+                let created = self.create_repository(desired, &BTreeMap::new()).await?;
+                let consequence = "repositories were created without resource tags";
+                self.denials.add("ecr:TagResource", consequence, desired.name.as_str());
+                Ok(created)
+            }
+            result => result,
+        }
+    }
+
+    async fn create_repository(
+        &self,
+        desired: &DesiredRepository,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<Applied> {
+        let scanning = ImageScanningConfiguration::builder().scan_on_push(desired.scan_on_push).build();
+        let request = self
+            .ecr
+            .create_repository()
+            .repository_name(desired.name.as_str())
+            .image_tag_mutability(sdk_mutability(desired.image_tag_mutability))
+            .set_image_tag_mutability_exclusion_filters(sdk_filters(&desired.exclusion_filters)?)
+            .image_scanning_configuration(scanning)
+            .set_encryption_configuration(desired.encryption.as_ref().map(sdk_encryption).transpose()?)
+            .set_tags((!tags.is_empty()).then(|| sdk_tags(tags)).transpose()?);
+        match request.send().await.map_err(|it| ServiceError::new(CREATE, it)) {
+            Ok(answer) => {
+                let created = answer.repository();
+                Ok(Applied::Created {
+                    arn: created.and_then(|it| it.repository_arn()).unwrap_or_default().to_owned(),
+                    uri: created.and_then(|it| it.repository_uri()).unwrap_or_default().to_owned(),
+                })
+            }
+            Err(error) if error.is("RepositoryAlreadyExistsException") => Ok(Applied::AlreadyExists),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn put_mutability(
+        &self,
+        name: &RepositoryName,
+        mutability: ImageTagMutability,
+        filters: &[String],
+    ) -> Result<Applied> {
+        let request = self
+            .ecr
+            .put_image_tag_mutability()
+            .repository_name(name.as_str())
+            .image_tag_mutability(sdk_mutability(mutability))
+            .set_image_tag_mutability_exclusion_filters(sdk_filters(filters)?);
+        let answer = request.send().await.map_err(|it| ServiceError::new("ecr:PutImageTagMutability", it))?;
+        Ok(effective(answer.image_tag_mutability().map(|it| it.as_str() == mutability.as_str())))
+    }
+
+    async fn put_scanning(&self, name: &RepositoryName, scan_on_push: bool) -> Result<Applied> {
+        let scanning = ImageScanningConfiguration::builder().scan_on_push(scan_on_push).build();
+        let request = self.ecr.put_image_scanning_configuration().repository_name(name.as_str());
+        let answer = request.image_scanning_configuration(scanning).send().await;
+        let answer = answer.map_err(|it| ServiceError::new("ecr:PutImageScanningConfiguration", it))?;
+        Ok(effective(answer.image_scanning_configuration().map(|it| it.scan_on_push() == scan_on_push)))
+    }
+
+    async fn put_lifecycle_policy(&self, name: &RepositoryName, text: &str) -> Result<Applied> {
+        let request = self.ecr.put_lifecycle_policy().repository_name(name.as_str());
+        let answer = request.lifecycle_policy_text(text).send().await;
+        answer.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:PutLifecyclePolicy", it))
+    }
+
+    async fn delete_lifecycle_policy(&self, name: &RepositoryName) -> Result<Applied> {
+        let answer = self.ecr.delete_lifecycle_policy().repository_name(name.as_str()).send().await;
+        match answer.map_err(|it| ServiceError::new("ecr:DeleteLifecyclePolicy", it)) {
+            Ok(_) => Ok(Applied::Done),
+            Err(error) if error.is("LifecyclePolicyNotFoundException") => Ok(Applied::Done),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn set_repository_policy(&self, name: &RepositoryName, text: &str) -> Result<Applied> {
+        let request = self.ecr.set_repository_policy().repository_name(name.as_str()).policy_text(text);
+        let answer = request.send().await;
+        answer.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:SetRepositoryPolicy", it))
+    }
+
+    async fn tag_resource(&self, arn: &str, tags: &BTreeMap<String, String>) -> Result<Applied> {
+        let request = self.ecr.tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(tags)?));
+        let answer = request.send().await;
+        answer.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:TagResource", it))
+    }
+}
+
+const CREATE: &str = "ecr:CreateRepository";
+
+/// The permission that a write needs, and what is left undone without it.
+fn left_alone(action: &Action) -> (&'static str, &'static str) {
+    match action {
+        Action::CreateRepository(_) => (CREATE, "repositories were not created"),
+        Action::PutLifecyclePolicy(_) => ("ecr:PutLifecyclePolicy", "lifecycle policies were not written"),
+        Action::PutImageTagMutability { .. } => {
+            ("ecr:PutImageTagMutability", "`imageTagMutability` differs and was left as it is")
+        }
+        Action::PutImageScanningConfiguration { .. } => {
+            ("ecr:PutImageScanningConfiguration", "`scanOnPush` differs and was left as it is")
+        }
+        Action::DeleteLifecyclePolicy => {
+            ("ecr:DeleteLifecyclePolicy", "a lifecycle policy that should not be there was left")
+        }
+        Action::SetRepositoryPolicy(_) => {
+            ("ecr:SetRepositoryPolicy", "`repositoryPolicy` differs and was left as it is")
+        }
+        Action::TagResource { .. } => ("ecr:TagResource", "resource tags are missing and were not written"),
+    }
+}
+
+/// What AWS echoes tells whether the write took effect; an answer without an echo is taken for a yes.
+fn effective(echo_is_as_wanted: Option<bool>) -> Applied {
+    if echo_is_as_wanted == Some(false) { Applied::Ineffective } else { Applied::Done }
+}
+
+fn sdk_mutability(mutability: ImageTagMutability) -> SdkMutability {
+    SdkMutability::from(mutability.as_str())
+}
+
+fn sdk_filters(filters: &[String]) -> Result<Option<Vec<ImageTagMutabilityExclusionFilter>>> {
+    if filters.is_empty() {
+        return Ok(None);
+    }
+    let filter = |text: &String| {
+        ImageTagMutabilityExclusionFilter::builder()
+            .filter_type(ImageTagMutabilityExclusionFilterType::Wildcard)
+            .filter(text)
+            .build()
+            .map_err(|it| ServiceError::unexpected("ecr:PutImageTagMutability", &it))
+    };
+    filters.iter().map(filter).collect::<Result<_>>().map(Some)
+}
+
+fn sdk_encryption(encryption: &Encryption) -> Result<EncryptionConfiguration> {
+    EncryptionConfiguration::builder()
+        .encryption_type(encryption.kind.as_str().into())
+        .set_kms_key(encryption.kms_key.clone())
+        .build()
+        .map_err(|it| ServiceError::unexpected(CREATE, &it))
+}
+
+fn sdk_tags(tags: &BTreeMap<String, String>) -> Result<Vec<Tag>> {
+    let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
+    tags.iter().map(|it| tag(it).map_err(|it| ServiceError::unexpected("ecr:TagResource", &it))).collect()
+}

@@ -1,0 +1,123 @@
+//! Errors of the SDK, in AWS's own words and with what to type next.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_ecr::config::http::HttpResponse;
+use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
+
+use super::retry::is_refused;
+
+/// A request that failed: the operation, AWS's code and sentence (or what went wrong before AWS could answer).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceError {
+    operation: &'static str,
+    code: Option<String>,
+    message: String,
+    status: Option<u16>,
+    help: Option<String>,
+}
+
+impl ServiceError {
+    /// The failure of `operation`, spelled as in IAM: `ecr:DescribeRepositories`.
+    pub(super) fn new<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let status = error.raw_response().map(|it| it.status().as_u16());
+        let code = error.code().map(str::to_owned);
+        let message = match (error.message(), status) {
+            (Some(message), _) => message.to_owned(),
+            (None, Some(status)) => format!("HTTP status {status} and a body that is no error of the API"),
+            (None, None) => innermost(&error),
+        };
+        let help = help_for(&error, code.as_deref());
+        Self { operation, code, message, status, help }
+    }
+
+    /// An answer that makes no sense.
+    pub(super) fn unexpected(operation: &'static str, reason: &dyn fmt::Display) -> Self {
+        let message = format!("unexpected answer: {reason}");
+        Self { operation, code: None, message, status: None, help: None }
+    }
+
+    /// AWS's name of the error, where it gave one.
+    pub fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+
+    /// Whether a permission is missing. Where no code can be read, the status decides.
+    pub fn is_denied(&self) -> bool {
+        match self.code.as_deref() {
+            Some(code) => matches!(code, "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation"),
+            None => self.status == Some(403),
+        }
+    }
+
+    /// What to do about it, where that is known.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.code {
+            Some(code) => write!(f, "{}: {code}: {}", self.operation, self.message),
+            None => write!(f, "{}: {}", self.operation, self.message),
+        }
+    }
+}
+
+impl Error for ServiceError {}
+
+/// An error and what caused it, from the outside in.
+pub(super) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+/// What a request that never reached AWS died of. The outer layers only say "dispatch failure".
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for cause in causes(error).skip(1) {
+        let text = cause.to_string();
+        if !texts.iter().any(|earlier| earlier.contains(&text)) {
+            texts.push(text);
+        }
+    }
+    let wrappers = ["dispatch failure", "other", "io error", "client error (Connect)"];
+    texts.retain(|it| !wrappers.contains(&it.as_str()));
+    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
+}
+
+fn help_for(error: &(dyn Error + 'static), code: Option<&str>) -> Option<String> {
+    if causes(error).any(|it| it.is::<CredentialsError>()) {
+        return Some(
+            "set AWS_PROFILE or pass --aws-profile, run `aws sso login`, \
+             or add --local to use the embedded ECR, which needs no account"
+                .to_owned(),
+        );
+    }
+    if is_refused(error) {
+        return Some(
+            "nothing listens there: check AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_ECR and AWS_ENDPOINT_URL_STS, \
+             or start the embedded ECR with `cargo xtask ecr serve`"
+                .to_owned(),
+        );
+    }
+    match code? {
+        "ExpiredToken" | "ExpiredTokenException" => Some("the session has expired: run `aws sso login`".to_owned()),
+        "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidSignatureException" | "SignatureDoesNotMatch" => {
+            Some("AWS does not know these credentials: check `aws sts get-caller-identity`".to_owned())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,194 @@
+//! The AWS side: identity, [`Aws::observe`], [`Aws::apply`], authorization tokens.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_sdk_ecr::config::SharedCredentialsProvider;
+use aws_sdk_ecr::config::retry::{RetryConfig, RetryPartition, TokenBucket};
+use aws_sdk_ecr::config::timeout::TimeoutConfig;
+
+use crate::name::RegistryId;
+
+mod apply;
+mod denials;
+mod error;
+mod images;
+mod observe;
+mod retry;
+mod token;
+
+pub use apply::Applied;
+pub use denials::Denials;
+pub use error::ServiceError;
+pub use images::ImageTotals;
+pub use observe::Reads;
+pub use token::AuthorizationToken;
+
+/// Where the API is.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// AWS, or whatever the environment names as its endpoint.
+    Environment {
+        /// `--region`, before everything else.
+        region: Option<String>,
+        /// The workspace's region, behind the environment's.
+        workspace_region: Option<String>,
+        /// `--aws-profile`.
+        profile: Option<String>,
+    },
+    /// The embedded ECR. Nothing of the environment's profiles, credentials and endpoints is looked at.
+    Local {
+        /// Its URL, `http://127.0.0.1:PORT`.
+        url: String,
+        /// The region to sign for.
+        region: String,
+    },
+}
+
+/// Clients of ECR and STS for one account and region.
+#[derive(Debug)]
+pub struct Aws {
+    ecr: aws_sdk_ecr::Client,
+    sts: aws_sdk_sts::Client,
+    region: String,
+    concurrency: usize,
+    denials: Denials,
+}
+
+/// Who the credentials belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The account.
+    pub account: RegistryId,
+    /// The ARN of the user or role.
+    pub arn: String,
+}
+
+impl Aws {
+    /// Clients for `target`. No request is made yet. `concurrency` bounds the requests side by side.
+    ///
+    /// # Errors
+    /// No region is configured anywhere.
+    pub async fn connect(target: &Target, concurrency: usize) -> Result<Self> {
+        let config = match target {
+            Target::Environment { region, workspace_region, profile } => {
+                from_environment(region.clone(), workspace_region.clone(), profile.as_deref()).await
+            }
+            Target::Local { url, region } => local(url, region),
+        };
+        let region = config.region().context(NoRegion)?.to_string();
+        let ecr = aws_sdk_ecr::config::Builder::from(&config)
+            .retry_partition(patient_partition("ecr"))
+            .retry_classifier(retry::RefusedConnection)
+            .build();
+        let sts = aws_sdk_sts::config::Builder::from(&config)
+            .retry_partition(patient_partition("sts"))
+            .retry_classifier(retry::RefusedConnection)
+            .build();
+        Ok(Self {
+            ecr: aws_sdk_ecr::Client::from_conf(ecr),
+            sts: aws_sdk_sts::Client::from_conf(sts),
+            region,
+            concurrency,
+            denials: Denials::default(),
+        })
+    }
+
+    /// The region that requests go to.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The permissions that turned out to be missing so far.
+    pub fn denials(&self) -> &Denials {
+        &self.denials
+    }
+
+    /// Who the credentials belong to (STS `GetCallerIdentity`, which needs no permission).
+    pub async fn identity(&self) -> Result<Identity, ServiceError> {
+        let answer = self.sts.get_caller_identity().send().await;
+        let answer = answer.map_err(|it| ServiceError::new("sts:GetCallerIdentity", it))?;
+        let account = answer.account().unwrap_or_default();
+        let account = account.parse().map_err(|it| ServiceError::unexpected("sts:GetCallerIdentity", &it))?;
+        Ok(Identity { account, arn: answer.arn().unwrap_or_default().to_owned() })
+    }
+}
+
+/// "no region": the one thing that must be known before any request.
+#[derive(Debug)]
+pub struct NoRegion;
+
+impl std::fmt::Display for NoRegion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no AWS region is configured")
+    }
+}
+
+/// Flag, environment, workspace, then the profile. The instance metadata service is not asked for a region:
+/// on a developer's machine that is a wait for nothing.
+async fn from_environment(
+    region: Option<String>,
+    workspace_region: Option<String>,
+    profile: Option<&str>,
+) -> SdkConfig {
+    let mut profile_region = aws_config::profile::region::ProfileFileRegionProvider::builder();
+    if let Some(profile) = profile {
+        profile_region = profile_region.profile_name(profile);
+    }
+    let chain = RegionProviderChain::first_try(region.map(Region::new))
+        .or_else(aws_config::environment::region::EnvironmentVariableRegionProvider::new())
+        .or_else(workspace_region.map(Region::new))
+        .or_else(profile_region.build());
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(chain)
+        .http_client(https_client())
+        .retry_config(retry_config())
+        .timeout_config(timeouts());
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    loader.load().await
+}
+
+fn local(url: &str, region: &str) -> SdkConfig {
+    // The embedded ECR reads account and region from the request and checks no signature.
+    let credentials = Credentials::new("local", "local", None, None, "embedded ECR");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .endpoint_url(url)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .retry_config(retry_config())
+        .timeout_config(timeouts())
+        .build()
+}
+
+fn https_client() -> aws_sdk_ecr::config::SharedHttpClient {
+    use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+/// Adaptive mode slows the client down to what the service grants, instead of running into its limits again.
+fn retry_config() -> RetryConfig {
+    RetryConfig::adaptive()
+        .with_max_attempts(10)
+        .with_initial_backoff(Duration::from_millis(200))
+        .with_max_backoff(Duration::from_secs(10))
+}
+
+/// The SDK's default bucket of retry tokens is empty after a hundred retries, whoever made them; with many
+/// requests side by side that fails a run early that patience would have finished.
+fn patient_partition(name: &'static str) -> RetryPartition {
+    RetryPartition::custom(name).token_bucket(TokenBucket::unlimited()).build()
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .operation_attempt_timeout(Duration::from_secs(60))
+        .build()
+}

@@ -1,0 +1,264 @@
+//! Reading: DescribeRepositories in batches, then what each repository has, side by side.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ecr::types::Repository;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::{Aws, ServiceError};
+use crate::desired::Encryption;
+use crate::name::RepositoryName;
+use crate::observed::{Observed, ObservedRepository, Reading, ScanningRule};
+
+/// What to read of a repository beside its description; each costs a call.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reads {
+    /// The lifecycle policy.
+    pub lifecycle_policy: bool,
+    /// The repository policy.
+    pub repository_policy: bool,
+    /// The resource tags.
+    pub tags: bool,
+}
+
+/// Repositories that could not be read, each with the reason.
+pub type Failures = BTreeMap<RepositoryName, ServiceError>;
+
+/// The most names that one DescribeRepositories takes (service model, `RepositoryNameList`).
+const NAMES_PER_CALL: usize = 100;
+
+impl Aws {
+    /// The repositories among `names` that exist, with what `reads` asks for. What fails for one repository is
+    /// told beside, and does not stop the others.
+    pub async fn observe(
+        &self,
+        names: &[RepositoryName],
+        reads: impl Fn(&RepositoryName) -> Reads,
+    ) -> Result<(Observed, Failures), ServiceError> {
+        let described = self.describe(names).await?;
+        let details = described.into_iter().filter_map(|it| {
+            let name: RepositoryName = it.repository_name()?.parse().ok()?;
+            let reads = reads(&name);
+            Some(async move {
+                let result = self.details(it, reads).await;
+                (name, result)
+            })
+        });
+        let details: Vec<_> = stream::iter(details).buffer_unordered(self.concurrency).collect().await;
+        let mut observed = Observed::default();
+        let mut failures = Failures::new();
+        for (name, result) in details {
+            match result {
+                Ok(Some(repository)) => drop(observed.repositories.insert(name, repository)),
+                Ok(None) => {}
+                Err(error) => drop(failures.insert(name, error)),
+            }
+        }
+        Ok((observed, failures))
+    }
+
+    /// The registry's own scanning rules; none where they may not be read.
+    pub async fn scanning_rules(&self) -> Result<Vec<ScanningRule>, ServiceError> {
+        const ACTION: &str = "ecr:GetRegistryScanningConfiguration";
+        match self.ecr.get_registry_scanning_configuration().send().await {
+            Ok(answer) => {
+                let rules = answer.scanning_configuration().map(|it| it.rules()).unwrap_or_default();
+                Ok(rules.iter().map(scanning_rule).collect())
+            }
+            Err(error) => {
+                let skipped = "the registry's own scanning rules were not considered";
+                self.forgiven(ServiceError::new(ACTION, error), ACTION, skipped, "").map(|()| Vec::new())
+            }
+        }
+    }
+
+    /// The names and ARNs of all repositories of the registry.
+    pub async fn all_repositories(&self) -> Result<Vec<(RepositoryName, String)>, ServiceError> {
+        let pages = self.ecr.describe_repositories().max_results(1000).into_paginator().items().send();
+        let repositories: Vec<Repository> =
+            pages.try_collect().await.map_err(|it| ServiceError::new("ecr:DescribeRepositories", it))?;
+        let named = |it: &Repository| {
+            Some((it.repository_name()?.parse().ok()?, it.repository_arn().unwrap_or_default().to_owned()))
+        };
+        Ok(repositories.iter().filter_map(named).collect())
+    }
+
+    /// The resource tags of many repositories, side by side.
+    pub async fn tags_of(
+        &self,
+        repositories: Vec<(RepositoryName, String)>,
+    ) -> Result<Vec<(RepositoryName, Reading<BTreeMap<String, String>>)>, ServiceError> {
+        let read = repositories.into_iter().map(|(name, arn)| async move {
+            let tags = self.tags(&arn, name.as_str()).await?;
+            Ok(tags.map(|tags| (name, tags)))
+        });
+        let read: Vec<Option<_>> = stream::iter(read).buffer_unordered(self.concurrency).try_collect().await?;
+        let mut read: Vec<_> = read.into_iter().flatten().collect();
+        read.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(read)
+    }
+
+    /// DescribeRepositories fails as a whole when one name is absent. That is rare but for the first run, so a
+    /// batch is asked for first; only a batch with an absent name is asked for again, name by name.
+    async fn describe(&self, names: &[RepositoryName]) -> Result<Vec<Repository>, ServiceError> {
+        let batches = names.chunks(NAMES_PER_CALL).map(|batch| async move {
+            match self.describe_batch(batch).await {
+                Err(error) if error.is(NOT_FOUND) && batch.len() > 1 => self.describe_each(batch).await,
+                Err(error) if error.is(NOT_FOUND) => Ok(Vec::new()),
+                result => result,
+            }
+        });
+        let batches: Vec<Vec<Repository>> =
+            stream::iter(batches).buffered(self.concurrency).try_collect().await?;
+        Ok(batches.into_iter().flatten().collect())
+    }
+
+    async fn describe_each(&self, names: &[RepositoryName]) -> Result<Vec<Repository>, ServiceError> {
+        let each = names.iter().map(|name| async move {
+            match self.describe_batch(std::slice::from_ref(name)).await {
+                Err(error) if error.is(NOT_FOUND) => Ok(Vec::new()),
+                result => result,
+            }
+        });
+        let found: Vec<Vec<Repository>> = stream::iter(each).buffered(self.concurrency).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn describe_batch(&self, names: &[RepositoryName]) -> Result<Vec<Repository>, ServiceError> {
+        let names = names.iter().map(ToString::to_string).collect();
+        let answer = self.ecr.describe_repositories().set_repository_names(Some(names)).send().await;
+        let answer = answer.map_err(|it| ServiceError::new("ecr:DescribeRepositories", it))?;
+        Ok(answer.repositories.unwrap_or_default())
+    }
+
+    /// `None` where the repository vanished meanwhile.
+    async fn details(
+        &self,
+        described: Repository,
+        reads: Reads,
+    ) -> Result<Option<ObservedRepository>, ServiceError> {
+        let name = described.repository_name().unwrap_or_default();
+        let arn = described.repository_arn().unwrap_or_default();
+        let lifecycle_policy = async {
+            if reads.lifecycle_policy { self.lifecycle_policy(name).await } else { Ok(Some(Reading::Skipped)) }
+        };
+        let repository_policy = async {
+            if reads.repository_policy { self.repository_policy(name).await } else { Ok(Some(Reading::Skipped)) }
+        };
+        let tags = async { if reads.tags { self.tags(arn, name).await } else { Ok(Some(Reading::Skipped)) } };
+        let (lifecycle_policy, repository_policy, tags) =
+            futures_util::try_join!(lifecycle_policy, repository_policy, tags)?;
+        let (Some(lifecycle_policy), Some(repository_policy), Some(tags)) =
+            (lifecycle_policy, repository_policy, tags)
+        else {
+            return Ok(None);
+        };
+        let policies = (lifecycle_policy, repository_policy);
+        Ok(Some(observed_repository(&described, policies, tags)))
+    }
+
+    async fn lifecycle_policy(&self, name: &str) -> Result<Option<Reading<Option<String>>>, ServiceError> {
+        const ACTION: &str = "ecr:GetLifecyclePolicy";
+        let answer = self.ecr.get_lifecycle_policy().repository_name(name).send().await;
+        let answer = answer.map(|it| it.lifecycle_policy_text).map_err(|it| ServiceError::new(ACTION, it));
+        let skipped = "lifecycle policies are written again, unread";
+        self.optional(answer, "LifecyclePolicyNotFoundException", ACTION, skipped, name)
+    }
+
+    async fn repository_policy(&self, name: &str) -> Result<Option<Reading<Option<String>>>, ServiceError> {
+        const ACTION: &str = "ecr:GetRepositoryPolicy";
+        let answer = self.ecr.get_repository_policy().repository_name(name).send().await;
+        let answer = answer.map(|it| it.policy_text).map_err(|it| ServiceError::new(ACTION, it));
+        let skipped = "repository policies were not compared";
+        self.optional(answer, "RepositoryPolicyNotFoundException", ACTION, skipped, name)
+    }
+
+    /// A policy that exists, does not exist, or may not be read.
+    fn optional(
+        &self,
+        answer: Result<Option<String>, ServiceError>,
+        absent: &str,
+        action: &'static str,
+        skipped: &'static str,
+        name: &str,
+    ) -> Result<Option<Reading<Option<String>>>, ServiceError> {
+        match answer {
+            Ok(text) => Ok(Some(Reading::Known(text))),
+            Err(error) if error.is(absent) => Ok(Some(Reading::Known(None))),
+            Err(error) if error.is(NOT_FOUND) => Ok(None),
+            Err(error) => self.forgiven(error, action, skipped, name).map(|()| Some(Reading::Denied)),
+        }
+    }
+
+    async fn tags(
+        &self,
+        arn: &str,
+        name: &str,
+    ) -> Result<Option<Reading<BTreeMap<String, String>>>, ServiceError> {
+        const ACTION: &str = "ecr:ListTagsForResource";
+        match self.ecr.list_tags_for_resource().resource_arn(arn).send().await {
+            Ok(answer) => {
+                let tags = answer.tags.unwrap_or_default();
+                Ok(Some(Reading::Known(tags.into_iter().map(|it| (it.key, it.value)).collect())))
+            }
+            Err(error) => {
+                let error = ServiceError::new(ACTION, error);
+                if error.is(NOT_FOUND) {
+                    return Ok(None);
+                }
+                let skipped = "ownership and resource tags were not checked";
+                self.forgiven(error, ACTION, skipped, name).map(|()| Some(Reading::Denied))
+            }
+        }
+    }
+
+    /// A denied read is noted and goes on; any other error stays one.
+    pub(super) fn forgiven(
+        &self,
+        error: ServiceError,
+        action: &'static str,
+        skipped: &'static str,
+        name: &str,
+    ) -> Result<(), ServiceError> {
+        if !error.is_denied() {
+            return Err(error);
+        }
+        self.denials.add(action, skipped, name);
+        Ok(())
+    }
+}
+
+/// The code of a repository that does not exist.
+pub(super) const NOT_FOUND: &str = "RepositoryNotFoundException";
+
+type Policies = (Reading<Option<String>>, Reading<Option<String>>);
+
+fn observed_repository(
+    described: &Repository,
+    (lifecycle_policy, repository_policy): Policies,
+    tags: Reading<BTreeMap<String, String>>,
+) -> ObservedRepository {
+    let mutability = described.image_tag_mutability().map_or("MUTABLE", |it| it.as_str());
+    let filters = described.image_tag_mutability_exclusion_filters();
+    ObservedRepository {
+        arn: described.repository_arn().unwrap_or_default().to_owned(),
+        uri: described.repository_uri().unwrap_or_default().to_owned(),
+        image_tag_mutability: mutability.to_owned(),
+        exclusion_filters: filters.iter().map(|it| it.filter().to_owned()).collect(),
+        scan_on_push: described.image_scanning_configuration().is_some_and(|it| it.scan_on_push()),
+        encryption: described.encryption_configuration().and_then(|it| {
+            let kind = it.encryption_type().as_str().parse().ok()?;
+            Some(Encryption { kind, kms_key: it.kms_key().map(str::to_owned) })
+        }),
+        lifecycle_policy,
+        repository_policy,
+        tags,
+    }
+}
+
+fn scanning_rule(rule: &aws_sdk_ecr::types::RegistryScanningRule) -> ScanningRule {
+    ScanningRule {
+        frequency: rule.scan_frequency().as_str().to_owned(),
+        filters: rule.repository_filters().iter().map(|it| it.filter().to_owned()).collect(),
+    }
+}

@@ -1,0 +1,39 @@
+//! Which failures are worth another attempt, beyond what the SDK knows.
+
+use std::error::Error;
+use std::io;
+
+use aws_sdk_ecr::config::retry::{ClassifyRetry, RetryAction};
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriority;
+
+use super::error::causes;
+
+/// Nobody listens at the address: an endpoint that was mistyped or a server that was not started. Ten patient
+/// attempts would only hide that for a minute.
+#[derive(Debug)]
+pub(super) struct RefusedConnection;
+
+impl ClassifyRetry for RefusedConnection {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let error = context.output_or_error().and_then(Result::err).and_then(|it| it.as_connector_error());
+        match error {
+            Some(error) if is_refused(error) => RetryAction::RetryForbidden,
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "refused connection"
+    }
+
+    fn priority(&self) -> RetryClassifierPriority {
+        RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
+    }
+}
+
+/// Whether a connection was refused, somewhere down the chain of causes.
+pub(super) fn is_refused(error: &(dyn Error + 'static)) -> bool {
+    let mut io_errors = causes(error).filter_map(|it| it.downcast_ref::<io::Error>());
+    io_errors.any(|it| it.kind() == io::ErrorKind::ConnectionRefused)
+}

@@ -1,0 +1,49 @@
+//! Authorization tokens: what the registry takes as a password. They live in memory only.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::{Aws, ServiceError};
+
+/// Credentials of a registry (ECR `GetAuthorizationToken`): valid for twelve hours.
+#[derive(Clone)]
+pub struct AuthorizationToken {
+    /// The registry's URL, as the API returns it: `https://123456789012.dkr.ecr.us-east-1.amazonaws.com`.
+    pub proxy_endpoint: String,
+    /// The value of an HTTP header `Authorization`.
+    pub authorization: String,
+}
+
+impl fmt::Debug for AuthorizationToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AuthorizationToken {{ {} }}", self.proxy_endpoint)
+    }
+}
+
+impl AuthorizationToken {
+    /// Host and port of the registry.
+    pub fn host(&self) -> &str {
+        self.proxy_endpoint.split_once("://").map_or(self.proxy_endpoint.as_str(), |(_, host)| host)
+    }
+}
+
+impl Aws {
+    /// A fresh token for the account's registry.
+    pub async fn authorization_token(&self) -> Result<AuthorizationToken, ServiceError> {
+        const ACTION: &str = "ecr:GetAuthorizationToken";
+        let answer = self.ecr.get_authorization_token().send().await;
+        let answer = answer.map_err(|it| ServiceError::new(ACTION, it))?;
+        let data = answer.authorization_data().first();
+        let token = data.and_then(|it| it.authorization_token()).unwrap_or_default();
+        // What docker wants as user and password is what HTTP Basic takes as it is.
+        if BASE64_STANDARD.decode(token).is_err() || token.is_empty() {
+            return Err(ServiceError::unexpected(ACTION, &"no token"));
+        }
+        Ok(AuthorizationToken {
+            proxy_endpoint: data.and_then(|it| it.proxy_endpoint()).unwrap_or_default().to_owned(),
+            authorization: format!("Basic {token}"),
+        })
+    }
+}

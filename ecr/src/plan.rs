@@ -1,0 +1,379 @@
+//! (Desired, Observed) -> [`Plan`]: what would be written, and why. Nothing here writes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::desired::{DesiredRepository, Encryption, MANAGED_BY, Policy};
+use crate::lifecycle::policy::{same_lifecycle_policy, same_repository_policy};
+use crate::name::RepositoryName;
+use crate::observed::{Observed, ObservedRepository, Reading};
+use crate::settings::ImageTagMutability;
+
+/// Everything that `ecr create` would do, repository by repository.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// One entry a repository, sorted by name.
+    pub repositories: Vec<RepositoryPlan>,
+}
+
+/// What would be done to one repository.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RepositoryPlan {
+    /// The repository.
+    pub name: RepositoryName,
+    /// The service that it belongs to.
+    pub package: Option<String>,
+    /// How it stands.
+    pub state: State,
+    /// The writes, in the order in which they are made.
+    pub steps: Vec<Step>,
+    /// Differences that no write can mend.
+    pub blocked: Vec<Blocked>,
+}
+
+/// How a repository stands to what is desired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It does not exist.
+    Absent,
+    /// It exists and differs.
+    Drifted,
+    /// It exists as desired.
+    Current,
+    /// Something differs that cannot be changed in place.
+    Blocked,
+    /// It carries the resource tag `Project` of another project, which is named here.
+    Foreign(String),
+}
+
+impl State {
+    /// The word in JSON.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Drifted => "drifted",
+            Self::Current => "current",
+            Self::Blocked => "blocked",
+            Self::Foreign(_) => "foreign",
+        }
+    }
+}
+
+/// One write: an operation of the API, and the difference that calls for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What to write.
+    pub action: Action,
+    /// The API's name of the field that differs; `None` where the whole repository is missing.
+    pub field: Option<&'static str>,
+    /// What AWS has.
+    pub observed: Value,
+    /// What is wanted.
+    pub desired: Value,
+}
+
+/// A write operation with its parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// `CreateRepository`.
+    CreateRepository(Box<DesiredRepository>),
+    /// `PutImageTagMutability`.
+    PutImageTagMutability {
+        /// The new value.
+        mutability: ImageTagMutability,
+        /// Its exclusion filters.
+        filters: Vec<String>,
+    },
+    /// `PutImageScanningConfiguration`.
+    PutImageScanningConfiguration {
+        /// Whether images are scanned when they are pushed.
+        scan_on_push: bool,
+    },
+    /// `PutLifecyclePolicy` with the policy's text.
+    PutLifecyclePolicy(String),
+    /// `DeleteLifecyclePolicy`.
+    DeleteLifecyclePolicy,
+    /// `SetRepositoryPolicy` with the policy's text.
+    SetRepositoryPolicy(String),
+    /// `TagResource` with the tags that are missing or differ.
+    TagResource {
+        /// The repository's ARN.
+        arn: String,
+        /// Keys and values.
+        tags: BTreeMap<String, String>,
+    },
+}
+
+impl Action {
+    /// The API's name of the operation, which is also the action in IAM after `ecr:`.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::CreateRepository(_) => "CreateRepository",
+            Self::PutImageTagMutability { .. } => "PutImageTagMutability",
+            Self::PutImageScanningConfiguration { .. } => "PutImageScanningConfiguration",
+            Self::PutLifecyclePolicy(_) => "PutLifecyclePolicy",
+            Self::DeleteLifecyclePolicy => "DeleteLifecyclePolicy",
+            Self::SetRepositoryPolicy(_) => "SetRepositoryPolicy",
+            Self::TagResource { .. } => "TagResource",
+        }
+    }
+
+    /// Whether the run fails where the permission is missing. The seed's script makes these two calls; every
+    /// other write is a repair that may be left to somebody with more rights (DESIGN, "Least privilege").
+    pub fn is_required(&self) -> bool {
+        matches!(self, Self::CreateRepository(_) | Self::PutLifecyclePolicy(_))
+    }
+}
+
+/// A difference that cannot be mended in place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Blocked {
+    /// The API's name of the field.
+    pub field: &'static str,
+    /// What AWS has.
+    pub observed: Value,
+    /// What is wanted.
+    pub desired: Value,
+    /// What to do about it.
+    pub help: String,
+}
+
+/// How many repositories stand how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Summary {
+    /// Repositories that would be created.
+    pub create: usize,
+    /// Repositories that would be changed.
+    pub change: usize,
+    /// Repositories that are as desired.
+    pub unchanged: usize,
+    /// Repositories that cannot be brought to the desired state.
+    pub blocked: usize,
+    /// Repositories of another project.
+    pub foreign: usize,
+}
+
+impl Plan {
+    /// Counts by state.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary::default();
+        for repository in &self.repositories {
+            match repository.state {
+                State::Absent => summary.create += 1,
+                State::Drifted => summary.change += 1,
+                State::Current => summary.unchanged += 1,
+                State::Blocked => summary.blocked += 1,
+                State::Foreign(_) => summary.foreign += 1,
+            }
+        }
+        summary
+    }
+
+    /// Whether applying the plan would write anything.
+    pub fn writes(&self) -> bool {
+        self.repositories.iter().any(|it| !it.steps.is_empty())
+    }
+}
+
+/// The plan that brings `observed` to `desired`. Without a project nothing is foreign.
+pub fn plan(desired: &[DesiredRepository], project: Option<&str>, observed: &Observed) -> Plan {
+    let repositories = desired.iter().map(|it| match observed.repositories.get(&it.name) {
+        None => creation(it),
+        Some(found) => match foreign_owner(found, project) {
+            Some(owner) => RepositoryPlan::new(it, State::Foreign(owner), Vec::new(), Vec::new()),
+            None => convergence(it, found, observed),
+        },
+    });
+    Plan { repositories: repositories.collect() }
+}
+
+/// The project that a repository belongs to, if that is another one than ours. A repository that is untagged,
+/// or whose tags may not be read, counts as ours.
+pub fn foreign_owner(found: &ObservedRepository, project: Option<&str>) -> Option<String> {
+    let owner = found.tags.known()?.get("Project")?;
+    (project? != owner).then(|| owner.clone())
+}
+
+/// Whether a repository that no configuration names was made here: the tags say so.
+pub fn is_orphan(tags: &BTreeMap<String, String>, project: Option<&str>) -> bool {
+    tags.get("ManagedBy").is_some_and(|it| it == MANAGED_BY)
+        && tags.get("Project").map(String::as_str) == project
+}
+
+/// Whether the plan could depend on the registry's own scanning rules, which cost a call and a permission.
+pub fn needs_scanning_rules(desired: &[DesiredRepository], observed: &Observed) -> bool {
+    let unscanned = |it: &DesiredRepository| {
+        it.scan_on_push && observed.repositories.get(&it.name).is_some_and(|found| !found.scan_on_push)
+    };
+    desired.iter().any(unscanned)
+}
+
+impl RepositoryPlan {
+    fn new(desired: &DesiredRepository, state: State, steps: Vec<Step>, blocked: Vec<Blocked>) -> Self {
+        Self { name: desired.name.clone(), package: desired.package.clone(), state, steps, blocked }
+    }
+}
+
+fn creation(desired: &DesiredRepository) -> RepositoryPlan {
+    let create = Step {
+        action: Action::CreateRepository(Box::new(desired.clone())),
+        field: None,
+        observed: Value::Null,
+        desired: describe(desired),
+    };
+    let absent = Reading::Known(None);
+    let policies = [lifecycle_step(desired, &absent), repository_policy_step(desired, &absent)];
+    let steps = std::iter::once(create).chain(policies.into_iter().flatten()).collect();
+    RepositoryPlan::new(desired, State::Absent, steps, Vec::new())
+}
+
+fn convergence(desired: &DesiredRepository, found: &ObservedRepository, observed: &Observed) -> RepositoryPlan {
+    let steps = [
+        mutability_step(desired, found),
+        scanning_step(desired, found, observed),
+        lifecycle_step(desired, &found.lifecycle_policy),
+        repository_policy_step(desired, &found.repository_policy),
+        tags_step(desired, found),
+    ];
+    let steps: Vec<_> = steps.into_iter().flatten().collect();
+    let blocked: Vec<_> = encryption_block(desired, found).into_iter().collect();
+    let state = match (blocked.is_empty(), steps.is_empty()) {
+        (false, _) => State::Blocked,
+        (true, true) => State::Current,
+        (true, false) => State::Drifted,
+    };
+    RepositoryPlan::new(desired, state, steps, blocked)
+}
+
+/// The request of `CreateRepository`, as the API would spell it.
+fn describe(desired: &DesiredRepository) -> Value {
+    let mut value = json!({
+        "imageTagMutability": desired.image_tag_mutability.as_str(),
+        "scanOnPush": desired.scan_on_push,
+        "tags": desired.tags,
+    });
+    if !desired.exclusion_filters.is_empty() {
+        value["imageTagMutabilityExclusionFilters"] = json!(desired.exclusion_filters);
+    }
+    if let Some(encryption) = &desired.encryption {
+        value["encryptionConfiguration"] = encryption_json(encryption);
+    }
+    value
+}
+
+fn mutability_step(desired: &DesiredRepository, found: &ObservedRepository) -> Option<Step> {
+    let sorted = |filters: &[String]| {
+        let mut filters = filters.to_vec();
+        filters.sort();
+        filters
+    };
+    let mutability = desired.image_tag_mutability;
+    let (wanted, have) = (sorted(&desired.exclusion_filters), sorted(&found.exclusion_filters));
+    let (field, observed, desired_value) = if found.image_tag_mutability != mutability.as_str() {
+        ("imageTagMutability", json!(found.image_tag_mutability), json!(mutability.as_str()))
+    } else if wanted != have {
+        ("imageTagMutabilityExclusionFilters", json!(have), json!(wanted))
+    } else {
+        return None;
+    };
+    let action = Action::PutImageTagMutability { mutability, filters: desired.exclusion_filters.clone() };
+    Some(Step { action, field: Some(field), observed, desired: desired_value })
+}
+
+fn scanning_step(desired: &DesiredRepository, found: &ObservedRepository, observed: &Observed) -> Option<Step> {
+    let scan_on_push = desired.scan_on_push;
+    let is_covered = scan_on_push && observed.registry_scans(&desired.name);
+    (found.scan_on_push != scan_on_push && !is_covered).then(|| Step {
+        action: Action::PutImageScanningConfiguration { scan_on_push },
+        field: Some("scanOnPush"),
+        observed: json!(found.scan_on_push),
+        desired: json!(scan_on_push),
+    })
+}
+
+/// A policy that may not be read is written again, as the seed's script does.
+fn lifecycle_step(desired: &DesiredRepository, found: &Reading<Option<String>>) -> Option<Step> {
+    let found_text = found.known().and_then(Option::as_deref);
+    let step = |action, desired| Step {
+        action,
+        field: Some("lifecyclePolicy"),
+        observed: found_text.map_or(Value::Null, policy_json),
+        desired,
+    };
+    match desired.lifecycle_policy.as_ref()? {
+        Policy::Absent => found_text.map(|_| step(Action::DeleteLifecyclePolicy, Value::Null)),
+        Policy::Text(text) => {
+            let is_same = found_text.is_some_and(|found| same_lifecycle_policy(found, text));
+            (!is_same).then(|| step(Action::PutLifecyclePolicy(text.clone()), policy_json(text)))
+        }
+    }
+}
+
+fn repository_policy_step(desired: &DesiredRepository, found: &Reading<Option<String>>) -> Option<Step> {
+    let text = desired.repository_policy.as_ref()?;
+    let found = found.known()?.as_deref();
+    let is_same = found.is_some_and(|found| same_repository_policy(found, text));
+    (!is_same).then(|| Step {
+        action: Action::SetRepositoryPolicy(text.clone()),
+        field: Some("repositoryPolicy"),
+        observed: found.map_or(Value::Null, policy_json),
+        desired: policy_json(text),
+    })
+}
+
+/// Tags that are there beside ours are somebody's, and stay.
+fn tags_step(desired: &DesiredRepository, found: &ObservedRepository) -> Option<Step> {
+    let have = found.tags.known()?;
+    let differs = |(key, value): &(&String, &String)| have.get(*key) != Some(*value);
+    let tags: BTreeMap<_, _> =
+        desired.tags.iter().filter(differs).map(|(key, value)| (key.clone(), value.clone())).collect();
+    let observed: BTreeMap<_, _> = tags.keys().map(|key| (key, have.get(key))).collect();
+    (!tags.is_empty()).then(|| Step {
+        field: Some("tags"),
+        observed: json!(observed),
+        desired: json!(tags),
+        action: Action::TagResource { arn: found.arn.clone(), tags: tags.clone() },
+    })
+}
+
+fn encryption_block(desired: &DesiredRepository, found: &ObservedRepository) -> Option<Blocked> {
+    let wanted = desired.encryption.as_ref()?;
+    let have = found.encryption.as_ref()?;
+    (!same_encryption(wanted, have)).then(|| Blocked {
+        field: "encryptionConfiguration",
+        observed: encryption_json(have),
+        desired: encryption_json(wanted),
+        help: format!(
+            "ECR cannot change the encryption of a repository: delete `{0}` and create it anew \
+             (`cargo xtask ecr delete`, then `create`), or configure what it has",
+            desired.name
+        ),
+    })
+}
+
+/// AWS answers with the key's ARN, whatever was asked for; an alias cannot be compared with it.
+fn same_encryption(wanted: &Encryption, have: &Encryption) -> bool {
+    let same_key = match (&wanted.kms_key, &have.kms_key) {
+        (Some(wanted), Some(have)) => {
+            wanted == have || wanted.contains("alias/") || have.ends_with(&format!(":key/{wanted}"))
+        }
+        _ => true,
+    };
+    wanted.kind == have.kind && same_key
+}
+
+fn encryption_json(encryption: &Encryption) -> Value {
+    match &encryption.kms_key {
+        Some(key) => json!({"encryptionType": encryption.kind.as_str(), "kmsKey": key}),
+        None => json!({"encryptionType": encryption.kind.as_str()}),
+    }
+}
+
+/// A policy's text as JSON, so that reports show its structure and not an escaped string.
+fn policy_json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| json!(text))
+}
+
+#[cfg(test)]
+mod tests;

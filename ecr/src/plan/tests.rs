@@ -1,0 +1,174 @@
+use super::*;
+use crate::settings::EncryptionType;
+
+const POLICY: &str = r#"{"rules": [{"rulePriority": 1}]}"#;
+
+fn desired() -> DesiredRepository {
+    DesiredRepository {
+        name: "my-app".parse().unwrap(),
+        package: Some("my-app".to_owned()),
+        image_tag_mutability: ImageTagMutability::Immutable,
+        exclusion_filters: Vec::new(),
+        scan_on_push: true,
+        encryption: None,
+        lifecycle_policy: Some(Policy::Text(POLICY.to_owned())),
+        repository_policy: None,
+        tags: tags(&[("ManagedBy", MANAGED_BY), ("Project", "ours")]),
+        protect: false,
+    }
+}
+
+fn current() -> ObservedRepository {
+    ObservedRepository {
+        arn: "arn:aws:ecr:us-east-1:123456789012:repository/my-app".to_owned(),
+        uri: "123456789012.dkr.ecr.us-east-1.amazonaws.com/my-app".to_owned(),
+        image_tag_mutability: "IMMUTABLE".to_owned(),
+        exclusion_filters: Vec::new(),
+        scan_on_push: true,
+        encryption: Some(Encryption { kind: EncryptionType::Aes256, kms_key: None }),
+        lifecycle_policy: Reading::Known(Some(POLICY.to_owned())),
+        repository_policy: Reading::Skipped,
+        tags: Reading::Known(tags(&[("ManagedBy", MANAGED_BY), ("Project", "ours"), ("theirs", "stays")])),
+    }
+}
+
+fn tags(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
+fn observed(found: ObservedRepository) -> Observed {
+    Observed { repositories: [("my-app".parse().unwrap(), found)].into(), scanning_rules: Vec::new() }
+}
+
+/// State and steps in one line: `drifted PutLifecyclePolicy(lifecyclePolicy)`.
+fn outline(desired: &DesiredRepository, observed: &Observed) -> String {
+    let plan = plan(std::slice::from_ref(desired), Some("ours"), observed);
+    let repository = &plan.repositories[0];
+    let steps = repository
+        .steps
+        .iter()
+        .map(|it| format!(" {}({})", it.action.operation(), it.field.unwrap_or("-")));
+    let blocked = repository.blocked.iter().map(|it| format!(" !{}", it.field));
+    repository.state.as_str().to_owned() + &steps.chain(blocked).collect::<String>()
+}
+
+#[test]
+fn an_absent_repository_is_created_with_its_policy() {
+    assert_eq!(
+        outline(&desired(), &Observed::default()),
+        "absent CreateRepository(-) PutLifecyclePolicy(lifecyclePolicy)"
+    );
+}
+
+#[test]
+fn a_repository_as_desired_needs_no_write() {
+    assert_eq!(outline(&desired(), &observed(current())), "current");
+}
+
+#[test]
+fn each_field_that_drifted_is_one_step() {
+    let found = ObservedRepository {
+        image_tag_mutability: "MUTABLE".to_owned(),
+        scan_on_push: false,
+        lifecycle_policy: Reading::Known(None),
+        tags: Reading::Known(BTreeMap::new()),
+        ..current()
+    };
+    assert_eq!(
+        outline(&desired(), &observed(found)),
+        "drifted PutImageTagMutability(imageTagMutability) PutImageScanningConfiguration(scanOnPush) \
+         PutLifecyclePolicy(lifecyclePolicy) TagResource(tags)"
+    );
+}
+
+#[test]
+fn the_order_of_exclusion_filters_is_no_drift() {
+    let with = |filters: &[&str]| filters.iter().map(|it| it.to_string()).collect::<Vec<_>>();
+    let wanted = DesiredRepository {
+        image_tag_mutability: ImageTagMutability::ImmutableWithExclusion,
+        exclusion_filters: with(&["latest*", "dev*"]),
+        ..desired()
+    };
+    let found = |filters: &[&str]| ObservedRepository {
+        image_tag_mutability: "IMMUTABLE_WITH_EXCLUSION".to_owned(),
+        exclusion_filters: with(filters),
+        ..current()
+    };
+    assert_eq!(outline(&wanted, &observed(found(&["dev*", "latest*"]))), "current");
+    assert_eq!(
+        outline(&wanted, &observed(found(&["latest*"]))),
+        "drifted PutImageTagMutability(imageTagMutabilityExclusionFilters)"
+    );
+}
+
+#[test]
+fn a_registry_that_scans_by_its_own_rules_is_no_drift() {
+    let mut observed = observed(ObservedRepository { scan_on_push: false, ..current() });
+    assert!(needs_scanning_rules(&[desired()], &observed));
+    let rule = |frequency: &str, filter: &str| ScanningRule {
+        frequency: frequency.to_owned(),
+        filters: vec![filter.to_owned()],
+    };
+    for (rule, expected) in [
+        (rule("SCAN_ON_PUSH", "*"), "current"),
+        (rule("CONTINUOUS_SCAN", "app"), "current"),
+        (rule("MANUAL", "*"), "drifted PutImageScanningConfiguration(scanOnPush)"),
+        (rule("SCAN_ON_PUSH", "other*"), "drifted PutImageScanningConfiguration(scanOnPush)"),
+    ] {
+        observed.scanning_rules = vec![rule];
+        assert_eq!(outline(&desired(), &observed), expected);
+    }
+}
+use crate::observed::ScanningRule;
+
+#[test]
+fn encryption_cannot_be_changed_in_place() {
+    let wanted = DesiredRepository {
+        encryption: Some(Encryption { kind: EncryptionType::Kms, kms_key: None }),
+        ..desired()
+    };
+    assert_eq!(outline(&wanted, &observed(current())), "blocked !encryptionConfiguration");
+}
+
+#[test]
+fn a_key_is_the_same_by_its_id_and_its_arn() {
+    let kms = |key: &str| Encryption { kind: EncryptionType::Kms, kms_key: Some(key.to_owned()) };
+    let arn = "arn:aws:kms:us-east-1:123456789012:key/1234";
+    assert!(same_encryption(&kms("1234"), &kms(arn)));
+    assert!(same_encryption(&kms("alias/mine"), &kms(arn)));
+    assert!(!same_encryption(&kms("4321"), &kms(arn)));
+}
+
+#[test]
+fn another_projects_repository_is_foreign_and_left_alone() {
+    let theirs = |tags| observed(ObservedRepository { tags, image_tag_mutability: "MUTABLE".into(), ..current() });
+    let foreign = theirs(Reading::Known(tags(&[("Project", "theirs")])));
+    assert_eq!(outline(&desired(), &foreign), "foreign");
+    let untagged = theirs(Reading::Known(BTreeMap::new()));
+    assert!(outline(&desired(), &untagged).starts_with("drifted PutImageTagMutability"));
+    let unreadable = theirs(Reading::Denied);
+    assert_eq!(outline(&desired(), &unreadable), "drifted PutImageTagMutability(imageTagMutability)");
+    assert!(plan(&[desired()], None, &foreign).repositories[0].state != State::Foreign("theirs".into()));
+}
+
+#[test]
+fn a_lifecycle_policy_that_may_not_be_read_is_written_again() {
+    let found = ObservedRepository { lifecycle_policy: Reading::Denied, ..current() };
+    assert_eq!(outline(&desired(), &observed(found)), "drifted PutLifecyclePolicy(lifecyclePolicy)");
+}
+
+#[test]
+fn no_lifecycle_policy_means_that_one_is_removed_and_silence_that_it_stays() {
+    let none = DesiredRepository { lifecycle_policy: Some(Policy::Absent), ..desired() };
+    assert_eq!(outline(&none, &observed(current())), "drifted DeleteLifecyclePolicy(lifecyclePolicy)");
+    let silent = DesiredRepository { lifecycle_policy: None, ..desired() };
+    assert_eq!(outline(&silent, &observed(current())), "current");
+}
+
+#[test]
+fn orphans_are_told_by_their_tags() {
+    let ours = tags(&[("ManagedBy", MANAGED_BY), ("Project", "ours")]);
+    assert!(is_orphan(&ours, Some("ours")));
+    assert!(!is_orphan(&ours, Some("theirs")));
+    assert!(!is_orphan(&tags(&[("Project", "ours")]), Some("ours")));
+}
