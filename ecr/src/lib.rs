@@ -1,6 +1,138 @@
-//! x
-pub mod name; pub mod source; pub mod settings; pub mod metadata; pub mod definitions; pub mod desired; pub mod lifecycle; pub mod image; pub mod observed; pub mod plan; pub mod aws;
-/// m
-pub fn main() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
-/// m
-pub fn main_with_args(_n: &str, _a: impl Iterator<Item = std::ffi::OsString>) -> std::process::ExitCode { main() }
+//! A cargo xtask that keeps Amazon ECR repositories and images in step with a Rust workspace.
+//!
+//! Mount it in your own `xtask`: `fn main() -> std::process::ExitCode { xtask_ecr::main() }`, or put [`Task`]
+//! beside your own tasks.
+//!
+//! # Map
+//!
+//! Dependencies point down only; `tests/it/tidy.rs` holds the core to it.
+//!
+//! ```text
+//! main -> flags -> commands     load -> decide -> do -> report; one small file a command
+//!
+//! edges, one outside world each; they do not import one another
+//!   workspace   cargo metadata and configuration files
+//!   aws         identity, observe, apply, authorization tokens
+//!   shell       the terminal: status lines, data, errors
+//!   local       the embedded ECR
+//!
+//! core, values and functions: no file, environment, clock, network, process or terminal
+//!   name        repository names, tags, digests: parsed once
+//!   source      TOML and JSON that know their places; problems
+//!   settings, metadata, definitions   what configuration files may say
+//!   desired     (members, definitions) -> what the registry shall be
+//!   observed    what AWS says it is
+//!   plan        (desired, observed) -> steps
+//!   lifecycle   lifecycle policies
+//!   image       files -> layers -> config -> manifest
+//!   report      what commands print
+//! ```
+//!
+//! # Data flow
+//!
+//! ```text
+//! cargo metadata ----+                                DescribeRepositories ... -- aws
+//! repositories.json -+- desired::resolve -> Desired --+              |
+//! lifecycle-policy --+                                +- plan::plan -> Plan -+- plan: print it, stop
+//!                                   Observed ---------+                      +- create: for step { aws.apply }
+//! ```
+
+pub mod aws;
+mod commands;
+pub mod definitions;
+pub mod desired;
+mod error;
+mod flags;
+pub mod image;
+pub mod lifecycle;
+pub mod local;
+pub mod metadata;
+pub mod name;
+pub mod observed;
+pub mod plan;
+pub mod report;
+pub mod settings;
+mod shell;
+pub mod source;
+pub mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
+
+use error::{Exit, Failure};
+use flags::{Cli, Output};
+pub use flags::{EcrTask, Task};
+use shell::{Format, Shell, Verbosity};
+
+/// Runs the tasks of `cargo xtask`: all of an xtask's `main`.
+pub fn main() -> ExitCode {
+    main_with_args("cargo xtask", std::env::args_os().skip(1))
+}
+
+/// The same under another name and with given arguments, without the program's own.
+pub fn main_with_args(name: &'static str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = std::iter::once(name.into()).chain(args).collect();
+    let matches = Cli::command().name(name).bin_name(name).try_get_matches_from(&args);
+    match matches.and_then(|it| Cli::from_arg_matches(&it)) {
+        Ok(cli) => cli.task.run(),
+        Err(error) => usage(&error, &args),
+    }
+}
+
+impl Task {
+    /// Runs the task to its exit code.
+    pub fn run(self) -> ExitCode {
+        let Output { format, color, .. } = *self.output();
+        let shell = Shell::new(format, color, self.output().verbosity());
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let result = match runtime {
+            Ok(runtime) => runtime.block_on(run(&self, &shell)),
+            Err(error) => Err(Failure::new(format!("failed to start the runtime: {error}"))),
+        };
+        let exit = result.unwrap_or_else(|failure| {
+            shell.failure(&failure);
+            failure.exit
+        });
+        ExitCode::from(exit as u8)
+    }
+}
+
+async fn run(task: &Task, shell: &Shell) -> Result<Exit, Failure> {
+    let command = async {
+        match task {
+            Task::Ecr(EcrTask::Plan(flags)) => commands::plan::run(flags, shell).await,
+            Task::Ecr(EcrTask::Create(flags)) => commands::create::run(flags, shell).await,
+            Task::Ecr(EcrTask::Delete(flags)) => commands::delete::run(flags, shell).await,
+            Task::Ecr(EcrTask::Serve(flags)) => commands::serve::run(flags, shell).await,
+            Task::Push(_flags) => Ok(Exit::Done),
+        }
+    };
+    tokio::select! {
+        result = command => result,
+        _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+    }
+}
+
+/// Help and version go to stdout with 0, usage errors to stderr with 1 (clap's 2 means "changes" here).
+fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    let _ = error.print();
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return ExitCode::from(Exit::Done as u8);
+    }
+    if wants_json(args) {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let failure = Failure::new(message).with_help("see --help");
+        Shell::new(Format::Json, None, Verbosity::Quiet).json_failure(&failure);
+    }
+    ExitCode::from(Exit::Failed as u8)
+}
+
+/// Whether JSON was asked for, on a command line that could not be read.
+fn wants_json(args: &[OsString]) -> bool {
+    let texts: Vec<_> = args.iter().map(|it| it.to_string_lossy()).collect();
+    texts.iter().any(|it| it == "--format=json")
+        || texts.windows(2).any(|it| it[0] == "--format" && it[1] == "json")
+}

@@ -228,7 +228,11 @@ fn creation(desired: &DesiredRepository) -> RepositoryPlan {
     RepositoryPlan::new(desired, State::Absent, steps, Vec::new())
 }
 
-fn convergence(desired: &DesiredRepository, found: &ObservedRepository, observed: &Observed) -> RepositoryPlan {
+fn convergence(
+    desired: &DesiredRepository,
+    found: &ObservedRepository,
+    observed: &Observed,
+) -> RepositoryPlan {
     let steps = [
         mutability_step(desired, found),
         scanning_step(desired, found, observed),
@@ -281,7 +285,11 @@ fn mutability_step(desired: &DesiredRepository, found: &ObservedRepository) -> O
     Some(Step { action, field: Some(field), observed, desired: desired_value })
 }
 
-fn scanning_step(desired: &DesiredRepository, found: &ObservedRepository, observed: &Observed) -> Option<Step> {
+fn scanning_step(
+    desired: &DesiredRepository,
+    found: &ObservedRepository,
+    observed: &Observed,
+) -> Option<Step> {
     let scan_on_push = desired.scan_on_push;
     let is_covered = scan_on_push && observed.registry_scans(&desired.name);
     (found.scan_on_push != scan_on_push && !is_covered).then(|| Step {

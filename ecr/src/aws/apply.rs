@@ -44,7 +44,9 @@ impl Aws {
             Action::PutImageTagMutability { mutability, filters } => {
                 self.put_mutability(name, *mutability, filters).await
             }
-            Action::PutImageScanningConfiguration { scan_on_push } => self.put_scanning(name, *scan_on_push).await,
+            Action::PutImageScanningConfiguration { scan_on_push } => {
+                self.put_scanning(name, *scan_on_push).await
+            }
             Action::PutLifecyclePolicy(text) => self.put_lifecycle_policy(name, text).await,
             Action::DeleteLifecyclePolicy => self.delete_lifecycle_policy(name).await,
             Action::SetRepositoryPolicy(text) => self.set_repository_policy(name, text).await,

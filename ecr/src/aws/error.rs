@@ -114,8 +114,13 @@ fn help_for(error: &(dyn Error + 'static), code: Option<&str>) -> Option<String>
         );
     }
     match code? {
-        "ExpiredToken" | "ExpiredTokenException" => Some("the session has expired: run `aws sso login`".to_owned()),
-        "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidSignatureException" | "SignatureDoesNotMatch" => {
+        "ExpiredToken" | "ExpiredTokenException" => {
+            Some("the session has expired: run `aws sso login`".to_owned())
+        }
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch" => {
             Some("AWS does not know these credentials: check `aws sts get-caller-identity`".to_owned())
         }
         _ => None,

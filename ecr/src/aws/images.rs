@@ -26,7 +26,9 @@ impl Aws {
         match self.count_images(name).await.map_err(|it| ServiceError::new(ACTION, it)) {
             Ok(totals) => Ok(Some(totals)),
             Err(error) if error.is(NOT_FOUND) => Ok(Some(ImageTotals::default())),
-            Err(error) => self.forgiven(error, ACTION, "images were not counted", name.as_str()).map(|()| None),
+            Err(error) => {
+                self.forgiven(error, ACTION, "images were not counted", name.as_str()).map(|()| None)
+            }
         }
     }
 

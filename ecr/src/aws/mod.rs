@@ -102,6 +102,11 @@ impl Aws {
         &self.region
     }
 
+    /// How many requests go side by side.
+    pub fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
     /// The permissions that turned out to be missing so far.
     pub fn denials(&self) -> &Denials {
         &self.denials

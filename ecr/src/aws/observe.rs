@@ -92,7 +92,8 @@ impl Aws {
             let tags = self.tags(&arn, name.as_str()).await?;
             Ok(tags.map(|tags| (name, tags)))
         });
-        let read: Vec<Option<_>> = stream::iter(read).buffer_unordered(self.concurrency).try_collect().await?;
+        let read: Vec<Option<_>> =
+            stream::iter(read).buffer_unordered(self.concurrency).try_collect().await?;
         let mut read: Vec<_> = read.into_iter().flatten().collect();
         read.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(read)
@@ -140,10 +141,18 @@ impl Aws {
         let name = described.repository_name().unwrap_or_default();
         let arn = described.repository_arn().unwrap_or_default();
         let lifecycle_policy = async {
-            if reads.lifecycle_policy { self.lifecycle_policy(name).await } else { Ok(Some(Reading::Skipped)) }
+            if reads.lifecycle_policy {
+                self.lifecycle_policy(name).await
+            } else {
+                Ok(Some(Reading::Skipped))
+            }
         };
         let repository_policy = async {
-            if reads.repository_policy { self.repository_policy(name).await } else { Ok(Some(Reading::Skipped)) }
+            if reads.repository_policy {
+                self.repository_policy(name).await
+            } else {
+                Ok(Some(Reading::Skipped))
+            }
         };
         let tags = async { if reads.tags { self.tags(arn, name).await } else { Ok(Some(Reading::Skipped)) } };
         let (lifecycle_policy, repository_policy, tags) =

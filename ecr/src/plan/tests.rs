@@ -44,10 +44,8 @@ fn observed(found: ObservedRepository) -> Observed {
 fn outline(desired: &DesiredRepository, observed: &Observed) -> String {
     let plan = plan(std::slice::from_ref(desired), Some("ours"), observed);
     let repository = &plan.repositories[0];
-    let steps = repository
-        .steps
-        .iter()
-        .map(|it| format!(" {}({})", it.action.operation(), it.field.unwrap_or("-")));
+    let steps =
+        repository.steps.iter().map(|it| format!(" {}({})", it.action.operation(), it.field.unwrap_or("-")));
     let blocked = repository.blocked.iter().map(|it| format!(" !{}", it.field));
     repository.state.as_str().to_owned() + &steps.chain(blocked).collect::<String>()
 }
@@ -141,7 +139,8 @@ fn a_key_is_the_same_by_its_id_and_its_arn() {
 
 #[test]
 fn another_projects_repository_is_foreign_and_left_alone() {
-    let theirs = |tags| observed(ObservedRepository { tags, image_tag_mutability: "MUTABLE".into(), ..current() });
+    let theirs =
+        |tags| observed(ObservedRepository { tags, image_tag_mutability: "MUTABLE".into(), ..current() });
     let foreign = theirs(Reading::Known(tags(&[("Project", "theirs")])));
     assert_eq!(outline(&desired(), &foreign), "foreign");
     let untagged = theirs(Reading::Known(BTreeMap::new()));

@@ -1,0 +1,63 @@
+//! `ecr serve`: the embedded ECR, until Ctrl-C.
+
+use crate::error::{Exit, Failure};
+use crate::flags;
+use crate::local::lock::{self, Holder};
+use crate::local::{Options, Server};
+use crate::shell::Shell;
+use crate::workspace::Workspace;
+
+use super::session::local_account;
+
+/// Serves until the process is interrupted.
+pub async fn run(flags: &flags::Serve, shell: &Shell) -> Result<Exit, Failure> {
+    let options = options(flags)?;
+    let lock = match lock::take(&options.data)? {
+        Holder::Us(lock) => lock,
+        Holder::Server(url) => {
+            return Err(Failure::new(format!("an embedded ECR already runs on this state, at {url}"))
+                .with_help("use it with --local, or name another folder with --data"));
+        }
+        Holder::Command => lock::wait(&options.data).await?,
+    };
+    let server = Server::start(&options, lock).await.map_err(|error| {
+        Failure::from(error).with_help("is the port taken? name another with --port, or 0 for any free one")
+    })?;
+    lock::announce(&options.data, &server.url())?;
+    shell.status(
+        "Serving",
+        format!("{} (account {}, region {})", server.url(), options.account, options.region),
+    );
+    shell.status("State", options.data.display());
+    shell.help(format!(
+        "commands with --local use it; other clients: `export AWS_ENDPOINT_URL={} AWS_REGION={} \
+         AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local`",
+        server.url(),
+        options.region
+    ));
+    shell.print(server.url());
+    // Ctrl-C ends every command; see `crate::run`.
+    std::future::pending::<()>().await;
+    Ok(Exit::Done)
+}
+
+/// Outside of a workspace, a folder must be named.
+fn options(flags: &flags::Serve) -> Result<Options, Failure> {
+    let workspace = match (Workspace::load(flags.workspace.manifest_path.as_deref()), &flags.data) {
+        (Ok(workspace), _) => Some(workspace),
+        (Err(_), Some(_)) => None,
+        (Err(error), None) => return Err(error),
+    };
+    let desired = workspace.as_ref().map(|it| &it.desired);
+    let region = flags.workspace.region.clone().or_else(|| desired.and_then(|it| it.region.clone()));
+    let account = flags.account_id.clone().or_else(|| desired.and_then(|it| it.account_id.clone()));
+    let data = flags.data.clone().or_else(|| workspace.as_ref().map(|it| it.target.join("ecr-local")));
+    Ok(Options {
+        data: data.unwrap_or_default(),
+        port: flags.port,
+        account: local_account(account),
+        region: region.unwrap_or_else(|| "us-east-1".to_owned()),
+        faults: flags.fault.clone(),
+        keeps_log: false,
+    })
+}

@@ -1,0 +1,225 @@
+//! What every command that talks to a registry begins with: workspace, endpoint, identity, account guard.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use crate::aws::{Aws, Identity, Reads, ServiceError, Target};
+use crate::desired::{Desired, DesiredRepository};
+use crate::error::Failure;
+use crate::flags::Common;
+use crate::local::lock::{self, Holder};
+use crate::local::{self, DEFAULT_PORT, Server};
+use crate::name::{RegistryId, RepositoryName};
+use crate::observed::Observed;
+use crate::plan;
+use crate::report::Header;
+use crate::shell::Shell;
+use crate::workspace::Workspace;
+
+/// A command's connections.
+pub struct Session<'a> {
+    /// Where to talk.
+    pub shell: &'a Shell,
+    /// The workspace and what it asks for.
+    pub workspace: Workspace,
+    /// The clients.
+    pub aws: Aws,
+    /// Who the credentials belong to.
+    pub identity: Identity,
+    /// The embedded ECR of this very command, if it runs one.
+    server: Option<Server>,
+    is_local: bool,
+}
+
+/// Repositories as they are, and those that could not be read.
+pub type Observation = (Observed, std::collections::BTreeMap<RepositoryName, ServiceError>);
+
+/// The account that the embedded ECR plays where none is pinned.
+pub const LOCAL_ACCOUNT: &str = "000000000000";
+
+impl<'a> Session<'a> {
+    /// Reads the workspace, connects, and refuses the wrong account. Nothing is written anywhere.
+    pub async fn open(shell: &'a Shell, common: &Common) -> Result<Self, Failure> {
+        let workspace = Workspace::load(common.workspace.manifest_path.as_deref())?;
+        Self::connect(shell, common, workspace).await
+    }
+
+    /// The same with a workspace that was read already.
+    pub async fn connect(shell: &'a Shell, common: &Common, workspace: Workspace) -> Result<Self, Failure> {
+        let (target, server) = target(common, &workspace).await?;
+        let is_local = common.registry.local;
+        let aws = Aws::connect(&target, common.registry.concurrency.into()).await?;
+        let identity = aws.identity().await.context("failed to find out which AWS account this is")?;
+        let session = Self { shell, workspace, aws, identity, server, is_local };
+        session.guard_account()?;
+        Ok(session)
+    }
+
+    /// What the workspace asks for.
+    pub fn desired(&self) -> &Desired {
+        &self.workspace.desired
+    }
+
+    /// The project, if there is one.
+    pub fn project(&self) -> Option<&str> {
+        self.desired().project.as_deref()
+    }
+
+    /// How many requests go side by side.
+    pub fn aws_concurrency(&self) -> usize {
+        self.aws.concurrency()
+    }
+
+    /// Whether the embedded ECR stands in for AWS.
+    pub fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// The guard does not concern the embedded ECR, which belongs to nobody.
+    fn guard_account(&self) -> Result<(), Failure> {
+        match &self.desired().account_id {
+            Some(pinned) if !self.is_local && *pinned != self.identity.account => {
+                Err(Failure::refused(format!(
+                    "the credentials belong to account {}, and the workspace is pinned to account {pinned}",
+                    self.identity.account
+                ))
+                .with_help(format!(
+                    "use the credentials of account {pinned} (--aws-profile, AWS_PROFILE), \
+                 or change `account-id` below [workspace.metadata.ecr]; these are {}",
+                    self.identity.arn
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The repositories as they are, with everything that a plan compares.
+    pub async fn observe(&self, desired: &[DesiredRepository]) -> Result<Observation, Failure> {
+        let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
+        let reads = |name: &RepositoryName| {
+            let desired = desired.iter().find(|it| it.name == *name);
+            Reads {
+                lifecycle_policy: desired.is_some_and(|it| it.lifecycle_policy.is_some()),
+                repository_policy: desired.is_some_and(|it| it.repository_policy.is_some()),
+                tags: true,
+            }
+        };
+        let (mut observed, failures) =
+            self.aws.observe(&names, reads).await.context("failed to look at the repositories")?;
+        if plan::needs_scanning_rules(desired, &observed) {
+            let rules = self.aws.scanning_rules().await;
+            observed.scanning_rules = rules.context("failed to read the registry's scanning rules")?;
+        }
+        Ok((observed, failures))
+    }
+
+    /// Names of repositories of this project that the workspace does not name.
+    pub async fn orphans(&self) -> Result<Vec<RepositoryName>, Failure> {
+        let context = "failed to look for orphans";
+        let mut others = self.aws.all_repositories().await.context(context)?;
+        others.retain(|(name, _)| !self.desired().repositories.iter().any(|it| it.name == *name));
+        let tags = self.aws.tags_of(others).await.context(context)?;
+        let is_orphan = |tags: &crate::observed::Reading<_>| {
+            tags.known().is_some_and(|it| plan::is_orphan(it, self.project()))
+        };
+        Ok(tags.into_iter().filter(|(_, tags)| is_orphan(tags)).map(|(name, _)| name).collect())
+    }
+
+    /// Tells account, region, registry and project; every command begins with that. The registry's host is what
+    /// the API returns, never a pattern of ours.
+    pub async fn begin(&self, observed: &Observed) -> Result<Header, Failure> {
+        let from_uri = observed.repositories.values().find_map(|it| it.uri.split_once('/'));
+        let registry = match from_uri {
+            Some((host, _)) => Some(host.to_owned()),
+            None => match self.aws.authorization_token().await {
+                Ok(token) => Some(token.host().to_owned()),
+                Err(error) if error.is_denied() => {
+                    let skipped = "the registry's host is not known before a repository exists";
+                    self.aws.denials().add("ecr:GetAuthorizationToken", skipped, "");
+                    None
+                }
+                Err(error) => {
+                    return Err(anyhow::Error::new(error).context("failed to find the registry").into());
+                }
+            },
+        };
+        let header = Header {
+            account: self.identity.account.to_string(),
+            region: self.aws.region().to_owned(),
+            registry: registry.map(|it| self.shown(&it)),
+            project: self.project().map(str::to_owned),
+        };
+        let host = header.registry.as_deref().unwrap_or("(unknown host)");
+        let project = header.project.as_deref().map(|it| format!(", project {it}")).unwrap_or_default();
+        let kind = if self.is_local { ", embedded ECR" } else { "" };
+        self.shell.status(
+            "Registry",
+            format!("{host} (account {}, region {}{project}{kind})", header.account, header.region),
+        );
+        self.warn_of_denials();
+        Ok(header)
+    }
+
+    /// One warning for each missing permission that was not told yet.
+    pub fn warn_of_denials(&self) {
+        self.aws.denials().take_messages().iter().for_each(|it| self.shell.warn(it));
+    }
+
+    /// A host or reference as it is to be printed: that of a server which ends with this command carries the
+    /// port that `ecr serve` would use.
+    pub fn shown(&self, reference: &str) -> String {
+        match &self.server {
+            Some(server) => {
+                let own = server.url().trim_start_matches("http://").to_owned();
+                reference.replacen(&own, &format!("127.0.0.1:{DEFAULT_PORT}"), 1)
+            }
+            None => reference.to_owned(),
+        }
+    }
+
+    /// Whether what was printed can be reached only once `ecr serve` runs.
+    pub fn ends_with_command(&self) -> bool {
+        self.server.is_some()
+    }
+}
+
+async fn target(common: &Common, workspace: &Workspace) -> Result<(Target, Option<Server>), Failure> {
+    let workspace_region = workspace.desired.region.clone();
+    let region = common.workspace.region.clone();
+    if !common.registry.local {
+        let profile = common.registry.aws_profile.clone();
+        return Ok((Target::Environment { region, workspace_region, profile }, None));
+    }
+    let region = region.or(workspace_region).unwrap_or_else(|| "us-east-1".to_owned());
+    let options = local_options(workspace, common.registry.data.clone(), region.clone());
+    let (url, server) = match lock::take(&options.data)? {
+        Holder::Server(url) => (url, None),
+        Holder::Us(lock) => {
+            let server = Server::start(&options, lock).await?;
+            (server.url(), Some(server))
+        }
+        Holder::Command => {
+            let server = local::start_when_free(&options).await?;
+            (server.url(), Some(server))
+        }
+    };
+    Ok((Target::Local { url, region }, server))
+}
+
+/// The embedded ECR of a workspace, on any free port.
+fn local_options(workspace: &Workspace, data: Option<PathBuf>, region: String) -> local::Options {
+    local::Options {
+        data: data.unwrap_or_else(|| workspace.target.join("ecr-local")),
+        port: 0,
+        account: local_account(workspace.desired.account_id.clone()),
+        region,
+        faults: Vec::new(),
+        keeps_log: false,
+    }
+}
+
+/// The account that the embedded ECR plays.
+pub fn local_account(pinned: Option<RegistryId>) -> RegistryId {
+    pinned.unwrap_or_else(|| LOCAL_ACCOUNT.parse().unwrap_or_else(|_| unreachable!("12 digits")))
+}

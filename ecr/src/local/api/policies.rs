@@ -1,0 +1,92 @@
+//! Lifecycle and repository policies.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::repositories::change_settings;
+use super::{Answer, Call};
+use crate::lifecycle::policy;
+use crate::local::error::ApiError;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Named {
+    repository_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutLifecycle {
+    repository_name: String,
+    lifecycle_policy_text: String,
+}
+
+pub fn put_lifecycle(call: &Call<'_>, input: PutLifecycle) -> Answer {
+    let text = input.lifecycle_policy_text;
+    if let Some(problem) = policy::check("LifecyclePolicyText", &text).first() {
+        let constraint = format!("Lifecycle policy validation failure: {}", problem.message);
+        return Err(ApiError::invalid("LifecyclePolicyText", &constraint));
+    }
+    let name = change_settings(call, &input.repository_name, |it| it.lifecycle_policy = Some(text.clone()))?;
+    Ok(json!({"registryId": call.shared.account, "repositoryName": name, "lifecyclePolicyText": text}))
+}
+
+pub fn get_lifecycle(call: &Call<'_>, input: Named) -> Answer {
+    let account = &call.shared.account;
+    call.with(&input.repository_name, |name, repository| match &repository.settings.lifecycle_policy {
+        Some(text) => Ok(json!({"registryId": account, "repositoryName": name, "lifecyclePolicyText": text})),
+        None => Err(no_lifecycle_policy(name.as_str(), account.as_str())),
+    })
+}
+
+pub fn delete_lifecycle(call: &Call<'_>, input: Named) -> Answer {
+    let answer = get_lifecycle(call, Named { repository_name: input.repository_name.clone() })?;
+    change_settings(call, &input.repository_name, |it| it.lifecycle_policy = None)?;
+    Ok(answer)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SetRepository {
+    repository_name: String,
+    policy_text: String,
+}
+
+pub fn set_repository(call: &Call<'_>, input: SetRepository) -> Answer {
+    let text = input.policy_text;
+    if !policy::check_json("PolicyText", &text).is_empty() {
+        return Err(ApiError::invalid("PolicyText", "Invalid repository policy provided"));
+    }
+    let name = change_settings(call, &input.repository_name, |it| it.repository_policy = Some(text.clone()))?;
+    Ok(json!({"registryId": call.shared.account, "repositoryName": name, "policyText": text}))
+}
+
+pub fn get_repository(call: &Call<'_>, input: Named) -> Answer {
+    let account = &call.shared.account;
+    call.with(&input.repository_name, |name, repository| match &repository.settings.repository_policy {
+        Some(text) => Ok(json!({"registryId": account, "repositoryName": name, "policyText": text})),
+        None => Err(ApiError::new(
+            "RepositoryPolicyNotFoundException",
+            format!(
+                "Repository policy does not exist for the repository with name '{name}' \
+                 in the registry with id '{account}'"
+            ),
+        )),
+    })
+}
+
+pub fn delete_repository(call: &Call<'_>, input: Named) -> Answer {
+    let answer = get_repository(call, Named { repository_name: input.repository_name.clone() })?;
+    change_settings(call, &input.repository_name, |it| it.repository_policy = None)?;
+    Ok(answer)
+}
+
+fn no_lifecycle_policy(name: &str, account: &str) -> ApiError {
+    ApiError::new(
+        "LifecyclePolicyNotFoundException",
+        format!(
+            "Lifecycle policy does not exist for the repository with name '{name}' \
+             in the registry with id '{account}'"
+        ),
+    )
+}

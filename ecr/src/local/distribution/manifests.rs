@@ -1,0 +1,108 @@
+//! Manifests and tags.
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request};
+use serde_json::json;
+
+use super::{Answer, Call};
+use crate::local::error::RegistryError;
+use crate::local::http::{builder, empty, full, header, json_response, with_header};
+use crate::local::images::{self, MAX_MANIFEST, NewImage, PutError, immutable_sentence};
+use crate::name::{Digest, ImageTag, InvalidName};
+
+/// `HEAD` or `GET /v2/NAME/manifests/REFERENCE`.
+pub fn get(call: &Call, reference: &str, method: &Method) -> Answer {
+    let unknown = || RegistryError::new(404, "MANIFEST_UNKNOWN", "Requested image not found");
+    let (digest, media_type, size, path) = {
+        let store = call.shared.store();
+        let repository = store.model().repository(&call.registry, &call.name).ok_or_else(unknown)?;
+        let digest = match reference.parse::<Digest>() {
+            Ok(digest) => digest,
+            Err(_) => repository.image_tags.get(&parsed_tag(reference)?).cloned().ok_or_else(unknown)?,
+        };
+        let image = repository.images.get(&digest).ok_or_else(unknown)?;
+        let path = store.blob_path(&digest);
+        (digest, image.media_type.clone(), image.manifest_size, path)
+    };
+    let body = match *method {
+        Method::HEAD => empty(),
+        _ => full(std::fs::read(path).map_err(|it| RegistryError::internal(&it))?),
+    };
+    builder(200)
+        .header("content-type", media_type)
+        .header("content-length", size)
+        .header("docker-content-digest", digest.as_str())
+        .body(body)
+        .map_err(|it| RegistryError::internal(&it))
+}
+
+/// `PUT /v2/NAME/manifests/REFERENCE`. Like ECR, this answers without a `Location`.
+pub async fn put(call: &Call, reference: &str, request: Request<Incoming>) -> Answer {
+    let digest = reference.parse::<Digest>().ok();
+    let tag = if digest.is_none() { Some(parsed_tag(reference)?) } else { None };
+    let media_type =
+        header(&request, "content-type").map(|it| it.split(';').next().unwrap_or(it).trim().to_owned());
+    let body = Limited::new(request.into_body(), MAX_MANIFEST).collect().await;
+    let bytes = body.map_err(|it| RegistryError::new(413, "SIZE_INVALID", it.to_string()))?.to_bytes();
+    let new = NewImage { tag, digest, media_type, bytes: bytes.to_vec() };
+    let stored = images::put(&mut call.shared.store(), &call.registry, &call.name, new, call.shared.now());
+    let stored = stored.map_err(|it| refused(call, it))?;
+    builder(201)
+        .header("docker-content-digest", stored.digest.as_str())
+        .body(empty())
+        .map_err(|it| RegistryError::internal(&it))
+}
+
+/// `GET /v2/NAME/tags/list?n=N&last=TAG`.
+pub fn tags(call: &Call, query: Option<&str>) -> Answer {
+    let value = |key: &str| {
+        let pairs = query.unwrap_or_default().split('&').filter_map(|it| it.split_once('='));
+        pairs.clone().find(|(name, _)| *name == key).map(|(_, value)| value.to_owned())
+    };
+    let limit = value("n").and_then(|it| it.parse().ok()).unwrap_or(1000).min(1000);
+    let last = value("last");
+    let store = call.shared.store();
+    let repository = store.model().repository(&call.registry, &call.name);
+    let tags = repository.into_iter().flat_map(|it| it.image_tags.keys()).map(ImageTag::as_str);
+    let mut tags = tags.filter(|tag| last.as_deref().is_none_or(|last| *tag > last));
+    let page: Vec<_> = tags.by_ref().take(limit).collect();
+    let response = json_response(200, &json!({"name": call.name, "tags": page}));
+    match (tags.next(), page.last()) {
+        (Some(_), Some(last)) => {
+            let next = format!("</v2/{}/tags/list?n={limit}&last={last}>; rel=\"next\"", call.name);
+            Ok(with_header(response, "link", &next))
+        }
+        _ => Ok(response),
+    }
+}
+
+fn parsed_tag(text: &str) -> Result<ImageTag, RegistryError> {
+    text.parse().map_err(|it: InvalidName| RegistryError::new(400, "TAG_INVALID", it.to_string()))
+}
+
+fn refused(call: &Call, error: PutError) -> RegistryError {
+    let joined = |digests: &[Digest]| digests.iter().map(Digest::as_str).collect::<Vec<_>>().join(", ");
+    match error {
+        PutError::RepositoryNotFound => {
+            RegistryError::name_unknown(call.name.as_str(), call.shared.account.as_str())
+        }
+        PutError::Invalid(reason) => RegistryError::new(400, "MANIFEST_INVALID", reason),
+        PutError::DigestMismatch { expected, found } => {
+            let message = format!("the manifest has digest {found}, not {expected}");
+            RegistryError::new(400, "DIGEST_INVALID", message)
+        }
+        PutError::LayersMissing(digests) => {
+            let message = format!("the repository does not have the blobs {}", joined(&digests));
+            RegistryError::new(400, "MANIFEST_BLOB_UNKNOWN", message)
+        }
+        PutError::ChildrenMissing(digests) => {
+            let message = format!("the repository does not have the manifests {}", joined(&digests));
+            RegistryError::new(400, "MANIFEST_BLOB_UNKNOWN", message)
+        }
+        PutError::TagImmutable { tag, .. } => {
+            RegistryError::new(400, "TAG_INVALID", immutable_sentence(&call.name, &tag))
+        }
+        PutError::Internal(error) => RegistryError::internal(&error),
+    }
+}

@@ -1,0 +1,81 @@
+//! Errors as AWS and OCI write them: a code, a sentence, a status.
+
+use serde_json::{Value, json};
+
+/// An error of the control plane: JSON 1.1, status 400 unless the model says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// The HTTP status.
+    pub status: u16,
+    /// The exception's name in the service model.
+    pub code: &'static str,
+    /// AWS's sentence.
+    pub message: String,
+}
+
+impl ApiError {
+    /// A client error: every one that the model knows has status 400.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { status: 400, code, message: message.into() }
+    }
+
+    /// `InvalidParameterException` in the form that ECR uses for constraints.
+    pub fn invalid(parameter: &str, constraint: &str) -> Self {
+        let message =
+            format!("Invalid parameter at '{parameter}' failed to satisfy constraint: '{constraint}'");
+        Self::new("InvalidParameterException", message)
+    }
+
+    /// A failure of our own: the disk, for instance.
+    pub fn internal(error: &dyn std::fmt::Display) -> Self {
+        Self { status: 500, code: "ServerException", message: error.to_string() }
+    }
+
+    /// `RepositoryNotFoundException`.
+    pub fn repository_not_found(name: &str, account: &str) -> Self {
+        Self::new("RepositoryNotFoundException", no_repository(name, account))
+    }
+
+    /// The body, as JSON 1.1 has it.
+    pub fn body(&self) -> Value {
+        json!({"__type": self.code, "message": self.message})
+    }
+}
+
+/// The sentence for a repository that does not exist; both planes use it.
+pub fn no_repository(name: &str, account: &str) -> String {
+    format!("The repository with name '{name}' does not exist in the registry with id '{account}'")
+}
+
+/// An error of the data plane (OCI distribution specification, "Error Codes").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryError {
+    /// The HTTP status.
+    pub status: u16,
+    /// The specification's code.
+    pub code: &'static str,
+    /// The sentence.
+    pub message: String,
+}
+
+impl RegistryError {
+    /// An error with its status.
+    pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into() }
+    }
+
+    /// A failure of our own.
+    pub fn internal(error: &dyn std::fmt::Display) -> Self {
+        Self::new(500, "UNKNOWN", error.to_string())
+    }
+
+    /// `NAME_UNKNOWN`, with ECR's sentence.
+    pub fn name_unknown(name: &str, account: &str) -> Self {
+        Self::new(404, "NAME_UNKNOWN", no_repository(name, account))
+    }
+
+    /// The body, as the specification has it.
+    pub fn body(&self) -> Value {
+        json!({"errors": [{"code": self.code, "message": self.message}]})
+    }
+}

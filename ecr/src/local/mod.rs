@@ -1,0 +1,23 @@
+//! The embedded ECR: control plane, STS and `/v2/` on 127.0.0.1, over one state on disk.
+//!
+//! [`server`] tells the planes apart; [`api`] and [`distribution`] read requests and write answers; [`images`]
+//! holds the rules that both share; [`model`] is the state as values, [`store`] the state on disk.
+
+mod api;
+mod distribution;
+mod error;
+mod faults;
+mod http;
+mod images;
+pub mod lock;
+mod model;
+mod server;
+mod shared;
+mod store;
+mod token;
+
+pub use faults::Fault;
+pub use server::{Options, Server, start_when_free};
+
+/// The port of `ecr serve`, unless it is told another.
+pub const DEFAULT_PORT: u16 = 4510;

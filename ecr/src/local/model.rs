@@ -1,0 +1,170 @@
+//! What the registries hold, as plain values, and the changes that lead from one state to the next.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{Digest, ImageTag, RepositoryName};
+use crate::settings::{EncryptionType, ImageTagMutability};
+
+/// All registries: one for each account and region that was ever addressed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Model {
+    registries: BTreeMap<String, Registry>,
+}
+
+/// An account and a region, written `000000000000/us-east-1`.
+pub type RegistryKey = String;
+
+/// One registry.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Registry {
+    /// Its repositories.
+    pub repositories: BTreeMap<RepositoryName, Repository>,
+    /// The registry's own scanning configuration, in the API's shape.
+    pub scanning: Option<serde_json::Value>,
+}
+
+/// One repository.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Repository {
+    /// What the control plane sets.
+    pub settings: Settings,
+    /// Manifests by digest.
+    #[serde(default)]
+    pub images: BTreeMap<Digest, Image>,
+    /// Tags, each pointing to one of `images`.
+    #[serde(default)]
+    pub image_tags: BTreeMap<ImageTag, Digest>,
+    /// Sizes of the blobs that were uploaded here; ECR shares none between repositories.
+    #[serde(default)]
+    pub layers: BTreeMap<Digest, u64>,
+}
+
+/// The settings of a repository.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Settings {
+    /// Seconds since 1970.
+    pub created_at: f64,
+    /// Whether tags may be moved.
+    pub image_tag_mutability: ImageTagMutability,
+    /// Patterns of tags that are the exception to it.
+    pub exclusion_filters: Vec<String>,
+    /// Whether images are to be scanned when they are pushed.
+    pub scan_on_push: bool,
+    /// Encryption at rest, which is recorded and not done.
+    pub encryption_type: EncryptionType,
+    /// The KMS key.
+    pub kms_key: Option<String>,
+    /// The lifecycle policy's text, verbatim.
+    pub lifecycle_policy: Option<String>,
+    /// The repository policy's text, verbatim.
+    pub repository_policy: Option<String>,
+    /// Resource tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A manifest that was pushed. Its bytes are a blob.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Image {
+    /// The manifest's media type.
+    pub media_type: String,
+    /// Seconds since 1970.
+    pub pushed_at: f64,
+    /// The sizes of config and layers, together.
+    pub size: u64,
+    /// The manifest's own size.
+    pub manifest_size: u64,
+    /// `artifactType`, or the config's media type.
+    pub artifact_media_type: Option<String>,
+    /// The image that this one is attached to.
+    pub subject: Option<Digest>,
+}
+
+/// One change. A list of them is written and takes effect as a whole.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Change {
+    /// Creates a repository, or replaces its settings.
+    PutSettings(RegistryKey, RepositoryName, Box<Settings>),
+    /// Removes a repository and all that it holds.
+    DeleteRepository(RegistryKey, RepositoryName),
+    /// Records a blob.
+    PutLayer(RegistryKey, RepositoryName, Digest, u64),
+    /// Records a manifest.
+    PutImage(RegistryKey, RepositoryName, Digest, Image),
+    /// Points a tag to a manifest.
+    PutTag(RegistryKey, RepositoryName, ImageTag, Digest),
+    /// Replaces the registry's scanning configuration.
+    PutScanning(RegistryKey, serde_json::Value),
+}
+
+impl Model {
+    /// The registry of an account and region, if anything was ever written to it.
+    pub fn registry(&self, key: &str) -> Option<&Registry> {
+        self.registries.get(key)
+    }
+
+    /// A repository.
+    pub fn repository(&self, key: &str, name: &RepositoryName) -> Option<&Repository> {
+        self.registry(key)?.repositories.get(name)
+    }
+
+    /// Whether any repository still needs the blob.
+    pub fn names_blob(&self, digest: &Digest) -> bool {
+        let mut repositories = self.registries.values().flat_map(|it| it.repositories.values());
+        repositories.any(|it| it.layers.contains_key(digest) || it.images.contains_key(digest))
+    }
+
+    /// Makes a change. A change to a repository that is not there does nothing: a journal may be replayed over
+    /// a snapshot that is already ahead of it.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::PutSettings(key, name, settings) => self.put_settings(key, name, *settings),
+            Change::DeleteRepository(key, name) => {
+                self.registries.entry(key).or_default().repositories.remove(&name);
+            }
+            Change::PutLayer(key, name, digest, size) => {
+                self.change(&key, &name, |it| drop(it.layers.insert(digest, size)));
+            }
+            Change::PutImage(key, name, digest, image) => {
+                self.change(&key, &name, |it| drop(it.images.insert(digest, image)));
+            }
+            Change::PutTag(key, name, tag, digest) => {
+                self.change(&key, &name, |it| drop(it.image_tags.insert(tag, digest)));
+            }
+            Change::PutScanning(key, scanning) => {
+                self.registries.entry(key).or_default().scanning = Some(scanning);
+            }
+        }
+    }
+
+    fn put_settings(&mut self, key: RegistryKey, name: RepositoryName, settings: Settings) {
+        let repositories = &mut self.registries.entry(key).or_default().repositories;
+        match repositories.get_mut(&name) {
+            Some(repository) => repository.settings = settings,
+            None => drop(repositories.insert(name, Repository::new(settings))),
+        }
+    }
+
+    fn change(&mut self, key: &str, name: &RepositoryName, change: impl FnOnce(&mut Repository)) {
+        let registry = self.registries.get_mut(key);
+        if let Some(repository) = registry.and_then(|it| it.repositories.get_mut(name)) {
+            change(repository);
+        }
+    }
+}
+
+impl Repository {
+    fn new(settings: Settings) -> Self {
+        Self { settings, images: BTreeMap::new(), image_tags: BTreeMap::new(), layers: BTreeMap::new() }
+    }
+
+    /// The tags of each manifest, sorted.
+    pub fn tags_by_digest(&self) -> BTreeMap<&Digest, Vec<&ImageTag>> {
+        let mut tags = BTreeMap::<_, Vec<_>>::new();
+        for (tag, digest) in &self.image_tags {
+            tags.entry(digest).or_default().push(tag);
+        }
+        tags
+    }
+}

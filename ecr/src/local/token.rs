@@ -1,0 +1,76 @@
+//! Passwords of the registry: they name their account, region and expiry, and carry a MAC instead of being kept.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::name::hex;
+
+/// How long a password is valid, in seconds: twelve hours, as ECR's.
+pub const LIFETIME: u64 = 12 * 60 * 60;
+
+/// Why credentials were refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// There are none.
+    Missing,
+    /// They are not ours.
+    Wrong,
+    /// They were ours.
+    Expired,
+}
+
+/// The authorization token for `registry` (`account/region`) that ends at `expires_at` (seconds since 1970):
+/// user and password in base64, as HTTP Basic and `GetAuthorizationToken` have it.
+pub fn issue(secret: &str, registry: &str, expires_at: u64) -> String {
+    let claim = format!("{registry}/{expires_at}");
+    let mac = hex(&mac(secret, &claim).finalize().into_bytes());
+    BASE64_STANDARD.encode(format!("AWS:{claim}/{mac}"))
+}
+
+/// The registry that a header `Authorization` is good for at the time `now`.
+pub fn check(secret: &str, authorization: Option<&str>, now: u64) -> Result<String, Refused> {
+    let authorization = authorization.ok_or(Refused::Missing)?;
+    let (registry, expires_at) = verified(secret, authorization).ok_or(Refused::Wrong)?;
+    if now < expires_at { Ok(registry) } else { Err(Refused::Expired) }
+}
+
+fn verified(secret: &str, authorization: &str) -> Option<(String, u64)> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    let token = BASE64_STANDARD.decode(token.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let password = String::from_utf8(token).ok()?;
+    let (claim, tag) = password.strip_prefix("AWS:")?.rsplit_once('/')?;
+    // `verify_slice` compares in constant time.
+    mac(secret, claim).verify_slice(&unhex(tag)?).ok()?;
+    let (registry, expires_at) = claim.rsplit_once('/')?;
+    Some((registry.to_owned(), expires_at.parse().ok()?))
+}
+
+fn mac(secret: &str, claim: &str) -> Hmac<Sha256> {
+    // HMAC takes a key of any length.
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap_or_else(|_| unreachable!());
+    mac.update(claim.as_bytes());
+    mac
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|it| u8::from_str_radix(std::str::from_utf8(it).ok()?, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_checked_for_origin_and_age() {
+        let header = format!("Basic {}", issue("secret", "000000000000/us-east-1", 100));
+        assert_eq!(check("secret", Some(&header), 99).unwrap(), "000000000000/us-east-1");
+        assert_eq!(check("secret", Some(&header), 100), Err(Refused::Expired));
+        assert_eq!(check("other", Some(&header), 99), Err(Refused::Wrong));
+        assert_eq!(check("secret", Some("Basic QVdTOng="), 99), Err(Refused::Wrong));
+        assert_eq!(check("secret", Some(&header.replace("Basic", "Bearer")), 99), Err(Refused::Wrong));
+        assert_eq!(check("secret", None, 99), Err(Refused::Missing));
+    }
+}

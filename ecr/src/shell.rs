@@ -1,0 +1,251 @@
+//! Everything that a person or a script reads: data on stdout, talk on stderr, and the one renderer of errors.
+
+use std::io::{IsTerminal, Write};
+
+use anstream::AutoStream;
+use anstyle::{AnsiColor, Style};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::error::Failure;
+
+/// What stdout carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// Text for people.
+    #[default]
+    Human,
+    /// One JSON document.
+    Json,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Verbosity {
+    /// Only warnings and errors.
+    Quiet,
+    /// What is done.
+    #[default]
+    Normal,
+    /// And how.
+    Verbose,
+}
+
+/// The terminal, or what stands in for it.
+#[derive(Debug)]
+pub struct Shell {
+    format: Format,
+    verbosity: Verbosity,
+    color: anstream::ColorChoice,
+    bars: Option<MultiProgress>,
+}
+
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HELP: Style = AnsiColor::Cyan.on_default().bold();
+
+impl Shell {
+    /// A shell for this process. The flag wins over CARGO_TERM_COLOR, that over NO_COLOR and CLICOLOR_FORCE.
+    pub fn new(format: Format, color: Option<Color>, verbosity: Verbosity) -> Self {
+        let from_cargo = || match std::env::var("CARGO_TERM_COLOR").ok()?.as_str() {
+            "always" => Some(Color::Always),
+            "never" => Some(Color::Never),
+            _ => None,
+        };
+        let color = match color.or_else(from_cargo) {
+            Some(Color::Always) => anstream::ColorChoice::Always,
+            Some(Color::Never) => anstream::ColorChoice::Never,
+            Some(Color::Auto) | None => anstream::ColorChoice::Auto,
+        };
+        let has_bars = std::io::stderr().is_terminal()
+            && std::env::var_os("CI").is_none()
+            && verbosity > Verbosity::Quiet;
+        Self { format, verbosity, color, bars: has_bars.then(MultiProgress::new) }
+    }
+
+    /// What stdout carries.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// `     Created my-app`: the verb right-aligned to 12 columns, as in cargo.
+    pub fn status(&self, verb: &str, text: impl std::fmt::Display) {
+        self.status_in(GOOD, verb, text);
+    }
+
+    /// A status that is no success: refused, blocked, failed.
+    pub fn bad_status(&self, verb: &str, text: impl std::fmt::Display) {
+        self.status_in(ERROR, verb, text);
+    }
+
+    fn status_in(&self, style: Style, verb: &str, text: impl std::fmt::Display) {
+        if self.verbosity >= Verbosity::Normal {
+            self.talk(&format!("{style}{verb:>12}{style:#} {text}"));
+        }
+    }
+
+    /// How something is done; with `-v` only.
+    pub fn verbose(&self, verb: &str, text: impl std::fmt::Display) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.talk(&format!("{GOOD}{verb:>12}{GOOD:#} {text}"));
+        }
+    }
+
+    /// It worked, but.
+    pub fn warn(&self, text: impl std::fmt::Display) {
+        self.talk(&format!("{WARNING}warning{WARNING:#}: {text}"));
+    }
+
+    /// Background.
+    pub fn note(&self, text: impl std::fmt::Display) {
+        if self.verbosity >= Verbosity::Normal {
+            self.talk(&format!("{HELP}note{HELP:#}: {text}"));
+        }
+    }
+
+    /// Something to type.
+    pub fn help(&self, text: impl std::fmt::Display) {
+        if self.verbosity >= Verbosity::Normal {
+            self.talk(&format!("{HELP}help{HELP:#}: {text}"));
+        }
+    }
+
+    /// A line on stderr as it is.
+    pub fn talk(&self, text: &str) {
+        self.above_bars(|| {
+            // There is nobody to tell that stderr is gone.
+            let _ = writeln!(AutoStream::new(std::io::stderr(), self.color), "{text}");
+        });
+    }
+
+    /// A question on stderr, and the line that was answered.
+    pub fn ask(&self, question: &str) -> String {
+        self.above_bars(|| {
+            let _ = write!(AutoStream::new(std::io::stderr(), self.color), "{question} ");
+            let _ = std::io::stderr().flush();
+            let mut line = String::new();
+            let _ = std::io::stdin().read_line(&mut line);
+            line.trim().to_owned()
+        })
+    }
+
+    /// A line of the result, for people; nothing in JSON.
+    pub fn print(&self, text: impl std::fmt::Display) {
+        if self.format == Format::Human {
+            self.out(&text.to_string());
+        }
+    }
+
+    /// The result as JSON, if that is what is wanted.
+    pub fn json(&self, value: &impl serde::Serialize) {
+        if self.format == Format::Json {
+            self.out(&serde_json::to_string_pretty(value).unwrap_or_default());
+        }
+    }
+
+    fn out(&self, text: &str) {
+        self.above_bars(|| {
+            // A reader that went away (`| head -1`) has what it wanted.
+            let _ = writeln!(AutoStream::new(std::io::stdout(), self.color), "{text}");
+        });
+    }
+
+    /// Shows an error that stops everything, on stderr and (if that is what is wanted) as JSON.
+    pub fn failure(&self, failure: &Failure) {
+        let mut text = format!("{ERROR}error{ERROR:#}: {}", failure.message);
+        if !failure.causes.is_empty() {
+            let causes = failure.causes.iter().map(|it| format!("\n  {}", it.replace('\n', "\n  ")));
+            text += &format!("\n\nCaused by:{}", causes.collect::<String>());
+        }
+        for problem in &failure.problems {
+            text += &format!("\n\n{}: {}", problem.place, problem.message);
+            if let Some(help) = &problem.help {
+                text += &format!("\n  {HELP}help{HELP:#}: {help}");
+            }
+        }
+        if let Some(help) = &failure.help {
+            text += &format!("\n\n{HELP}help{HELP:#}: {help}");
+        }
+        self.talk(&text);
+        self.json_failure(failure);
+    }
+
+    /// The same as JSON alone.
+    pub fn json_failure(&self, failure: &Failure) {
+        self.json(&serde_json::json!({"error": {
+            "message": failure.message,
+            "causes": failure.cause_lines(),
+            "help": failure.help,
+        }}));
+    }
+
+    /// A progress bar over `bytes`; hidden where nobody watches.
+    pub fn bar(&self, label: &str, bytes: u64) -> ProgressBar {
+        let Some(bars) = &self.bars else { return ProgressBar::hidden() };
+        let style =
+            ProgressStyle::with_template("{prefix:>12.green.bold} {msg} {bar:24} {bytes}/{total_bytes}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+        let bar = bars.add(ProgressBar::new(bytes).with_style(style));
+        bar.set_prefix("Uploading");
+        bar.set_message(label.to_owned());
+        bar
+    }
+
+    fn above_bars<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bars {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }
+    }
+}
+
+/// `1 image`, `2 images`.
+pub fn count(n: impl Into<u64>, thing: &str) -> String {
+    let n = n.into();
+    let plural = match (n, thing.strip_suffix('y')) {
+        (1, _) => thing.to_owned(),
+        (_, Some(stem)) => format!("{stem}ies"),
+        _ => format!("{thing}s"),
+    };
+    format!("{n} {plural}")
+}
+
+/// A size as people read it: `1.4 MB`. Decimal units, as ECR's prices are.
+pub fn size(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for next in units {
+        if value < 1000.0 {
+            break;
+        }
+        value /= 1000.0;
+        unit = next;
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(count(1u64, "repository"), "1 repository");
+        assert_eq!(count(2u64, "repository"), "2 repositories");
+        assert_eq!(count(0u64, "image"), "0 images");
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(1_392_451), "1.4 MB");
+    }
+}
