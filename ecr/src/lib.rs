@@ -13,6 +13,10 @@
 //! edges, one outside world each; they do not import one another
 //!   workspace   cargo metadata and configuration files
 //!   aws         identity, observe, apply, authorization tokens
+//!   compile     cargo build -> binary, and the libraries that it needs
+//!   layers      files of this machine -> compressed layers, and their cache
+//!   distribution  client of the OCI distribution API
+//!   git         is the tree clean, which commit is it?
 //!   shell       the terminal: status lines, data, errors
 //!   local       the embedded ECR
 //!
@@ -35,15 +39,20 @@
 //! repositories.json -+- desired::resolve -> Desired --+              |
 //! lifecycle-policy --+                                +- plan::plan -> Plan -+- plan: print it, stop
 //!                                   Observed ---------+                      +- create: for step { aws.apply }
+//! sources - compile::build -> Binary - Image::assemble -> digest - Registry::upload -> host/name@sha256:...
 //! ```
 
 pub mod aws;
 mod commands;
+pub mod compile;
 pub mod definitions;
 pub mod desired;
+pub mod distribution;
 mod error;
 mod flags;
+pub mod git;
 pub mod image;
+pub mod layers;
 pub mod lifecycle;
 pub mod local;
 pub mod metadata;
@@ -106,7 +115,7 @@ async fn run(task: &Task, shell: &Shell) -> Result<Exit, Failure> {
             Task::Ecr(EcrTask::Create(flags)) => commands::create::run(flags, shell).await,
             Task::Ecr(EcrTask::Delete(flags)) => commands::delete::run(flags, shell).await,
             Task::Ecr(EcrTask::Serve(flags)) => commands::serve::run(flags, shell).await,
-            Task::Push(_flags) => Ok(Exit::Done),
+            Task::Push(flags) => commands::push::run(flags, shell).await,
         }
     };
     tokio::select! {

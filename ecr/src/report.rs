@@ -255,3 +255,58 @@ fn short(value: &Value) -> String {
         other => other.to_string(),
     }
 }
+
+/// `push`.
+#[derive(Debug, Clone, Serialize)]
+pub struct PushReport {
+    /// The registry's host.
+    pub registry: Option<String>,
+    /// One entry a service.
+    pub images: Vec<PushEntry>,
+}
+
+/// One service of a [`PushReport`]. Byte counts are of blobs.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushEntry {
+    /// The package.
+    pub package: String,
+    /// The repository.
+    pub repository: RepositoryName,
+    /// What became of it.
+    pub outcome: PushOutcome,
+    /// The tags that were wanted.
+    pub tags: Vec<crate::name::ImageTag>,
+    /// The image's digest; null where none was built.
+    pub digest: Option<crate::name::Digest>,
+    /// Host, name and digest.
+    pub reference: Option<String>,
+    /// The platforms.
+    pub platforms: Vec<String>,
+    /// All blobs of the image.
+    pub compressed_bytes: u64,
+    /// Those that were sent.
+    pub uploaded_bytes: u64,
+    /// Those that were mounted from another repository.
+    pub mounted_bytes: u64,
+    /// Those that were there.
+    pub skipped_bytes: u64,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// Outcomes of `push`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PushOutcome {
+    /// A tag was written.
+    Pushed,
+    /// Every tag was there, with this image.
+    Unchanged,
+    /// A tag is immutable and holds another image.
+    Conflict,
+    /// It could not be built or sent.
+    Failed,
+    /// It was built, and nothing was sent.
+    DryRun,
+}

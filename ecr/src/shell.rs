@@ -190,6 +190,18 @@ impl Shell {
         }}));
     }
 
+    /// How cargo is to talk, so that it agrees with us.
+    pub fn cargo_flags(&self) -> Vec<String> {
+        let quiet = (self.verbosity == Verbosity::Quiet).then(|| "--quiet".to_owned());
+        let verbose = (self.verbosity == Verbosity::Verbose).then(|| "--verbose".to_owned());
+        let color = match self.color {
+            anstream::ColorChoice::Always | anstream::ColorChoice::AlwaysAnsi => Some("--color=always"),
+            anstream::ColorChoice::Never => Some("--color=never"),
+            anstream::ColorChoice::Auto => None,
+        };
+        quiet.into_iter().chain(verbose).chain(color.map(str::to_owned)).collect()
+    }
+
     /// A progress bar over `bytes`; hidden where nobody watches.
     pub fn bar(&self, label: &str, bytes: u64) -> ProgressBar {
         let Some(bars) = &self.bars else { return ProgressBar::hidden() };

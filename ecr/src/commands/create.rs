@@ -41,6 +41,8 @@ pub struct Created {
     pub plan: Plan,
     /// One entry a repository.
     pub reports: Vec<RepositoryReport>,
+    /// The registry's host, as the API returns it.
+    pub host: Option<String>,
 }
 
 impl Created {
@@ -78,6 +80,8 @@ pub async fn converge(
     let results: BTreeMap<RepositoryName, CreateResult> =
         stream::iter(applied).buffer_unordered(concurrency).collect().await;
     session.warn_of_denials();
+    let uris = results.values().filter_map(|it| it.uri.as_deref());
+    let host = uris.filter_map(|it| it.split_once('/')).map(|(host, _)| host.to_owned()).next();
     let report = |it: &RepositoryPlan| {
         let mut result = results.get(&it.name).cloned();
         if let Some(uri) = result.as_mut().and_then(|it| it.uri.as_mut()) {
@@ -86,7 +90,7 @@ pub async fn converge(
         RepositoryReport { result, ..RepositoryReport::from(it) }
     };
     let reports = plan.repositories.iter().map(report).collect();
-    Created { plan, reports }
+    Created { plan, reports, host }
 }
 
 async fn apply(

@@ -3,7 +3,7 @@
 pub mod create;
 pub mod delete;
 pub mod plan;
-
+pub mod push;
 mod selection;
 pub mod serve;
 mod session;

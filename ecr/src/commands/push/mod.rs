@@ -1,0 +1,373 @@
+//! `push`: builds the image of each service and pushes it. Asks first, builds then.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use futures_util::stream::{self, StreamExt};
+
+use crate::compile::{self, Toolchain};
+use crate::desired::{DesiredRepository, Service};
+use crate::distribution::Registry;
+use crate::error::{Exit, Failure};
+use crate::flags;
+use crate::git::{self, Tree};
+use crate::image::tag::{TagTemplate, TagValues};
+use crate::layers::LayerCache;
+use crate::name::ImageTag;
+use crate::report::{PushEntry, PushOutcome, PushReport};
+use crate::shell::{Shell, count, size};
+use crate::workspace::Workspace;
+
+use super::session::Session;
+
+mod build;
+mod repositories;
+mod upload;
+
+use build::Built;
+use repositories::Place;
+
+/// Builds and pushes the selected services. One that fails does not stop the others.
+pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let workspace = Workspace::load(flags.common.workspace.manifest_path.as_deref())?;
+    let services = services(flags, &workspace)?;
+    let tree = git::tree(&workspace.root)?;
+    guard_tree(flags, shell, tree.as_ref())?;
+    let root = workspace.root.clone();
+    let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&root));
+    let mut push = Push::open(flags, shell, workspace, services, tree).await?;
+    push.skip_existing().await?;
+    let toolchain = toolchain.await.context("failed to ask rustc")??;
+    push.build(toolchain).await?;
+    let done = push.upload().await?;
+    push.finish(done, began)
+}
+
+/// What became of a service, and the exit code that it deserves.
+struct Done {
+    entry: PushEntry,
+    exit: Exit,
+    help: Option<String>,
+}
+
+/// One service on its way.
+struct Job {
+    service: Service,
+    tags: Vec<TagTemplate>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Its repository is there.
+    Ready(Place),
+    /// Its image is built.
+    Built(Place, Built),
+    /// It went no further.
+    Done(Box<Done>),
+}
+
+struct Push<'a> {
+    flags: &'a flags::Push,
+    shell: &'a Shell,
+    /// `None` in a dry run, which asks nobody.
+    session: Option<Session<'a>>,
+    registry: Option<Arc<Registry>>,
+    host: Option<String>,
+    workspace: Workspace,
+    tree: Option<Tree>,
+    jobs: Vec<Job>,
+}
+
+fn services(flags: &flags::Push, workspace: &Workspace) -> Result<Vec<Service>, Failure> {
+    let services = flags.common.selection.services(&workspace.desired)?;
+    if services.is_empty() {
+        return Err(Failure::new("the workspace has no service to push").with_help(
+            "a package becomes a service by an empty table [package.metadata.ecr] in its Cargo.toml",
+        ));
+    }
+    Ok(services.into_iter().cloned().collect())
+}
+
+/// An image says which version it is; from an unclean tree that would not be true.
+fn guard_tree(flags: &flags::Push, shell: &Shell, tree: Option<&Tree>) -> Result<(), Failure> {
+    let changes = tree.map(|it| it.changes.as_slice()).unwrap_or_default();
+    if changes.is_empty() || flags.allow_dirty {
+        return Ok(());
+    }
+    let changed = count(changes.len() as u64, "uncommitted change");
+    if flags.common.registry.local || flags.dry_run {
+        shell.warn(format!("the working tree has {changed}"));
+        return Ok(());
+    }
+    let shown = changes.iter().take(10).cloned().collect();
+    Err(Failure { causes: shown, ..Failure::refused(format!("the working tree has {changed}")) }
+        .with_help("commit them, or pass --allow-dirty"))
+}
+
+impl<'a> Push<'a> {
+    /// Connects, and looks for (or creates) the repositories of the services.
+    async fn open(
+        flags: &'a flags::Push,
+        shell: &'a Shell,
+        workspace: Workspace,
+        services: Vec<Service>,
+        tree: Option<Tree>,
+    ) -> Result<Self, Failure> {
+        let tags = |service: &Service| match flags.tag.as_slice() {
+            [] => configured_tags(service),
+            given => given.to_vec(),
+        };
+        if flags.dry_run {
+            let job =
+                |it: Service| Job { tags: tags(&it), service: it, stage: Stage::Ready(Place::unknown()) };
+            let jobs = services.into_iter().map(job).collect();
+            let (session, registry, host) = (None, None, None);
+            return Ok(Self { flags, shell, session, registry, host, workspace, tree, jobs });
+        }
+        let again = Workspace::load(flags.common.workspace.manifest_path.as_deref())?;
+        let session = Session::connect(shell, &flags.common, again).await?;
+        let names: Vec<_> = services.iter().map(|it| &it.repository).collect();
+        let desired: Vec<DesiredRepository> =
+            session.desired().repositories.iter().filter(|it| names.contains(&&it.name)).cloned().collect();
+        let (places, host) = repositories::places(&session, &desired, flags.create).await?;
+        let mut jobs = Vec::new();
+        for service in services {
+            let stage = match places.get(&service.repository) {
+                Some(Ok(place)) => Stage::Ready(place.clone()),
+                Some(Err(refusal)) => Stage::Done(Box::new(refusal.done(&service))),
+                None => Stage::Done(Box::new(repositories::missing(&session, &service))),
+            };
+            jobs.push(Job { tags: tags(&service), service, stage });
+        }
+        let registry = match &host {
+            Some(host) if jobs.iter().any(|it| matches!(it.stage, Stage::Ready(_))) => {
+                let token = session.aws.authorization_token().await.context("failed to get a token")?;
+                let registry = Registry::new(host, token.authorization);
+                Some(Arc::new(registry.with_context(|| format!("failed to set up TLS for {host}"))?))
+            }
+            _ => None,
+        };
+        Ok(Self { flags, shell, session: Some(session), registry, host, workspace, tree, jobs })
+    }
+
+    /// With `--skip-existing`, a service whose tags all exist is not built.
+    async fn skip_existing(&mut self) -> Result<(), Failure> {
+        let Some(registry) = self.registry.clone().filter(|_| self.flags.skip_existing) else {
+            return Ok(());
+        };
+        for n in 0..self.jobs.len() {
+            let job = &self.jobs[n];
+            if !matches!(job.stage, Stage::Ready(_)) || job.tags.iter().any(TagTemplate::needs_digest) {
+                continue;
+            }
+            let Ok(tags) = self.tags(job, None) else { continue };
+            let mut digest = None;
+            for tag in &tags {
+                let found = registry.manifest(&job.service.repository, tag.as_str()).await;
+                digest = found.map_err(|it| Failure::from(anyhow::Error::new(it)))?;
+                if digest.is_none() {
+                    break;
+                }
+            }
+            if let Some(digest) = digest {
+                let entry = PushEntry {
+                    tags,
+                    reference: self.reference(&job.service, &digest),
+                    digest: Some(digest),
+                    ..entry(&job.service, PushOutcome::Unchanged)
+                };
+                let done = Done { entry, exit: Exit::Done, help: None };
+                self.jobs[n].stage = Stage::Done(Box::new(done));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compiles service by service (cargo uses all cores for each), and makes the images.
+    async fn build(&mut self, toolchain: Toolchain) -> Result<(), Failure> {
+        let options = compile::Options {
+            root: self.workspace.root.clone(),
+            target: self.workspace.target.clone(),
+            profile: self.flags.cargo.profile.clone(),
+            flags: cargo_flags(self.flags, self.shell),
+        };
+        let builder =
+            Arc::new(build::Builder { options, toolchain, cache: LayerCache::new(&self.workspace.target) });
+        for n in 0..self.jobs.len() {
+            let Stage::Ready(place) = &self.jobs[n].stage else { continue };
+            let place = place.clone();
+            let service = self.jobs[n].service.clone();
+            let builder = builder.clone();
+            let built = tokio::task::spawn_blocking(move || builder.build(&service)).await;
+            let service = &self.jobs[n].service;
+            self.jobs[n].stage = match built.context("the build was interrupted").and_then(|it| it) {
+                Ok(built) => {
+                    built.tell(self.shell, service);
+                    Stage::Built(place, built)
+                }
+                Err(error) => Stage::Done(Box::new(failed(service, &error))),
+            };
+        }
+        Ok(())
+    }
+
+    /// Pushes the images side by side.
+    async fn upload(&mut self) -> Result<Vec<Done>, Failure> {
+        let jobs = std::mem::take(&mut self.jobs);
+        let this = &*self;
+        let pushes = jobs.into_iter().map(|job| async move {
+            let done = match job.stage {
+                Stage::Done(done) => *done,
+                Stage::Built(ref place, ref built) => this.upload_one(&job, place, built).await,
+                Stage::Ready(_) => failed(&job.service, &anyhow::anyhow!("it was not built")),
+            };
+            tell(this.shell, &done);
+            done
+        });
+        Ok(stream::iter(pushes).buffered(4).collect().await)
+    }
+
+    async fn upload_one(&self, job: &Job, place: &Place, built: &Built) -> Done {
+        let tags = match self.tags(job, Some(built)) {
+            Ok(tags) => tags,
+            Err(reason) => return failed(&job.service, &anyhow::anyhow!(reason)),
+        };
+        let entry = PushEntry {
+            tags: tags.clone(),
+            digest: Some(built.image.digest.clone()),
+            reference: self.reference(&job.service, &built.image.digest),
+            platforms: vec![built.platform.to_string()],
+            compressed_bytes: built.blobs.iter().map(|it| it.size).sum(),
+            ..entry(&job.service, PushOutcome::DryRun)
+        };
+        match &self.registry {
+            None => Done { entry, exit: Exit::Done, help: None },
+            Some(registry) => {
+                let upload = upload::Upload { registry, shell: self.shell, job, place, built, tags: &tags };
+                upload.run(entry).await
+            }
+        }
+    }
+
+    fn tags(&self, job: &Job, built: Option<&Built>) -> Result<Vec<ImageTag>, String> {
+        let values = TagValues {
+            version: &job.service.package.version,
+            git_sha: self.tree.as_ref().and_then(|it| it.commit.as_deref()),
+            digest: built.map(|it| &it.image.digest),
+        };
+        job.tags.iter().map(|it| it.render(&values)).collect()
+    }
+
+    fn reference(&self, service: &Service, digest: &crate::name::Digest) -> Option<String> {
+        let reference = format!("{}/{}@{digest}", self.host.as_ref()?, service.repository);
+        Some(self.session.as_ref()?.shown(&reference))
+    }
+
+    fn finish(&self, done: Vec<Done>, began: Instant) -> Result<Exit, Failure> {
+        let present = |it: &&Done| matches!(it.entry.outcome, PushOutcome::Pushed | PushOutcome::Unchanged);
+        let references: Vec<_> =
+            done.iter().filter(present).filter_map(|it| it.entry.reference.clone()).collect();
+        references.iter().for_each(|it| self.shell.print(it));
+        if let Some(path) = &self.flags.image_refs {
+            write_references(path, &references)?;
+        }
+        summary(self.shell, &done, began);
+        if self.session.as_ref().is_some_and(Session::ends_with_command) && !references.is_empty() {
+            self.shell.help("the embedded ECR listens there while `cargo xtask ecr serve` runs");
+        }
+        let exit = Exit::of_parts(done.iter().map(|it| it.exit));
+        let registry =
+            self.host.as_ref().zip(self.session.as_ref()).map(|(host, session)| session.shown(host));
+        self.shell.json(&PushReport { registry, images: done.into_iter().map(|it| it.entry).collect() });
+        Ok(exit)
+    }
+}
+
+fn configured_tags(service: &Service) -> Vec<TagTemplate> {
+    match &service.image.tags {
+        Some(tags) => tags.value.iter().map(|it| it.value.clone()).collect(),
+        None => vec![TagTemplate::version()],
+    }
+}
+
+fn cargo_flags(flags: &flags::Push, shell: &Shell) -> Vec<String> {
+    let cargo = &flags.cargo;
+    let switches = [(cargo.locked, "--locked"), (cargo.offline, "--offline"), (cargo.frozen, "--frozen")];
+    let switches = switches.into_iter().filter(|(is_on, _)| *is_on).map(|(_, flag)| flag.to_owned());
+    let jobs = cargo.jobs.map(|it| format!("--jobs={it}"));
+    switches.chain(jobs).chain(shell.cargo_flags()).collect()
+}
+
+fn entry(service: &Service, outcome: PushOutcome) -> PushEntry {
+    PushEntry {
+        package: service.package.name.clone(),
+        repository: service.repository.clone(),
+        outcome,
+        tags: Vec::new(),
+        digest: None,
+        reference: None,
+        platforms: Vec::new(),
+        compressed_bytes: 0,
+        uploaded_bytes: 0,
+        mounted_bytes: 0,
+        skipped_bytes: 0,
+        error: None,
+    }
+}
+
+fn failed(service: &Service, error: &anyhow::Error) -> Done {
+    let entry = PushEntry { error: Some(format!("{error:#}")), ..entry(service, PushOutcome::Failed) };
+    Done { entry, exit: Exit::Failed, help: None }
+}
+
+fn tell(shell: &Shell, done: &Done) {
+    let entry = &done.entry;
+    let tags = entry.tags.iter().map(ImageTag::as_str).collect::<Vec<_>>().join(", ");
+    let name = format!("{} {tags}", entry.package);
+    let error = entry.error.as_deref().unwrap_or_default();
+    match entry.outcome {
+        PushOutcome::Pushed => {
+            let skipped = match entry.skipped_bytes {
+                0 => String::new(),
+                bytes => format!(", {} there already", size(bytes)),
+            };
+            shell.status("Pushed", format!("{name} ({} uploaded{skipped})", size(entry.uploaded_bytes)));
+        }
+        PushOutcome::Unchanged => shell.status("Unchanged", name),
+        PushOutcome::DryRun => {
+            let digest = entry.digest.as_ref().map(ToString::to_string).unwrap_or_default();
+            shell.status("Dry run", format!("{name} ({}, {digest})", size(entry.compressed_bytes)));
+        }
+        PushOutcome::Conflict => shell.bad_status("Conflict", format!("{name}: {error}")),
+        PushOutcome::Failed => shell.bad_status("Failed", format!("{}: {error}", entry.package)),
+    }
+    if let Some(help) = &done.help {
+        shell.help(help);
+    }
+}
+
+fn summary(shell: &Shell, done: &[Done], began: Instant) {
+    let words = [
+        (PushOutcome::Pushed, "pushed"),
+        (PushOutcome::Unchanged, "unchanged"),
+        (PushOutcome::DryRun, "built"),
+        (PushOutcome::Conflict, "in conflict"),
+        (PushOutcome::Failed, "failed"),
+    ];
+    let counts =
+        words.map(|(outcome, word)| (done.iter().filter(|it| it.entry.outcome == outcome).count(), word));
+    let counts: Vec<_> =
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    let images = count(done.len() as u64, "image");
+    let seconds = began.elapsed().as_secs_f64();
+    shell.status("Finished", format!("{images}: {} in {seconds:.2}s", counts.join(", ")));
+}
+
+fn write_references(path: &Path, references: &[String]) -> Result<(), Failure> {
+    let text: String = references.iter().map(|it| format!("{it}\n")).collect();
+    std::fs::write(path, text).with_context(|| format!("failed to write `{}`", path.display()))?;
+    Ok(())
+}

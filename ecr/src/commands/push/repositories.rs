@@ -1,0 +1,132 @@
+//! The repositories that a push goes to: they are looked for, or created, before anything is built.
+
+use std::collections::BTreeMap;
+
+use crate::aws::Reads;
+use crate::commands::create::converge;
+use crate::commands::session::Session;
+use crate::desired::{DesiredRepository, Service};
+use crate::error::{Exit, Failure};
+use crate::name::RepositoryName;
+use crate::observed::ObservedRepository;
+use crate::plan::foreign_owner;
+use crate::report::{CreateOutcome, PushEntry, PushOutcome};
+use crate::settings::ImageTagMutability;
+
+use super::{Done, entry};
+
+/// A repository that can be pushed to.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    mutability: Option<ImageTagMutability>,
+    filters: Vec<String>,
+}
+
+impl Place {
+    /// Where nobody was asked.
+    pub(super) fn unknown() -> Self {
+        Self { mutability: None, filters: Vec::new() }
+    }
+
+    fn of(found: &ObservedRepository) -> Self {
+        Self { mutability: found.image_tag_mutability.parse().ok(), filters: found.exclusion_filters.clone() }
+    }
+
+    fn as_desired(desired: &DesiredRepository) -> Self {
+        Self { mutability: Some(desired.image_tag_mutability), filters: desired.exclusion_filters.clone() }
+    }
+
+    /// Whether a tag must stay where it is.
+    pub(super) fn protects(&self, tag: &str) -> bool {
+        self.mutability.is_some_and(|it| it.protects(&self.filters, tag))
+    }
+}
+
+/// Why a repository cannot be pushed to.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    reason: String,
+    exit: Exit,
+}
+
+impl Refusal {
+    /// The end of the service that wanted it.
+    pub(super) fn done(&self, service: &Service) -> Done {
+        let error = Some(format!("repository `{}`: {}", service.repository, self.reason));
+        let entry = PushEntry { error, ..entry(service, PushOutcome::Failed) };
+        Done { entry, exit: self.exit, help: None }
+    }
+}
+
+type Places = BTreeMap<RepositoryName, Result<Place, Refusal>>;
+
+/// The end of a service whose repository does not exist.
+pub(super) fn missing(session: &Session<'_>, service: &Service) -> Done {
+    let error = Some(format!("repository `{}` does not exist", service.repository));
+    let entry = PushEntry { error, ..entry(service, PushOutcome::Failed) };
+    let local = if session.is_local() { " --local" } else { "" };
+    let help = format!("create it with `cargo xtask ecr create{local}`, or pass --create");
+    Done { entry, exit: Exit::Failed, help: Some(help) }
+}
+
+/// The repositories that exist, created first if that is wanted, and the registry's host as the API returns it.
+pub(super) async fn places(
+    session: &Session<'_>,
+    desired: &[DesiredRepository],
+    create: bool,
+) -> Result<(Places, Option<String>), Failure> {
+    if create { created(session, desired).await } else { found(session, desired).await }
+}
+
+async fn found(
+    session: &Session<'_>,
+    desired: &[DesiredRepository],
+) -> Result<(Places, Option<String>), Failure> {
+    let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
+    let reads = |_: &RepositoryName| Reads { tags: session.project().is_some(), ..Reads::default() };
+    let observed = session.aws.observe(&names, reads).await;
+    let (observed, failures) =
+        observed.map_err(|it| anyhow::Error::new(it).context("failed to look at the repositories"))?;
+    session.begin(&observed).await?;
+    let host = observed.repositories.values().find_map(|it| Some(it.uri.split_once('/')?.0.to_owned()));
+    let place = |found: &ObservedRepository| match foreign_owner(found, session.project()) {
+        Some(owner) => {
+            Err(Refusal { reason: format!("it belongs to project `{owner}`"), exit: Exit::Refused })
+        }
+        None => Ok(Place::of(found)),
+    };
+    let mut places: Places =
+        observed.repositories.iter().map(|(name, found)| (name.clone(), place(found))).collect();
+    for (name, error) in failures {
+        places.insert(name, Err(Refusal { reason: error.to_string(), exit: Exit::Failed }));
+    }
+    Ok((places, host))
+}
+
+async fn created(
+    session: &Session<'_>,
+    desired: &[DesiredRepository],
+) -> Result<(Places, Option<String>), Failure> {
+    let observation = session.observe(desired).await?;
+    session.begin(&observation.0).await?;
+    let observed = observation.0.clone();
+    let created = converge(session, desired, observation).await;
+    let mut places = Places::new();
+    for (desired, report) in desired.iter().zip(&created.reports) {
+        let Some(result) = &report.result else { continue };
+        let refusal = |exit| {
+            let reason = result.error.clone().unwrap_or_default();
+            Err(Refusal { reason, exit })
+        };
+        let place = match result.outcome {
+            CreateOutcome::Created | CreateOutcome::Updated => Ok(Place::as_desired(desired)),
+            CreateOutcome::Unchanged | CreateOutcome::Blocked => {
+                Ok(observed.repositories.get(&desired.name).map_or_else(Place::unknown, Place::of))
+            }
+            CreateOutcome::Refused => refusal(Exit::Refused),
+            CreateOutcome::Failed => refusal(Exit::Failed),
+        };
+        places.insert(desired.name.clone(), place);
+    }
+    Ok((places, created.host))
+}

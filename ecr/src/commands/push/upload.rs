@@ -1,0 +1,168 @@
+//! One image -> the registry: compare tags, send what is missing, the manifest last.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::distribution::{Progress, Registry, RegistryError};
+use crate::error::Exit;
+use crate::name::{Digest, ImageTag};
+use crate::report::{PushEntry, PushOutcome};
+use crate::shell::Shell;
+
+use super::build::Built;
+use super::repositories::Place;
+use super::{Done, Job};
+
+/// Blobs of one image that are sent side by side.
+const PARALLEL: usize = 4;
+
+/// The push of one image.
+pub(super) struct Upload<'a> {
+    pub registry: &'a Registry,
+    pub shell: &'a Shell,
+    pub job: &'a Job,
+    pub place: &'a Place,
+    pub built: &'a Built,
+    pub tags: &'a [ImageTag],
+}
+
+/// What a tag holds.
+enum Holder {
+    Nothing,
+    Us,
+    Other(Digest),
+    /// It may not be looked up.
+    Unknown,
+}
+
+/// Why an image was not pushed.
+enum Stopped {
+    Conflict(String),
+    Failed(RegistryError),
+}
+
+impl From<RegistryError> for Stopped {
+    fn from(error: RegistryError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Upload<'_> {
+    /// Pushes, and fills in `entry` with what became of it.
+    pub(super) async fn run(&self, mut entry: PushEntry) -> Done {
+        let sent = AtomicU64::new(0);
+        let result = self.push(&sent).await;
+        entry.uploaded_bytes = sent.into_inner();
+        let (outcome, exit, error, help) = match result {
+            Ok(outcome) => (outcome, Exit::Done, None, None),
+            Err(Stopped::Conflict(reason)) => {
+                (PushOutcome::Conflict, Exit::Conflict, Some(reason), Some(self.advice()))
+            }
+            Err(Stopped::Failed(error)) => (PushOutcome::Failed, Exit::Failed, Some(error.to_string()), None),
+        };
+        if exit == Exit::Done {
+            entry.skipped_bytes = entry.compressed_bytes - entry.uploaded_bytes;
+        }
+        Done { entry: PushEntry { outcome, error, ..entry }, exit, help }
+    }
+
+    fn advice(&self) -> String {
+        let folder = &self.job.service.package.folder;
+        let manifest =
+            if folder.is_empty() { "Cargo.toml".to_owned() } else { format!("{folder}/Cargo.toml") };
+        format!(
+            "bump the version in {manifest}, or push another tag: `--tag '{{version}}-{{digest}}'` is never in conflict"
+        )
+    }
+
+    async fn push(&self, sent: &AtomicU64) -> Result<PushOutcome, Stopped> {
+        let name = &self.job.service.repository;
+        let mut missing = Vec::new();
+        for tag in self.tags {
+            match self.holder(tag).await? {
+                Holder::Us => {}
+                Holder::Other(digest) if self.place.protects(tag.as_str()) => {
+                    return Err(Stopped::Conflict(self.conflict(tag, Some(&digest))));
+                }
+                Holder::Other(_) | Holder::Nothing | Holder::Unknown => missing.push(tag),
+            }
+        }
+        if missing.is_empty() && !self.tags.is_empty() {
+            return Ok(PushOutcome::Unchanged);
+        }
+        self.send_blobs(sent).await?;
+        let mut has_written = false;
+        for tag in &missing {
+            has_written |= self.put(tag).await?;
+        }
+        if self.tags.is_empty() {
+            let digest = &self.built.image.digest;
+            self.registry.put_manifest(name, digest.as_str(), &self.built.image.manifest).await?;
+            has_written = true;
+        }
+        Ok(if has_written { PushOutcome::Pushed } else { PushOutcome::Unchanged })
+    }
+
+    async fn holder(&self, tag: &ImageTag) -> Result<Holder, RegistryError> {
+        match self.registry.manifest(&self.job.service.repository, tag.as_str()).await {
+            Ok(None) => Ok(Holder::Nothing),
+            Ok(Some(digest)) if digest == self.built.image.digest => Ok(Holder::Us),
+            Ok(Some(digest)) => Ok(Holder::Other(digest)),
+            Err(error) if error.is_denied() => Ok(Holder::Unknown),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends the blobs that the repository does not have.
+    async fn send_blobs(&self, sent: &AtomicU64) -> Result<(), RegistryError> {
+        let name = &self.job.service.repository;
+        let total = self.built.blobs.iter().map(|it| it.size).sum();
+        let bar = self.shell.bar(name.as_str(), total);
+        let progress: Progress = {
+            let bar = bar.clone();
+            Arc::new(move |bytes| bar.inc(bytes))
+        };
+        let uploads = self.built.blobs.iter().map(|blob| {
+            let (bar, progress) = (&bar, &progress);
+            async move {
+                if self.registry.has_blob(name, &blob.digest).await? {
+                    bar.inc(blob.size);
+                    return Ok(());
+                }
+                self.registry.upload(name, blob, progress).await?;
+                sent.fetch_add(blob.size, Ordering::Relaxed);
+                Ok(())
+            }
+        });
+        let result = stream::iter(uploads).buffer_unordered(PARALLEL).try_collect::<()>().await;
+        bar.finish_and_clear();
+        result
+    }
+
+    /// Points a tag to the image. Another run may have been faster: with the same image that is as good.
+    async fn put(&self, tag: &ImageTag) -> Result<bool, Stopped> {
+        let name = &self.job.service.repository;
+        match self.registry.put_manifest(name, tag.as_str(), &self.built.image.manifest).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_immutable_tag() => match self.holder(tag).await? {
+                Holder::Us => Ok(false),
+                Holder::Other(digest) => Err(Stopped::Conflict(self.conflict(tag, Some(&digest)))),
+                Holder::Nothing | Holder::Unknown => Err(Stopped::Conflict(self.conflict(tag, None))),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn conflict(&self, tag: &ImageTag, holder: Option<&Digest>) -> String {
+        let ours = &self.built.image.digest;
+        match holder {
+            Some(theirs) => format!("tag `{tag}` is immutable and holds {theirs}; this image is {ours}"),
+            None => format!(
+                "tag `{tag}` is immutable and taken; without ecr:BatchGetImage it cannot be compared \
+                 with this image, which is {ours}"
+            ),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The environment of the cargo that we start.
+//!
+//! xtask itself runs under `cargo run`, which describes the xtask package in the environment. Build scripts and
+//! fingerprints of the inner cargo look at those variables: passed on, they make it rebuild what is fresh.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Variables that `cargo run` sets for the program that it runs (The Cargo Book, "Environment variables Cargo
+/// sets for crates").
+const OF_CARGO_RUN: [&str; 12] = [
+    "CARGO_BIN_NAME",
+    "CARGO_CRATE_NAME",
+    "CARGO_MAKEFLAGS",
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_PRIMARY_PACKAGE",
+    "CARGO_RUSTC_CURRENT_DIR",
+    "CARGO_TARGET_TMPDIR",
+    "OUT_DIR",
+    "RUST_RECURSION_COUNT",
+    "__CARGO_DEFAULT_LIB_METADATA",
+];
+
+/// What to change in `inherited`: new values, or `None` for variables to remove.
+pub(super) fn changes(
+    target: &Path,
+    inherited: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Vec<(OsString, Option<OsString>)> {
+    let change = |(key, value): (OsString, OsString)| {
+        let name = key.to_str()?;
+        if name.starts_with("CARGO_PKG_") || OF_CARGO_RUN.contains(&name) {
+            return Some((key, None));
+        }
+        if name == "LD_LIBRARY_PATH" {
+            let own = own_search_path(target, &value);
+            return (own != Some(value)).then_some((key, own));
+        }
+        None
+    };
+    inherited.into_iter().filter_map(change).collect()
+}
+
+/// `LD_LIBRARY_PATH` without the folders that `cargo run` put before the user's own.
+fn own_search_path(target: &Path, value: &OsString) -> Option<OsString> {
+    let is_cargos =
+        |path: &Path| path.starts_with(target) || path.components().any(|it| it.as_os_str() == "toolchains");
+    let own = std::env::split_paths(value).filter(|it| !it.as_os_str().is_empty() && !is_cargos(it));
+    std::env::join_paths(own).ok().filter(|it| !it.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(key: &str, value: &str) -> Option<Option<String>> {
+        let changes = changes(Path::new("/w/target"), [(key.into(), value.into())]);
+        changes.into_iter().next().map(|(_, value)| value.map(|it| it.into_string().unwrap()))
+    }
+
+    #[test]
+    fn what_cargo_run_says_of_xtask_is_not_passed_on() {
+        assert_eq!(changed("CARGO_PKG_NAME", "xtask"), Some(None));
+        assert_eq!(changed("CARGO_MANIFEST_DIR", "/w/xtask"), Some(None));
+        assert_eq!(changed("OUT_DIR", "/w/target/debug/build/x/out"), Some(None));
+        assert_eq!(changed("CARGO_HOME", "/root/.cargo"), None);
+        assert_eq!(changed("RUSTFLAGS", "-Cdebuginfo=1"), None);
+    }
+
+    #[test]
+    fn the_users_own_library_path_stays() {
+        let cargos = "/w/target/debug/deps:/w/target/debug:/root/.rustup/toolchains/stable/lib";
+        assert_eq!(changed("LD_LIBRARY_PATH", cargos), Some(None));
+        assert_eq!(
+            changed("LD_LIBRARY_PATH", &format!("{cargos}:/opt/lib")),
+            Some(Some("/opt/lib".to_owned()))
+        );
+        assert_eq!(changed("LD_LIBRARY_PATH", "/opt/lib"), None);
+    }
+}

@@ -1,0 +1,229 @@
+//! `cargo build` of one service -> [`Binary`].
+//!
+//! Static first: a binary without libraries needs no base image. Where a dependency cannot be linked statically,
+//! the binary is linked as usual and goes with the shared libraries that it names.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::Message;
+use xshell::{Shell, cmd};
+
+use crate::desired::Service;
+use crate::image::elf::Elf;
+use crate::metadata::Platform;
+
+mod environment;
+mod libraries;
+mod rustflags;
+mod target;
+
+pub use libraries::Library;
+pub use target::Toolchain;
+
+/// Where and how to build.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The workspace's root.
+    pub root: PathBuf,
+    /// Where cargo builds.
+    pub target: PathBuf,
+    /// The cargo profile.
+    pub profile: String,
+    /// `--locked`, `--offline` and the like.
+    pub flags: Vec<String>,
+}
+
+/// A service's executable, and what it needs.
+#[derive(Debug, Clone)]
+pub struct Binary {
+    /// The file.
+    pub path: PathBuf,
+    /// The binary target's name.
+    pub name: String,
+    /// The platform that it runs on.
+    pub platform: Platform,
+    /// The shared libraries that it needs, the dynamic loader among them; empty for a static binary.
+    pub libraries: Vec<Library>,
+    /// Why it is not static, if it is not.
+    pub why_dynamic: Option<String>,
+    /// What the compiler said: warnings, to be shown.
+    pub diagnostics: String,
+}
+
+/// Builds a service for the host's own platform.
+///
+/// Each service is a cargo invocation of its own: with several `-p` flags cargo unifies their features, and a
+/// service's bytes would depend on which others were selected.
+pub fn build(options: &Options, toolchain: &Toolchain, service: &Service) -> Result<Binary> {
+    let bin = bin_name(service)?;
+    let built = match cargo(options, toolchain, service, bin, true)? {
+        Outcome::Built(path, diagnostics) => Built { path, diagnostics, why_dynamic: None },
+        Outcome::NotLinked(reason, _) => dynamically(options, toolchain, service, bin, reason)?,
+        Outcome::Failed(diagnostics) => bail!(failure(service, &diagnostics)),
+    };
+    let bytes =
+        std::fs::read(&built.path).with_context(|| format!("failed to read `{}`", built.path.display()))?;
+    let elf = Elf::parse(&bytes).map_err(|it| anyhow::anyhow!("`{}`: {it}", built.path.display()))?;
+    check_architecture(&elf, toolchain, &built.path)?;
+    let libraries = libraries::closure(&built.path, &elf)?;
+    Ok(Binary {
+        path: built.path,
+        name: bin.to_owned(),
+        platform: toolchain.platform().clone(),
+        libraries,
+        why_dynamic: built.why_dynamic,
+        diagnostics: built.diagnostics,
+    })
+}
+
+struct Built {
+    path: PathBuf,
+    diagnostics: String,
+    why_dynamic: Option<String>,
+}
+
+fn dynamically(
+    options: &Options,
+    toolchain: &Toolchain,
+    service: &Service,
+    bin: &str,
+    reason: String,
+) -> Result<Built> {
+    match cargo(options, toolchain, service, bin, false)? {
+        Outcome::Built(path, diagnostics) => Ok(Built { path, diagnostics, why_dynamic: Some(reason) }),
+        Outcome::NotLinked(_, diagnostics) | Outcome::Failed(diagnostics) => {
+            bail!(failure(service, &diagnostics))
+        }
+    }
+}
+
+fn failure(service: &Service, diagnostics: &str) -> String {
+    let said = diagnostics.trim_end();
+    match said.is_empty() {
+        true => format!("cargo failed to build `{}`; it says above why", service.package.name),
+        false => format!("cargo failed to build `{}`:\n{said}", service.package.name),
+    }
+}
+
+/// The configured binary target, else the only one, else the one named like the package.
+fn bin_name(service: &Service) -> Result<&str> {
+    let bins = &service.package.bins;
+    let name = service.package.name.as_str();
+    let listed = || bins.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+    match (&service.image.bin, bins.as_slice()) {
+        (Some(bin), _) if bins.contains(&bin.value) => Ok(&bin.value),
+        (Some(bin), _) => {
+            bail!("{}: package `{name}` has no binary `{}`, only {}", bin.place, bin.value, listed())
+        }
+        (None, [only]) => Ok(only),
+        (None, []) => bail!("package `{name}` has no binary target"),
+        (None, several) if several.iter().any(|it| it == name) => Ok(name),
+        (None, _) => bail!(
+            "package `{name}` has several binaries, {}; choose one in [package.metadata.ecr.image]: bin = \"...\"",
+            listed()
+        ),
+    }
+}
+
+enum Outcome {
+    /// The executable, and what the compiler said.
+    Built(PathBuf, String),
+    /// Everything compiled and the linker refused: its first reason, and all of it.
+    NotLinked(String, String),
+    /// What the compiler said.
+    Failed(String),
+}
+
+fn cargo(
+    options: &Options,
+    toolchain: &Toolchain,
+    service: &Service,
+    bin: &str,
+    is_static: bool,
+) -> Result<Outcome> {
+    let sh = Shell::new().context("failed to find the current directory")?;
+    sh.change_dir(&options.root);
+    let flags = rustflags::for_image(&options.root, &options.target, toolchain.triple(), is_static)?;
+    let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let (target, profile) = (toolchain.triple(), &options.profile);
+    let mut command = cmd!(sh, "{cargo} build --manifest-path {manifest} --bin {bin} --target {target}")
+        .args(["--profile", profile, "--message-format", "json-diagnostic-rendered-ansi"])
+        .args(feature_flags(service))
+        .args(&options.flags)
+        .args(flags.arguments())
+        .ignore_status()
+        .quiet();
+    for (key, value) in environment::changes(&options.target, std::env::vars_os()) {
+        command = match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
+    }
+    if let Some(flags) = flags.environment() {
+        command = command.env("CARGO_ENCODED_RUSTFLAGS", flags);
+    }
+    let output = command.read().context("failed to run cargo")?;
+    Ok(read_messages(&output, bin))
+}
+
+fn feature_flags(service: &Service) -> Vec<String> {
+    let features = service.image.features.iter().flat_map(|it| &it.value);
+    let features: Vec<_> = features.map(|it| it.value.as_str()).collect();
+    let mut flags = Vec::new();
+    if !features.is_empty() {
+        flags.extend(["--features".to_owned(), features.join(",")]);
+    }
+    if service.image.no_default_features.as_ref().is_some_and(|it| it.value) {
+        flags.push("--no-default-features".to_owned());
+    }
+    flags
+}
+
+fn read_messages(output: &str, bin: &str) -> Outcome {
+    let mut executable = None;
+    let mut link_error = None;
+    let mut diagnostics = String::new();
+    let mut is_built = false;
+    for message in Message::parse_stream(output.as_bytes()).flatten() {
+        match message {
+            Message::CompilerArtifact(artifact) if artifact.target.name == bin => {
+                executable = artifact.executable.or(executable);
+            }
+            Message::CompilerMessage(it) => {
+                if it.message.message.starts_with("linking with") {
+                    link_error.get_or_insert_with(|| linker_reason(&it.message));
+                }
+                diagnostics += it.message.rendered.as_deref().unwrap_or_default();
+            }
+            Message::BuildFinished(finished) => is_built = finished.success,
+            _ => {}
+        }
+    }
+    match (is_built, executable, link_error) {
+        (true, Some(path), _) => Outcome::Built(path.into_std_path_buf(), diagnostics),
+        (_, _, Some(reason)) => Outcome::NotLinked(reason, diagnostics),
+        _ => Outcome::Failed(diagnostics),
+    }
+}
+
+/// The linker's first complaint, without the pages of its command line.
+fn linker_reason(diagnostic: &cargo_metadata::diagnostic::Diagnostic) -> String {
+    let lines = diagnostic.children.iter().flat_map(|it| it.message.lines());
+    let complaint =
+        |line: &&str| line.contains("error:") || line.contains("cannot find") || line.contains("undefined");
+    lines.map(str::trim).find(complaint).unwrap_or("the linker refused").to_owned()
+}
+
+fn check_architecture(elf: &Elf, toolchain: &Toolchain, path: &Path) -> Result<()> {
+    let wanted = toolchain.platform();
+    match elf.architecture {
+        Some(found) if found == wanted.architecture => Ok(()),
+        found => bail!(
+            "`{}` is built for {}, and the image is for {wanted}",
+            path.display(),
+            found.map_or("an unknown architecture".to_owned(), |it| format!("linux/{it}"))
+        ),
+    }
+}

@@ -1,0 +1,155 @@
+//! Requests, attempts and bodies.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::time::Duration;
+
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::{Request, Response, StatusCode};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use super::{Progress, RegistryError};
+
+/// A request's body.
+pub(super) type Body = BoxBody<Bytes, io::Error>;
+/// An answer whose body was not read yet.
+pub(super) type Answer = Response<Incoming>;
+
+/// How often a request is made at most.
+const ATTEMPTS: u32 = 5;
+/// The wait after the first failure; it doubles with each.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// Bytes read from a file at a time.
+const CHUNK: usize = 128 * 1024;
+
+/// Plain HTTP for loopback registries, TLS for all others.
+#[derive(Debug)]
+pub(super) enum Http {
+    Plain(Client<HttpConnector, Body>),
+    Tls(Box<Client<HttpsConnector<HttpConnector>, Body>>),
+}
+
+impl Http {
+    pub(super) fn new(host: &str) -> io::Result<Self> {
+        let client = || Client::builder(TokioExecutor::new());
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(Duration::from_secs(10)));
+        if is_loopback(host) {
+            return Ok(Self::Plain(client().build(connector)));
+        }
+        connector.enforce_http(false);
+        let tls = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots()?;
+        Ok(Self::Tls(Box::new(client().build(tls.https_only().enable_http1().wrap_connector(connector)))))
+    }
+
+    pub(super) fn url(&self, host: &str, path: &str) -> String {
+        let scheme = if matches!(self, Self::Plain(_)) { "http" } else { "https" };
+        format!("{scheme}://{host}{path}")
+    }
+
+    /// One attempt.
+    pub(super) async fn send(&self, request: hyper::http::Result<Request<Body>>) -> io::Result<Answer> {
+        let request = request.map_err(io::Error::other)?;
+        match self {
+            Self::Plain(client) => client.request(request).await,
+            Self::Tls(client) => client.request(request).await,
+        }
+        .map_err(io::Error::other)
+    }
+
+    /// Attempts, until one is answered by something that waiting does not change.
+    pub(super) async fn retry(
+        &self,
+        what: &str,
+        attempt: impl AsyncFn() -> io::Result<Answer>,
+    ) -> Result<Answer, RegistryError> {
+        let mut wait = FIRST_WAIT;
+        for left in (0..ATTEMPTS).rev() {
+            match attempt().await {
+                Ok(answer) if left == 0 || !is_transient(answer.status()) => return Ok(answer),
+                Err(error) if left == 0 || is_refused(&error) => {
+                    return Err(RegistryError::transport(what, &error));
+                }
+                _ => {}
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        Err(RegistryError::unexpected(what, "no attempt was made"))
+    }
+}
+
+fn is_transient(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::REQUEST_TIMEOUT
+        || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
+}
+
+/// Nobody listens there: waiting does not change it.
+fn is_refused(error: &io::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Whether `host` (perhaps with a port) is this machine.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    name == "localhost" || name.ends_with(".localhost") || address.is_ok_and(|it| it.is_loopback())
+}
+
+pub(super) fn empty() -> Body {
+    Empty::new().map_err(|it| match it {}).boxed()
+}
+
+pub(super) fn full(bytes: Vec<u8>) -> Body {
+    Full::new(Bytes::from(bytes)).map_err(|it| match it {}).boxed()
+}
+
+/// A body that is read while it is sent, so that memory does not grow with it.
+pub(super) fn file_body(file: File, progress: Progress) -> Body {
+    let chunks = futures_util::stream::unfold(Some((file, progress)), |state| async {
+        let (mut file, progress) = state?;
+        let mut buffer = vec![0; CHUNK];
+        match file.read(&mut buffer) {
+            Ok(0) => None,
+            Ok(n) => {
+                buffer.truncate(n);
+                progress(n as u64);
+                Some((Ok(Frame::data(Bytes::from(buffer))), Some((file, progress))))
+            }
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    BodyExt::boxed(StreamBody::new(chunks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_spoken_to_in_plain_http() {
+        for host in ["127.0.0.1:4510", "127.1.2.3", "localhost:1", "ecr.localhost", "[::1]:80"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["123456789012.dkr.ecr.us-east-1.amazonaws.com", "10.0.0.1:5000", "localhost.example"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A client of the OCI distribution API, with ECR's manners: Basic credentials up front, HEAD before upload,
+//! POST and then one PUT with the body (ECR answers chunked PATCHes with a stale Range), the manifest last.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use hyper::{Method, StatusCode};
+
+mod error;
+mod http;
+
+pub use error::RegistryError;
+use http::{Answer, Body, Http, empty, file_body, full};
+
+use crate::image::manifest::MANIFEST;
+use crate::name::{Digest, RepositoryName};
+
+/// The registry of one host, with credentials that live in memory.
+#[derive(Debug)]
+pub struct Registry {
+    http: Http,
+    host: String,
+    authorization: String,
+}
+
+/// A blob to upload.
+#[derive(Debug, Clone)]
+pub struct Blob {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its bytes.
+    pub content: Content,
+}
+
+/// Where a blob's bytes are.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// In memory.
+    Bytes(Vec<u8>),
+    /// In a file, to be streamed.
+    File(PathBuf),
+}
+
+/// Called with the number of bytes that were just sent.
+pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// What a manifest may be.
+const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
+                        application/vnd.docker.distribution.manifest.v2+json, \
+                        application/vnd.docker.distribution.manifest.list.v2+json";
+
+type Result<T> = std::result::Result<T, RegistryError>;
+
+impl Registry {
+    /// The registry at `host` (as in `repositoryUri`, before the slash). `authorization` is a header's value.
+    /// A loopback registry is spoken to in plain HTTP.
+    pub fn new(host: &str, authorization: String) -> std::io::Result<Self> {
+        Ok(Self { http: Http::new(host)?, host: host.to_owned(), authorization })
+    }
+
+    /// The digest that `reference` (a tag or digest) has there; `None` where there is no such image.
+    pub async fn manifest(&self, name: &RepositoryName, reference: &str) -> Result<Option<Digest>> {
+        let what = format!("look up `{name}:{reference}`");
+        let path = format!("/v2/{name}/manifests/{reference}");
+        let answer = self.http.retry(&what, async || {
+            let request = self.request(Method::HEAD, &path).header("accept", ACCEPTED);
+            self.http.send(request.body(empty())).await
+        });
+        let answer = answer.await?;
+        match answer.status() {
+            StatusCode::OK => {
+                let digest = answer.headers().get("docker-content-digest").and_then(|it| it.to_str().ok());
+                digest.and_then(|it| it.parse().ok()).map(Some).ok_or_else(|| {
+                    RegistryError::unexpected(&what, "an answer without Docker-Content-Digest")
+                })
+            }
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(RegistryError::of(&what, answer).await),
+        }
+    }
+
+    /// Whether the repository has a blob. Where that may not be asked, the answer is no: it is uploaded then.
+    pub async fn has_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<bool> {
+        let what = format!("look up the blob {} in `{name}`", digest.short());
+        let path = format!("/v2/{name}/blobs/{digest}");
+        let answer = self
+            .http
+            .retry(&what, async || self.http.send(self.request(Method::HEAD, &path).body(empty())).await);
+        let answer = answer.await?;
+        match answer.status() {
+            // ECR redirects to where the blob can be fetched from: it is there.
+            StatusCode::OK | StatusCode::TEMPORARY_REDIRECT => Ok(true),
+            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
+            _ => Err(RegistryError::of(&what, answer).await),
+        }
+    }
+
+    /// Uploads a blob. An attempt that breaks off begins anew, with an upload of its own.
+    pub async fn upload(&self, name: &RepositoryName, blob: &Blob, progress: &Progress) -> Result<()> {
+        let what = format!("upload the blob {} to `{name}`", blob.digest.short());
+        let answer = self.http.retry(&what, async || {
+            let begun = self.begin_upload(name).await?;
+            if begun.status() != StatusCode::ACCEPTED {
+                return Ok(begun);
+            }
+            let location = begun.headers().get(LOCATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
+            self.finish_upload(location, blob, progress).await
+        });
+        let answer = answer.await?;
+        match answer.status() {
+            StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(()),
+            _ => Err(RegistryError::of(&what, answer).await),
+        }
+    }
+
+    /// Puts a manifest under a tag or its digest. All that it names must be there.
+    pub async fn put_manifest(&self, name: &RepositoryName, reference: &str, manifest: &[u8]) -> Result<()> {
+        let what = format!("push `{name}:{reference}`");
+        let path = format!("/v2/{name}/manifests/{reference}");
+        let answer = self.http.retry(&what, async || {
+            let request = self.request(Method::PUT, &path).header(CONTENT_TYPE, MANIFEST);
+            let request = request.header(CONTENT_LENGTH, manifest.len());
+            self.http.send(request.body(full(manifest.to_vec()))).await
+        });
+        let answer = answer.await?;
+        match answer.status() {
+            // ECR sends no Location; the digest is ours to know.
+            StatusCode::CREATED | StatusCode::OK => Ok(()),
+            _ => Err(RegistryError::of(&what, answer).await),
+        }
+    }
+
+    async fn begin_upload(&self, name: &RepositoryName) -> std::io::Result<Answer> {
+        let request = self.request(Method::POST, &format!("/v2/{name}/blobs/uploads/"));
+        self.http.send(request.header(CONTENT_LENGTH, 0).body(empty())).await
+    }
+
+    async fn finish_upload(
+        &self,
+        location: &str,
+        blob: &Blob,
+        progress: &Progress,
+    ) -> std::io::Result<Answer> {
+        let separator = if location.contains('?') { '&' } else { '?' };
+        let location = format!("{location}{separator}digest={}", blob.digest);
+        let body: Body = match &blob.content {
+            Content::Bytes(bytes) => full(bytes.clone()),
+            Content::File(path) => file_body(std::fs::File::open(path)?, progress.clone()),
+        };
+        let request = self
+            .request(Method::PUT, &location)
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .header(CONTENT_LENGTH, blob.size);
+        self.http.send(request.body(body)).await
+    }
+
+    /// A request to a path of this registry, or to an absolute URL that it named. Credentials go to its own host
+    /// only.
+    fn request(&self, method: Method, location: &str) -> hyper::http::request::Builder {
+        let is_path = location.starts_with('/');
+        let url = if is_path { self.http.url(&self.host, location) } else { location.to_owned() };
+        let is_ours = is_path || url.starts_with(&self.http.url(&self.host, "/"));
+        let request = hyper::Request::builder().method(method).uri(url);
+        let request = request.header("user-agent", concat!("xtask-ecr/", env!("CARGO_PKG_VERSION")));
+        if is_ours { request.header("authorization", &self.authorization) } else { request }
+    }
+}
+
+/// The whole body of an answer, for errors.
+async fn text_of(answer: Answer) -> String {
+    let body = http_body_util::Limited::new(answer.into_body(), 64 * 1024).collect().await;
+    body.map(|it| String::from_utf8_lossy(&it.to_bytes()).into_owned()).unwrap_or_default()
+}

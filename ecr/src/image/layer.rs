@@ -1,0 +1,223 @@
+//! Files -> one layer: a tar archive whose bytes depend on paths, modes and contents only.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::gzip;
+use crate::name::Digest;
+
+/// The files of a layer, by path without a leading slash. Folders above them are added by themselves.
+#[derive(Debug, Default)]
+pub struct Files(BTreeMap<String, Entry>);
+
+/// A file or a folder.
+#[derive(Debug)]
+pub struct Entry {
+    mode: u32,
+    content: Content,
+}
+
+enum Content {
+    Folder,
+    Bytes(Vec<u8>),
+    Stream { size: u64, digest: Digest, open: Open },
+}
+
+/// Opens a file anew, as often as it is asked to.
+pub type Open = Box<dyn Fn() -> io::Result<Box<dyn Read>> + Send + Sync>;
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder => f.write_str("Folder"),
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::Stream { size, digest, .. } => write!(f, "Stream({size}, {digest})"),
+        }
+    }
+}
+
+impl Files {
+    /// Adds a file that is in memory. Paths are absolute in the image.
+    pub fn bytes(&mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) {
+        self.add(path, Entry { mode, content: Content::Bytes(bytes.into()) });
+    }
+
+    /// Adds a file of `size` bytes with a known digest, to be read when the layer is written.
+    pub fn stream(&mut self, path: &str, mode: u32, size: u64, digest: Digest, open: Open) {
+        self.add(path, Entry { mode, content: Content::Stream { size, digest, open } });
+    }
+
+    /// Adds a folder, where its mode matters or it stays empty.
+    pub fn folder(&mut self, path: &str, mode: u32) {
+        self.add(path, Entry { mode, content: Content::Folder });
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn add(&mut self, path: &str, entry: Entry) {
+        let path = path.trim_matches('/');
+        for (at, _) in path.match_indices('/') {
+            let folder = || Entry { mode: 0o755, content: Content::Folder };
+            self.0.entry(path[..at].to_owned()).or_insert_with(folder);
+        }
+        self.0.insert(path.to_owned(), entry);
+    }
+
+    /// What the layer's bytes depend on, as a digest: equal fingerprints make equal layers.
+    pub fn fingerprint(&self) -> Digest {
+        let mut hash = Sha256::new();
+        hash.update(format!("layer 1, gzip {}\n", gzip::LEVEL));
+        for (path, entry) in &self.0 {
+            let content = match &entry.content {
+                Content::Folder => String::new(),
+                Content::Bytes(bytes) => Digest::of(bytes).to_string(),
+                Content::Stream { digest, .. } => digest.to_string(),
+            };
+            hash.update(format!("{path}\0{:o}\0{content}\n", entry.mode));
+        }
+        Digest::from_hash(&hash.finalize())
+    }
+
+    /// Writes the layer, compressed.
+    pub fn write(&self, output: impl Write) -> io::Result<Layer> {
+        let output = Counting { output, hash: Sha256::new(), size: 0 };
+        let mut archive = tar::Builder::new(gzip::Writer::new(output)?);
+        for (path, entry) in &self.0 {
+            entry.append(&mut archive, path)?;
+        }
+        let (mut counting, diff_id) = archive.into_inner()?.finish()?;
+        counting.flush()?;
+        Ok(Layer { digest: Digest::from_hash(&counting.hash.finalize()), diff_id, size: counting.size })
+    }
+}
+
+/// A layer that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// The digest of the compressed bytes.
+    pub digest: Digest,
+    /// The digest of the archive (OCI image specification, "Layer DiffID").
+    pub diff_id: Digest,
+    /// The number of compressed bytes.
+    pub size: u64,
+}
+
+impl Entry {
+    fn append(&self, archive: &mut tar::Builder<impl Write>, path: &str) -> io::Result<()> {
+        // No times, no owners but root, no names: nothing of the machine that builds.
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(self.mode);
+        header.set_size(0);
+        header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        match &self.content {
+            Content::Folder => {
+                header.set_entry_type(tar::EntryType::Directory);
+                archive.append_data(&mut header, format!("{path}/"), io::empty())
+            }
+            Content::Bytes(bytes) => {
+                header.set_size(bytes.len() as u64);
+                archive.append_data(&mut header, path, bytes.as_slice())
+            }
+            Content::Stream { size, open, .. } => {
+                header.set_size(*size);
+                // A file that grew meanwhile must not spill into the next entry.
+                archive.append_data(&mut header, path, open()?.take(*size))
+            }
+        }
+    }
+}
+
+struct Counting<W> {
+    output: W,
+    hash: Sha256,
+    size: u64,
+}
+
+impl<W: Write> Write for Counting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.output.write(bytes)?;
+        self.hash.update(&bytes[..n]);
+        self.size += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Files {
+        let mut files = Files::default();
+        files.bytes("/usr/local/bin/app", 0o755, "binary");
+        files.folder("/tmp", 0o1777);
+        let open: Open = Box::new(|| Ok(Box::new(&b"text"[..])));
+        files.stream("/srv/a.txt", 0o644, 4, Digest::of(b"text"), open);
+        files
+    }
+
+    #[test]
+    fn a_layer_lists_its_files_sorted_and_says_nothing_else() {
+        let mut bytes = Vec::new();
+        let layer = sample().write(&mut bytes).unwrap();
+        assert_eq!(layer.digest, Digest::of(&bytes));
+        assert_eq!(layer.size, bytes.len() as u64);
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
+        let mut lines = Vec::new();
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            let header = entry.header();
+            assert_eq!((header.mtime().unwrap(), header.uid().unwrap(), header.gid().unwrap()), (0, 0, 0));
+            lines.push(format!("{:o} {} {text}", header.mode().unwrap(), entry.path().unwrap().display()));
+        }
+        assert_eq!(
+            lines,
+            [
+                "755 srv/ ",
+                "644 srv/a.txt text",
+                "1777 tmp/ ",
+                "755 usr/ ",
+                "755 usr/local/ ",
+                "755 usr/local/bin/ ",
+                "755 usr/local/bin/app binary",
+            ]
+        );
+    }
+
+    #[test]
+    fn equal_files_make_equal_layers() {
+        let write = |files: &Files| files.write(io::sink()).unwrap();
+        assert_eq!(write(&sample()), write(&sample()));
+        assert_eq!(sample().fingerprint(), sample().fingerprint());
+        let mut other = sample();
+        other.bytes("/usr/local/bin/app", 0o755, "another");
+        assert_ne!(write(&other).digest, write(&sample()).digest);
+        assert_ne!(other.fingerprint(), sample().fingerprint());
+    }
+
+    #[test]
+    fn long_paths_are_kept() {
+        let path = format!("{}/file", "folder/".repeat(40));
+        let mut files = Files::default();
+        files.bytes(&path, 0o644, "x");
+        let mut bytes = Vec::new();
+        files.write(&mut bytes).unwrap();
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
+        let last = archive.entries().unwrap().last().unwrap().unwrap();
+        assert_eq!(last.path().unwrap().to_string_lossy().replace("//", "/"), path.replace("//", "/"));
+    }
+}

@@ -1,0 +1,144 @@
+//! Layers on disk: files of this machine go in, compressed layers come out, and what is unchanged is found again.
+//!
+//! `target/xtask-ecr/blobs/` holds compressed layers by digest, `target/xtask-ecr/layers/` the descriptor of each
+//! by the fingerprint of what it was made from. The folder can be removed at any time.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use sha2::{Digest as _, Sha256};
+
+use crate::image::layer::{Files, Layer};
+use crate::name::Digest;
+
+/// The cache of a workspace.
+#[derive(Debug, Clone)]
+pub struct LayerCache {
+    folder: PathBuf,
+}
+
+/// Compressed layers that are kept; the ones that were used longest ago go first.
+const KEPT: usize = 64;
+
+impl LayerCache {
+    /// The cache in the workspace's target folder.
+    pub fn new(target: &Path) -> Self {
+        Self { folder: target.join("xtask-ecr") }
+    }
+
+    /// The layer of `files`, compressed now unless it was before.
+    pub fn layer(&self, files: &Files) -> Result<Layer> {
+        let descriptor = self.folder.join("layers").join(format!("{}.json", files.fingerprint().hex()));
+        if let Some(layer) = self.find(&descriptor) {
+            return Ok(layer);
+        }
+        let layer = self.write(files).context("failed to write a layer")?;
+        write_atomically(&descriptor, &serde_json::to_vec(&layer)?)?;
+        self.forget_old_blobs();
+        Ok(layer)
+    }
+
+    /// Where the compressed bytes of a layer are.
+    pub fn blob(&self, digest: &Digest) -> PathBuf {
+        self.folder.join("blobs").join(digest.hex())
+    }
+
+    /// A layer that is still whole.
+    fn find(&self, descriptor: &Path) -> Option<Layer> {
+        let layer: Layer = serde_json::from_slice(&fs::read(descriptor).ok()?).ok()?;
+        let blob = File::options().append(true).open(self.blob(&layer.digest)).ok()?;
+        let is_whole = blob.metadata().ok()?.len() == layer.size;
+        // The time of last use; see `forget_old_blobs`.
+        let _ = blob.set_modified(SystemTime::now());
+        is_whole.then_some(layer)
+    }
+
+    fn write(&self, files: &Files) -> Result<Layer> {
+        let folder = self.folder.join("blobs");
+        fs::create_dir_all(&folder).with_context(|| format!("failed to create `{}`", folder.display()))?;
+        let temporary = tempfile::NamedTempFile::new_in(&folder)?;
+        let layer = files.write(BufWriter::new(temporary.as_file()))?;
+        temporary.persist(self.blob(&layer.digest))?;
+        Ok(layer)
+    }
+
+    fn forget_old_blobs(&self) {
+        let entries = fs::read_dir(self.folder.join("blobs")).into_iter().flatten().flatten();
+        let mut blobs: Vec<_> =
+            entries.filter_map(|it| Some((it.metadata().ok()?.modified().ok()?, it.path()))).collect();
+        blobs.sort();
+        let surplus = blobs.len().saturating_sub(KEPT);
+        // A blob that stays is only a waste of space.
+        blobs.iter().take(surplus).for_each(|(_, path)| drop(fs::remove_file(path)));
+    }
+}
+
+/// Adds a file of this machine, or a folder with everything in it; symbolic links are followed.
+pub fn add(files: &mut Files, from: &Path, to: &str) -> Result<()> {
+    let metadata = fs::metadata(from).with_context(|| format!("failed to read `{}`", from.display()))?;
+    if !metadata.is_dir() {
+        return add_file(files, from, to, mode(&metadata));
+    }
+    files.folder(to, 0o755);
+    let entries = fs::read_dir(from).with_context(|| format!("failed to read `{}`", from.display()))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("failed to read `{}`", from.display()))?;
+        let name = entry
+            .file_name()
+            .into_string()
+            .map_err(|it| anyhow::anyhow!("`{}`: the name {it:?} is not UTF-8", from.display()))?;
+        add(files, &entry.path(), &format!("{}/{name}", to.trim_end_matches('/')))?;
+    }
+    Ok(())
+}
+
+/// Adds one file with a given mode.
+pub fn add_file(files: &mut Files, from: &Path, to: &str, mode: u32) -> Result<()> {
+    let (digest, size) = digest_of(from).with_context(|| format!("failed to read `{}`", from.display()))?;
+    let path = from.to_owned();
+    let open = Box::new(move || Ok(Box::new(File::open(&path)?) as Box<dyn Read>));
+    files.stream(to, mode, size, digest, open);
+    Ok(())
+}
+
+/// The digest and size of a file, read in pieces.
+pub fn digest_of(path: &Path) -> std::io::Result<(Digest, u64)> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut size = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((Digest::from_hash(&hash.finalize()), size)),
+            n => {
+                hash.update(&buffer[..n]);
+                size += n as u64;
+            }
+        }
+    }
+}
+
+/// One bit of the file's mode counts: whether it can be executed. The rest is the umask of this machine.
+fn mode(metadata: &fs::Metadata) -> u32 {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if metadata.permissions().mode() & 0o111 != 0 {
+            return 0o755;
+        }
+    }
+    let _ = metadata;
+    0o644
+}
+
+fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).with_context(|| format!("failed to create `{}`", folder.display()))?;
+    let temporary = tempfile::NamedTempFile::new_in(folder)?;
+    fs::write(temporary.path(), bytes)?;
+    temporary.persist(path).with_context(|| format!("failed to write `{}`", path.display()))?;
+    Ok(())
+}
