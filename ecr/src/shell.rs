@@ -74,11 +74,6 @@ impl Shell {
         Self { format, verbosity, color, bars: has_bars.then(MultiProgress::new) }
     }
 
-    /// What stdout carries.
-    pub fn format(&self) -> Format {
-        self.format
-    }
-
     /// `     Created my-app`: the verb right-aligned to 12 columns, as in cargo.
     pub fn status(&self, verb: &str, text: impl std::fmt::Display) {
         self.status_in(GOOD, verb, text);

@@ -57,14 +57,18 @@ pub struct Binary {
 /// service's bytes would depend on which others were selected.
 pub fn build(options: &Options, toolchain: &Toolchain, service: &Service) -> Result<Binary> {
     let bin = bin_name(service)?;
-    let built = match cargo(options, toolchain, service, bin, true)? {
+    let mut built = match cargo(options, toolchain, service, bin, true)? {
         Outcome::Built(path, diagnostics) => Built { path, diagnostics, why_dynamic: None },
         Outcome::NotLinked(reason, _) => dynamically(options, toolchain, service, bin, reason)?,
         Outcome::Failed(diagnostics) => bail!(failure(service, &diagnostics)),
     };
-    let bytes =
-        std::fs::read(&built.path).with_context(|| format!("failed to read `{}`", built.path.display()))?;
-    let elf = Elf::parse(&bytes).map_err(|it| anyhow::anyhow!("`{}`: {it}", built.path.display()))?;
+    let mut elf = read_elf(&built.path)?;
+    // lld links shared libraries into a static binary without a word; nothing would load them.
+    if built.why_dynamic.is_none() && !elf.is_static() {
+        let reason = format!("it needs {}", elf.needed.join(", "));
+        built = dynamically(options, toolchain, service, bin, reason)?;
+        elf = read_elf(&built.path)?;
+    }
     check_architecture(&elf, toolchain, &built.path)?;
     let libraries = libraries::closure(&built.path, &elf)?;
     Ok(Binary {
@@ -75,6 +79,11 @@ pub fn build(options: &Options, toolchain: &Toolchain, service: &Service) -> Res
         why_dynamic: built.why_dynamic,
         diagnostics: built.diagnostics,
     })
+}
+
+fn read_elf(path: &Path) -> Result<Elf> {
+    let bytes = std::fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    Elf::parse(&bytes).map_err(|it| anyhow::anyhow!("`{}`: {it}", path.display()))
 }
 
 struct Built {

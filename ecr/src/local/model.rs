@@ -124,7 +124,9 @@ impl Model {
                 self.registries.entry(key).or_default().repositories.remove(&name);
             }
             Change::PutLayer(key, name, digest, size) => {
-                self.change(&key, &name, |it| drop(it.layers.insert(digest, size)));
+                self.change(&key, &name, |it| {
+                    it.layers.insert(digest, size);
+                });
             }
             Change::PutImage(key, name, digest, image) => {
                 self.change(&key, &name, |it| drop(it.images.insert(digest, image)));

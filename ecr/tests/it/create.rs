@@ -1,0 +1,244 @@
+//! `ecr create`: what it writes, and what it does without permissions, in races, and to others' repositories.
+
+use expect_test::expect;
+use serde_json::json;
+
+use crate::support::{POLICY, Registry, Workspace, by_name};
+
+/// Every permission that the seed does not name; see its Prerequisites.
+const BEYOND_THE_SEED: [&str; 9] = [
+    "deny=ListTagsForResource",
+    "deny=TagResource",
+    "deny=GetLifecyclePolicy",
+    "deny=DeleteLifecyclePolicy",
+    "deny=PutImageTagMutability",
+    "deny=PutImageScanningConfiguration",
+    "deny=GetRegistryScanningConfiguration",
+    "deny=DescribeImages",
+    "deny=BatchGetImage",
+];
+
+#[test]
+fn create_makes_what_is_absent_and_then_writes_nothing() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    let first = workspace.on(&registry, &["ecr", "create", "--concurrency", "1"]).good();
+    expect![[r#"
+        127.0.0.1:[PORT]/my-app
+        127.0.0.1:[PORT]/my-app-worker
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+             Created my-app
+             Created my-app-worker
+            Finished 2 repositories: 2 created
+        help: push the images with `cargo xtask push`; it needs no docker login
+        help: to log in with docker: `aws ecr get-login-password --region us-east-1 | docker login --username AWS --password-stdin 127.0.0.1:[PORT]`
+    "#]].assert_eq(&first.shown());
+    let found = registry.sdk(async |ecr| ecr.describe_repositories().send().await);
+    let app = &found.repositories()[0];
+    assert_eq!(app.image_tag_mutability().unwrap().as_str(), "IMMUTABLE");
+    assert!(app.image_scanning_configuration().unwrap().scan_on_push());
+    registry.calls();
+
+    let second = workspace.on(&registry, &["ecr", "create", "--format", "json"]).json_with(0);
+    assert_eq!(registry.writes(), [""; 0]);
+    let app = by_name(&second["repositories"], "my-app");
+    assert_eq!((&app["outcome"], &app["error"]), (&json!("unchanged"), &json!(null)));
+    assert_eq!(app["arn"], "arn:aws:ecr:us-east-1:123456789012:repository/my-app");
+    assert_eq!(app["uri"], format!("{}/my-app", registry.url().replace("http://", "")));
+}
+
+#[test]
+fn a_repository_that_exists_is_adopted_and_converged() {
+    let registry = Registry::start();
+    registry.create_plain("my-app");
+    let workspace = Workspace::seed();
+    let json = workspace.on(&registry, &["ecr", "create", "-p", "my-app", "--format", "json"]).json_with(0);
+    assert_eq!(
+        registry.writes(),
+        ["PutImageTagMutability", "PutImageScanningConfiguration", "PutLifecyclePolicy", "TagResource"]
+    );
+    assert_eq!(json["repositories"][0]["outcome"], "updated");
+    assert_eq!(workspace.on(&registry, &["ecr", "plan", "--check", "-p", "my-app"]).code, 0);
+}
+
+#[test]
+fn a_lifecycle_policy_that_was_changed_is_put_right_and_nothing_else_is_written() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    let other = POLICY.replace("10}", "99}");
+    registry.sdk(async |ecr| {
+        ecr.put_lifecycle_policy().repository_name("my-app").lifecycle_policy_text(other).send().await
+    });
+    registry.calls();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    assert_eq!(registry.writes(), ["PutLifecyclePolicy"]);
+}
+
+#[test]
+fn a_run_without_changes_makes_few_calls() {
+    let entries: Vec<_> = (0..100).map(|n| format!("{{\"name\": \"repository-{n}\"}}")).collect();
+    let workspace = Workspace::new().repositories(&format!("{{\"repositories\": [{}]}}", entries.join(",")));
+    workspace.file("ecr/lifecycle-policy.json", POLICY);
+    let workspace = workspace.metadata("region = \"us-east-1\"\n");
+    let registry = Registry::start();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    registry.calls();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    let calls = registry.calls();
+    let calls: Vec<_> = calls.iter().map(|(operation, n)| format!("{operation} {n}")).collect();
+    assert_eq!(
+        calls,
+        [
+            "DescribeRepositories 1",
+            "GetCallerIdentity 1",
+            "GetLifecyclePolicy 100",
+            "ListTagsForResource 100"
+        ]
+    );
+}
+
+#[test]
+fn the_seeds_permissions_are_enough() {
+    let registry = Registry::with_faults(&BEYOND_THE_SEED);
+    let workspace = Workspace::seed();
+    let first = workspace.on(&registry, &["ecr", "create"]).good();
+    expect!["no permission for ecr:TagResource: repositories were created without resource tags (my-app, my-app-worker)"].assert_eq(&first.warnings().join("\n"));
+    assert_eq!(registry.names(), ["my-app", "my-app-worker"]);
+
+    let second = workspace.on(&registry, &["ecr", "create", "--format", "json"]);
+    assert_eq!(by_name(&second.json_with(0)["repositories"], "my-app")["outcome"], "updated");
+    expect![[r#"
+        no permission for ecr:GetLifecyclePolicy: lifecycle policies are written again, unread (my-app, my-app-worker)
+        no permission for ecr:ListTagsForResource: ownership and resource tags were not checked (my-app, my-app-worker)"#]].assert_eq(&second.warnings().join("\n"));
+
+    let deleted = workspace.on(&registry, &["ecr", "delete", "--yes", "--format", "json"]);
+    let json = deleted.json_with(0);
+    assert_eq!(
+        (&json["repositories"][0]["outcome"], &json["repositories"][0]["images"]),
+        (&json!("deleted"), &json!(null))
+    );
+    expect![[r#"
+        no permission for ecr:ListTagsForResource: ownership and resource tags were not checked (my-app, my-app-worker)
+        no permission for ecr:DescribeImages: images were not counted (my-app, my-app-worker)"#]].assert_eq(&deleted.warnings().join("\n"));
+    assert_eq!(registry.names(), [""; 0]);
+}
+
+#[test]
+fn drift_that_may_not_be_repaired_is_reported_and_is_no_failure() {
+    let registry = Registry::with_faults(&["deny=PutImageTagMutability"]);
+    registry.create_plain("my-app");
+    let workspace = Workspace::new().service("my-app", "");
+    let output = workspace.on(&registry, &["ecr", "create"]).good();
+    expect!["no permission for ecr:PutImageTagMutability: `imageTagMutability` differs and was left as it is (my-app)"].assert_eq(&output.warnings().join("\n"));
+}
+
+#[test]
+fn a_permission_that_is_needed_fails_its_repository_and_not_the_others() {
+    let registry = Registry::with_faults(&["deny=PutLifecyclePolicy"]);
+    let workspace = Workspace::seed().service("third", "lifecycle-policy = false\n");
+    let output = workspace.on(&registry, &["ecr", "create", "--concurrency", "1"]);
+    expect![[r#"
+        127.0.0.1:[PORT]/my-app
+        127.0.0.1:[PORT]/my-app-worker
+        127.0.0.1:[PORT]/third
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+              Failed my-app: ecr:PutLifecyclePolicy: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutLifecyclePolicy because no identity-based policy allows the ecr:PutLifecyclePolicy action
+              Failed my-app-worker: ecr:PutLifecyclePolicy: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutLifecyclePolicy because no identity-based policy allows the ecr:PutLifecyclePolicy action
+             Created third
+            Finished 3 repositories: 1 created, 2 failed
+        --- exit 1
+    "#]].assert_eq(&output.shown());
+}
+
+#[test]
+fn another_projects_repository_is_refused_and_the_others_go_on() {
+    let registry = Registry::start();
+    registry.create_plain("my-app");
+    registry.tag("my-app", &[("Project", "another")]);
+    let output = Workspace::seed().on(&registry, &["ecr", "create", "--format", "json"]);
+    let json = output.json_with(5);
+    assert_eq!(by_name(&json["repositories"], "my-app")["outcome"], "refused");
+    assert_eq!(by_name(&json["repositories"], "my-app")["state"], "foreign");
+    assert_eq!(by_name(&json["repositories"], "my-app-worker")["outcome"], "created");
+}
+
+#[test]
+fn what_cannot_be_changed_is_blocked_with_advice() {
+    let registry = Registry::start();
+    registry.create_plain("my-app");
+    let workspace = Workspace::new().service("my-app", "encryption = \"KMS\"\n").service("worker", "");
+    let json = workspace.on(&registry, &["ecr", "create", "--format", "json"]).json_with(1);
+    let app = by_name(&json["repositories"], "my-app");
+    assert_eq!((&app["state"], &app["outcome"]), (&json!("blocked"), &json!("blocked")));
+    assert!(app["error"].as_str().unwrap().contains("cargo xtask ecr delete"), "{app}");
+    assert_eq!(by_name(&json["repositories"], "worker")["outcome"], "created");
+}
+
+#[test]
+fn a_registry_that_scans_by_its_own_rules_is_left_alone() {
+    let registry = Registry::start();
+    let workspace = Workspace::new().service("my-app", "");
+    workspace.on(&registry, &["ecr", "create"]).good();
+    registry.sdk(async |ecr| {
+        use aws_sdk_ecr::types::*;
+        let filter = ScanningRepositoryFilter::builder()
+            .filter("*")
+            .filter_type(ScanningRepositoryFilterType::Wildcard)
+            .build()
+            .unwrap();
+        let rule = RegistryScanningRule::builder()
+            .scan_frequency(ScanFrequency::ContinuousScan)
+            .repository_filters(filter)
+            .build()
+            .unwrap();
+        let off = ImageScanningConfiguration::builder().scan_on_push(false).build();
+        let request = ecr.put_image_scanning_configuration().repository_name("my-app");
+        request.image_scanning_configuration(off).send().await.unwrap();
+        ecr.put_registry_scanning_configuration().scan_type(ScanType::Enhanced).rules(rule).send().await
+    });
+    registry.calls();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    assert_eq!(registry.writes(), [""; 0]);
+}
+
+#[test]
+fn throttling_slows_a_run_down_and_does_not_fail_it() {
+    let registry = Registry::with_faults(&["throttle=CreateRepository:2", "throttle=ListTagsForResource:1"]);
+    let workspace = Workspace::seed();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    assert_eq!(registry.names(), ["my-app", "my-app-worker"]);
+}
+
+#[test]
+fn two_runs_at_once_both_end_well() {
+    let registry = Registry::start();
+    let names: Vec<_> = (0..20).map(|n| format!("{{\"name\": \"repository-{n}\"}}")).collect();
+    let workspace = Workspace::new().repositories(&format!("{{\"repositories\": [{}]}}", names.join(",")));
+    let run = || workspace.on(&registry, &["ecr", "create", "--format", "json"]);
+    let (one, two) = std::thread::scope(|scope| {
+        let one = scope.spawn(run);
+        let two = scope.spawn(run);
+        (one.join().unwrap(), two.join().unwrap())
+    });
+    for output in [one, two] {
+        let json = output.json_with(0);
+        assert_eq!(json["repositories"].as_array().unwrap().len(), 20);
+    }
+    assert_eq!(workspace.on(&registry, &["ecr", "plan", "--check"]).code, 0);
+}
+
+#[test]
+fn no_lifecycle_policy_is_said_with_false() {
+    let registry = Registry::start();
+    let with = Workspace::new().service("my-app", "");
+    with.on(&registry, &["ecr", "create"]).good();
+    let without = Workspace::new().service("my-app", "lifecycle-policy = false\n");
+    without.on(&registry, &["ecr", "create"]).good();
+    let found =
+        registry.try_sdk(async |ecr| ecr.get_lifecycle_policy().repository_name("my-app").send().await);
+    assert!(found.unwrap_err().into_service_error().is_lifecycle_policy_not_found_exception());
+}

@@ -1,0 +1,105 @@
+//! `ecr delete`: what goes, what stays, and who is asked.
+
+use expect_test::expect;
+use serde_json::json;
+
+use crate::support::{Registry, Workspace, by_name};
+
+#[test]
+fn without_a_terminal_nothing_is_deleted() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    let output = workspace.on(&registry, &["ecr", "delete"]);
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+         Will delete my-app  0 images, 0 B
+         Will delete my-app-worker  0 images, 0 B
+        warning: nothing was deleted: there is no terminal to confirm it on
+        help: pass --yes to delete without being asked
+                Kept my-app
+                Kept my-app-worker
+            Finished 0 repositories deleted
+        --- exit 5
+    "#]]
+    .assert_eq(&output.shown());
+    assert_eq!(registry.names(), ["my-app", "my-app-worker"]);
+    let json = workspace.on(&registry, &["ecr", "delete", "--format", "json"]).json_with(5);
+    assert_eq!(json["repositories"][0]["outcome"], "kept");
+}
+
+#[test]
+fn with_yes_it_deletes_and_a_second_time_there_is_nothing() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    registry.create_plain("not-ours");
+    let json = workspace.on(&registry, &["ecr", "delete", "--yes", "--format", "json"]).json_with(0);
+    assert_eq!((&json["account"], &json["project"]), (&json!("123456789012"), &json!("my-project")));
+    assert_eq!(
+        json["repositories"][1],
+        json!({"name": "my-app-worker", "outcome": "deleted", "images": 0, "bytes": 0, "error": null})
+    );
+    assert_eq!(registry.names(), ["not-ours"]);
+    let again = workspace.on(&registry, &["ecr", "delete"]).good();
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+           Not found my-app
+           Not found my-app-worker
+            Finished 0 repositories deleted
+    "#]]
+    .assert_eq(&again.shown());
+}
+
+#[test]
+fn one_refused_repository_and_nothing_is_deleted() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed().service("vault", "protect = true\n");
+    workspace.on(&registry, &["ecr", "create"]).good();
+    registry.tag("my-app", &[("Project", "another")]);
+    registry.calls();
+    let output = workspace.on(&registry, &["ecr", "delete", "--yes"]);
+    assert_eq!(registry.writes(), [""; 0]);
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+             Refused my-app: it belongs to project `another`
+                Kept my-app-worker
+             Refused vault: it is protected (`protect = true`)
+            Finished 0 repositories deleted
+        help: nothing was deleted; leave refused repositories out with -p or --exclude
+        --- exit 5
+    "#]]
+    .assert_eq(&output.shown());
+    let json = workspace.on(&registry, &["ecr", "delete", "--yes", "--format", "json"]).json_with(5);
+    let outcome = |name| by_name(&json["repositories"], name)["outcome"].clone();
+    assert_eq!(
+        [outcome("my-app"), outcome("my-app-worker"), outcome("vault")],
+        ["refused", "kept", "refused"]
+    );
+}
+
+#[test]
+fn orphans_go_only_on_demand() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    registry.create_plain("old");
+    registry.tag("old", &[("ManagedBy", "cargo-xtask-ecr"), ("Project", "my-project")]);
+    workspace.on(&registry, &["ecr", "delete", "--yes", "-p", "my-app"]).good();
+    assert_eq!(registry.names(), ["my-app-worker", "old"]);
+    workspace.on(&registry, &["ecr", "delete", "--yes", "--orphans"]).good();
+    assert_eq!(registry.names(), [""; 0]);
+}
+
+#[test]
+fn a_failure_is_told_and_the_others_go_on() {
+    let registry = Registry::with_faults(&["deny=DeleteRepository"]);
+    let workspace = Workspace::seed();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    let json = workspace.on(&registry, &["ecr", "delete", "--yes", "--format", "json"]).json_with(1);
+    assert_eq!(json["repositories"][0]["outcome"], "failed");
+    assert!(json["repositories"][0]["error"].as_str().unwrap().contains("AccessDeniedException"), "{json}");
+}

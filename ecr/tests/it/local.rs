@@ -1,0 +1,243 @@
+//! The embedded ECR: both planes, its state, and `ecr serve`.
+
+use std::io::{BufRead, BufReader};
+
+use expect_test::expect;
+use serde_json::json;
+
+use crate::support::{POLICY, Registry, Workspace};
+
+/// A request to the data plane, and the status and body that it gets.
+fn ask(
+    registry: &Registry,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String, String) {
+    let headers: String = headers.iter().map(|(key, value)| format!("{key}: {value}\r\n")).collect();
+    let answer = registry.raw(&format!(
+        "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n{body}",
+        body.len()
+    ));
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_lowercase(), body.to_owned())
+}
+
+fn digest(text: &str) -> String {
+    xtask_ecr::name::Digest::of(text.as_bytes()).to_string()
+}
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// Uploads `text` as config and only blob of an image, and returns the image's manifest.
+fn uploaded(registry: &Registry, name: &str, text: &str) -> String {
+    let basic = registry.basic();
+    let (status, head, _) =
+        ask(registry, "POST", &format!("/v2/{name}/blobs/uploads/"), &[("authorization", &basic)], "");
+    assert_eq!(status, 202, "{head}");
+    let location = head.lines().find_map(|it| it.strip_prefix("location: ")).unwrap();
+    let path = format!("{location}?digest={}", digest(text));
+    let (status, head, _) = ask(registry, "PUT", &path, &[("authorization", &basic)], text);
+    assert_eq!(status, 201, "{head}");
+    json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(text), "size": text.len()},
+    })
+    .to_string()
+}
+
+fn put_manifest(registry: &Registry, name: &str, tag: &str, manifest: &str) -> (u16, String) {
+    let basic = registry.basic();
+    let headers = [("authorization", basic.as_str()), ("content-type", MANIFEST)];
+    let (status, _, body) = ask(registry, "PUT", &format!("/v2/{name}/manifests/{tag}"), &headers, manifest);
+    (status, body)
+}
+
+#[test]
+fn the_data_plane_wants_the_credentials_of_the_control_plane() {
+    let registry = Registry::start();
+    registry.create_plain("my-app");
+    let (status, head, body) = ask(&registry, "GET", "/v2/", &[], "");
+    assert_eq!(status, 401);
+    assert!(head.contains("www-authenticate: basic realm="), "{head}");
+    assert!(body.contains("UNAUTHORIZED"), "{body}");
+    let wrong = [("authorization", "Basic QVdTOndyb25n")];
+    assert_eq!(ask(&registry, "GET", "/v2/", &wrong, "").0, 401);
+    let basic = registry.basic();
+    assert_eq!(ask(&registry, "GET", "/v2/", &[("authorization", &basic)], "").0, 200);
+}
+
+#[test]
+fn both_planes_refuse_to_move_an_immutable_tag() {
+    let registry = Registry::start();
+    Workspace::new().service("my-app", "").on(&registry, &["ecr", "create"]).good();
+    let (one, two) = (uploaded(&registry, "my-app", "one"), uploaded(&registry, "my-app", "two"));
+    assert_eq!(put_manifest(&registry, "my-app", "1.0.0", &one).0, 201);
+    for manifest in [&one, &two] {
+        let (status, body) = put_manifest(&registry, "my-app", "1.0.0", manifest);
+        assert_eq!(status, 400);
+        expect![[r#"{"errors":[{"code":"TAG_INVALID","message":"The image tag '1.0.0' already exists in the 'my-app' repository and cannot be overwritten because the tag is immutable."}]}"#]].assert_eq(&body);
+    }
+    let put = |manifest: &str, tag: &str| {
+        let (manifest, tag) = (manifest.to_owned(), tag.to_owned());
+        registry.try_sdk(async move |ecr| {
+            ecr.put_image().repository_name("my-app").image_manifest(manifest).image_tag(tag).send().await
+        })
+    };
+    assert!(put(&two, "1.0.0").unwrap_err().into_service_error().is_image_tag_already_exists_exception());
+    assert!(put(&one, "1.0.0").unwrap_err().into_service_error().is_image_already_exists_exception());
+    put(&two, "1.0.1").unwrap();
+}
+
+#[test]
+fn a_manifest_that_names_what_is_not_there_is_refused() {
+    let registry = Registry::start();
+    registry.create_plain("my-app");
+    registry.create_plain("other");
+    let manifest = uploaded(&registry, "my-app", "one");
+    let (status, body) = put_manifest(&registry, "other", "1.0.0", &manifest);
+    assert_eq!((status, body.contains("MANIFEST_BLOB_UNKNOWN")), (400, true), "{body}");
+    let (status, body) = put_manifest(&registry, "my-app", "1.0.0", "{\"mediaType\": \"text/plain\"");
+    assert_eq!((status, body.contains("MANIFEST_INVALID")), (400, true), "{body}");
+    let (status, body) = put_manifest(&registry, "nowhere", "1.0.0", &manifest);
+    assert_eq!(status, 404);
+    expect![[r#"{"errors":[{"code":"NAME_UNKNOWN","message":"The repository with name 'nowhere' does not exist in the registry with id '123456789012'"}]}"#]].assert_eq(&body);
+    let refused = registry.try_sdk(async |ecr| {
+        ecr.put_image().repository_name("other").image_manifest(manifest).image_tag("x").send().await
+    });
+    assert!(refused.unwrap_err().into_service_error().is_layers_not_found_exception());
+}
+
+#[test]
+fn a_blob_with_another_digest_is_refused_and_leaves_nothing() {
+    let registry = Registry::start();
+    registry.create_plain("my-app");
+    let basic = registry.basic();
+    let headers = [("authorization", basic.as_str())];
+    let path = format!("/v2/my-app/blobs/uploads/?digest={}", digest("expected"));
+    let (status, _, body) = ask(&registry, "POST", &path, &headers, "found");
+    assert_eq!((status, body.contains("DIGEST_INVALID")), (400, true), "{body}");
+    for wanted in ["expected", "found"] {
+        let path = format!("/v2/my-app/blobs/{}", digest(wanted));
+        assert_eq!(ask(&registry, "HEAD", &path, &headers, "").0, 404);
+    }
+    assert_eq!(ask(&registry, "GET", "/v2/my-app/blobs/sha256:../../state.json", &headers, "").0, 404);
+    assert_eq!(ask(&registry, "GET", "/v2/my-app/blobs/sha256:..", &headers, "").0, 400);
+    assert_eq!(
+        ask(&registry, "PATCH", "/v2/my-app/blobs/uploads/..%2f..%2fstate.json", &headers, "x").0,
+        404
+    );
+}
+
+#[test]
+fn a_page_of_another_origin_does_not_reach_it() {
+    let registry = Registry::start();
+    let answer = registry.raw("GET /v2/ HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n");
+    assert!(answer.starts_with(b"HTTP/1.1 403"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn an_operation_that_it_lacks_is_refused_by_name() {
+    let registry = Registry::start();
+    let error = registry.try_sdk(async |ecr| ecr.get_registry_policy().send().await).unwrap_err();
+    let text = format!("{error:?}");
+    assert!(text.contains("the embedded ECR does not support the operation GetRegistryPolicy"), "{text}");
+}
+
+#[test]
+fn descriptions_of_absent_names_fail_as_a_whole_and_lists_come_in_pages() {
+    let registry = Registry::start();
+    (0..5).for_each(|n| registry.create_plain(&format!("repository-{n}")));
+    let names = ["repository-0", "absent"].map(str::to_owned).to_vec();
+    let error = registry
+        .try_sdk(async |ecr| ecr.describe_repositories().set_repository_names(Some(names)).send().await)
+        .unwrap_err()
+        .into_service_error();
+    assert!(error.is_repository_not_found_exception());
+    expect!["The repository with name 'absent' does not exist in the registry with id '123456789012'"]
+        .assert_eq(error.meta().message().unwrap());
+    let pages = registry.sdk(async |ecr| {
+        let pages = ecr.describe_repositories().max_results(2).into_paginator().send();
+        pages.collect::<Result<Vec<_>, _>>().await
+    });
+    assert_eq!(pages.iter().map(|it| it.repositories().len()).collect::<Vec<_>>(), [2, 2, 1]);
+}
+
+#[test]
+fn serve_keeps_its_state_through_kill_and_local_commands_use_it() {
+    let workspace = Workspace::seed();
+    let serve = || {
+        let mut child = workspace.command(&["ecr", "serve", "--port", "0"]).spawn();
+        let mut url = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+        (child, url.trim().to_owned())
+    };
+    let (mut child, url) = serve();
+    let json = workspace.local(&["ecr", "create", "--format", "json"]).json_with(0);
+    assert_eq!(json["registry"], url.replace("http://", ""));
+    let second = workspace.command(&["ecr", "serve", "--port", "0"]).run();
+    assert_eq!(second.code, 1);
+    assert!(second.stderr.contains("already runs on this state"), "{second:#?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    assert_eq!(workspace.local(&["ecr", "plan", "--check"]).code, 0);
+    let (mut child, _) = serve();
+    assert_eq!(workspace.local(&["ecr", "plan", "--check"]).code, 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_last_line_that_was_cut_off_is_dropped_and_damage_is_told() {
+    let workspace = Workspace::seed();
+    workspace.local(&["ecr", "create", "-p", "my-app"]).good();
+    let journal = workspace.root().join("target/ecr-local/journal.jsonl");
+    let whole = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, format!("{whole}[{{\"PutSett")).unwrap();
+    assert_eq!(workspace.local(&["ecr", "plan", "--check", "-p", "my-app"]).code, 0);
+
+    std::fs::write(&journal, "[{\"Nonsense\":1}]\n").unwrap();
+    let damaged = workspace.local(&["ecr", "plan"]);
+    assert_eq!(damaged.code, 1);
+    assert!(damaged.stderr.contains("is damaged at line 1"), "{damaged:#?}");
+    assert_eq!(std::fs::read_to_string(&journal).unwrap(), "[{\"Nonsense\":1}]\n", "it was not touched");
+
+    let state = workspace.root().join("target/ecr-local/state.json");
+    std::fs::write(&state, "{\"version\": 2}").unwrap();
+    let newer = workspace.local(&["ecr", "plan"]);
+    assert!(newer.stderr.contains("has version 2, and this program knows version 1"), "{newer:#?}");
+}
+
+#[test]
+fn a_deleted_repository_takes_its_blobs_along() {
+    let workspace = Workspace::new().service("my-app", "").service("my-app-2", "");
+    workspace.local(&["push", "--create", "--profile", "dev"]).good();
+    let blobs = workspace.root().join("target/ecr-local/blobs/sha256");
+    let count = || std::fs::read_dir(&blobs).unwrap().count();
+    assert!(count() > 5, "base, and for each binary, config and manifest");
+    workspace.local(&["ecr", "delete", "--yes", "-p", "my-app"]).good();
+    assert_eq!(count(), 4, "base, binary, config and manifest of the other");
+    workspace.local(&["ecr", "delete", "--yes"]).good();
+    assert_eq!(count(), 0);
+}
+
+#[test]
+fn a_lifecycle_policy_that_is_none_is_refused_in_ecrs_words() {
+    let registry = Registry::start();
+    registry.create_plain("my-app");
+    let text = POLICY.replace("rules", "rulez");
+    let error = registry.try_sdk(async |ecr| {
+        ecr.put_lifecycle_policy().repository_name("my-app").lifecycle_policy_text(text).send().await
+    });
+    let error = error.unwrap_err().into_service_error();
+    assert!(error.is_invalid_parameter_exception());
+    let message = error.meta().message().unwrap();
+    assert!(
+        message.starts_with("Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint:"),
+        "{message}"
+    );
+}

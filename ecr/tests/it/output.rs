@@ -1,0 +1,92 @@
+//! stdout, stderr, colour and usage.
+
+use expect_test::expect;
+use serde_json::Value;
+
+use crate::support::{Registry, Workspace};
+
+#[test]
+fn usage_errors_end_with_1() {
+    let workspace = Workspace::seed();
+    let output = workspace.command(&["ecr", "plan", "--chek"]).run();
+    expect![[r#"
+        --- stderr
+        error: unexpected argument '--chek' found
+
+          tip: a similar argument exists: '--check'
+
+        Usage: xtask-ecr ecr plan --check
+
+        For more information, try '--help'.
+        --- exit 1
+    "#]]
+    .assert_eq(&output.shown());
+    let json = workspace.command(&["push", "--format", "json", "--nonsense"]).run().json_with(1);
+    assert_eq!(json["error"]["message"], "unexpected argument '--nonsense' found");
+    assert_eq!(workspace.command(&["--help"]).run().code, 0);
+    assert_eq!(workspace.command(&[]).run().code, 1);
+}
+
+#[test]
+fn an_error_that_stops_everything_is_json_too() {
+    let workspace = Workspace::seed().service("third", "scan-on-psh = true\n");
+    let json = workspace.local(&["ecr", "plan", "--format", "json"]).json_with(1);
+    expect![[r#"
+        {
+          "error": {
+            "causes": [
+              "third/Cargo.toml:7:1: unknown key `scan-on-psh` in [package.metadata.ecr] (help: did you mean `scan-on-push`?)"
+            ],
+            "help": null,
+            "message": "there is a problem in the configuration"
+          }
+        }
+    "#]].assert_eq(&format!("{json:#}\n"));
+}
+
+#[test]
+fn with_json_stdout_is_one_document_and_quiet_says_nothing_else() {
+    let registry = Registry::start();
+    let output = Workspace::seed().on(&registry, &["ecr", "create", "--format", "json", "--quiet"]).good();
+    assert!(serde_json::from_str::<Value>(&output.stdout).is_ok());
+    assert_eq!(output.stderr, "");
+}
+
+#[test]
+fn colour_is_asked_for_or_not_there() {
+    let workspace = Workspace::seed();
+    let coloured = |args: &[&str], env: Option<(&str, &str)>| {
+        let args = [&["ecr", "plan", "--local"], args].concat();
+        let mut run = workspace.command(&args);
+        if let Some((key, value)) = env {
+            run = run.env(key, value);
+        }
+        run.run().good().stderr.contains("\x1b[")
+    };
+    assert!(!coloured(&[], None));
+    assert!(coloured(&["--color", "always"], None));
+    assert!(coloured(&[], Some(("CLICOLOR_FORCE", "1"))));
+    assert!(coloured(&[], Some(("CARGO_TERM_COLOR", "always"))));
+    assert!(!coloured(&["--color", "never"], Some(("CLICOLOR_FORCE", "1"))));
+}
+
+#[test]
+fn the_environment_of_aws_is_honoured_and_the_flag_wins() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    let region = |args: &[&str], env: &[(&str, &str)]| {
+        let args = [&["ecr", "plan", "--format", "json"], args].concat();
+        let run = env.iter().fold(workspace.command(&args).registry(&registry), |run, (k, v)| run.env(k, v));
+        run.run().json_with(0)["region"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(region(&[], &[]), "us-east-1");
+    assert_eq!(region(&[], &[("AWS_REGION", "eu-west-1")]), "eu-west-1");
+    assert_eq!(region(&["--region", "eu-north-1"], &[("AWS_REGION", "eu-west-1")]), "eu-north-1");
+    let apart = workspace
+        .command(&["ecr", "plan"])
+        .keys()
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        .env("AWS_ENDPOINT_URL_ECR", &registry.url())
+        .env("AWS_ENDPOINT_URL_STS", &registry.url());
+    apart.run().good();
+}

@@ -1,0 +1,140 @@
+//! `ecr plan`: what would be done, and that nothing is.
+
+use expect_test::expect;
+use serde_json::json;
+
+use crate::support::{Registry, Workspace, by_name};
+
+#[test]
+fn a_plan_shows_each_field_and_changes_nothing() {
+    let registry = Registry::start();
+    registry.create_plain("my-app");
+    let workspace = Workspace::seed();
+    let output = workspace.on(&registry, &["ecr", "plan"]).good();
+    assert_eq!(registry.writes(), [""; 0]);
+    expect![[r#"
+        ~ my-app
+            ~ imageTagMutability: MUTABLE -> IMMUTABLE
+            ~ scanOnPush: false -> true
+            + lifecyclePolicy: 1 rule
+            ~ tags.ManagedBy: none -> cargo-xtask-ecr
+            ~ tags.Project: none -> my-project
+            ~ tags.Service: none -> my-app
+        + my-app-worker  (to create)
+            + imageTagMutability: IMMUTABLE
+            + scanOnPush: true
+            + tags: ManagedBy=cargo-xtask-ecr, Project=my-project, Service=my-app-worker
+            + lifecyclePolicy: 1 rule
+        Plan: 1 to create, 1 to change, 0 unchanged
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+    "#]]
+    .assert_eq(&output.shown());
+
+    let json = workspace.on(&registry, &["ecr", "plan", "--format", "json"]).json_with(0);
+    assert_eq!(json["account"], "123456789012");
+    assert_eq!(json["region"], "us-east-1");
+    assert_eq!(json["project"], "my-project");
+    assert_eq!(json["registry"], registry.url().replace("http://", ""));
+    assert_eq!(json["orphans"], json!(null));
+    assert_eq!(
+        json["summary"],
+        json!({"create": 1, "change": 1, "unchanged": 0, "blocked": 0, "foreign": 0})
+    );
+    let app = by_name(&json["repositories"], "my-app");
+    assert_eq!((&app["package"], &app["state"]), (&json!("my-app"), &json!("drifted")));
+    assert_eq!(
+        app["steps"][0],
+        json!({"operation": "PutImageTagMutability", "field": "imageTagMutability", "observed": "MUTABLE", "desired": "IMMUTABLE"})
+    );
+    let worker = by_name(&json["repositories"], "my-app-worker");
+    assert_eq!(worker["state"], "absent");
+    assert_eq!(worker["steps"][0]["operation"], "CreateRepository");
+    assert_eq!(worker["steps"][0]["field"], json!(null));
+}
+
+#[test]
+fn check_tells_by_its_exit_code() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    let check = |workspace: &Workspace| workspace.on(&registry, &["ecr", "plan", "--check"]).code;
+    assert_eq!(check(&workspace), 2);
+    workspace.on(&registry, &["ecr", "create"]).good();
+    assert_eq!(check(&workspace), 0);
+    registry.tag("my-app", &[("Project", "another")]);
+    assert_eq!(check(&workspace), 5);
+    let workspace = workspace.service("third", "");
+    assert_eq!(check(&workspace), 2, "a write outranks a foreign repository");
+}
+
+#[test]
+fn check_of_a_blocked_repository_is_a_failure() {
+    let registry = Registry::start();
+    let workspace = Workspace::new().service("my-app", "");
+    workspace.on(&registry, &["ecr", "create"]).good();
+    let workspace = Workspace::new().service("my-app", "encryption = \"KMS\"\n");
+    let output = workspace.on(&registry, &["ecr", "plan", "--check"]);
+    expect![[r#"
+        ! my-app  (blocked)
+            ! encryptionConfiguration: encryptionType=AES256 -> encryptionType=KMS
+              help: ECR cannot change the encryption of a repository: delete `my-app` and create it anew (`cargo xtask ecr delete`, then `create`), or configure what it has
+        Plan: 0 to create, 0 to change, 0 unchanged, 1 blocked
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+        --- exit 1
+    "#]].assert_eq(&output.shown());
+}
+
+#[test]
+fn orphans_are_looked_for_only_on_demand() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    for (name, project) in [("old", "my-project"), ("theirs", "another")] {
+        registry.create_plain(name);
+        registry.tag(name, &[("ManagedBy", "cargo-xtask-ecr"), ("Project", project)]);
+    }
+    registry.create_plain("untagged");
+    let without = workspace.on(&registry, &["ecr", "plan", "--format", "json"]).json_with(0);
+    assert_eq!(without["orphans"], json!(null));
+    assert_eq!(registry.calls()["ListTagsForResource"], 2);
+    let with = workspace.on(&registry, &["ecr", "plan", "--orphans", "--format", "json"]).json_with(0);
+    assert_eq!(with["orphans"], json!(["old"]));
+    assert_eq!(registry.calls()["ListTagsForResource"], 5);
+}
+
+#[test]
+fn a_selection_limits_the_plan() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed().repositories(r#"{"repositories": [{"name": "extra"}]}"#);
+    let names = |args: &[&str]| {
+        let args = [&["ecr", "plan", "--format", "json"], args].concat();
+        let json = workspace.on(&registry, &args).json_with(0);
+        let names = json["repositories"].as_array().unwrap().iter();
+        names.map(|it| it["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names(&[]), "extra my-app my-app-worker");
+    assert_eq!(names(&["-p", "my-app"]), "my-app");
+    assert_eq!(names(&["-p", "my-*"]), "my-app my-app-worker");
+    assert_eq!(names(&["--exclude", "my-app"]), "extra my-app-worker");
+    let wrong = workspace.on(&registry, &["ecr", "plan", "-p", "my-ap"]);
+    expect![[r#"
+        --- stderr
+        error: no service matches `my-ap`
+
+        help: did you mean `my-app`?
+        --- exit 1
+    "#]]
+    .assert_eq(&wrong.shown());
+}
+
+#[test]
+fn without_a_project_nothing_is_foreign() {
+    let registry = Registry::start();
+    registry.create_plain("my-app");
+    registry.tag("my-app", &[("Project", "another")]);
+    let workspace = Workspace::new().service("my-app", "");
+    let json = workspace.on(&registry, &["ecr", "plan", "--format", "json"]).json_with(0);
+    assert_eq!(json["project"], json!(null));
+    assert_eq!(json["repositories"][0]["state"], "drifted");
+}

@@ -1,0 +1,389 @@
+//! `push`: what is built, what is sent, and what is left alone.
+
+use expect_test::expect;
+use serde_json::{Value, json};
+
+use crate::support::{Output, Registry, Workspace};
+
+/// One service without dependencies, whose repository is there.
+fn service(registry: &Registry) -> Workspace {
+    let workspace = Workspace::new().service("my-app", "");
+    workspace.on(registry, &["ecr", "create"]).good();
+    registry.calls();
+    workspace
+}
+
+fn push(workspace: &Workspace, registry: &Registry, args: &[&str]) -> Output {
+    workspace.on(registry, &[&["push", "--profile", "dev", "--format", "json"], args].concat())
+}
+
+fn image(output: &Output, code: i32) -> Value {
+    let json = output.json_with(code);
+    assert_eq!(json["images"].as_array().unwrap().len(), 1, "{json}");
+    json["images"][0].clone()
+}
+
+fn change(workspace: &Workspace) {
+    workspace.file("my-app/src/main.rs", "fn main() { println!(\"changed\"); }\n");
+}
+
+#[test]
+fn an_image_is_pushed_once_and_then_unchanged() {
+    let registry = Registry::start();
+    let workspace = service(&registry);
+    let first = image(&push(&workspace, &registry, &[]), 0);
+    assert_eq!((&first["outcome"], &first["tags"]), (&json!("pushed"), &json!(["1.0.0"])));
+    assert_eq!(first["platforms"], json!([format!("linux/{}", architecture())]));
+    assert_eq!(first["uploadedBytes"], first["compressedBytes"]);
+    let host = registry.url().replace("http://", "");
+    assert_eq!(first["reference"], format!("{host}/my-app@{}", first["digest"].as_str().unwrap()));
+    registry.calls();
+
+    let second = image(&push(&workspace, &registry, &[]), 0);
+    assert_eq!((&second["outcome"], &second["uploadedBytes"]), (&json!("unchanged"), &json!(0)));
+    assert_eq!(second["digest"], first["digest"]);
+    let calls = registry.calls();
+    assert!(!calls.contains_key("PutImage") && !calls.contains_key("InitiateLayerUpload"), "{calls:?}");
+    assert_eq!(calls["BatchGetImage"], 1, "one HEAD tells");
+}
+
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+#[test]
+fn people_get_references_on_stdout() {
+    let registry = Registry::start();
+    let workspace = service(&registry);
+    let file = workspace.root().join("refs.txt");
+    let args = ["push", "--profile", "dev", "--quiet", "--image-refs", file.to_str().unwrap()];
+    let output = workspace.on(&registry, &args).good();
+    expect![[r#"
+        127.0.0.1:[PORT]/my-app@sha256:[DIGEST]
+    "#]]
+    .assert_eq(&output.shown());
+    assert_eq!(std::fs::read_to_string(file).unwrap(), output.stdout);
+}
+
+#[test]
+fn an_immutable_tag_that_holds_another_image_is_a_conflict() {
+    let registry = Registry::start();
+    let workspace = service(&registry);
+    push(&workspace, &registry, &[]).good();
+    registry.calls();
+    change(&workspace);
+    let output = workspace.on(&registry, &["push", "--profile", "dev", "--quiet"]);
+    let writes = registry.writes();
+    assert!(!writes.iter().any(|it| it == "PutImage" || it == "InitiateLayerUpload"), "{writes:?}");
+    assert_eq!(output.code, 3);
+    let json = image(&push(&workspace, &registry, &[]), 3);
+    assert_eq!((&json["outcome"], &json["uploadedBytes"]), (&json!("conflict"), &json!(0)));
+    let error = json["error"].as_str().unwrap();
+    assert_eq!(error.matches("sha256:").count(), 2, "{error}");
+    let shown = workspace.on(&registry, &["push", "--profile", "dev"]).shown();
+    let shown: Vec<_> = shown.lines().filter(|it| !it.contains("[unoptimized")).collect();
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+            Conflict my-app 1.0.0: tag `1.0.0` is immutable and holds sha256:[DIGEST]; this image is sha256:[DIGEST]
+        help: bump the version in my-app/Cargo.toml, or push another tag: `--tag '{version}-{digest}'` is never in conflict
+            Finished 1 image: 1 in conflict in [TIME]
+        --- exit 3"#]].assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn a_new_tag_for_a_known_image_sends_nothing() {
+    let registry = Registry::start();
+    let workspace = service(&registry);
+    push(&workspace, &registry, &[]).good();
+    let json = image(&push(&workspace, &registry, &["--tag", "stable", "-t", "v{version}-{digest}"]), 0);
+    assert_eq!((&json["outcome"], &json["uploadedBytes"]), (&json!("pushed"), &json!(0)));
+    assert_eq!(json["skippedBytes"], json["compressedBytes"]);
+    assert_eq!(json["tags"][0], "stable");
+}
+
+#[test]
+fn a_mutable_tag_moves() {
+    let registry = Registry::start();
+    let workspace = Workspace::new().service(
+        "my-app",
+        "image-tag-mutability = \"IMMUTABLE_WITH_EXCLUSION\"\nmutability-exclusions = [\"latest*\"]\n\
+         [package.metadata.ecr.image]\ntags = [\"latest\"]\n",
+    );
+    push(&workspace, &registry, &["--create"]).good();
+    change(&workspace);
+    assert_eq!(image(&push(&workspace, &registry, &[]), 0)["outcome"], "pushed");
+    assert_eq!(image(&push(&workspace, &registry, &["--tag", "1.0.0"]), 0)["outcome"], "pushed");
+    workspace.file("my-app/src/main.rs", "fn main() { println!(\"third\"); }\n");
+    assert_eq!(image(&push(&workspace, &registry, &["--tag", "1.0.0"]), 3)["outcome"], "conflict");
+}
+
+#[test]
+fn without_permission_to_look_a_taken_tag_is_a_conflict_that_says_so() {
+    let registry = Registry::with_faults(&["deny=BatchGetImage"]);
+    let workspace = service(&registry);
+    assert_eq!(image(&push(&workspace, &registry, &[]), 0)["outcome"], "pushed");
+    let json = image(&push(&workspace, &registry, &[]), 3);
+    assert!(json["error"].as_str().unwrap().contains("ecr:BatchGetImage"), "{json}");
+}
+
+#[test]
+fn a_repository_that_does_not_exist_is_told_before_anything_is_built() {
+    let registry = Registry::start();
+    let workspace = Workspace::new().service("my-app", "");
+    let output = workspace.on(&registry, &["push"]);
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+              Failed my-app: repository `my-app` does not exist
+        help: create it with `cargo xtask ecr create`, or pass --create
+            Finished 1 image: 1 failed in [TIME]
+        --- exit 1
+    "#]]
+    .assert_eq(&output.shown());
+    assert!(!workspace.root().join("target/xtask-ecr").exists());
+    let json = image(&push(&workspace, &registry, &["--create"]), 0);
+    assert_eq!(json["outcome"], "pushed");
+}
+
+#[test]
+fn another_projects_repository_is_refused() {
+    let registry = Registry::start();
+    let workspace =
+        Workspace::new().metadata("region = \"us-east-1\"\nproject = \"ours\"\n").service("my-app", "");
+    registry.create_plain("my-app");
+    registry.tag("my-app", &[("Project", "theirs")]);
+    assert_eq!(image(&push(&workspace, &registry, &[]), 5)["outcome"], "failed");
+    assert_eq!(image(&push(&workspace, &registry, &["--create"]), 5)["outcome"], "failed");
+}
+
+#[test]
+fn a_dry_run_asks_nobody() {
+    let workspace = Workspace::new().service("my-app", "");
+    let output = workspace.command(&["push", "--dry-run", "--profile", "dev", "--format", "json"]).run();
+    let dry = image(&output, 0);
+    assert_eq!((&dry["outcome"], &dry["uploadedBytes"]), (&json!("dry-run"), &json!(0)));
+    let registry = Registry::start();
+    let pushed = image(&push(&workspace, &registry, &["--create"]), 0);
+    assert_eq!(pushed["digest"], dry["digest"]);
+    assert_eq!(pushed["compressedBytes"], dry["compressedBytes"]);
+}
+
+#[test]
+fn an_existing_tag_skips_the_build() {
+    let registry = Registry::start();
+    let workspace = service(&registry);
+    let pushed = image(&push(&workspace, &registry, &[]), 0);
+    workspace.file("my-app/src/main.rs", "this does not compile\n");
+    let json = image(&push(&workspace, &registry, &["--skip-existing"]), 0);
+    assert_eq!((&json["outcome"], &json["digest"]), (&json!("unchanged"), &pushed["digest"]));
+    let failed = image(&push(&workspace, &registry, &[]), 1);
+    assert!(failed["error"].as_str().unwrap().contains("expected one of"), "{failed}");
+}
+
+#[test]
+fn an_unclean_tree_is_refused() {
+    let registry = Registry::start();
+    let workspace = service(&registry);
+    workspace.file(".gitignore", "target\nCargo.lock\n");
+    workspace.git(&["init", "--quiet"]);
+    workspace.git(&["add", "."]);
+    workspace.git(&["commit", "--quiet", "--message", "First"]);
+    push(&workspace, &registry, &["--tag", "{git-sha}"]).good();
+    change(&workspace);
+    workspace.file("new.txt", "");
+    registry.calls();
+    let output = workspace.on(&registry, &["push"]);
+    expect![[r#"
+        --- stderr
+        error: the working tree has 2 uncommitted changes
+
+        Caused by:
+           M my-app/src/main.rs
+          ?? new.txt
+
+        help: commit them, or pass --allow-dirty
+        --- exit 5
+    "#]]
+    .assert_eq(&output.shown());
+    assert_eq!(registry.calls().len(), 0);
+    push(&workspace, &registry, &["--allow-dirty", "--tag", "x"]).good();
+    let local = workspace.local(&["push", "--create", "--profile", "dev"]).good();
+    assert_eq!(local.warnings(), ["the working tree has 2 uncommitted changes"]);
+}
+
+#[test]
+fn an_empty_commit_and_another_folder_leave_the_digest_as_it_was() {
+    let digest = |workspace: &Workspace| {
+        let output = workspace.command(&["push", "--dry-run", "--profile", "dev", "--format", "json"]).run();
+        image(&output, 0)["digest"].clone()
+    };
+    let panics = "fn main() { std::env::args().nth(9).unwrap(); }\n";
+    let make = || {
+        let workspace = Workspace::new().service("my-app", "");
+        workspace.file("my-app/src/main.rs", panics);
+        workspace.file(".gitignore", "target\nCargo.lock\n");
+        workspace.git(&["init", "--quiet"]);
+        workspace.git(&["add", "."]);
+        workspace.git(&["commit", "--quiet", "--message", "First"]);
+        workspace
+    };
+    let (one, two) = (make(), make());
+    let first = digest(&one);
+    one.git(&["commit", "--quiet", "--allow-empty", "--message", "Second"]);
+    assert_eq!(digest(&one), first);
+    assert_eq!(digest(&two), first, "the folder's path is in the binary");
+}
+
+#[test]
+fn the_selection_does_not_change_a_services_digest() {
+    let shared =
+        "[package]\nname = \"shared\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[features]\nloud = []\n";
+    let user = |name: &str, features: &str| {
+        format!(
+            "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[dependencies]\n\
+             shared = {{ path = \"../shared\", features = [{features}] }}\n[package.metadata.ecr]\n"
+        )
+    };
+    let main = "fn main() { println!(\"{}\", shared::word()); }\n";
+    let workspace = Workspace::new()
+        .member("shared", shared, "fn main() {}\n")
+        .member("quiet", &user("quiet", ""), main)
+        .member("loud", &user("loud", "\"loud\""), main);
+    workspace.file(
+        "shared/src/lib.rs",
+        "pub fn word() -> &'static str { if cfg!(feature = \"loud\") { \"LOUD\" } else { \"quiet\" } }\n",
+    );
+    std::fs::remove_file(workspace.root().join("shared/src/main.rs")).unwrap();
+    let digest = |args: &[&str]| {
+        let args = [&["push", "--dry-run", "--profile", "dev", "--format", "json"], args].concat();
+        let json = workspace.command(&args).run().json_with(0);
+        let images = json["images"].as_array().unwrap().clone();
+        images.into_iter().find(|it| it["package"] == "quiet").unwrap()["digest"].clone()
+    };
+    assert_eq!(digest(&["-p", "quiet"]), digest(&[]));
+}
+
+#[test]
+fn a_second_push_compiles_nothing() {
+    let registry = Registry::start();
+    let workspace = service(&registry);
+    // A build script that looks at what cargo says of the package: the variables of an outer `cargo run` must
+    // not reach it.
+    workspace.file(
+        "my-app/build.rs",
+        "fn main() { println!(\"cargo::rerun-if-env-changed=CARGO_PKG_NAME\"); \
+         println!(\"cargo::rerun-if-env-changed=OUT_DIR\"); }\n",
+    );
+    let run = |name: &str| {
+        let run = workspace.command(&["push", "--profile", "dev"]).registry(&registry);
+        run.env("CARGO_PKG_NAME", name)
+            .env("CARGO_MANIFEST_DIR", name)
+            .env("OUT_DIR", name)
+            .run()
+            .good()
+            .stderr
+    };
+    assert!(run("xtask").contains("Compiling my-app"));
+    let second = run("other");
+    assert!(!second.contains("Compiling"), "{second}");
+}
+
+#[test]
+fn one_services_failure_does_not_stop_the_others() {
+    let registry = Registry::start();
+    let workspace = Workspace::new().service("broken", "").service("my-app", "");
+    workspace.file("broken/src/main.rs", "fn main() { 1 }\n");
+    let json = push(&workspace, &registry, &["--create"]).json_with(1);
+    let outcomes: Vec<_> =
+        json["images"].as_array().unwrap().iter().map(|it| it["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["failed", "pushed"]);
+}
+
+#[test]
+fn what_this_version_cannot_build_is_told() {
+    let workspace = Workspace::new()
+        .service("based", "[package.metadata.ecr.image]\nbase = \"debian:12\"\n")
+        .service("docked", "")
+        .service("foreign", "[package.metadata.ecr.image]\nplatforms = [\"linux/s390x\"]\n")
+        .member(
+            "two-bins",
+            "[package]\nname = \"two-bins\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\
+             [[bin]]\nname = \"one\"\npath = \"src/main.rs\"\n[[bin]]\nname = \"two\"\npath = \"src/two.rs\"\n\
+             [package.metadata.ecr]\n",
+            "fn main() {}\n",
+        );
+    workspace.file("two-bins/src/two.rs", "fn main() {}\n");
+    workspace.file("docked/Dockerfile", "FROM scratch\n");
+    let json = workspace.command(&["push", "--dry-run", "--format", "json"]).run().json_with(1);
+    let errors: Vec<_> =
+        json["images"].as_array().unwrap().iter().map(|it| it["error"].as_str().unwrap()).collect();
+    expect![[r#"
+        based/Cargo.toml:8:8: base `debian:12` is not supported by this version, only `scratch`
+        `docked/Dockerfile` asks for docker, which this version does not support; it builds natively once that file has another name
+        foreign/Cargo.toml:8:13: platforms linux/s390x: this version builds for the host's own platform only, which is linux/amd64
+        package `two-bins` has several binaries, `one`, `two`; choose one in [package.metadata.ecr.image]: bin = "...""#]].assert_eq(&errors.join("\n"));
+}
+
+#[test]
+fn files_and_settings_go_into_the_image() {
+    let registry = Registry::start();
+    let workspace = Workspace::new().service(
+        "my-app",
+        "[package.metadata.ecr.image]\nports = [8080]\nenv = { GREETING = \"hello\" }\nargs = [\"--serve\"]\n\
+         files = [{ from = \"static\", to = \"/srv/static\" }]\nlabels = { team = \"web\" }\nworkdir = \"/srv\"\n",
+    );
+    workspace.file("my-app/static/index.html", "<h1>hi</h1>");
+    push(&workspace, &registry, &["--create"]).good();
+    let image_id = aws_sdk_ecr::types::ImageIdentifier::builder().image_tag("1.0.0").build();
+    let found = registry
+        .sdk(async |ecr| ecr.batch_get_image().repository_name("my-app").image_ids(image_id).send().await);
+    let manifest: Value = serde_json::from_str(found.images()[0].image_manifest().unwrap()).unwrap();
+    assert_eq!(manifest["mediaType"], "application/vnd.oci.image.manifest.v1+json");
+    assert_eq!(manifest["layers"].as_array().unwrap().len(), 3, "base, files, binary");
+    let config = registry.blob("my-app", manifest["config"]["digest"].as_str().unwrap());
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    let config = &config["config"];
+    assert_eq!(config["User"], "65532:65532");
+    assert_eq!(config["Entrypoint"], json!(["/usr/local/bin/my-app"]));
+    assert_eq!((&config["Cmd"], &config["WorkingDir"]), (&json!(["--serve"]), &json!("/srv")));
+    assert_eq!(config["ExposedPorts"], json!({"8080/tcp": {}}));
+    assert_eq!(config["Env"][1], "GREETING=hello");
+    assert_eq!(config["Labels"]["team"], "web");
+    assert_eq!(config["Labels"]["org.opencontainers.image.version"], "1.0.0");
+}
+
+#[test]
+#[cfg(target_env = "gnu")]
+fn what_cannot_be_linked_statically_goes_with_its_libraries() {
+    let registry = Registry::start();
+    let workspace = Workspace::new().service("my-app", "");
+    workspace.file("my-app/src/main.rs", "unsafe extern \"C\" { fn answer() -> i32; }\nfn main() { std::process::exit(unsafe { answer() }) }\n");
+    workspace.file("my-app/answer.c", "int answer(void) { return 42; }\n");
+    workspace.file(
+        "my-app/build.rs",
+        r#"fn main() {
+            let out = std::env::var("OUT_DIR").unwrap();
+            let status = std::process::Command::new("cc")
+                .args(["-shared", "-fPIC", "-Wl,-soname,libanswer.so.1", "-o"])
+                .args([&format!("{out}/libanswer.so.1"), "answer.c"])
+                .status();
+            assert!(status.unwrap().success());
+            std::fs::copy(format!("{out}/libanswer.so.1"), format!("{out}/libanswer.so")).unwrap();
+            println!("cargo::rustc-link-search=native={out}");
+            println!("cargo::rustc-link-lib=dylib=answer");
+            println!("cargo::rustc-link-arg=-Wl,-rpath,{out}");
+        }
+        "#,
+    );
+    let output = push(&workspace, &registry, &["--create"]);
+    let json = image(&output, 0);
+    assert_eq!(json["outcome"], "pushed");
+    let note = output.stderr.lines().find(|it| it.starts_with("note: ")).unwrap_or_default();
+    assert!(note.contains("cannot be linked statically") && note.contains("libanswer.so.1"), "{output:#?}");
+    assert!(note.contains("libc.so.6") && note.contains("ld-linux"), "{note}");
+}

@@ -1,0 +1,148 @@
+//! An embedded ECR of a test's own, on a free port, with a log of what it was asked.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ecr::config::{BehaviorVersion, Credentials, Region};
+use tokio::runtime::Runtime;
+use xtask_ecr::local::{Fault, Options, Server, start_when_free};
+
+/// A running server, and a client of it that is the real SDK.
+pub struct Registry {
+    runtime: Runtime,
+    server: Server,
+    client: aws_sdk_ecr::Client,
+    _data: tempfile::TempDir,
+}
+
+impl Registry {
+    /// A registry without faults.
+    pub fn start() -> Self {
+        Self::with_faults(&[])
+    }
+
+    /// A registry with faults, as `ecr serve --fault` takes them.
+    pub fn with_faults(faults: &[&str]) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let options = Options {
+            data: data.path().join("state"),
+            port: 0,
+            account: "123456789012".parse().unwrap(),
+            region: "us-east-1".to_owned(),
+            faults: faults.iter().map(|it| it.parse::<Fault>().unwrap()).collect(),
+            keeps_log: true,
+        };
+        let server = runtime.block_on(start_when_free(&options)).unwrap();
+        let client = client(&server.url());
+        Self { runtime, server, client, _data: data }
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// How often each operation was asked for since the last call.
+    pub fn calls(&self) -> BTreeMap<String, usize> {
+        let mut calls = BTreeMap::new();
+        for operation in self.server.take_log() {
+            *calls.entry(operation).or_default() += 1;
+        }
+        calls
+    }
+
+    /// The operations since the last call that write something, in order.
+    pub fn writes(&self) -> Vec<String> {
+        let reads = ["Get", "Describe", "List", "Batch"];
+        self.server
+            .take_log()
+            .into_iter()
+            .filter(|it| !reads.iter().any(|read| it.starts_with(read)))
+            .collect()
+    }
+
+    /// Makes a request with the SDK.
+    pub fn sdk<T, E: std::fmt::Debug>(
+        &self,
+        request: impl AsyncFnOnce(&aws_sdk_ecr::Client) -> Result<T, E>,
+    ) -> T {
+        self.try_sdk(request).unwrap()
+    }
+
+    /// The same, for requests that may fail.
+    pub fn try_sdk<T, E>(
+        &self,
+        request: impl AsyncFnOnce(&aws_sdk_ecr::Client) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.runtime.block_on(request(&self.client))
+    }
+
+    /// A repository as nobody would have it: mutable, unscanned, untagged.
+    pub fn create_plain(&self, name: &str) {
+        self.sdk(async |ecr| ecr.create_repository().repository_name(name).send().await);
+        self.calls();
+    }
+
+    /// Adds resource tags.
+    pub fn tag(&self, name: &str, tags: &[(&str, &str)]) {
+        let arn = format!("arn:aws:ecr:us-east-1:123456789012:repository/{name}");
+        let tags = tags
+            .iter()
+            .map(|(key, value)| aws_sdk_ecr::types::Tag::builder().key(*key).value(*value).build().unwrap())
+            .collect();
+        self.sdk(async |ecr| ecr.tag_resource().resource_arn(arn).set_tags(Some(tags)).send().await);
+        self.calls();
+    }
+
+    /// The names of all repositories.
+    pub fn names(&self) -> Vec<String> {
+        let answer = self.sdk(async |ecr| ecr.describe_repositories().send().await);
+        self.calls();
+        answer.repositories().iter().filter_map(|it| it.repository_name().map(str::to_owned)).collect()
+    }
+}
+
+fn client(url: &str) -> aws_sdk_ecr::Client {
+    let config = aws_sdk_ecr::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(url)
+        .credentials_provider(Credentials::new("dummy", "dummy", None, None, "test"))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build();
+    aws_sdk_ecr::Client::from_conf(config)
+}
+
+impl Registry {
+    /// The bytes of a blob, fetched from the data plane with the credentials of the control plane.
+    pub fn blob(&self, name: &str, digest: &str) -> Vec<u8> {
+        let answer = self.get(&format!("/v2/{name}/blobs/{digest}"), Some(&self.basic()));
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+        let end = answer.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
+        answer[end + 4..].to_vec()
+    }
+
+    /// The value of a header `Authorization` that the registry takes.
+    pub fn basic(&self) -> String {
+        let answer = self.sdk(async |ecr| ecr.get_authorization_token().send().await);
+        format!("Basic {}", answer.authorization_data()[0].authorization_token().unwrap())
+    }
+
+    /// A GET, as bytes on a socket.
+    pub fn get(&self, path: &str, authorization: Option<&str>) -> Vec<u8> {
+        let authorization = authorization.map(|it| format!("authorization: {it}\r\n")).unwrap_or_default();
+        self.raw(&format!(
+            "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{authorization}\r\n"
+        ))
+    }
+
+    /// A request, as it is written.
+    pub fn raw(&self, request: &str) -> Vec<u8> {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(self.url().replace("http://", "")).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        answer
+    }
+}
