@@ -103,7 +103,7 @@ pub struct Serve {
     /// The account to play [default: the workspace's `account-id`, else 000000000000]
     #[arg(long, value_name = "ID")]
     pub account_id: Option<RegistryId>,
-    /// A failure to inject: deny=OPERATION or throttle=OPERATION:N (repeatable)
+    /// A failure to inject: deny=OPERATION, ignore=OPERATION or throttle=OPERATION:N (repeatable)
     #[arg(long, value_name = "FAULT")]
     pub fault: Vec<Fault>,
     #[command(flatten)]

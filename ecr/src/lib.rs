@@ -16,6 +16,7 @@
 //!   compile     cargo build -> binary, and the libraries that it needs
 //!   layers      files of this machine -> compressed layers, and their cache
 //!   distribution  client of the OCI distribution API
+//!   ineffective  writes that were without effect, remembered
 //!   git         is the tree clean, which commit is it?
 //!   shell       the terminal: status lines, data, errors
 //!   local       the embedded ECR
@@ -52,6 +53,7 @@ mod error;
 mod flags;
 pub mod git;
 pub mod image;
+pub mod ineffective;
 pub mod layers;
 pub mod lifecycle;
 pub mod local;
@@ -95,9 +97,13 @@ impl Task {
     pub fn run(self) -> ExitCode {
         let Output { format, color, .. } = *self.output();
         let shell = Shell::new(format, color, self.output().verbosity());
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let result = match runtime {
-            Ok(runtime) => runtime.block_on(run(&self, &shell)),
+        let result = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => {
+                let result = runtime.block_on(run(&self, &shell));
+                // After Ctrl-C a thread may still wait for cargo, or for a line to be typed.
+                runtime.shutdown_background();
+                result
+            }
             Err(error) => Err(Failure::new(format!("failed to start the runtime: {error}"))),
         };
         let exit = result.unwrap_or_else(|failure| {

@@ -10,6 +10,9 @@ use crate::name::RepositoryName;
 use crate::observed::{Observed, ObservedRepository, Reading};
 use crate::settings::ImageTagMutability;
 
+mod ineffective;
+pub use ineffective::Ineffective;
+
 /// Everything that `ecr create` would do, repository by repository.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {

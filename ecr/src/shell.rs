@@ -124,15 +124,18 @@ impl Shell {
         });
     }
 
-    /// A question on stderr, and the line that was answered.
-    pub fn ask(&self, question: &str) -> String {
+    /// A question on stderr, and the line that was answered. Ctrl-C is heard meanwhile.
+    pub async fn ask(&self, question: &str) -> String {
         self.above_bars(|| {
             let _ = write!(AutoStream::new(std::io::stderr(), self.color), "{question} ");
             let _ = std::io::stderr().flush();
+        });
+        let answer = tokio::task::spawn_blocking(|| {
             let mut line = String::new();
             let _ = std::io::stdin().read_line(&mut line);
             line.trim().to_owned()
-        })
+        });
+        answer.await.unwrap_or_default()
     }
 
     /// A line of the result, for people; nothing in JSON.

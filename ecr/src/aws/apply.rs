@@ -28,8 +28,6 @@ pub enum Applied {
     },
     /// Another run was faster; the repository is there now, and is to be looked at again.
     AlreadyExists,
-    /// AWS took it, and the field reads back as it was.
-    Ineffective,
     /// The permission is missing; it was noted.
     Denied,
 }
@@ -126,16 +124,15 @@ impl Aws {
             .repository_name(name.as_str())
             .image_tag_mutability(sdk_mutability(mutability))
             .set_image_tag_mutability_exclusion_filters(sdk_filters(filters)?);
-        let answer = request.send().await.map_err(|it| ServiceError::new("ecr:PutImageTagMutability", it))?;
-        Ok(effective(answer.image_tag_mutability().map(|it| it.as_str() == mutability.as_str())))
+        let answer = request.send().await;
+        answer.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:PutImageTagMutability", it))
     }
 
     async fn put_scanning(&self, name: &RepositoryName, scan_on_push: bool) -> Result<Applied> {
         let scanning = ImageScanningConfiguration::builder().scan_on_push(scan_on_push).build();
         let request = self.ecr.put_image_scanning_configuration().repository_name(name.as_str());
         let answer = request.image_scanning_configuration(scanning).send().await;
-        let answer = answer.map_err(|it| ServiceError::new("ecr:PutImageScanningConfiguration", it))?;
-        Ok(effective(answer.image_scanning_configuration().map(|it| it.scan_on_push() == scan_on_push)))
+        answer.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:PutImageScanningConfiguration", it))
     }
 
     async fn put_lifecycle_policy(&self, name: &RepositoryName, text: &str) -> Result<Applied> {
@@ -187,11 +184,6 @@ fn left_alone(action: &Action) -> (&'static str, &'static str) {
         }
         Action::TagResource { .. } => ("ecr:TagResource", "resource tags are missing and were not written"),
     }
-}
-
-/// What AWS echoes tells whether the write took effect; an answer without an echo is taken for a yes.
-fn effective(echo_is_as_wanted: Option<bool>) -> Applied {
-    if echo_is_as_wanted == Some(false) { Applied::Ineffective } else { Applied::Done }
 }
 
 fn sdk_mutability(mutability: ImageTagMutability) -> SdkMutability {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use futures_util::stream::{self, StreamExt};
 
-use crate::aws::{Applied, ServiceError};
+use crate::aws::{Applied, Reads, ServiceError};
 use crate::desired::DesiredRepository;
 use crate::error::{Exit, Failure};
 use crate::flags;
 use crate::name::RepositoryName;
 use crate::observed::Observed;
-use crate::plan::{Plan, RepositoryPlan, State, plan};
+use crate::plan::{Ineffective, Plan, RepositoryPlan, State, Step};
 use crate::report::{CreateOutcome, CreateResult, Header, PlanReport, RepositoryReport};
 use crate::shell::{Shell, count};
 
@@ -67,18 +67,21 @@ pub async fn converge(
     desired: &[DesiredRepository],
     (observed, failures): Observation,
 ) -> Created {
-    let plan = plan(desired, session.project(), &observed);
+    let plan = session.plan(desired, &observed);
     let applied = plan.repositories.iter().map(|it| async {
         let result = match failures.get(&it.name) {
             Some(error) => failed(None, error),
             None => apply(session, it, desired, &observed).await,
         };
-        tell(session.shell, it, &result);
         (it.name.clone(), result)
     });
     let concurrency = session.aws_concurrency();
-    let results: BTreeMap<RepositoryName, CreateResult> =
-        stream::iter(applied).buffer_unordered(concurrency).collect().await;
+    let mut results: BTreeMap<RepositoryName, CreateResult> = stream::iter(applied)
+        .buffer_unordered(concurrency)
+        .inspect(|(name, it)| tell(session.shell, &plan, name, it))
+        .collect()
+        .await;
+    read_back(session, desired, &plan, &mut results).await;
     session.warn_of_denials();
     let uris = results.values().filter_map(|it| it.uri.as_deref());
     let host = uris.filter_map(|it| it.split_once('/')).map(|(host, _)| host.to_owned()).next();
@@ -91,6 +94,47 @@ pub async fn converge(
     };
     let reports = plan.repositories.iter().map(report).collect();
     Created { plan, reports, host }
+}
+
+/// AWS takes some writes that a setting of the registry overrules: what was changed is looked at once more, and
+/// what reads back as it was is told, and remembered.
+async fn read_back(
+    session: &Session<'_>,
+    desired: &[DesiredRepository],
+    plan: &Plan,
+    results: &mut BTreeMap<RepositoryName, CreateResult>,
+) {
+    let is_updated = |it: &RepositoryPlan| {
+        it.steps.iter().any(Step::is_read_back)
+            && results.get(&it.name).is_some_and(|it| it.outcome == CreateOutcome::Updated)
+    };
+    let changed: Vec<_> = plan.repositories.iter().filter(|it| is_updated(it)).collect();
+    let desired: Vec<_> =
+        desired.iter().filter(|it| changed.iter().any(|plan| plan.name == it.name)).cloned().collect();
+    if desired.is_empty() {
+        return;
+    }
+    let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
+    // A look that fails proves nothing; the writes themselves went well.
+    let Ok((observed, _)) = session.aws.observe(&names, |_| Reads::default()).await else { return };
+    let again = crate::plan::plan(&desired, None, &observed);
+    for (plan, again) in changed.iter().zip(&again.repositories) {
+        let Some(result) = results.get_mut(&plan.name) else { continue };
+        let arn = result.arn.clone().unwrap_or_default();
+        let mut found = Ineffective::find(plan, again, &arn);
+        // What may not be written is told as that.
+        found.retain(|it| !result.denied.contains(&it.field));
+        if found.is_empty() {
+            continue;
+        }
+        let fields = found.iter().map(|it| it.field.as_str()).collect::<Vec<_>>().join(", ");
+        result.outcome = CreateOutcome::Blocked;
+        result.error = Some(format!("AWS took the change of {fields}, and it reads back as it was"));
+        tell(session.shell, &Plan { repositories: Vec::new() }, &plan.name, result);
+        if let Err(error) = session.memory().add(&found) {
+            session.shell.warn(format!("failed to remember that: {error}"));
+        }
+    }
 }
 
 async fn apply(
@@ -106,7 +150,7 @@ async fn apply(
         return result(CreateOutcome::Refused, target, error);
     }
     let mut outcome = CreateOutcome::Unchanged;
-    let mut ineffective = Vec::new();
+    let mut denied = Vec::new();
     for step in &plan.steps {
         match session.aws.apply(&plan.name, &step.action).await {
             Ok(Applied::Created { arn, uri }) => {
@@ -114,23 +158,20 @@ async fn apply(
                 outcome = CreateOutcome::Created;
             }
             Ok(Applied::Done) if outcome == CreateOutcome::Unchanged => outcome = CreateOutcome::Updated,
-            Ok(Applied::Done | Applied::Denied) => {}
-            Ok(Applied::Ineffective) => ineffective.extend(step.field),
+            Ok(Applied::Done) => {}
+            Ok(Applied::Denied) => denied.extend(step.field.map(str::to_owned)),
             // Another run was faster: look at what it made, and go on from there.
             Ok(Applied::AlreadyExists) => return Box::pin(again(session, plan, desired)).await,
             Err(error) => return failed(target, &error),
         }
     }
-    let blocked = plan.blocked.iter().map(|it| it.field).chain(ineffective).collect::<Vec<_>>();
-    if blocked.is_empty() {
-        return result(outcome, target, None);
-    }
-    let help = plan.blocked.first().map_or(INEFFECTIVE, |it| it.help.as_str());
-    result(CreateOutcome::Blocked, target, Some(format!("{} cannot be changed: {help}", blocked.join(", "))))
+    let error = plan.blocked.first().map(|first| {
+        let fields: Vec<_> = plan.blocked.iter().map(|it| it.field).collect();
+        format!("{} cannot be changed: {}", fields.join(", "), first.help)
+    });
+    let outcome = if error.is_some() { CreateOutcome::Blocked } else { outcome };
+    CreateResult { denied, ..result(outcome, target, error) }
 }
-
-const INEFFECTIVE: &str = "AWS took the change, and the field reads back as it was; \
-                           a setting of the registry as a whole may govern it";
 
 async fn again(
     session: &Session<'_>,
@@ -148,7 +189,7 @@ async fn again(
     if let Some(error) = failures.get(&plan_before.name) {
         return failed(None, error);
     }
-    let plan = plan(&desired, session.project(), &observed);
+    let plan = session.plan(&desired, &observed);
     match plan.repositories.first() {
         Some(plan) if plan.state != State::Absent => apply(session, plan, &desired, &observed).await,
         _ => {
@@ -163,16 +204,18 @@ fn failed(target: Option<(String, String)>, error: &ServiceError) -> CreateResul
 
 fn result(outcome: CreateOutcome, target: Option<(String, String)>, error: Option<String>) -> CreateResult {
     let (arn, uri) = target.unzip();
-    CreateResult { outcome, uri, arn, error }
+    CreateResult { outcome, uri, arn, error, denied: Vec::new() }
 }
 
-fn tell(shell: &Shell, plan: &RepositoryPlan, result: &CreateResult) {
-    let name = &plan.name;
+fn tell(shell: &Shell, plan: &Plan, name: &RepositoryName, result: &CreateResult) {
     let error = result.error.as_deref().unwrap_or_default();
     match result.outcome {
         CreateOutcome::Created => shell.status("Created", name),
         CreateOutcome::Updated => {
-            let fields: Vec<_> = plan.steps.iter().filter_map(|it| it.field).collect();
+            let steps = plan.repositories.iter().filter(|it| it.name == *name).flat_map(|it| &it.steps);
+            let fields =
+                steps.filter_map(|it| it.field).filter(|it| !result.denied.iter().any(|denied| denied == it));
+            let fields: Vec<_> = fields.collect();
             shell.status("Updated", format!("{name} ({})", fields.join(", ")));
         }
         CreateOutcome::Unchanged => shell.status("Unchanged", name),

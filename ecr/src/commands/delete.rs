@@ -25,7 +25,7 @@ pub async fn run(flags: &flags::Delete, shell: &Shell) -> Result<Exit, Failure> 
         Exit::Refused
     } else if !candidates.iter().any(|it| it.exists) {
         Exit::Done
-    } else if !confirmed(&session, flags, &candidates) {
+    } else if !confirmed(&session, flags, &candidates).await {
         Exit::Refused
     } else {
         delete(&session, &mut candidates).await
@@ -96,7 +96,7 @@ impl DeleteEntry {
 }
 
 /// Shows what would go and has the project's name typed; without a project, the account number.
-fn confirmed(session: &Session<'_>, flags: &flags::Delete, candidates: &[Candidate]) -> bool {
+async fn confirmed(session: &Session<'_>, flags: &flags::Delete, candidates: &[Candidate]) -> bool {
     let shell = session.shell;
     for candidate in candidates.iter().filter(|it| it.exists) {
         shell.status("Will delete", format!("{}  {}", candidate.entry.name, contents(&candidate.entry)));
@@ -111,7 +111,7 @@ fn confirmed(session: &Session<'_>, flags: &flags::Delete, candidates: &[Candida
     }
     let expected = session.project().unwrap_or(session.identity.account.as_str());
     let what = if session.project().is_some() { "the project's name" } else { "the account number" };
-    let typed = shell.ask(&format!("This cannot be undone. Type {what} (`{expected}`) to delete:"));
+    let typed = shell.ask(&format!("This cannot be undone. Type {what} (`{expected}`) to delete:")).await;
     let is_confirmed = typed == expected;
     if !is_confirmed {
         shell.warn(format!("nothing was deleted: that is not `{expected}`"));

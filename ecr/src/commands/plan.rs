@@ -2,7 +2,7 @@
 
 use crate::error::{Exit, Failure};
 use crate::flags;
-use crate::plan::{Plan, Summary, plan};
+use crate::plan::{Plan, Summary};
 use crate::report::{PlanReport, RepositoryReport, plan_lines};
 use crate::shell::{Shell, count};
 
@@ -17,7 +17,7 @@ pub async fn run(flags: &flags::Plan, shell: &Shell) -> Result<Exit, Failure> {
     if let Some((name, error)) = failures.into_iter().next() {
         return Err(anyhow::Error::new(error).context(format!("failed to read repository `{name}`")).into());
     }
-    let plan = plan(&desired, session.project(), &observed);
+    let plan = session.plan(&desired, &observed);
     let orphans = if flags.orphans { Some(session.orphans().await?) } else { None };
     session.warn_of_denials();
 

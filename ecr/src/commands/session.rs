@@ -8,11 +8,12 @@ use crate::aws::{Aws, Identity, Reads, ServiceError, Target};
 use crate::desired::{Desired, DesiredRepository};
 use crate::error::Failure;
 use crate::flags::Common;
+use crate::ineffective::Memory;
 use crate::local::lock::{self, Holder};
 use crate::local::{self, DEFAULT_PORT, Server};
 use crate::name::{RegistryId, RepositoryName};
 use crate::observed::Observed;
-use crate::plan;
+use crate::plan::{self, Plan};
 use crate::report::Header;
 use crate::shell::Shell;
 use crate::workspace::Workspace;
@@ -112,6 +113,23 @@ impl<'a> Session<'a> {
             observed.scanning_rules = rules.context("failed to read the registry's scanning rules")?;
         }
         Ok((observed, failures))
+    }
+
+    /// The plan; what is known to be without effect is blocked in it.
+    pub fn plan(&self, desired: &[DesiredRepository], observed: &Observed) -> Plan {
+        let known = self.memory().known();
+        let mut plan = plan::plan(desired, self.project(), observed);
+        for repository in &mut plan.repositories {
+            if let Some(found) = observed.repositories.get(&repository.name) {
+                repository.block(&found.arn, &known);
+            }
+        }
+        plan
+    }
+
+    /// What earlier runs learned.
+    pub fn memory(&self) -> Memory {
+        Memory::new(&self.workspace.target)
     }
 
     /// Names of repositories of this project that the workspace does not name.

@@ -30,7 +30,7 @@ const CHUNK: usize = 128 * 1024;
 /// Plain HTTP for loopback registries, TLS for all others.
 #[derive(Debug)]
 pub(super) enum Http {
-    Plain(Client<HttpConnector, Body>),
+    Plain(Box<Client<HttpConnector, Body>>),
     Tls(Box<Client<HttpsConnector<HttpConnector>, Body>>),
 }
 
@@ -41,7 +41,7 @@ impl Http {
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_secs(10)));
         if is_loopback(host) {
-            return Ok(Self::Plain(client().build(connector)));
+            return Ok(Self::Plain(Box::new(client().build(connector))));
         }
         connector.enforce_http(false);
         let tls = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots()?;

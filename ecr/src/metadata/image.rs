@@ -77,9 +77,7 @@ impl FromStr for Platform {
         let parts: Vec<_> = text.split('/').collect();
         let wrong = || format!("`{text}` is not a platform such as linux/amd64 or linux/arm64");
         match parts.as_slice() {
-            ["linux", architecture, variant @ ..]
-                if variant.len() <= 1 && parts.iter().all(|it| word(&it)) =>
-            {
+            ["linux", architecture, variant @ ..] if variant.len() <= 1 && parts.iter().all(word) => {
                 Ok(Self {
                     os: "linux".to_owned(),
                     architecture: (*architecture).to_owned(),

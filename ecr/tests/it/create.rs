@@ -242,3 +242,24 @@ fn no_lifecycle_policy_is_said_with_false() {
         registry.try_sdk(async |ecr| ecr.get_lifecycle_policy().repository_name("my-app").send().await);
     assert!(found.unwrap_err().into_service_error().is_lifecycle_policy_not_found_exception());
 }
+
+#[test]
+fn a_field_that_reads_back_as_it_was_is_blocked_and_not_written_again() {
+    let registry = Registry::with_faults(&["ignore=PutImageScanningConfiguration"]);
+    registry.create_plain("my-app");
+    let workspace = Workspace::new().service("my-app", "");
+    let first = workspace.on(&registry, &["ecr", "create", "--format", "json"]).json_with(1);
+    assert_eq!(first["repositories"][0]["outcome"], "blocked");
+    assert!(registry.writes().contains(&"PutImageScanningConfiguration".to_owned()));
+    let second = workspace.on(&registry, &["ecr", "create"]);
+    assert_eq!(registry.writes(), [""; 0]);
+    expect![[r#"
+        127.0.0.1:[PORT]/my-app
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+             Blocked my-app: scanOnPush cannot be changed: AWS took the change and the field reads back as it was: look for a setting of the registry as a whole, or configure what it has
+            Finished 1 repository: 1 blocked
+        --- exit 1
+    "#]].assert_eq(&second.shown());
+    assert_eq!(workspace.on(&registry, &["ecr", "plan", "--check"]).code, 1);
+}

@@ -1,5 +1,8 @@
 //! The one integration test binary: the real command, the real AWS SDK, and the embedded ECR on 127.0.0.1:0.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::result_large_err, reason = "the SDK makes its errors as large as it likes")]
+
 mod configuration;
 mod create;
 mod delete;

@@ -1,6 +1,6 @@
 //! `push`: builds the image of each service and pushes it. Asks first, builds then.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -64,7 +64,7 @@ enum Stage {
     /// Its repository is there.
     Ready(Place),
     /// Its image is built.
-    Built(Place, Built),
+    Built(Place, Box<Built>),
     /// It went no further.
     Done(Box<Done>),
 }
@@ -76,7 +76,8 @@ struct Push<'a> {
     session: Option<Session<'a>>,
     registry: Option<Arc<Registry>>,
     host: Option<String>,
-    workspace: Workspace,
+    root: PathBuf,
+    target: PathBuf,
     tree: Option<Tree>,
     jobs: Vec<Job>,
 }
@@ -116,6 +117,7 @@ impl<'a> Push<'a> {
         services: Vec<Service>,
         tree: Option<Tree>,
     ) -> Result<Self, Failure> {
+        let (root, target) = (workspace.root.clone(), workspace.target.clone());
         let tags = |service: &Service| match flags.tag.as_slice() {
             [] => configured_tags(service),
             given => given.to_vec(),
@@ -125,10 +127,9 @@ impl<'a> Push<'a> {
                 |it: Service| Job { tags: tags(&it), service: it, stage: Stage::Ready(Place::unknown()) };
             let jobs = services.into_iter().map(job).collect();
             let (session, registry, host) = (None, None, None);
-            return Ok(Self { flags, shell, session, registry, host, workspace, tree, jobs });
+            return Ok(Self { flags, shell, session, registry, host, root, target, tree, jobs });
         }
-        let again = Workspace::load(flags.common.workspace.manifest_path.as_deref())?;
-        let session = Session::connect(shell, &flags.common, again).await?;
+        let session = Session::connect(shell, &flags.common, workspace).await?;
         let names: Vec<_> = services.iter().map(|it| &it.repository).collect();
         let desired: Vec<DesiredRepository> =
             session.desired().repositories.iter().filter(|it| names.contains(&&it.name)).cloned().collect();
@@ -150,7 +151,7 @@ impl<'a> Push<'a> {
             }
             _ => None,
         };
-        Ok(Self { flags, shell, session: Some(session), registry, host, workspace, tree, jobs })
+        Ok(Self { flags, shell, session: Some(session), registry, host, root, target, tree, jobs })
     }
 
     /// With `--skip-existing`, a service whose tags all exist is not built.
@@ -189,13 +190,12 @@ impl<'a> Push<'a> {
     /// Compiles service by service (cargo uses all cores for each), and makes the images.
     async fn build(&mut self, toolchain: Toolchain) -> Result<(), Failure> {
         let options = compile::Options {
-            root: self.workspace.root.clone(),
-            target: self.workspace.target.clone(),
+            root: self.root.clone(),
+            target: self.target.clone(),
             profile: self.flags.cargo.profile.clone(),
             flags: cargo_flags(self.flags, self.shell),
         };
-        let builder =
-            Arc::new(build::Builder { options, toolchain, cache: LayerCache::new(&self.workspace.target) });
+        let builder = Arc::new(build::Builder { options, toolchain, cache: LayerCache::new(&self.target) });
         for n in 0..self.jobs.len() {
             let Stage::Ready(place) = &self.jobs[n].stage else { continue };
             let place = place.clone();
@@ -206,7 +206,7 @@ impl<'a> Push<'a> {
             self.jobs[n].stage = match built.context("the build was interrupted").and_then(|it| it) {
                 Ok(built) => {
                     built.tell(self.shell, service);
-                    Stage::Built(place, built)
+                    Stage::Built(place, Box::new(built))
                 }
                 Err(error) => Stage::Done(Box::new(failed(service, &error))),
             };

@@ -163,9 +163,12 @@ pub struct PutMutability {
 pub fn put_mutability(call: &Call<'_>, input: PutMutability) -> Answer {
     let filters = input.image_tag_mutability_exclusion_filters;
     let (mutability, filters) = mutability(Some(&input.image_tag_mutability), filters)?;
+    let is_ignored = call.shared.faults.ignores("PutImageTagMutability");
     let name = change_settings(call, &input.repository_name, |settings| {
-        settings.image_tag_mutability = mutability;
-        settings.exclusion_filters = filters.clone();
+        if !is_ignored {
+            settings.image_tag_mutability = mutability;
+            settings.exclusion_filters = filters.clone();
+        }
     })?;
     let mut answer = json!({
         "registryId": call.shared.account,
@@ -187,7 +190,12 @@ pub struct PutScanning {
 
 pub fn put_scanning(call: &Call<'_>, input: PutScanning) -> Answer {
     let scan_on_push = input.image_scanning_configuration.scan_on_push;
-    let name = change_settings(call, &input.repository_name, |it| it.scan_on_push = scan_on_push)?;
+    let is_ignored = call.shared.faults.ignores("PutImageScanningConfiguration");
+    let name = change_settings(call, &input.repository_name, |it| {
+        if !is_ignored {
+            it.scan_on_push = scan_on_push;
+        }
+    })?;
     Ok(json!({
         "registryId": call.shared.account,
         "repositoryName": name,

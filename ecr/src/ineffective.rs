@@ -1,0 +1,33 @@
+//! Writes that were without effect, remembered in the target folder so that they are not made on every run.
+//!
+//! The file is a convenience: where it is missing, as in a fresh checkout, the write is simply tried again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::plan::Ineffective;
+
+/// The memory of one workspace.
+#[derive(Debug)]
+pub struct Memory(PathBuf);
+
+impl Memory {
+    /// The memory in a target folder.
+    pub fn new(target: &Path) -> Self {
+        Self(target.join("xtask-ecr/ineffective.json"))
+    }
+
+    /// What is known; nothing where that cannot be read.
+    pub fn known(&self) -> Vec<Ineffective> {
+        let text = fs::read(&self.0).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// Adds to what is known.
+    pub fn add(&self, found: &[Ineffective]) -> std::io::Result<()> {
+        let mut known = self.known();
+        known.extend(found.iter().filter(|it| !self.known().contains(it)).cloned());
+        fs::create_dir_all(self.0.parent().unwrap_or(Path::new(".")))?;
+        fs::write(&self.0, serde_json::to_vec_pretty(&known)?)
+    }
+}

@@ -1,0 +1,92 @@
+"""`ecr create` and `ecr delete` against moto, which nobody here wrote."""
+
+import json
+import unittest
+import urllib.request
+
+from peers import POLICY, SEED_PERMISSIONS, Workspace, client, counting, moto, writes
+
+
+class Convergence(unittest.TestCase):
+    def test_a_repository_that_exists_is_adopted_and_converged(self):
+        with moto() as url, counting(url) as (front, operations):
+            ecr = client("ecr", url)
+            ecr.create_repository(repositoryName="my-app")
+            workspace = Workspace()
+            report = workspace.json(front, "ecr", "create")
+            outcomes = {it["name"]: it["outcome"] for it in report["repositories"]}
+            self.assertEqual(outcomes, {"my-app": "updated", "my-app-worker": "created"})
+            found = ecr.describe_repositories(repositoryNames=["my-app"])["repositories"][0]
+            self.assertEqual(found["imageTagMutability"], "IMMUTABLE")
+            self.assertTrue(found["imageScanningConfiguration"]["scanOnPush"])
+            tags = ecr.list_tags_for_resource(resourceArn=found["repositoryArn"])["tags"]
+            self.assertIn({"Key": "Project", "Value": "my-project"}, tags)
+
+            operations.clear()
+            workspace.run(front, "ecr", "create")
+            self.assertEqual(writes(operations), [])
+            workspace.run(front, "ecr", "plan", "--check")
+
+    def test_a_lifecycle_policy_that_was_changed_is_put_right_and_nothing_else_is_written(self):
+        with moto() as url, counting(url) as (front, operations):
+            ecr = client("ecr", url)
+            workspace = Workspace()
+            workspace.run(front, "ecr", "create")
+            other = POLICY.replace('"countNumber": 10', '"countNumber": 99')
+            ecr.put_lifecycle_policy(repositoryName="my-app", lifecyclePolicyText=other)
+            operations.clear()
+            workspace.run(front, "ecr", "create")
+            self.assertEqual(writes(operations), ["PutLifecyclePolicy"])
+            text = ecr.get_lifecycle_policy(repositoryName="my-app")["lifecyclePolicyText"]
+            self.assertEqual(json.loads(text), json.loads(POLICY))
+
+    def test_a_run_without_changes_makes_few_calls(self):
+        names = [f"repository-{n}" for n in range(100)]
+        with moto() as url, counting(url) as (front, operations):
+            workspace = Workspace(services=(), repositories=names)
+            workspace.run(front, "ecr", "create")
+            operations.clear()
+            workspace.run(front, "ecr", "create")
+            self.assertEqual(writes(operations), [])
+            self.assertLessEqual(len(operations), 1 + 1 + 200)
+            self.assertEqual(operations.count("DescribeRepositories"), 1)
+
+    def test_everything_is_taken_down(self):
+        with moto() as url:
+            ecr = client("ecr", url)
+            ecr.create_repository(repositoryName="not-ours")
+            workspace = Workspace()
+            workspace.run(url, "ecr", "create")
+            workspace.run(url, "ecr", "delete", code=5)
+            report = workspace.json(url, "ecr", "delete", "--yes")
+            self.assertEqual([it["outcome"] for it in report["repositories"]], ["deleted", "deleted"])
+            left = [it["repositoryName"] for it in ecr.describe_repositories()["repositories"]]
+            self.assertEqual(left, ["not-ours"])
+
+
+class LeastPrivilege(unittest.TestCase):
+    def test_the_seeds_permissions_are_enough(self):
+        with moto() as url:
+            iam = client("iam", url)
+            iam.create_user(UserName="ci")
+            statement = {"Effect": "Allow", "Action": SEED_PERMISSIONS, "Resource": "*"}
+            document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            iam.put_user_policy(UserName="ci", PolicyName="seed", PolicyDocument=document)
+            made = iam.create_access_key(UserName="ci")["AccessKey"]
+            # From here on (moto's INITIAL_NO_AUTH_ACTION_COUNT, set anew) every request is checked.
+            plain = {"content-type": "text/plain"}
+            urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset-auth", b"0", plain)).read()
+            keys = {"key": made["AccessKeyId"], "secret": made["SecretAccessKey"]}
+            workspace = Workspace()
+            for command, outcome in [(["create"], "created"), (["create"], "updated"), (["delete", "--yes"], "deleted")]:
+                result = workspace.run(url, "ecr", *command, "--format", "json", **keys)
+                outcomes = {it["outcome"] for it in json.loads(result.stdout)["repositories"]}
+                self.assertEqual(outcomes, {outcome})
+                warnings = [it for it in result.stderr.splitlines() if it.startswith("warning: ")]
+                actions = [it.split("no permission for ")[1].split(":")[1].split(" ")[0] for it in warnings]
+                self.assertEqual(len(actions), len(set(actions)), warnings)
+                print(f"ecr {command[0]}: {len(warnings)} warnings", *warnings, sep="\n  ")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,70 @@
+"""What only a terminal shows: the question that `ecr delete` asks, and Ctrl-C."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+import unittest
+
+from peers import XTASK, Workspace, environment
+
+
+class Terminal:
+    """A command on a pseudo-terminal."""
+
+    def __init__(self, workspace, *args):
+        self.master, slave = pty.openpty()
+        self.child = subprocess.Popen(
+            [XTASK, *args], cwd=workspace.root, stdin=slave, stdout=slave, stderr=slave,
+            env=environment("http://127.0.0.1:9") | {"TERM": "xterm"}, start_new_session=True,
+        )
+        os.close(slave)
+        self.seen = ""
+
+    def read(self, seconds=0.2):
+        while select.select([self.master], [], [], seconds)[0]:
+            try:
+                self.seen += os.read(self.master, 4096).decode()
+            except OSError:
+                return
+
+    def until(self, text, seconds=20):
+        end = time.monotonic() + seconds
+        while text not in self.seen:
+            assert time.monotonic() < end, f"no {text!r} in {self.seen!r}"
+            self.read(0.05)
+
+    def type(self, line):
+        os.write(self.master, line.encode() + b"\n")
+
+    def end(self):
+        self.read()
+        code = self.child.wait(20)
+        self.read()
+        os.close(self.master)
+        return code
+
+
+class Delete(unittest.TestCase):
+    def test_the_projects_name_has_to_be_typed(self):
+        workspace = Workspace()
+        workspace.run("http://127.0.0.1:9", "ecr", "create", "--local")
+        for answer, code, shown in [("yes", 5, "nothing was deleted"), ("my-project", 0, "2 repositories deleted")]:
+            terminal = Terminal(workspace, "ecr", "delete", "--local")
+            terminal.until("(`my-project`) to delete:")
+            terminal.type(answer)
+            self.assertEqual(terminal.end(), code)
+            self.assertIn(shown, terminal.seen)
+
+    def test_ctrl_c_ends_with_130(self):
+        workspace = Workspace()
+        terminal = Terminal(workspace, "ecr", "serve", "--port", "0")
+        terminal.until("Serving")
+        os.killpg(terminal.child.pid, signal.SIGINT)
+        self.assertEqual(terminal.end(), 130)
+
+
+if __name__ == "__main__":
+    unittest.main()
