@@ -35,8 +35,8 @@ mod tests {
         let mut schedule = Schedule::new(Duration::from_secs(10));
         let waits = [true, false, false, false, true].map(|it| schedule.next(it).as_secs());
         assert_eq!(waits, [10, 20, 40, 80, 10]);
-        let mut waits = (0..100).map(|_| schedule.next(false));
-        assert_eq!(waits.next_back(), Some(LONGEST));
+        let last = (0..100).map(|_| schedule.next(false)).last();
+        assert_eq!(last, Some(LONGEST));
     }
 
     #[test]
