@@ -219,11 +219,15 @@ pub struct Registry {
 #[command(next_help_heading = "Workspace")]
 pub struct WorkspaceArgs {
     /// The AWS region [default: AWS_REGION, the workspace's, the profile's]
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", value_parser = region)]
     pub region: Option<String>,
     /// The manifest of the workspace [default: that of the current directory]
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<PathBuf>,
+}
+
+fn region(text: &str) -> Result<String, String> {
+    text.parse().map(|it: crate::metadata::Region| it.0)
 }
 
 /// How to talk

@@ -19,8 +19,13 @@ pub struct Tree {
 pub fn tree(folder: &Path) -> Result<Option<Tree>> {
     let sh = Shell::new().context("failed to find the current directory")?;
     sh.change_dir(folder);
-    let inside = cmd!(sh, "git rev-parse --is-inside-work-tree").quiet().ignore_stderr().read();
-    if inside.ok().as_deref() != Some("true") {
+    let Ok(inside) = cmd!(sh, "git rev-parse --is-inside-work-tree").quiet().ignore_status().output() else {
+        return Ok(None);
+    };
+    if !inside.status.success() {
+        let said = String::from_utf8_lossy(&inside.stderr).trim().to_owned();
+        // Any other refusal, such as a folder of another owner in a CI container, must not look like a clean tree.
+        anyhow::ensure!(said.contains("not a git repository"), "git cannot read this working tree: {said}");
         return Ok(None);
     }
     let commit = cmd!(sh, "git rev-parse --verify --quiet HEAD").quiet().ignore_stderr().read().ok();

@@ -4,8 +4,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::plan::Ineffective;
+
+/// How long a write without effect is not tried again.
+const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The memory of one workspace.
 #[derive(Debug)]
@@ -19,6 +23,11 @@ impl Memory {
 
     /// What is known; nothing where that cannot be read.
     pub fn known(&self) -> Vec<Ineffective> {
+        // The setting that overruled a write may be gone tomorrow.
+        let age = fs::metadata(&self.0).and_then(|it| it.modified()).ok().and_then(|it| it.elapsed().ok());
+        if age.is_none_or(|it| it > LIFETIME) {
+            return Vec::new();
+        }
         let text = fs::read(&self.0).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -18,15 +19,17 @@ use crate::name::Digest;
 #[derive(Debug, Clone)]
 pub struct LayerCache {
     folder: PathBuf,
+    threads: NonZero<usize>,
 }
 
-/// Compressed layers that are kept; the ones that were used longest ago go first.
+/// Compressed layers that are kept.
 const KEPT: usize = 64;
 
 impl LayerCache {
     /// The cache in the workspace's target folder.
     pub fn new(target: &Path) -> Self {
-        Self { folder: target.join("xtask-ecr") }
+        let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        Self { folder: target.join("xtask-ecr"), threads }
     }
 
     /// The layer of `files`, compressed now unless it was before.
@@ -37,7 +40,6 @@ impl LayerCache {
         }
         let layer = self.write(files).context("failed to write a layer")?;
         write_atomically(&descriptor, &serde_json::to_vec(&layer)?)?;
-        self.forget_old_blobs();
         Ok(layer)
     }
 
@@ -51,7 +53,7 @@ impl LayerCache {
         let layer: Layer = serde_json::from_slice(&fs::read(descriptor).ok()?).ok()?;
         let blob = File::options().append(true).open(self.blob(&layer.digest)).ok()?;
         let is_whole = blob.metadata().ok()?.len() == layer.size;
-        // The time of last use; see `forget_old_blobs`.
+        // The time of last use; see `forget`.
         let _ = blob.set_modified(SystemTime::now());
         is_whole.then_some(layer)
     }
@@ -60,19 +62,23 @@ impl LayerCache {
         let folder = self.folder.join("blobs");
         fs::create_dir_all(&folder).with_context(|| format!("failed to create `{}`", folder.display()))?;
         let temporary = tempfile::NamedTempFile::new_in(&folder)?;
-        let layer = files.write(BufWriter::new(temporary.as_file()))?;
+        let layer = files.write(BufWriter::new(temporary.as_file()), self.threads)?;
         temporary.persist(self.blob(&layer.digest))?;
         Ok(layer)
     }
 
-    fn forget_old_blobs(&self) {
-        let entries = fs::read_dir(self.folder.join("blobs")).into_iter().flatten().flatten();
-        let mut blobs: Vec<_> =
-            entries.filter_map(|it| Some((it.metadata().ok()?.modified().ok()?, it.path()))).collect();
-        blobs.sort();
-        let surplus = blobs.len().saturating_sub(KEPT);
-        // A blob that stays is only a waste of space.
-        blobs.iter().take(surplus).for_each(|(_, path)| drop(fs::remove_file(path)));
+    /// Removes what was used longest ago, but nothing that was used since `began`.
+    pub fn forget(&self, began: SystemTime) {
+        for folder in ["blobs", "layers"] {
+            let entries = fs::read_dir(self.folder.join(folder)).into_iter().flatten().flatten();
+            let mut files: Vec<_> =
+                entries.filter_map(|it| Some((it.metadata().ok()?.modified().ok()?, it.path()))).collect();
+            files.sort();
+            let surplus = files.len().saturating_sub(KEPT);
+            let old = files.iter().take(surplus).filter(|(used, _)| *used < began);
+            // A file that stays is only a waste of space.
+            old.for_each(|(_, path)| drop(fs::remove_file(path)));
+        }
     }
 }
 

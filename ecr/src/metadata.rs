@@ -39,7 +39,7 @@ impl WorkspaceMetadata {
         let mut fields = Fields::new(node, "[workspace.metadata.ecr]", problems);
         let metadata = Self {
             project: fields.parsed::<Project>("project").map(|it| it.map(|project| project.0)),
-            region: fields.string("region"),
+            region: fields.parsed::<Region>("region").map(|it| it.map(|region| region.0)),
             account_id: fields.parsed("account-id"),
             prefix: fields.string("prefix"),
             repositories: fields.string("repositories"),
@@ -93,6 +93,20 @@ impl PackageMetadata {
         };
         fields.finish();
         Some(metadata)
+    }
+}
+
+/// A region's name: checked here, as the SDK only fails with it when it makes a host name of it.
+pub(crate) struct Region(pub(crate) String);
+
+impl std::str::FromStr for Region {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good = !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        good.then(|| Self(text.to_owned()))
+            .ok_or_else(|| format!("`{text}` is not an AWS region such as us-east-1"))
     }
 }
 

@@ -173,6 +173,14 @@ impl Plan {
         summary
     }
 
+    /// Takes the writes out of repositories that could not be read: nothing is known of them.
+    pub fn leave_out(&mut self, is_unread: impl Fn(&RepositoryPlan) -> bool) {
+        for repository in self.repositories.iter_mut().filter(|it| is_unread(it)) {
+            repository.steps.clear();
+            repository.state = State::Blocked;
+        }
+    }
+
     /// Whether applying the plan would write anything.
     pub fn writes(&self) -> bool {
         self.repositories.iter().any(|it| !it.steps.is_empty())
@@ -198,18 +206,20 @@ pub fn foreign_owner(found: &ObservedRepository, project: Option<&str>) -> Optio
     (project? != owner).then(|| owner.clone())
 }
 
-/// Whether a repository that no configuration names was made here: the tags say so.
+/// Whether a repository that no configuration names was made here: the tags say so. Without a project there is no
+/// telling whose it is.
 pub fn is_orphan(tags: &BTreeMap<String, String>, project: Option<&str>) -> bool {
-    tags.get("ManagedBy").is_some_and(|it| it == MANAGED_BY)
+    project.is_some()
+        && tags.get("ManagedBy").is_some_and(|it| it == MANAGED_BY)
         && tags.get("Project").map(String::as_str) == project
 }
 
 /// Whether the plan could depend on the registry's own scanning rules, which cost a call and a permission.
 pub fn needs_scanning_rules(desired: &[DesiredRepository], observed: &Observed) -> bool {
-    let unscanned = |it: &DesiredRepository| {
-        it.scan_on_push && observed.repositories.get(&it.name).is_some_and(|found| !found.scan_on_push)
+    let differs = |it: &DesiredRepository| {
+        observed.repositories.get(&it.name).is_some_and(|found| found.scan_on_push != it.scan_on_push)
     };
-    desired.iter().any(unscanned)
+    desired.iter().any(differs)
 }
 
 impl RepositoryPlan {
@@ -294,7 +304,7 @@ fn scanning_step(
     observed: &Observed,
 ) -> Option<Step> {
     let scan_on_push = desired.scan_on_push;
-    let is_covered = scan_on_push && observed.registry_scans(&desired.name);
+    let is_covered = observed.registry_scans(&desired.name);
     (found.scan_on_push != scan_on_push && !is_covered).then(|| Step {
         action: Action::PutImageScanningConfiguration { scan_on_push },
         field: Some("scanOnPush"),

@@ -92,6 +92,9 @@ pub struct CreateResult {
     pub arn: Option<String>,
     /// What went wrong.
     pub error: Option<String>,
+    /// What to do about it, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
     /// Fields that differ and may not be written; the permissions are told as warnings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub denied: Vec<String>,

@@ -148,17 +148,22 @@ impl RepositorySettings {
     pub fn or(self, lower: Self) -> Self {
         let mut tags = lower.tags;
         tags.extend(self.tags);
-        // Mutability and its filters belong together: filters below a mutability that was replaced are dropped.
+        // Mutability and its filters, encryption and its key belong together: what goes with a value that was
+        // replaced is dropped with it.
         let exclusions = match self.image_tag_mutability {
             Some(_) => self.mutability_exclusions,
             None => self.mutability_exclusions.or(lower.mutability_exclusions),
+        };
+        let kms_key = match self.encryption {
+            Some(_) => self.kms_key,
+            None => self.kms_key.or(lower.kms_key),
         };
         Self {
             image_tag_mutability: self.image_tag_mutability.or(lower.image_tag_mutability),
             mutability_exclusions: exclusions,
             scan_on_push: self.scan_on_push.or(lower.scan_on_push),
             encryption: self.encryption.or(lower.encryption),
-            kms_key: self.kms_key.or(lower.kms_key),
+            kms_key,
             lifecycle_policy: self.lifecycle_policy.or(lower.lifecycle_policy),
             repository_policy: self.repository_policy.or(lower.repository_policy),
             tags,

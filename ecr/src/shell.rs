@@ -76,18 +76,14 @@ impl Shell {
 
     /// `     Created my-app`: the verb right-aligned to 12 columns, as in cargo.
     pub fn status(&self, verb: &str, text: impl std::fmt::Display) {
-        self.status_in(GOOD, verb, text);
-    }
-
-    /// A status that is no success: refused, blocked, failed.
-    pub fn bad_status(&self, verb: &str, text: impl std::fmt::Display) {
-        self.status_in(ERROR, verb, text);
-    }
-
-    fn status_in(&self, style: Style, verb: &str, text: impl std::fmt::Display) {
         if self.verbosity >= Verbosity::Normal {
-            self.talk(&format!("{style}{verb:>12}{style:#} {text}"));
+            self.talk(&format!("{GOOD}{verb:>12}{GOOD:#} {text}"));
         }
+    }
+
+    /// A status that nobody may miss: refused, blocked, failed, about to be deleted. `--quiet` does not hide it.
+    pub fn bad_status(&self, verb: &str, text: impl std::fmt::Display) {
+        self.talk(&format!("{ERROR}{verb:>12}{ERROR:#} {text}"));
     }
 
     /// How something is done; with `-v` only.

@@ -107,11 +107,12 @@ fn help_for(error: &(dyn Error + 'static), code: Option<&str>) -> Option<String>
         );
     }
     if is_refused(error) {
-        return Some(
-            "nothing listens there: check AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_ECR and AWS_ENDPOINT_URL_STS, \
-             or start the embedded ECR with `cargo xtask ecr serve`"
-                .to_owned(),
-        );
+        let set = |key: &&str| Some(format!("{key}={}", std::env::var(key).ok()?));
+        let set: Vec<_> = super::ENDPOINT_VARIABLES.iter().filter_map(set).collect();
+        return Some(format!(
+            "nothing listens there ({}): start the embedded ECR with `cargo xtask ecr serve`, or unset the variable",
+            set.join(", ")
+        ));
     }
     match code? {
         "ExpiredToken" | "ExpiredTokenException" => {

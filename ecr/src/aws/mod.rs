@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_ecr::config::SharedCredentialsProvider;
@@ -55,6 +57,8 @@ pub struct Aws {
     sts: aws_sdk_sts::Client,
     region: String,
     concurrency: usize,
+    /// Requests that may still begin.
+    slots: tokio::sync::Semaphore,
     denials: Denials,
 }
 
@@ -75,6 +79,7 @@ impl Aws {
     pub async fn connect(target: &Target, concurrency: usize) -> Result<Self> {
         let config = match target {
             Target::Environment { region, workspace_region, profile } => {
+                check_endpoints()?;
                 from_environment(region.clone(), workspace_region.clone(), profile.as_deref()).await
             }
             Target::Local { url, region } => local(url, region),
@@ -93,6 +98,7 @@ impl Aws {
             sts: aws_sdk_sts::Client::from_conf(sts),
             region,
             concurrency,
+            slots: tokio::sync::Semaphore::new(concurrency),
             denials: Denials::default(),
         })
     }
@@ -143,19 +149,30 @@ async fn from_environment(
     if let Some(profile) = profile {
         profile_region = profile_region.profile_name(profile);
     }
-    let chain = RegionProviderChain::first_try(region.map(Region::new))
-        .or_else(aws_config::environment::region::EnvironmentVariableRegionProvider::new())
-        .or_else(workspace_region.map(Region::new))
-        .or_else(profile_region.build());
+    // An empty variable is what a shell leaves of an unset one.
+    let variable = |key: &str| std::env::var(key).ok().filter(|it| !it.is_empty());
+    let environment = || variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+    let chosen = region.or_else(environment).or(workspace_region);
+    let region = RegionProviderChain::first_try(chosen.map(Region::new))
+        .or_else(profile_region.build())
+        .region()
+        .await;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(chain)
+        .region(region.clone())
         .http_client(https_client())
         .retry_config(retry_config())
         .timeout_config(timeouts());
     if let Some(profile) = profile {
-        loader = loader.profile_name(profile);
+        loader = loader.profile_name(profile).credentials_provider(profile_credentials(profile, region));
     }
     loader.load().await
+}
+
+/// The credentials of a profile that a flag names. The SDK's own chain would ask the environment first, and a
+/// command that was told to work in one account would work in another.
+fn profile_credentials(profile: &str, region: Option<Region>) -> ProfileFileCredentialsProvider {
+    let config = ProviderConfig::default().with_region(region).with_http_client(https_client());
+    ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&config).build()
 }
 
 fn local(url: &str, region: &str) -> SdkConfig {
@@ -172,6 +189,22 @@ fn local(url: &str, region: &str) -> SdkConfig {
         .build()
 }
 
+/// An endpoint without a scheme fails deep inside the SDK, with a page of text.
+fn check_endpoints() -> Result<()> {
+    for key in ENDPOINT_VARIABLES {
+        let value = std::env::var(key).unwrap_or_default();
+        let has_scheme = ["http://", "https://"].iter().any(|it| value.starts_with(it));
+        anyhow::ensure!(
+            value.is_empty() || has_scheme,
+            "{key} is `{value}`, and an endpoint begins with http:// or https://"
+        );
+    }
+    Ok(())
+}
+
+/// Where the SDK looks for endpoints.
+const ENDPOINT_VARIABLES: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_STS"];
+
 fn https_client() -> aws_sdk_ecr::config::SharedHttpClient {
     use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
@@ -180,7 +213,7 @@ fn https_client() -> aws_sdk_ecr::config::SharedHttpClient {
 /// Adaptive mode slows the client down to what the service grants, instead of running into its limits again.
 fn retry_config() -> RetryConfig {
     RetryConfig::adaptive()
-        .with_max_attempts(10)
+        .with_max_attempts(20)
         .with_initial_backoff(Duration::from_millis(200))
         .with_max_backoff(Duration::from_secs(10))
 }

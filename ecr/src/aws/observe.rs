@@ -35,7 +35,7 @@ impl Aws {
         names: &[RepositoryName],
         reads: impl Fn(&RepositoryName) -> Reads,
     ) -> Result<(Observed, Failures), ServiceError> {
-        let described = self.describe(names).await?;
+        let (described, mut failures) = self.describe(names).await?;
         let details = described.into_iter().filter_map(|it| {
             let name: RepositoryName = it.repository_name()?.parse().ok()?;
             let reads = reads(&name);
@@ -46,7 +46,6 @@ impl Aws {
         });
         let details: Vec<_> = stream::iter(details).buffer_unordered(self.concurrency).collect().await;
         let mut observed = Observed::default();
-        let mut failures = Failures::new();
         for (name, result) in details {
             match result {
                 Ok(Some(repository)) => drop(observed.repositories.insert(name, repository)),
@@ -99,30 +98,38 @@ impl Aws {
         Ok(read)
     }
 
-    /// DescribeRepositories fails as a whole when one name is absent. That is rare but for the first run, so a
-    /// batch is asked for first; only a batch with an absent name is asked for again, name by name.
-    async fn describe(&self, names: &[RepositoryName]) -> Result<Vec<Repository>, ServiceError> {
+    /// DescribeRepositories fails as a whole when one name is absent, or out of reach of the permissions. That is
+    /// rare but for the first run, so a batch is asked for first; only one that failed so is asked for again, name
+    /// by name.
+    async fn describe(&self, names: &[RepositoryName]) -> Result<(Vec<Repository>, Failures), ServiceError> {
         let batches = names.chunks(NAMES_PER_CALL).map(|batch| async move {
             match self.describe_batch(batch).await {
-                Err(error) if error.is(NOT_FOUND) && batch.len() > 1 => self.describe_each(batch).await,
-                Err(error) if error.is(NOT_FOUND) => Ok(Vec::new()),
-                result => result,
+                Err(error) if error.is(NOT_FOUND) && batch.len() == 1 => Ok(Default::default()),
+                Err(error) if error.is(NOT_FOUND) => Ok(self.describe_each(batch).await),
+                Err(error) if error.is_denied() && batch.len() > 1 => Ok(self.describe_each(batch).await),
+                result => result.map(|it| (it, Failures::new())),
             }
         });
-        let batches: Vec<Vec<Repository>> =
+        let batches: Vec<(Vec<Repository>, Failures)> =
             stream::iter(batches).buffered(self.concurrency).try_collect().await?;
-        Ok(batches.into_iter().flatten().collect())
+        let (described, failures): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
+        Ok((described.into_iter().flatten().collect(), failures.into_iter().flatten().collect()))
     }
 
-    async fn describe_each(&self, names: &[RepositoryName]) -> Result<Vec<Repository>, ServiceError> {
-        let each = names.iter().map(|name| async move {
-            match self.describe_batch(std::slice::from_ref(name)).await {
-                Err(error) if error.is(NOT_FOUND) => Ok(Vec::new()),
-                result => result,
+    async fn describe_each(&self, names: &[RepositoryName]) -> (Vec<Repository>, Failures) {
+        let each = names
+            .iter()
+            .map(|name| async move { (name.clone(), self.describe_batch(std::slice::from_ref(name)).await) });
+        let each: Vec<_> = stream::iter(each).buffered(self.concurrency).collect().await;
+        let (mut described, mut failures) = (Vec::new(), Failures::new());
+        for (name, result) in each {
+            match result {
+                Ok(found) => described.extend(found),
+                Err(error) if error.is(NOT_FOUND) => {}
+                Err(error) => drop(failures.insert(name, error)),
             }
-        });
-        let found: Vec<Vec<Repository>> = stream::iter(each).buffered(self.concurrency).try_collect().await?;
-        Ok(found.into_iter().flatten().collect())
+        }
+        (described, failures)
     }
 
     async fn describe_batch(&self, names: &[RepositoryName]) -> Result<Vec<Repository>, ServiceError> {
@@ -168,6 +175,7 @@ impl Aws {
 
     async fn lifecycle_policy(&self, name: &str) -> Result<Option<Reading<Option<String>>>, ServiceError> {
         const ACTION: &str = "ecr:GetLifecyclePolicy";
+        let _slot = self.slots.acquire().await;
         let answer = self.ecr.get_lifecycle_policy().repository_name(name).send().await;
         let answer = answer.map(|it| it.lifecycle_policy_text).map_err(|it| ServiceError::new(ACTION, it));
         let skipped = "lifecycle policies are written again, unread";
@@ -176,6 +184,7 @@ impl Aws {
 
     async fn repository_policy(&self, name: &str) -> Result<Option<Reading<Option<String>>>, ServiceError> {
         const ACTION: &str = "ecr:GetRepositoryPolicy";
+        let _slot = self.slots.acquire().await;
         let answer = self.ecr.get_repository_policy().repository_name(name).send().await;
         let answer = answer.map(|it| it.policy_text).map_err(|it| ServiceError::new(ACTION, it));
         let skipped = "repository policies were not compared";
@@ -205,6 +214,7 @@ impl Aws {
         name: &str,
     ) -> Result<Option<Reading<BTreeMap<String, String>>>, ServiceError> {
         const ACTION: &str = "ecr:ListTagsForResource";
+        let _slot = self.slots.acquire().await;
         match self.ecr.list_tags_for_resource().resource_arn(arn).send().await {
             Ok(answer) => {
                 let tags = answer.tags.unwrap_or_default();

@@ -9,8 +9,8 @@ use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriorit
 
 use super::error::causes;
 
-/// Nobody listens at the address: an endpoint that was mistyped or a server that was not started. Ten patient
-/// attempts would only hide that for a minute.
+/// Nobody listens at the address, or it has none: an endpoint that was mistyped or a server that was not started.
+/// Many patient attempts would only hide that for minutes.
 #[derive(Debug)]
 pub(super) struct RefusedConnection;
 
@@ -18,7 +18,7 @@ impl ClassifyRetry for RefusedConnection {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let error = context.output_or_error().and_then(Result::err).and_then(|it| it.as_connector_error());
         match error {
-            Some(error) if is_refused(error) => RetryAction::RetryForbidden,
+            Some(error) if is_refused(error) || is_unknown_host(error) => RetryAction::RetryForbidden,
             _ => RetryAction::NoActionIndicated,
         }
     }
@@ -30,6 +30,11 @@ impl ClassifyRetry for RefusedConnection {
     fn priority(&self) -> RetryClassifierPriority {
         RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
     }
+}
+
+/// Whether a name has no address. The connector has no type for that, only a text.
+fn is_unknown_host(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|it| it.to_string().starts_with("dns error"))
 }
 
 /// Whether a connection was refused, somewhere down the chain of causes.

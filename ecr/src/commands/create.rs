@@ -1,7 +1,5 @@
 //! `ecr create`: brings every repository to the desired state.
 
-use std::collections::BTreeMap;
-
 use futures_util::stream::{self, StreamExt};
 
 use crate::aws::{Applied, Reads, ServiceError};
@@ -67,33 +65,34 @@ pub async fn converge(
     desired: &[DesiredRepository],
     (observed, failures): Observation,
 ) -> Created {
-    let plan = session.plan(desired, &observed);
+    let mut plan = session.plan(desired, &observed);
+    plan.leave_out(|it| failures.contains_key(&it.name));
     let applied = plan.repositories.iter().map(|it| async {
-        let result = match failures.get(&it.name) {
-            Some(error) => failed(None, error),
+        let applied = match failures.get(&it.name) {
+            Some(error) => (it.clone(), failed(None, error)),
             None => apply(session, it, desired, &observed).await,
         };
-        (it.name.clone(), result)
+        tell(session.shell, &applied.0, &applied.1);
+        applied
     });
     let concurrency = session.aws_concurrency();
-    let mut results: BTreeMap<RepositoryName, CreateResult> = stream::iter(applied)
-        .buffer_unordered(concurrency)
-        .inspect(|(name, it)| tell(session.shell, &plan, name, it))
-        .collect()
-        .await;
-    read_back(session, desired, &plan, &mut results).await;
+    let mut applied: Vec<(RepositoryPlan, CreateResult)> =
+        stream::iter(applied).buffered(concurrency).collect().await;
+    read_back(session, desired, &mut applied).await;
     session.warn_of_denials();
-    let uris = results.values().filter_map(|it| it.uri.as_deref());
+    let uris = applied.iter().filter_map(|(_, it)| it.uri.as_deref());
     let host = uris.filter_map(|it| it.split_once('/')).map(|(host, _)| host.to_owned()).next();
-    let report = |it: &RepositoryPlan| {
-        let mut result = results.get(&it.name).cloned();
-        if let Some(uri) = result.as_mut().and_then(|it| it.uri.as_mut()) {
-            *uri = session.shown(uri);
-        }
-        RepositoryReport { result, ..RepositoryReport::from(it) }
+    for uri in applied.iter_mut().filter_map(|(_, it)| it.uri.as_mut()) {
+        *uri = session.shown(uri);
+    }
+    // A plan that was made anew, after a race was lost, is the one that is told.
+    let repositories = applied.iter().map(|(plan, _)| plan.clone()).collect();
+    let report = |(plan, result): (RepositoryPlan, CreateResult)| RepositoryReport {
+        result: Some(result),
+        ..RepositoryReport::from(&plan)
     };
-    let reports = plan.repositories.iter().map(report).collect();
-    Created { plan, reports, host }
+    let reports = applied.into_iter().map(report).collect();
+    Created { plan: Plan { repositories }, reports, host }
 }
 
 /// AWS takes some writes that a setting of the registry overrules: what was changed is looked at once more, and
@@ -101,16 +100,13 @@ pub async fn converge(
 async fn read_back(
     session: &Session<'_>,
     desired: &[DesiredRepository],
-    plan: &Plan,
-    results: &mut BTreeMap<RepositoryName, CreateResult>,
+    applied: &mut [(RepositoryPlan, CreateResult)],
 ) {
-    let is_updated = |it: &RepositoryPlan| {
-        it.steps.iter().any(Step::is_read_back)
-            && results.get(&it.name).is_some_and(|it| it.outcome == CreateOutcome::Updated)
+    let is_updated = |(plan, result): &(RepositoryPlan, CreateResult)| {
+        result.outcome == CreateOutcome::Updated && plan.steps.iter().any(Step::is_read_back)
     };
-    let changed: Vec<_> = plan.repositories.iter().filter(|it| is_updated(it)).collect();
-    let desired: Vec<_> =
-        desired.iter().filter(|it| changed.iter().any(|plan| plan.name == it.name)).cloned().collect();
+    let changed = |name: &RepositoryName| applied.iter().any(|it| it.0.name == *name && is_updated(it));
+    let desired: Vec<_> = desired.iter().filter(|it| changed(&it.name)).cloned().collect();
     if desired.is_empty() {
         return;
     }
@@ -118,8 +114,9 @@ async fn read_back(
     // A look that fails proves nothing; the writes themselves went well.
     let Ok((observed, _)) = session.aws.observe(&names, |_| Reads::default()).await else { return };
     let again = crate::plan::plan(&desired, None, &observed);
-    for (plan, again) in changed.iter().zip(&again.repositories) {
-        let Some(result) = results.get_mut(&plan.name) else { continue };
+    for again in &again.repositories {
+        let of_name = applied.iter_mut().find(|(plan, _)| plan.name == again.name);
+        let Some((plan, result)) = of_name else { continue };
         let arn = result.arn.clone().unwrap_or_default();
         let mut found = Ineffective::find(plan, again, &arn);
         // What may not be written is told as that.
@@ -130,24 +127,26 @@ async fn read_back(
         let fields = found.iter().map(|it| it.field.as_str()).collect::<Vec<_>>().join(", ");
         result.outcome = CreateOutcome::Blocked;
         result.error = Some(format!("AWS took the change of {fields}, and it reads back as it was"));
-        tell(session.shell, &Plan { repositories: Vec::new() }, &plan.name, result);
+        tell(session.shell, plan, result);
         if let Err(error) = session.memory().add(&found) {
             session.shell.warn(format!("failed to remember that: {error}"));
         }
     }
 }
 
+/// Makes the writes of a plan; the plan comes back with the result, as it may have been made anew.
 async fn apply(
     session: &Session<'_>,
     plan: &RepositoryPlan,
     desired: &[DesiredRepository],
     observed: &Observed,
-) -> CreateResult {
+) -> (RepositoryPlan, CreateResult) {
+    let done = |result| (plan.clone(), result);
     let found = observed.repositories.get(&plan.name);
     let mut target = found.map(|it| (it.arn.clone(), it.uri.clone()));
     if let State::Foreign(owner) = &plan.state {
         let error = Some(format!("it belongs to project `{owner}`"));
-        return result(CreateOutcome::Refused, target, error);
+        return done(result(CreateOutcome::Refused, target, error));
     }
     let mut outcome = CreateOutcome::Unchanged;
     let mut denied = Vec::new();
@@ -162,7 +161,7 @@ async fn apply(
             Ok(Applied::Denied) => denied.extend(step.field.map(str::to_owned)),
             // Another run was faster: look at what it made, and go on from there.
             Ok(Applied::AlreadyExists) => return Box::pin(again(session, plan, desired)).await,
-            Err(error) => return failed(target, &error),
+            Err(error) => return done(failed(target, &error)),
         }
     }
     let error = plan.blocked.first().map(|first| {
@@ -170,51 +169,48 @@ async fn apply(
         format!("{} cannot be changed: {}", fields.join(", "), first.help)
     });
     let outcome = if error.is_some() { CreateOutcome::Blocked } else { outcome };
-    CreateResult { denied, ..result(outcome, target, error) }
+    done(CreateResult { denied, ..result(outcome, target, error) })
 }
 
 async fn again(
     session: &Session<'_>,
-    plan_before: &RepositoryPlan,
+    before: &RepositoryPlan,
     desired: &[DesiredRepository],
-) -> CreateResult {
-    let desired: Vec<_> = desired.iter().filter(|it| it.name == plan_before.name).cloned().collect();
+) -> (RepositoryPlan, CreateResult) {
+    let desired: Vec<_> = desired.iter().filter(|it| it.name == before.name).cloned().collect();
+    let failed_with = |error: String| (before.clone(), result(CreateOutcome::Failed, None, Some(error)));
     let (observed, failures) = match session.observe(&desired).await {
         Ok(observation) => observation,
-        Err(error) => {
-            let causes = [vec![error.message.clone()], error.causes].concat();
-            return result(CreateOutcome::Failed, None, Some(causes.join(": ")));
-        }
+        Err(error) => return failed_with([vec![error.message.clone()], error.causes].concat().join(": ")),
     };
-    if let Some(error) = failures.get(&plan_before.name) {
-        return failed(None, error);
+    if let Some(error) = failures.get(&before.name) {
+        return (before.clone(), failed(None, error));
     }
     let plan = session.plan(&desired, &observed);
     match plan.repositories.first() {
         Some(plan) if plan.state != State::Absent => apply(session, plan, &desired, &observed).await,
-        _ => {
-            result(CreateOutcome::Failed, None, Some("it is created and deleted by somebody else".to_owned()))
-        }
+        _ => failed_with("it is created and deleted by somebody else".to_owned()),
     }
 }
 
 fn failed(target: Option<(String, String)>, error: &ServiceError) -> CreateResult {
-    result(CreateOutcome::Failed, target, Some(error.to_string()))
+    let help = error.help().map(str::to_owned);
+    CreateResult { help, ..result(CreateOutcome::Failed, target, Some(error.to_string())) }
 }
 
 fn result(outcome: CreateOutcome, target: Option<(String, String)>, error: Option<String>) -> CreateResult {
     let (arn, uri) = target.unzip();
-    CreateResult { outcome, uri, arn, error, denied: Vec::new() }
+    CreateResult { outcome, uri, arn, error, help: None, denied: Vec::new() }
 }
 
-fn tell(shell: &Shell, plan: &Plan, name: &RepositoryName, result: &CreateResult) {
+fn tell(shell: &Shell, plan: &RepositoryPlan, result: &CreateResult) {
+    let name = &plan.name;
     let error = result.error.as_deref().unwrap_or_default();
     match result.outcome {
         CreateOutcome::Created => shell.status("Created", name),
         CreateOutcome::Updated => {
-            let steps = plan.repositories.iter().filter(|it| it.name == *name).flat_map(|it| &it.steps);
-            let fields =
-                steps.filter_map(|it| it.field).filter(|it| !result.denied.iter().any(|denied| denied == it));
+            let fields = plan.steps.iter().filter_map(|it| it.field);
+            let fields = fields.filter(|it| !result.denied.iter().any(|denied| denied == it));
             let fields: Vec<_> = fields.collect();
             shell.status("Updated", format!("{name} ({})", fields.join(", ")));
         }
@@ -223,6 +219,7 @@ fn tell(shell: &Shell, plan: &Plan, name: &RepositoryName, result: &CreateResult
         CreateOutcome::Refused => shell.bad_status("Refused", format!("{name}: {error}")),
         CreateOutcome::Failed => shell.bad_status("Failed", format!("{name}: {error}")),
     }
+    result.help.iter().for_each(|it| shell.help(it));
 }
 
 /// As the seed's script does: the registry, how to log in, and what to type next.

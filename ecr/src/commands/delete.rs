@@ -99,7 +99,7 @@ impl DeleteEntry {
 async fn confirmed(session: &Session<'_>, flags: &flags::Delete, candidates: &[Candidate]) -> bool {
     let shell = session.shell;
     for candidate in candidates.iter().filter(|it| it.exists) {
-        shell.status("Will delete", format!("{}  {}", candidate.entry.name, contents(&candidate.entry)));
+        shell.bad_status("Will delete", format!("{}  {}", candidate.entry.name, contents(&candidate.entry)));
     }
     if flags.yes {
         return true;

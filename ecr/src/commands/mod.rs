@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod delete;
+mod failure;
 pub mod plan;
 pub mod push;
 mod selection;

@@ -12,13 +12,14 @@ use super::session::local_account;
 /// Serves until the process is interrupted.
 pub async fn run(flags: &flags::Serve, shell: &Shell) -> Result<Exit, Failure> {
     let options = options(flags)?;
-    let lock = match lock::take(&options.data)? {
+    let folder = options.data.display().to_string();
+    let tell = || shell.status("Blocking", format!("waiting for another command on `{folder}`"));
+    let lock = match lock::wait(&options.data, tell).await? {
         Holder::Us(lock) => lock,
         Holder::Server(url) => {
             return Err(Failure::new(format!("an embedded ECR already runs on this state, at {url}"))
                 .with_help("use it with --local, or name another folder with --data"));
         }
-        Holder::Command => lock::wait(&options.data).await?,
     };
     let server = Server::start(&options, lock).await.map_err(|error| {
         Failure::from(error).with_help("is the port taken? name another with --port, or 0 for any free one")
@@ -29,13 +30,17 @@ pub async fn run(flags: &flags::Serve, shell: &Shell) -> Result<Exit, Failure> {
         format!("{} (account {}, region {})", server.url(), options.account, options.region),
     );
     shell.status("State", options.data.display());
+    let data = flags.data.as_ref().map(|it| format!(" --data {}", it.display())).unwrap_or_default();
     shell.help(format!(
-        "commands with --local use it; other clients: `export AWS_ENDPOINT_URL={} AWS_REGION={} \
+        "commands with --local{data} use it; other clients: `export AWS_ENDPOINT_URL={} AWS_REGION={} \
          AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local`",
         server.url(),
         options.region
     ));
     shell.print(server.url());
+    shell.json(
+        &serde_json::json!({"url": server.url(), "account": options.account, "region": options.region}),
+    );
     // Ctrl-C ends every command; see `crate::run`.
     std::future::pending::<()>().await;
     Ok(Exit::Done)

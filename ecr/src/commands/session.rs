@@ -48,7 +48,7 @@ impl<'a> Session<'a> {
 
     /// The same with a workspace that was read already.
     pub async fn connect(shell: &'a Shell, common: &Common, workspace: Workspace) -> Result<Self, Failure> {
-        let (target, server) = target(common, &workspace).await?;
+        let (target, server) = target(shell, common, &workspace).await?;
         let is_local = common.registry.local;
         let aws = Aws::connect(&target, common.registry.concurrency.into()).await?;
         let identity = aws.identity().await.context("failed to find out which AWS account this is")?;
@@ -202,7 +202,11 @@ impl<'a> Session<'a> {
     }
 }
 
-async fn target(common: &Common, workspace: &Workspace) -> Result<(Target, Option<Server>), Failure> {
+async fn target(
+    shell: &Shell,
+    common: &Common,
+    workspace: &Workspace,
+) -> Result<(Target, Option<Server>), Failure> {
     let workspace_region = workspace.desired.region.clone();
     let region = common.workspace.region.clone();
     if !common.registry.local {
@@ -211,16 +215,14 @@ async fn target(common: &Common, workspace: &Workspace) -> Result<(Target, Optio
     }
     let region = region.or(workspace_region).unwrap_or_else(|| "us-east-1".to_owned());
     let options = local_options(workspace, common.registry.data.clone(), region.clone());
-    let (url, server) = match lock::take(&options.data)? {
-        Holder::Server(url) => (url, None),
+    let folder = options.data.display().to_string();
+    let tell = || shell.status("Blocking", format!("waiting for another command on `{folder}`"));
+    let (url, server) = match lock::wait(&options.data, tell).await? {
         Holder::Us(lock) => {
             let server = Server::start(&options, lock).await?;
             (server.url(), Some(server))
         }
-        Holder::Command => {
-            let server = local::start_when_free(&options).await?;
-            (server.url(), Some(server))
-        }
+        Holder::Server(url) => (url, None),
     };
     Ok((Target::Local { url, region }, server))
 }

@@ -2,11 +2,11 @@
 //!
 //! `ldd` would run the host's loader; this reads the same headers and looks into the same folders (ld.so(8)).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::image::elf::Elf;
 
@@ -24,20 +24,29 @@ pub(super) fn closure(binary: &Path, elf: &Elf) -> Result<Vec<Library>> {
     let Some(interpreter) = &elf.interpreter else { return Ok(Vec::new()) };
     let folders = default_folders();
     let mut found = BTreeMap::new();
+    let mut missing = BTreeSet::new();
     let mut queue = vec![(binary.to_owned(), elf.clone())];
     while let Some((user, elf)) = queue.pop() {
         for name in elf.needed.iter().filter(|it| !is_loader(it, interpreter)) {
             if found.contains_key(name) {
                 continue;
             }
-            let Some(file) = find(name, &elf, &user, &folders) else {
-                bail!("`{}` needs the library `{name}`, which is not on this machine", user.display());
-            };
-            let bytes = fs::read(&file).with_context(|| format!("failed to read `{}`", file.display()))?;
-            let elf = Elf::parse(&bytes).map_err(|it| anyhow::anyhow!("`{}`: {it}", file.display()))?;
-            found.insert(name.clone(), file.clone());
-            queue.push((file, elf));
+            match find(name, &elf, &user, &folders) {
+                Some((file, elf)) => {
+                    found.insert(name.clone(), file.clone());
+                    queue.push((file, elf));
+                }
+                None => drop(missing.insert(format!("`{name}`"))),
+            }
         }
+    }
+    if !missing.is_empty() {
+        let names = missing.into_iter().collect::<Vec<_>>().join(", ");
+        bail!(
+            "`{}` needs shared libraries that are not on this machine: {names}; install them, \
+             or let the crate that wants them build its own (many have a feature `vendored` or `static`)",
+            binary.display()
+        );
     }
     // Without a cache of its own, the loader in the image looks into its default folders only; the C library is
     // in one of them.
@@ -54,11 +63,15 @@ fn is_loader(name: &str, interpreter: &str) -> bool {
     interpreter.rsplit('/').next() == Some(name)
 }
 
-fn find(name: &str, elf: &Elf, user: &Path, folders: &[PathBuf]) -> Option<PathBuf> {
+/// The first file of that name for the same architecture: with multiarch, others may come before it.
+fn find(name: &str, elf: &Elf, user: &Path, folders: &[PathBuf]) -> Option<(PathBuf, Elf)> {
     let origin = user.parent().unwrap_or(Path::new("/")).display().to_string();
     let own = elf.search.iter().map(|it| it.replace("$ORIGIN", &origin).replace("${ORIGIN}", &origin));
     let candidates = own.map(PathBuf::from).chain(folders.iter().cloned());
-    candidates.map(|it| it.join(name)).find(|it| it.is_file())
+    candidates.map(|it| it.join(name)).filter(|it| it.is_file()).find_map(|file| {
+        let found = Elf::parse(&fs::read(&file).ok()?).ok()?;
+        (found.architecture == elf.architecture).then_some((file, found))
+    })
 }
 
 /// The folders of ld.so.conf, then the loader's own.

@@ -15,10 +15,12 @@ use crate::metadata::Platform;
 
 mod environment;
 mod libraries;
+mod linkage;
 mod rustflags;
 mod target;
 
 pub use libraries::Library;
+use linkage::{Linkage, Remembered};
 pub use target::Toolchain;
 
 /// Where and how to build.
@@ -57,54 +59,75 @@ pub struct Binary {
 /// service's bytes would depend on which others were selected.
 pub fn build(options: &Options, toolchain: &Toolchain, service: &Service) -> Result<Binary> {
     let bin = bin_name(service)?;
-    let mut built = match cargo(options, toolchain, service, bin, true)? {
-        Outcome::Built(path, diagnostics) => Built { path, diagnostics, why_dynamic: None },
-        Outcome::NotLinked(reason, _) => dynamically(options, toolchain, service, bin, reason)?,
-        Outcome::Failed(diagnostics) => bail!(failure(service, &diagnostics)),
+    let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
+    let memory = Remembered::of(&options.target, &options.root, &manifest, &service.package.name);
+    let built = match memory.read() {
+        Some((linkage, reason)) => attempts(options, toolchain, service, bin, &linkage, reason)?,
+        None => attempts(options, toolchain, service, bin, toolchain.first(), None)?,
     };
-    let mut elf = read_elf(&built.path)?;
-    // lld links shared libraries into a static binary without a word; nothing would load them.
-    if built.why_dynamic.is_none() && !elf.is_static() {
-        let reason = format!("it needs {}", elf.needed.join(", "));
-        built = dynamically(options, toolchain, service, bin, reason)?;
-        elf = read_elf(&built.path)?;
-    }
-    check_architecture(&elf, toolchain, &built.path)?;
-    let libraries = libraries::closure(&built.path, &elf)?;
+    memory
+        .write(&built.linkage, built.why_dynamic.as_deref())
+        .context("failed to write to the target folder")?;
+    check_architecture(&built.elf, toolchain, &built.path)?;
+    let libraries = libraries::closure(&built.path, &built.elf)?;
     Ok(Binary {
         path: built.path,
         name: bin.to_owned(),
         platform: toolchain.platform().clone(),
+        why_dynamic: built.why_dynamic.filter(|_| !libraries.is_empty()),
         libraries,
-        why_dynamic: built.why_dynamic,
         diagnostics: built.diagnostics,
     })
+}
+
+struct Built {
+    path: PathBuf,
+    elf: Elf,
+    linkage: Linkage,
+    diagnostics: String,
+    why_dynamic: Option<String>,
+}
+
+/// Tries one way to link after the other, from `first` on, until one works.
+fn attempts(
+    options: &Options,
+    toolchain: &Toolchain,
+    service: &Service,
+    bin: &str,
+    first: &Linkage,
+    mut reason: Option<String>,
+) -> Result<Built> {
+    let mut said = String::new();
+    for linkage in toolchain.linkages().iter().skip_while(|it| *it != first) {
+        let is_last = toolchain.linkages().last() == Some(linkage);
+        match cargo(options, linkage, service, bin)? {
+            Outcome::Built(path, diagnostics) => {
+                let elf = read_elf(&path)?;
+                // lld links shared libraries into a static binary without a word; nothing would load them.
+                if linkage.is_static && !elf.is_static() && !is_last {
+                    reason = Some(format!("it needs {}", elf.needed.join(", ")));
+                    continue;
+                }
+                let linkage = linkage.clone();
+                return Ok(Built { path, elf, linkage, diagnostics, why_dynamic: reason });
+            }
+            Outcome::NotLinked(why, diagnostics) => {
+                reason.get_or_insert(why);
+                said = diagnostics;
+            }
+            // Another C library may want a C compiler of its own, which not everybody has.
+            Outcome::Failed(diagnostics) if toolchain.is_host(linkage) => {
+                bail!(failure(service, &diagnostics));
+            }
+            Outcome::Failed(diagnostics) => said = diagnostics,
+        }
+    }
+    bail!(failure(service, &said))
 }
 
 fn read_elf(path: &Path) -> Result<Elf> {
     let bytes = std::fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
     Elf::parse(&bytes).map_err(|it| anyhow::anyhow!("`{}`: {it}", path.display()))
-}
-
-struct Built {
-    path: PathBuf,
-    diagnostics: String,
-    why_dynamic: Option<String>,
-}
-
-fn dynamically(
-    options: &Options,
-    toolchain: &Toolchain,
-    service: &Service,
-    bin: &str,
-    reason: String,
-) -> Result<Built> {
-    match cargo(options, toolchain, service, bin, false)? {
-        Outcome::Built(path, diagnostics) => Ok(Built { path, diagnostics, why_dynamic: Some(reason) }),
-        Outcome::NotLinked(_, diagnostics) | Outcome::Failed(diagnostics) => {
-            bail!(failure(service, &diagnostics))
-        }
-    }
 }
 
 fn failure(service: &Service, diagnostics: &str) -> String {
@@ -116,7 +139,7 @@ fn failure(service: &Service, diagnostics: &str) -> String {
 }
 
 /// The configured binary target, else the only one, else the one named like the package.
-fn bin_name(service: &Service) -> Result<&str> {
+pub fn bin_name(service: &Service) -> Result<&str> {
     let bins = &service.package.bins;
     let name = service.package.name.as_str();
     let listed = || bins.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
@@ -144,24 +167,21 @@ enum Outcome {
     Failed(String),
 }
 
-fn cargo(
-    options: &Options,
-    toolchain: &Toolchain,
-    service: &Service,
-    bin: &str,
-    is_static: bool,
-) -> Result<Outcome> {
+fn cargo(options: &Options, linkage: &Linkage, service: &Service, bin: &str) -> Result<Outcome> {
     let sh = Shell::new().context("failed to find the current directory")?;
     sh.change_dir(&options.root);
-    let flags = rustflags::for_image(&options.root, &options.target, toolchain.triple(), is_static)?;
+    let folder = linkage.target_folder(&options.target);
+    let flags = rustflags::for_image(&options.root, &folder, linkage)?;
     let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let (target, profile) = (toolchain.triple(), &options.profile);
+    let (target, profile) = (&linkage.triple, &options.profile);
     let mut command = cmd!(sh, "{cargo} build --manifest-path {manifest} --bin {bin} --target {target}")
         .args(["--profile", profile, "--message-format", "json-diagnostic-rendered-ansi"])
+        .arg("--target-dir")
+        .arg(folder)
         .args(feature_flags(service))
         .args(&options.flags)
-        .args(flags.arguments())
+        .env("CARGO_ENCODED_RUSTFLAGS", flags)
         .ignore_status()
         .quiet();
     for (key, value) in environment::changes(&options.target, std::env::vars_os()) {
@@ -169,9 +189,6 @@ fn cargo(
             Some(value) => command.env(key, value),
             None => command.env_remove(key),
         };
-    }
-    if let Some(flags) = flags.environment() {
-        command = command.env("CARGO_ENCODED_RUSTFLAGS", flags);
     }
     let output = command.read().context("failed to run cargo")?;
     Ok(read_messages(&output, bin))

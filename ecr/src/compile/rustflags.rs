@@ -2,7 +2,7 @@
 //!
 //! Cargo takes them from the first of four places that has any, and never adds them up: CARGO_ENCODED_RUSTFLAGS,
 //! RUSTFLAGS, `target.*.rustflags`, `build.rustflags` (The Cargo Book, "build.rustflags"). To add some, one has
-//! to find out which place counts.
+//! to find out which place counts; all of them then go where cargo looks first.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,96 +11,73 @@ use anyhow::{Context, Result};
 use cargo_platform::{Cfg, CfgExpr};
 use toml::{Table, Value};
 
-/// Flags, in the place where cargo looks first.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Flags {
-    /// All of them, for CARGO_ENCODED_RUSTFLAGS.
-    Environment(Vec<String>),
-    /// `--config target.TRIPLE.rustflags=[...]`, which cargo joins to what the files say there.
-    Config(String, Vec<String>),
-}
+use super::linkage::Linkage;
 
-impl Flags {
-    /// The value of CARGO_ENCODED_RUSTFLAGS.
-    pub(super) fn environment(&self) -> Option<String> {
-        match self {
-            Self::Environment(flags) => Some(flags.join("\x1f")),
-            Self::Config(..) => None,
-        }
-    }
-
-    /// Arguments for cargo.
-    pub(super) fn arguments(&self) -> Vec<String> {
-        match self {
-            Self::Environment(_) => Vec::new(),
-            Self::Config(triple, flags) => {
-                // A list of strings is written alike in JSON and TOML.
-                let list = serde_json::json!(flags);
-                vec!["--config".to_owned(), format!("target.{triple}.rustflags={list}")]
-            }
-        }
-    }
-}
-
-/// Flags for a binary that goes into an image: static if it can be, and without this machine's paths.
-pub(super) fn for_image(root: &Path, target: &Path, triple: &str, is_static: bool) -> Result<Flags> {
+/// The value of CARGO_ENCODED_RUSTFLAGS for a binary that goes into an image: static if it can be, and without
+/// this machine's paths.
+pub(super) fn for_image(root: &Path, target: &Path, linkage: &Linkage) -> Result<String> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|it| it.join(".cargo")));
-    let configs = configs(root, home.as_deref())?;
-    let mut own = Vec::new();
-    if is_static {
-        own.push("-Ctarget-feature=+crt-static".to_owned());
-    }
+    let user = User {
+        variable: |key: &str| std::env::var_os(key),
+        configs: configs(root, home.as_deref())?,
+        triple: &linkage.triple,
+    };
+    let mut flags = user.flags()?;
+    flags.push(format!("-Ctarget-feature={}crt-static", if linkage.is_static { '+' } else { '-' }));
     // The last prefix that matches counts, so the target folder, which is within the root, comes last.
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    own.extend(home.iter().map(|it| remap(it, "/cargo")));
-    own.push(remap(root, "/workspace"));
-    own.push(remap(target, "/target"));
-    let user = User { environment: environment(|key| std::env::var_os(key)), configs, triple };
-    user.with(own)
+    flags.extend(home.iter().map(|it| remap(it, "/cargo")));
+    flags.push(remap(root, "/workspace"));
+    flags.push(remap(target, "/target"));
+    Ok(flags.join("\x1f"))
 }
 
 /// What the user says of rustflags, everywhere.
-struct User<'a> {
-    environment: Option<Vec<String>>,
+struct User<'a, V> {
+    variable: V,
     configs: Vec<Table>,
     triple: &'a str,
 }
 
-impl User<'_> {
-    fn with(self, own: Vec<String>) -> Result<Flags> {
-        if let Some(flags) = self.environment {
-            return Ok(Flags::Environment([flags, own].concat()));
+impl<V: Fn(&str) -> Option<OsString>> User<'_, V> {
+    /// The flags that cargo would use.
+    fn flags(&self) -> Result<Vec<String>> {
+        if let Some(flags) = environment(&self.variable) {
+            return Ok(flags);
         }
-        // Cargo itself joins `target.*.rustflags`; `build.rustflags` it would now pass over.
-        let passed_over = if self.has_target_flags()? { Vec::new() } else { self.build_flags() };
-        Ok(Flags::Config(self.triple.to_owned(), [passed_over, own].concat()))
-    }
-
-    fn has_target_flags(&self) -> Result<bool> {
-        let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", self.triple.to_uppercase().replace('-', "_"));
-        if std::env::var_os(variable).is_some() {
-            return Ok(true);
+        let target = self.target_flags()?;
+        if !target.is_empty() {
+            return Ok(target);
         }
-        let tables = self.configs.iter().filter_map(|it| it.get("target")?.as_table());
-        let with_flags = |(_, table): &(&String, &Value)| table.get("rustflags").is_some();
-        let keys: Vec<_> = tables.flatten().filter(with_flags).map(|(key, _)| key.as_str()).collect();
-        if keys.contains(&self.triple) {
-            return Ok(true);
-        }
-        let conditions: Vec<CfgExpr> =
-            keys.iter().filter_map(|it| it.strip_prefix("cfg(")?.strip_suffix(')')?.parse().ok()).collect();
-        if conditions.is_empty() {
-            return Ok(false);
-        }
-        let cfg = cfg_of(self.triple)?;
-        Ok(conditions.iter().any(|it| it.matches(&cfg)))
-    }
-
-    fn build_flags(&self) -> Vec<String> {
         let files = self.configs.iter().filter_map(|it| it.get("build")?.get("rustflags")).flat_map(words);
-        let variable = std::env::var("CARGO_BUILD_RUSTFLAGS").unwrap_or_default();
-        files.chain(variable.split_whitespace().map(str::to_owned)).collect()
+        Ok(files.chain(self.words_of("CARGO_BUILD_RUSTFLAGS")).collect())
+    }
+
+    /// Those of the target by name, then those of every `cfg(...)` that it meets, as cargo joins them.
+    fn target_flags(&self) -> Result<Vec<String>> {
+        let tables = || self.configs.iter().filter_map(|it| it.get("target")?.as_table()).flatten();
+        let flags = |table: &Value| table.get("rustflags").map(words).unwrap_or_default();
+        let by_name = tables().filter(|(key, _)| *key == self.triple).flat_map(|(_, table)| flags(table));
+        let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", self.triple.to_uppercase().replace('-', "_"));
+        let mut found: Vec<_> = by_name.chain(self.words_of(&variable)).collect();
+        let conditions: Vec<(CfgExpr, Vec<String>)> = tables()
+            .filter(|(_, table)| table.get("rustflags").is_some())
+            .filter_map(|(key, table)| {
+                Some((key.strip_prefix("cfg(")?.strip_suffix(')')?.parse().ok()?, flags(table)))
+            })
+            .collect();
+        if !conditions.is_empty() {
+            let cfg = cfg_of(self.triple)?;
+            let met = conditions.into_iter().filter(|(condition, _)| condition.matches(&cfg));
+            found.extend(met.flat_map(|(_, flags)| flags));
+        }
+        Ok(found)
+    }
+
+    fn words_of(&self, key: &str) -> Vec<String> {
+        let text = (self.variable)(key).unwrap_or_default();
+        text.to_string_lossy().split_whitespace().map(str::to_owned).collect()
     }
 }
 
@@ -155,44 +132,39 @@ fn cfg_of(triple: &str) -> Result<Vec<Cfg>> {
 mod tests {
     use super::*;
 
-    const TRIPLE: &str = "x86_64-unknown-linux-gnu";
-
-    fn flags(environment: Option<&str>, configs: &[&str]) -> Flags {
+    fn flags(environment: &[(&str, &str)], configs: &[&str]) -> String {
         let user = User {
-            environment: environment.map(|it| it.split(' ').map(str::to_owned).collect()),
+            variable: |key: &str| environment.iter().find(|(name, _)| *name == key).map(|(_, it)| it.into()),
             configs: configs.iter().map(|it| it.parse().unwrap()).collect(),
-            triple: TRIPLE,
+            triple: "x86_64-unknown-linux-gnu",
         };
-        user.with(vec!["ours".to_owned()]).unwrap()
+        user.flags().unwrap().join(" ")
     }
 
-    fn config(flags: &[&str]) -> Flags {
-        Flags::Config(TRIPLE.to_owned(), flags.iter().map(|it| it.to_string()).collect())
+    const BUILD: &str = "build.rustflags = 'b c'";
+
+    #[test]
+    fn the_environment_wins() {
+        assert_eq!(flags(&[("RUSTFLAGS", "-Cdebuginfo=1 --cfg x")], &[BUILD]), "-Cdebuginfo=1 --cfg x");
+        let both = [("RUSTFLAGS", "r"), ("CARGO_ENCODED_RUSTFLAGS", "e\x1ff g")];
+        assert_eq!(flags(&both, &[]), "e f g");
+        assert_eq!(flags(&[("RUSTFLAGS", "")], &[BUILD]), "", "set and empty is set");
     }
 
     #[test]
-    fn the_environment_wins_and_is_kept() {
-        let found = flags(Some("-Cdebuginfo=1 --cfg x"), &["build.rustflags = ['b']"]);
-        assert_eq!(found.environment().unwrap(), "-Cdebuginfo=1\x1f--cfg\x1fx\x1fours");
+    fn flags_of_the_target_come_before_those_of_the_build() {
+        let target = "target.x86_64-unknown-linux-gnu.rustflags = 't u'";
+        assert_eq!(flags(&[], &[BUILD, target]), "t u");
+        let matching = "target.'cfg(target_os = \"linux\")'.rustflags = ['v']";
+        assert_eq!(flags(&[], &[matching, BUILD, target]), "t u v");
+        let variable = [("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "w")];
+        assert_eq!(flags(&variable, &[target]), "t u w");
     }
 
     #[test]
-    fn flags_of_the_target_are_joined_by_cargo_itself() {
-        let target = "target.x86_64-unknown-linux-gnu.rustflags = ['t']";
-        assert_eq!(flags(None, &["build.rustflags = ['b']", target]), config(&["ours"]));
-        let matching = "target.'cfg(target_os = \"linux\")'.rustflags = ['t']";
-        assert_eq!(flags(None, &["build.rustflags = ['b']", matching]), config(&["ours"]));
-    }
-
-    #[test]
-    fn flags_of_the_build_would_be_passed_over_and_are_repeated() {
-        assert_eq!(
-            flags(None, &["build.rustflags = 'b c'", "build.rustflags = ['d']"]),
-            config(&["b", "c", "d", "ours"])
-        );
-        let other = "target.'cfg(windows)'.rustflags = ['t']";
-        assert_eq!(flags(None, &["build.rustflags = ['b']", other]), config(&["b", "ours"]));
-        assert_eq!(flags(None, &[]), config(&["ours"]));
-        assert_eq!(config(&["a b"]).arguments()[1], format!("target.{TRIPLE}.rustflags=[\"a b\"]"));
+    fn flags_of_the_build_count_where_there_are_no_others() {
+        assert_eq!(flags(&[], &[BUILD, "build.rustflags = ['d']"]), "b c d");
+        assert_eq!(flags(&[], &[BUILD, "target.'cfg(windows)'.rustflags = ['t']"]), "b c");
+        assert_eq!(flags(&[], &[]), "");
     }
 }

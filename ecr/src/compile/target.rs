@@ -5,12 +5,15 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use xshell::{Shell, cmd};
 
+use super::linkage::Linkage;
 use crate::metadata::Platform;
 
 /// The compiler's host and the target that images of its platform are compiled for.
 #[derive(Debug, Clone)]
 pub struct Toolchain {
-    triple: String,
+    /// Never empty.
+    linkages: Vec<Linkage>,
+    host: String,
     platform: Platform,
 }
 
@@ -22,24 +25,34 @@ impl Toolchain {
         let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
         let version = cmd!(sh, "{rustc} -vV").quiet().read().context("failed to run rustc")?;
         let host = version.lines().find_map(|it| it.strip_prefix("host: ")).unwrap_or_default().to_owned();
-        let is_installed = |triple: &String| {
+        let is_installed = |triple: &str| {
             let folder =
                 cmd!(sh, "{rustc} --print target-libdir --target {triple}").quiet().ignore_stderr().read();
             folder.is_ok_and(|it| Path::new(it.trim()).exists())
         };
-        let architecture = host.split('-').next().unwrap_or_default();
-        let candidates = candidates(&host, architecture);
-        let triple = candidates.iter().find(|it| is_installed(it)).cloned();
-        let Some(triple) = triple else {
+        let architecture = host.split('-').next().unwrap_or_default().to_owned();
+        let mut linkages = linkages(&host, &architecture);
+        linkages.retain(|it| it.triple == host || is_installed(&it.triple));
+        if linkages.is_empty() {
             bail!("no Linux target is installed: run `rustup target add {architecture}-unknown-linux-musl`");
-        };
-        let platform = format!("linux/{}", go_architecture(architecture));
-        Ok(Self { triple, platform: platform.parse().map_err(anyhow::Error::msg)? })
+        }
+        let platform = format!("linux/{}", go_architecture(&architecture));
+        Ok(Self { linkages, host, platform: platform.parse().map_err(anyhow::Error::msg)? })
     }
 
-    /// The target triple.
-    pub fn triple(&self) -> &str {
-        &self.triple
+    /// The ways to link, the best first.
+    pub(super) fn linkages(&self) -> &[Linkage] {
+        &self.linkages
+    }
+
+    /// The best way.
+    pub(super) fn first(&self) -> &Linkage {
+        &self.linkages[0]
+    }
+
+    /// Whether a way is for the host itself, for which a C compiler is there as it is for every other build.
+    pub(super) fn is_host(&self, linkage: &Linkage) -> bool {
+        linkage.triple == self.host || self.linkages.last() == Some(linkage)
     }
 
     /// The platform of images.
@@ -48,11 +61,17 @@ impl Toolchain {
     }
 }
 
-/// musl first: its static binaries have nothing left to look up at run time. The host itself where that is Linux.
-fn candidates(host: &str, architecture: &str) -> Vec<String> {
+/// musl first: its static binaries have nothing left to look up at run time. Then the host, where that is Linux:
+/// statically, and with shared libraries.
+fn linkages(host: &str, architecture: &str) -> Vec<Linkage> {
+    let linkage = |triple: &str, is_static| Linkage { triple: triple.to_owned(), is_static };
     let musl = format!("{architecture}-unknown-linux-musl");
-    let host = (host.contains("-linux-") && host != musl).then(|| host.to_owned());
-    std::iter::once(musl).chain(host).collect()
+    let mut linkages = vec![linkage(&musl, true)];
+    if host.contains("-linux-") {
+        linkages.retain(|it| it.triple != host);
+        linkages.extend([linkage(host, true), linkage(host, false)]);
+    }
+    linkages
 }
 
 /// GOARCH's name of the architecture in a target triple.

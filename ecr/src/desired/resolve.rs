@@ -61,6 +61,7 @@ impl<'a> Resolver<'a> {
 
     fn service(&self, member: &'a Member) -> Option<(Service, Placed)> {
         let metadata = member.metadata.as_ref()?;
+        self.check_bin(member, metadata);
         let derived = self.derived_name(member, metadata);
         let entry = self.override_of(member, derived.as_ref());
         let name = entry.and_then(|it| it.name.as_ref()).map(|it| it.value.clone()).or(derived)?;
@@ -80,6 +81,21 @@ impl<'a> Resolver<'a> {
             place: metadata.place.clone(),
         };
         Some((service, repository))
+    }
+
+    fn check_bin(&self, member: &Member, metadata: &PackageMetadata) {
+        let Some(bin) = &metadata.image.bin else { return };
+        let bins = &member.package.bins;
+        if bins.contains(&bin.value) {
+            return;
+        }
+        let message = format!("package `{}` has no binary `{}`", member.package.name, bin.value);
+        let names = bins.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+        let help = match did_you_mean(&bin.value, bins.iter().map(String::as_str)) {
+            Some(similar) => format!("did you mean `{similar}`?"),
+            None => format!("its binaries are: {names}"),
+        };
+        self.problems.add_with_help(&bin.place, message, help);
     }
 
     /// `repository` of the metadata, else prefix and package name.
@@ -224,7 +240,8 @@ impl<'a> Resolver<'a> {
                 Some(Ok(text)) => self.checked(path, text, kind, None),
                 Some(Err(reason)) => {
                     let message = format!("{} `{path}` cannot be read: {reason}", kind.name());
-                    self.problems.add(&source.place, message);
+                    let help = "create the file, or name another; `false` means that there shall be none";
+                    self.problems.add_with_help(&source.place, message, help);
                     None
                 }
                 None => None,

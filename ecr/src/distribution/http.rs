@@ -21,9 +21,13 @@ pub(super) type Body = BoxBody<Bytes, io::Error>;
 pub(super) type Answer = Response<Incoming>;
 
 /// How often a request is made at most.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 8;
 /// The wait after the first failure; it doubles with each.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest wait, also where the registry asks for a longer one.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How long the answer to a request without a body of our own may take to begin.
+const ANSWER: Duration = Duration::from_secs(60);
 /// Bytes read from a file at a time.
 const CHUNK: usize = 128 * 1024;
 
@@ -53,6 +57,12 @@ impl Http {
         format!("{scheme}://{host}{path}")
     }
 
+    /// One attempt that has no body to send, and so no reason to last.
+    pub(super) async fn ask(&self, request: hyper::http::Result<Request<Body>>) -> io::Result<Answer> {
+        let timeout = || io::Error::new(io::ErrorKind::TimedOut, "no answer within a minute");
+        tokio::time::timeout(ANSWER, self.send(request)).await.map_err(|_| timeout())?
+    }
+
     /// One attempt.
     pub(super) async fn send(&self, request: hyper::http::Result<Request<Body>>) -> io::Result<Answer> {
         let request = request.map_err(io::Error::other)?;
@@ -71,18 +81,25 @@ impl Http {
     ) -> Result<Answer, RegistryError> {
         let mut wait = FIRST_WAIT;
         for left in (0..ATTEMPTS).rev() {
-            match attempt().await {
+            let asked = match attempt().await {
                 Ok(answer) if left == 0 || !is_transient(answer.status()) => return Ok(answer),
                 Err(error) if left == 0 || is_refused(&error) => {
                     return Err(RegistryError::transport(what, &error));
                 }
-                _ => {}
-            }
-            tokio::time::sleep(wait).await;
+                Ok(answer) => retry_after(&answer),
+                Err(_) => None,
+            };
+            tokio::time::sleep(asked.unwrap_or(wait).min(LONGEST_WAIT)).await;
             wait *= 2;
         }
         Err(RegistryError::unexpected(what, "no attempt was made"))
     }
+}
+
+/// `Retry-After` in seconds (RFC 9110, section 10.2.3).
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let seconds = answer.headers().get("retry-after")?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn is_transient(status: StatusCode) -> bool {

@@ -1,6 +1,7 @@
 //! A client of the OCI distribution API, with ECR's manners: Basic credentials up front, HEAD before upload,
 //! POST and then one PUT with the body (ECR answers chunked PATCHes with a stale Range), the manifest last.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,11 +19,16 @@ use crate::image::manifest::MANIFEST;
 use crate::name::{Digest, RepositoryName};
 
 /// The registry of one host, with credentials that live in memory.
-#[derive(Debug)]
 pub struct Registry {
     http: Http,
     host: String,
     authorization: String,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registry {{ {} }}", self.host)
+    }
 }
 
 /// A blob to upload.
@@ -68,7 +74,7 @@ impl Registry {
         let path = format!("/v2/{name}/manifests/{reference}");
         let answer = self.http.retry(&what, async || {
             let request = self.request(Method::HEAD, &path).header("accept", ACCEPTED);
-            self.http.send(request.body(empty())).await
+            self.http.ask(request.body(empty())).await
         });
         let answer = answer.await?;
         match answer.status() {
@@ -89,7 +95,7 @@ impl Registry {
         let path = format!("/v2/{name}/blobs/{digest}");
         let answer = self
             .http
-            .retry(&what, async || self.http.send(self.request(Method::HEAD, &path).body(empty())).await);
+            .retry(&what, async || self.http.ask(self.request(Method::HEAD, &path).body(empty())).await);
         let answer = answer.await?;
         match answer.status() {
             // ECR redirects to where the blob can be fetched from: it is there.
@@ -136,7 +142,7 @@ impl Registry {
 
     async fn begin_upload(&self, name: &RepositoryName) -> std::io::Result<Answer> {
         let request = self.request(Method::POST, &format!("/v2/{name}/blobs/uploads/"));
-        self.http.send(request.header(CONTENT_LENGTH, 0).body(empty())).await
+        self.http.ask(request.header(CONTENT_LENGTH, 0).body(empty())).await
     }
 
     async fn finish_upload(

@@ -5,6 +5,7 @@
 //! The bytes depend on input, level and chunk size, and not on the number of threads.
 
 use std::io::{self, Write};
+use std::num::NonZero;
 use std::thread;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
@@ -31,11 +32,11 @@ pub struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     /// Begins a gzip stream: no name, no time (RFC 1952, section 2.3).
-    pub fn new(mut output: W) -> io::Result<Self> {
+    pub fn new(mut output: W, threads: NonZero<usize>) -> io::Result<Self> {
         const UNKNOWN_SYSTEM: u8 = 255;
         output.write_all(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, UNKNOWN_SYSTEM])?;
-        let threads = thread::available_parallelism().map_or(1, usize::from);
         let (window, pending) = (Vec::new(), Vec::new());
+        let threads = threads.get();
         Ok(Self { output, threads, window, pending, crc: Crc::new(), uncompressed: Sha256::new() })
     }
 
@@ -82,11 +83,13 @@ impl<W: Write> Writer<W> {
 impl<W: Write> Write for Writer<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let batch = self.threads * CHUNK;
-        let n = bytes.len().min(batch - self.pending.len());
-        self.pending.extend_from_slice(&bytes[..n]);
-        if self.pending.len() == batch {
+        // Only now is it known that the full batch is not the last one. Were it flushed as soon as it is full, an
+        // input of whole batches would end differently for different numbers of threads.
+        if self.pending.len() == batch && !bytes.is_empty() {
             self.deflate(false)?;
         }
+        let n = bytes.len().min(batch - self.pending.len());
+        self.pending.extend_from_slice(&bytes[..n]);
         Ok(n)
     }
 
@@ -129,8 +132,7 @@ mod tests {
     use super::*;
 
     fn compressed(input: &[u8], threads: usize) -> (Vec<u8>, Digest) {
-        let mut writer = Writer::new(Vec::new()).unwrap();
-        writer.threads = threads;
+        let mut writer = Writer::new(Vec::new(), NonZero::new(threads).unwrap()).unwrap();
         writer.write_all(input).unwrap();
         writer.finish().unwrap()
     }
@@ -159,10 +161,12 @@ mod tests {
 
     #[test]
     fn the_bytes_do_not_depend_on_the_number_of_threads() {
-        let input = sample(6 * CHUNK + 123);
-        let (one, _) = compressed(&input, 1);
-        for threads in [2, 3, 8] {
-            assert!(compressed(&input, threads).0 == one, "{threads} threads");
+        for length in [6 * CHUNK, 6 * CHUNK + 123, 0] {
+            let input = sample(length);
+            let (one, _) = compressed(&input, 1);
+            for threads in [2, 3, 4, 6, 8] {
+                assert!(compressed(&input, threads).0 == one, "{length} bytes, {threads} threads");
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::num::NonZero;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -62,12 +63,17 @@ impl Files {
     }
 
     fn add(&mut self, path: &str, entry: Entry) {
-        let path = path.trim_matches('/');
+        let path = path.split('/').filter(|it| !it.is_empty()).collect::<Vec<_>>().join("/");
         for (at, _) in path.match_indices('/') {
-            let folder = || Entry { mode: 0o755, content: Content::Folder };
+            // A later layer that has a file below `/tmp` must not take it away from everybody.
+            let mode = if &path[..at] == "tmp" { 0o1777 } else { 0o755 };
+            let folder = || Entry { mode, content: Content::Folder };
             self.0.entry(path[..at].to_owned()).or_insert_with(folder);
         }
-        self.0.insert(path.to_owned(), entry);
+        // The root is there without being said.
+        if !path.is_empty() {
+            self.0.insert(path, entry);
+        }
     }
 
     /// What the layer's bytes depend on, as a digest: equal fingerprints make equal layers.
@@ -85,10 +91,10 @@ impl Files {
         Digest::from_hash(&hash.finalize())
     }
 
-    /// Writes the layer, compressed.
-    pub fn write(&self, output: impl Write) -> io::Result<Layer> {
+    /// Writes the layer, compressed by a number of threads, on which its bytes do not depend.
+    pub fn write(&self, output: impl Write, threads: NonZero<usize>) -> io::Result<Layer> {
         let output = Counting { output, hash: Sha256::new(), size: 0 };
-        let mut archive = tar::Builder::new(gzip::Writer::new(output)?);
+        let mut archive = tar::Builder::new(gzip::Writer::new(output, threads)?);
         for (path, entry) in &self.0 {
             entry.append(&mut archive, path)?;
         }
@@ -127,12 +133,30 @@ impl Entry {
                 header.set_size(bytes.len() as u64);
                 archive.append_data(&mut header, path, bytes.as_slice())
             }
-            Content::Stream { size, open, .. } => {
+            Content::Stream { size, digest, open } => {
                 header.set_size(*size);
                 // A file that grew meanwhile must not spill into the next entry.
-                archive.append_data(&mut header, path, open()?.take(*size))
+                let mut hashing = Hashing { input: open()?.take(*size), hash: Sha256::new() };
+                archive.append_data(&mut header, path, &mut hashing)?;
+                match Digest::from_hash(&hashing.hash.finalize()) == *digest {
+                    true => Ok(()),
+                    false => Err(io::Error::other(format!("`/{path}` changed while it was read"))),
+                }
             }
         }
+    }
+}
+
+struct Hashing<R> {
+    input: R,
+    hash: Sha256,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.input.read(buffer)?;
+        self.hash.update(&buffer[..n]);
+        Ok(n)
     }
 }
 
@@ -171,7 +195,7 @@ mod tests {
     #[test]
     fn a_layer_lists_its_files_sorted_and_says_nothing_else() {
         let mut bytes = Vec::new();
-        let layer = sample().write(&mut bytes).unwrap();
+        let layer = sample().write(&mut bytes, NonZero::<usize>::MIN).unwrap();
         assert_eq!(layer.digest, Digest::of(&bytes));
         assert_eq!(layer.size, bytes.len() as u64);
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
@@ -200,7 +224,7 @@ mod tests {
 
     #[test]
     fn equal_files_make_equal_layers() {
-        let write = |files: &Files| files.write(io::sink()).unwrap();
+        let write = |files: &Files| files.write(io::sink(), NonZero::<usize>::MIN).unwrap();
         assert_eq!(write(&sample()), write(&sample()));
         assert_eq!(sample().fingerprint(), sample().fingerprint());
         let mut other = sample();
@@ -215,9 +239,28 @@ mod tests {
         let mut files = Files::default();
         files.bytes(&path, 0o644, "x");
         let mut bytes = Vec::new();
-        files.write(&mut bytes).unwrap();
+        files.write(&mut bytes, NonZero::<usize>::MIN).unwrap();
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
         let last = archive.entries().unwrap().last().unwrap().unwrap();
         assert_eq!(last.path().unwrap().to_string_lossy().replace("//", "/"), path.replace("//", "/"));
+    }
+
+    #[test]
+    fn paths_are_what_they_mean() {
+        let mut files = Files::default();
+        files.folder("/", 0o755);
+        files.bytes("//srv//a.txt/", 0o644, "x");
+        files.bytes("/tmp/x", 0o644, "x");
+        let paths: Vec<_> = files.0.iter().map(|(path, entry)| format!("{path} {:o}", entry.mode)).collect();
+        assert_eq!(paths, ["srv 755", "srv/a.txt 644", "tmp 1777", "tmp/x 644"]);
+    }
+
+    #[test]
+    fn a_file_that_changes_meanwhile_is_an_error() {
+        let mut files = Files::default();
+        let open: Open = Box::new(|| Ok(Box::new(&b"longer than before"[..])));
+        files.stream("/a", 0o644, 4, Digest::of(b"text"), open);
+        let error = files.write(io::sink(), NonZero::<usize>::MIN).unwrap_err();
+        assert_eq!(error.to_string(), "`/a` changed while it was read");
     }
 }

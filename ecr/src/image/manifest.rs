@@ -168,7 +168,7 @@ mod tests {
         };
         let platform = "linux/amd64".parse().unwrap();
         let image = Image::assemble(&platform, &settings, &[("binary", layer)]);
-        expect![[r#"{"created":"1970-01-01T00:00:00Z","architecture":"amd64","os":"linux","config":{"User":"65532:65532","ExposedPorts":{"8080/tcp":{}},"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","RUST_LOG=info"],"Entrypoint":["/usr/local/bin/my-app"],"WorkingDir":"/","Labels":{"org.opencontainers.image.title":"my-app"}},"rootfs":{"type":"layers","diff_ids":["sha256:a2d1dbd9ffaf5afbb4cc6fee4d4ae14632d1b9213d92d3cd6fd75ea5b4f80c0c"]},"history":[{"created":"1970-01-01T00:00:00Z","created_by":"binary"}]}"#]]
+        expect![[r#"{"created":"1970-01-01T00:00:00Z","architecture":"amd64","os":"linux","config":{"User":"65532:65532","ExposedPorts":{"8080/tcp":{}},"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","RUST_LOG=info"],"Entrypoint":["/usr/local/bin/my-app"],"WorkingDir":"/","Labels":{"org.opencontainers.image.title":"my-app"}},"rootfs":{"type":"layers","diff_ids":["sha256:90aebae315675cbf04612de4f7d5874850f48e0b8dd82becbeaa47ca93f5ebfb"]},"history":[{"created":"1970-01-01T00:00:00Z","created_by":"binary"}]}"#]]
         .assert_eq(&String::from_utf8(image.config.clone()).unwrap());
         let manifest: serde_json::Value = serde_json::from_slice(&image.manifest).unwrap();
         assert_eq!(manifest["config"]["digest"], image.config_digest.as_str());

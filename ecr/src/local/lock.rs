@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 /// The state's folder, held by this process.
 #[derive(Debug)]
@@ -18,8 +18,6 @@ pub enum Holder {
     Us(Lock),
     /// `ecr serve` has it and listens at this URL.
     Server(String),
-    /// Another short-lived command has it.
-    Command,
 }
 
 impl Lock {
@@ -29,8 +27,8 @@ impl Lock {
     }
 }
 
-/// Takes the state in `folder`, or tells who has it. The folder is made if it does not exist.
-pub fn take(folder: &Path) -> Result<Holder> {
+/// Takes the state in `folder`, or tells which server has it; `None` while another short-lived command has it. The folder is made if it does not exist.
+pub fn take(folder: &Path) -> Result<Option<Holder>> {
     fs::create_dir_all(folder).with_context(|| format!("failed to create `{}`", folder.display()))?;
     let path = folder.join("lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
@@ -39,27 +37,32 @@ pub fn take(folder: &Path) -> Result<Holder> {
         Ok(()) => {
             // The address of a server that was killed.
             let _ = fs::remove_file(address_file(folder));
-            Ok(Holder::Us(Lock(file)))
+            Ok(Some(Holder::Us(Lock(file))))
         }
-        Err(TryLockError::WouldBlock) => match fs::read_to_string(address_file(folder)) {
-            Ok(url) => Ok(Holder::Server(url)),
-            Err(_) => Ok(Holder::Command),
-        },
+        Err(TryLockError::WouldBlock) => {
+            Ok(fs::read_to_string(address_file(folder)).ok().map(Holder::Server))
+        }
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("failed to lock `{}`", path.display()))
         }
     }
 }
 
-/// Takes the state, waiting while another command has it; fails if a server has it.
-pub async fn wait(folder: &Path) -> Result<Lock> {
+/// Takes the state, or finds the server that has it; waits while another short-lived command has it, and says so
+/// once with `tell`.
+pub async fn wait(folder: &Path, tell: impl FnOnce()) -> Result<Holder> {
+    let mut tell = Some(tell);
+    let mut waits = 0;
     loop {
-        match take(folder)? {
-            Holder::Us(lock) => return Ok(lock),
-            Holder::Server(url) => {
-                bail!("the state in `{}` belongs to an embedded ECR that runs at {url}", folder.display())
-            }
-            Holder::Command => tokio::time::sleep(Duration::from_millis(20)).await,
+        if let Some(holder) = take(folder)? {
+            return Ok(holder);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        waits += 1;
+        if waits == 25
+            && let Some(tell) = tell.take()
+        {
+            tell();
         }
     }
 }
@@ -67,7 +70,12 @@ pub async fn wait(folder: &Path) -> Result<Lock> {
 /// Tells other commands where the server is. The file is removed by whoever takes the lock next.
 pub fn announce(folder: &Path, url: &str) -> Result<()> {
     let path = address_file(folder);
-    fs::write(&path, url).with_context(|| format!("failed to write `{}`", path.display()))
+    // Whole or not at all: a reader must not find half of an address.
+    let written = tempfile::NamedTempFile::new_in(folder).and_then(|file| {
+        fs::write(file.path(), url)?;
+        file.persist(&path).map(drop).map_err(|it| it.error)
+    });
+    written.with_context(|| format!("failed to write `{}`", path.display()))
 }
 
 fn address_file(folder: &Path) -> PathBuf {

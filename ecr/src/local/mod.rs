@@ -17,7 +17,7 @@ mod store;
 mod token;
 
 pub use faults::Fault;
-pub use server::{Options, Server, start_when_free};
+pub use server::{Options, Server};
 
 /// The port of `ecr serve`, unless it is told another.
 pub const DEFAULT_PORT: u16 = 4510;

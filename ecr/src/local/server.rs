@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::error::ApiError;
 use super::faults::{Fault, Faults};
 use super::http::{Response, header, json_response, text_response};
-use super::lock::{self, Lock};
+use super::lock::Lock;
 use super::shared::Shared;
 use super::store::Store;
 use super::{api, distribution};
@@ -84,12 +84,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.accepting.abort();
     }
-}
-
-/// Starts a server on a state that is waited for while another short-lived command holds it.
-pub async fn start_when_free(options: &Options) -> Result<Server> {
-    let lock = lock::wait(&options.data).await?;
-    Server::start(options, lock).await
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {

@@ -54,7 +54,9 @@ impl Store {
             write_snapshot(folder, &snapshot)?;
         }
         let journal = folder.join("journal.jsonl");
-        let journal = OpenOptions::new().create(true).write(true).truncate(true).open(&journal);
+        // Appending, so that a line after one that was cut off again begins where that one did.
+        let journal = OpenOptions::new().create(true).append(true).open(&journal);
+        let journal = journal.and_then(|it| it.set_len(0).map(|()| it));
         let journal =
             journal.with_context(|| format!("failed to open the journal in `{}`", folder.display()))?;
         clear_uploads(&folder.join("uploads"))?;

@@ -64,4 +64,4 @@ impl RepositoryPlan {
 }
 
 const INEFFECTIVE: &str = "AWS took the change and the field reads back as it was: look for a setting of the \
-                           registry as a whole, or configure what it has";
+                           registry as a whole (target/xtask-ecr/ineffective.json remembers it for a day)";

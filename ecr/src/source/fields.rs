@@ -56,7 +56,9 @@ impl<'a> Fields<'a> {
 
     /// The node of `key`, whatever it is.
     pub fn node(&mut self, key: &'static str) -> Option<&'a Node> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.entries.iter().find(|it| it.key == key).map(|it| &it.node)
     }
 
@@ -110,7 +112,10 @@ impl<'a> Fields<'a> {
 
     /// A list of strings.
     pub fn strings(&mut self, key: &'static str) -> Option<Located<Vec<Located<String>>>> {
-        self.list(key, |node, problems| string(node, key, problems))
+        self.list(key, |node, problems| match &node.value {
+            Value::String(value) => Some(Located { place: node.place.clone(), value: value.clone() }),
+            _ => wrong_type(node, key, "a list of strings", problems),
+        })
     }
 
     /// A table of strings, such as resource tags; the places are those of the keys.
@@ -212,7 +217,7 @@ mod tests {
             [
                 "x.json:1:2: unknown key `nmae` in the file / did you mean `name`?",
                 "x.json:1:21: `flag` must be true or false, found a string / -",
-                "x.json:1:37: `list` must be a string, found a number / -",
+                "x.json:1:37: `list` must be a list of strings, found a number / -",
                 "x.json:1:46: key `list` stands twice in the file / -",
             ]
         );

@@ -158,16 +158,18 @@ fn files_that_are_missing() {
     check(
         &workspace,
         expect![[r#"
-        --- stderr
-        error: there are 3 problems in the configuration
+            --- stderr
+            error: there are 3 problems in the configuration
 
-        Cargo.toml:7:16: `no.json` cannot be read: No such file or directory (os error 2)
+            Cargo.toml:7:16: `no.json` cannot be read: No such file or directory (os error 2)
 
-        Cargo.toml:8:20: the lifecycle policy `none.json` cannot be read: No such file or directory (os error 2)
+            Cargo.toml:8:20: the lifecycle policy `none.json` cannot be read: No such file or directory (os error 2)
+              help: create the file, or name another; `false` means that there shall be none
 
-        my-app/Cargo.toml:7:20: the lifecycle policy `my-app/other.json` cannot be read: No such file or directory (os error 2)
-        --- exit 1
-    "#]],
+            my-app/Cargo.toml:7:20: the lifecycle policy `my-app/other.json` cannot be read: No such file or directory (os error 2)
+              help: create the file, or name another; `false` means that there shall be none
+            --- exit 1
+        "#]],
     );
 }
 
@@ -363,7 +365,7 @@ fn an_endpoint_that_refuses_connections() {
         Caused by:
           sts:GetCallerIdentity: tcp connect error: Connection refused (os error 111)
 
-        help: nothing listens there: check AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_ECR and AWS_ENDPOINT_URL_STS, or start the embedded ECR with `cargo xtask ecr serve`
+        help: nothing listens there (AWS_ENDPOINT_URL=http://127.0.0.1:[PORT]): start the embedded ECR with `cargo xtask ecr serve`, or unset the variable
         --- exit 1
     "#]].assert_eq(&output.shown());
 }

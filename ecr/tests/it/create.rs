@@ -257,7 +257,7 @@ fn a_field_that_reads_back_as_it_was_is_blocked_and_not_written_again() {
         127.0.0.1:[PORT]/my-app
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
-             Blocked my-app: scanOnPush cannot be changed: AWS took the change and the field reads back as it was: look for a setting of the registry as a whole, or configure what it has
+             Blocked my-app: scanOnPush cannot be changed: AWS took the change and the field reads back as it was: look for a setting of the registry as a whole (target/xtask-ecr/ineffective.json remembers it for a day)
             Finished 1 repository: 1 blocked
         --- exit 1
     "#]].assert_eq(&second.shown());

@@ -6,6 +6,7 @@
 mod configuration;
 mod create;
 mod delete;
+mod image;
 mod local;
 mod output;
 mod plan;

@@ -36,7 +36,6 @@ pub(super) struct Built {
 impl Builder {
     /// Compiles a service and makes its image.
     pub(super) fn build(&self, service: &Service) -> Result<Built> {
-        check_supported(service, self.toolchain.platform())?;
         let binary = compile::build(&self.options, &self.toolchain, service)?;
         let layers = self.layers(service, &binary)?;
         let settings = settings(service, &binary);
@@ -116,8 +115,10 @@ impl Built {
     }
 }
 
-/// Keys that are read and checked, and that this version cannot serve.
-fn check_supported(service: &Service, host: &Platform) -> Result<()> {
+/// Whether a service can be built at all, found out before anything else is done: it has a binary, and no key that
+/// is read and checked and that this version cannot serve.
+pub(super) fn check(service: &Service, host: &Platform) -> Result<()> {
+    compile::bin_name(service)?;
     let image = &service.image;
     if let Some(base) = image.base.as_ref().filter(|it| it.value != "scratch") {
         bail!("{}: base `{}` is not supported by this version, only `scratch`", base.place, base.value);

@@ -1,8 +1,10 @@
 //! `push`: builds the image of each service and pushes it. Asks first, builds then.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use futures_util::stream::{self, StreamExt};
@@ -15,6 +17,7 @@ use crate::flags;
 use crate::git::{self, Tree};
 use crate::image::tag::{TagTemplate, TagValues};
 use crate::layers::LayerCache;
+use crate::metadata::Platform;
 use crate::name::ImageTag;
 use crate::report::{PushEntry, PushOutcome, PushReport};
 use crate::shell::{Shell, count, size};
@@ -36,14 +39,16 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     let services = services(flags, &workspace)?;
     let tree = git::tree(&workspace.root)?;
     guard_tree(flags, shell, tree.as_ref())?;
+    let references = flags.image_refs.as_deref().map(create_file).transpose()?;
     let root = workspace.root.clone();
     let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&root));
-    let mut push = Push::open(flags, shell, workspace, services, tree).await?;
-    push.skip_existing().await?;
     let toolchain = toolchain.await.context("failed to ask rustc")??;
+    let mut push = Push::open(flags, shell, workspace, services, tree, toolchain.platform()).await?;
+    push.skip_existing().await?;
     push.build(toolchain).await?;
+    push.log_in().await?;
     let done = push.upload().await?;
-    push.finish(done, began)
+    push.finish(done, began, references)
 }
 
 /// What became of a service, and the exit code that it deserves.
@@ -99,7 +104,7 @@ fn guard_tree(flags: &flags::Push, shell: &Shell, tree: Option<&Tree>) -> Result
         return Ok(());
     }
     let changed = count(changes.len() as u64, "uncommitted change");
-    if flags.common.registry.local || flags.dry_run {
+    if flags.common.registry.local {
         shell.warn(format!("the working tree has {changed}"));
         return Ok(());
     }
@@ -116,6 +121,7 @@ impl<'a> Push<'a> {
         workspace: Workspace,
         services: Vec<Service>,
         tree: Option<Tree>,
+        platform: &Platform,
     ) -> Result<Self, Failure> {
         let (root, target) = (workspace.root.clone(), workspace.target.clone());
         let tags = |service: &Service| match flags.tag.as_slice() {
@@ -123,19 +129,34 @@ impl<'a> Push<'a> {
             given => given.to_vec(),
         };
         if flags.dry_run {
-            let job =
-                |it: Service| Job { tags: tags(&it), service: it, stage: Stage::Ready(Place::unknown()) };
+            let job = |it: Service| {
+                let stage = match build::check(&it, platform) {
+                    Ok(()) => Stage::Ready(Place::unknown()),
+                    Err(error) => Stage::Done(Box::new(failed(&it, &error))),
+                };
+                Job { tags: tags(&it), service: it, stage }
+            };
             let jobs = services.into_iter().map(job).collect();
             let (session, registry, host) = (None, None, None);
             return Ok(Self { flags, shell, session, registry, host, root, target, tree, jobs });
         }
         let session = Session::connect(shell, &flags.common, workspace).await?;
-        let names: Vec<_> = services.iter().map(|it| &it.repository).collect();
+        // What cannot be built needs no repository.
+        let (good, bad): (Vec<_>, Vec<_>) = services
+            .into_iter()
+            .map(|it| (build::check(&it, platform), it))
+            .partition(|(check, _)| check.is_ok());
+        let names: Vec<_> = good.iter().map(|(_, it)| &it.repository).collect();
         let desired: Vec<DesiredRepository> =
             session.desired().repositories.iter().filter(|it| names.contains(&&it.name)).cloned().collect();
         let (places, host) = repositories::places(&session, &desired, flags.create).await?;
         let mut jobs = Vec::new();
-        for service in services {
+        for (check, service) in bad {
+            let error = check.err().unwrap_or_else(|| anyhow::anyhow!("it cannot be built"));
+            let stage = Stage::Done(Box::new(failed(&service, &error)));
+            jobs.push(Job { tags: tags(&service), service, stage });
+        }
+        for (_, service) in good {
             let stage = match places.get(&service.repository) {
                 Some(Ok(place)) => Stage::Ready(place.clone()),
                 Some(Err(refusal)) => Stage::Done(Box::new(refusal.done(&service))),
@@ -143,15 +164,24 @@ impl<'a> Push<'a> {
             };
             jobs.push(Job { tags: tags(&service), service, stage });
         }
-        let registry = match &host {
-            Some(host) if jobs.iter().any(|it| matches!(it.stage, Stage::Ready(_))) => {
-                let token = session.aws.authorization_token().await.context("failed to get a token")?;
-                let registry = Registry::new(host, token.authorization);
-                Some(Arc::new(registry.with_context(|| format!("failed to set up TLS for {host}"))?))
-            }
-            _ => None,
-        };
-        Ok(Self { flags, shell, session: Some(session), registry, host, root, target, tree, jobs })
+        jobs.sort_by(|a, b| a.service.package.name.cmp(&b.service.package.name));
+        let mut push =
+            Self { flags, shell, session: Some(session), registry: None, host, root, target, tree, jobs };
+        push.log_in().await?;
+        Ok(push)
+    }
+
+    /// Gets a token, if there is anything to push: once before the build, so that a missing permission is told
+    /// early, and once after it, as a build may take longer than the rest of a token's life.
+    async fn log_in(&mut self) -> Result<(), Failure> {
+        let (Some(session), Some(host)) = (&self.session, &self.host) else { return Ok(()) };
+        if self.jobs.iter().any(|it| !matches!(it.stage, Stage::Done(_))) {
+            let token = session.aws.authorization_token().await.context("failed to get a token")?;
+            let registry = Registry::new(host, token.authorization);
+            self.registry =
+                Some(Arc::new(registry.with_context(|| format!("failed to set up TLS for {host}"))?));
+        }
+        Ok(())
     }
 
     /// With `--skip-existing`, a service whose tags all exist is not built.
@@ -167,8 +197,8 @@ impl<'a> Push<'a> {
             let Ok(tags) = self.tags(job, None) else { continue };
             let mut digest = None;
             for tag in &tags {
-                let found = registry.manifest(&job.service.repository, tag.as_str()).await;
-                digest = found.map_err(|it| Failure::from(anyhow::Error::new(it)))?;
+                // Where that may not be asked, the service is built, and the push finds out.
+                digest = registry.manifest(&job.service.repository, tag.as_str()).await.unwrap_or_default();
                 if digest.is_none() {
                     break;
                 }
@@ -195,7 +225,9 @@ impl<'a> Push<'a> {
             profile: self.flags.cargo.profile.clone(),
             flags: cargo_flags(self.flags, self.shell),
         };
-        let builder = Arc::new(build::Builder { options, toolchain, cache: LayerCache::new(&self.target) });
+        let cache = LayerCache::new(&self.target);
+        let builder = Arc::new(build::Builder { options, toolchain, cache: cache.clone() });
+        let began = SystemTime::now();
         for n in 0..self.jobs.len() {
             let Stage::Ready(place) = &self.jobs[n].stage else { continue };
             let place = place.clone();
@@ -211,6 +243,7 @@ impl<'a> Push<'a> {
                 Err(error) => Stage::Done(Box::new(failed(service, &error))),
             };
         }
+        cache.forget(began);
         Ok(())
     }
 
@@ -246,7 +279,9 @@ impl<'a> Push<'a> {
         match &self.registry {
             None => Done { entry, exit: Exit::Done, help: None },
             Some(registry) => {
-                let upload = upload::Upload { registry, shell: self.shell, job, place, built, tags: &tags };
+                let denials = self.session.as_ref().map(|it| it.aws.denials());
+                let upload =
+                    upload::Upload { registry, shell: self.shell, denials, job, place, built, tags: &tags };
                 upload.run(entry).await
             }
         }
@@ -266,19 +301,22 @@ impl<'a> Push<'a> {
         Some(self.session.as_ref()?.shown(&reference))
     }
 
-    fn finish(&self, done: Vec<Done>, began: Instant) -> Result<Exit, Failure> {
+    fn finish(&self, done: Vec<Done>, began: Instant, file: Option<File>) -> Result<Exit, Failure> {
         let present = |it: &&Done| matches!(it.entry.outcome, PushOutcome::Pushed | PushOutcome::Unchanged);
         let references: Vec<_> =
             done.iter().filter(present).filter_map(|it| it.entry.reference.clone()).collect();
         references.iter().for_each(|it| self.shell.print(it));
-        if let Some(path) = &self.flags.image_refs {
-            write_references(path, &references)?;
-        }
+        self.session.iter().for_each(Session::warn_of_denials);
+        let text: String = references.iter().map(|it| format!("{it}\n")).collect();
+        let written = file.map_or(Ok(()), |mut it| it.write_all(text.as_bytes()));
+        let written =
+            written.inspect_err(|it| self.shell.bad_status("Failed", format!("to write references: {it}")));
         summary(self.shell, &done, began);
         if self.session.as_ref().is_some_and(Session::ends_with_command) && !references.is_empty() {
             self.shell.help("the embedded ECR listens there while `cargo xtask ecr serve` runs");
         }
-        let exit = Exit::of_parts(done.iter().map(|it| it.exit));
+        let of_file = if written.is_ok() { Exit::Done } else { Exit::Failed };
+        let exit = Exit::of_parts(done.iter().map(|it| it.exit).chain([of_file]));
         let registry =
             self.host.as_ref().zip(self.session.as_ref()).map(|(host, session)| session.shown(host));
         self.shell.json(&PushReport { registry, images: done.into_iter().map(|it| it.entry).collect() });
@@ -319,7 +357,9 @@ fn entry(service: &Service, outcome: PushOutcome) -> PushEntry {
 }
 
 fn failed(service: &Service, error: &anyhow::Error) -> Done {
-    let entry = PushEntry { error: Some(format!("{error:#}")), ..entry(service, PushOutcome::Failed) };
+    // Diagnostics of the compiler come with the colours of a terminal, which JSON is not.
+    let error = anstream::adapter::strip_str(&format!("{error:#}")).to_string();
+    let entry = PushEntry { error: Some(error), ..entry(service, PushOutcome::Failed) };
     Done { entry, exit: Exit::Failed, help: None }
 }
 
@@ -366,8 +406,7 @@ fn summary(shell: &Shell, done: &[Done], began: Instant) {
     shell.status("Finished", format!("{images}: {} in {seconds:.2}s", counts.join(", ")));
 }
 
-fn write_references(path: &Path, references: &[String]) -> Result<(), Failure> {
-    let text: String = references.iter().map(|it| format!("{it}\n")).collect();
-    std::fs::write(path, text).with_context(|| format!("failed to write `{}`", path.display()))?;
-    Ok(())
+/// Made before anything else is done, so that a path that cannot be written is told first.
+fn create_file(path: &Path) -> Result<File, Failure> {
+    Ok(File::create(path).with_context(|| format!("failed to create `{}`", path.display()))?)
 }

@@ -20,20 +20,29 @@ use super::{Done, entry};
 pub(super) struct Place {
     mutability: Option<ImageTagMutability>,
     filters: Vec<String>,
+    /// It differs from what is desired, and cannot be changed.
+    is_blocked: bool,
 }
 
 impl Place {
     /// Where nobody was asked.
     pub(super) fn unknown() -> Self {
-        Self { mutability: None, filters: Vec::new() }
+        Self { mutability: None, filters: Vec::new(), is_blocked: false }
     }
 
     fn of(found: &ObservedRepository) -> Self {
-        Self { mutability: found.image_tag_mutability.parse().ok(), filters: found.exclusion_filters.clone() }
+        let mutability = found.image_tag_mutability.parse().ok();
+        Self { mutability, filters: found.exclusion_filters.clone(), is_blocked: false }
     }
 
     fn as_desired(desired: &DesiredRepository) -> Self {
-        Self { mutability: Some(desired.image_tag_mutability), filters: desired.exclusion_filters.clone() }
+        let mutability = Some(desired.image_tag_mutability);
+        Self { mutability, filters: desired.exclusion_filters.clone(), is_blocked: false }
+    }
+
+    /// What `ecr create` would have ended with.
+    pub(super) fn exit(&self) -> Exit {
+        if self.is_blocked { Exit::Failed } else { Exit::Done }
     }
 
     /// Whether a tag must stay where it is.
@@ -119,9 +128,17 @@ async fn created(
             Err(Refusal { reason, exit })
         };
         let place = match result.outcome {
-            CreateOutcome::Created | CreateOutcome::Updated => Ok(Place::as_desired(desired)),
-            CreateOutcome::Unchanged | CreateOutcome::Blocked => {
-                Ok(observed.repositories.get(&desired.name).map_or_else(Place::unknown, Place::of))
+            CreateOutcome::Created => Ok(Place::as_desired(desired)),
+            // Where the mutability may not be changed, the one that is there counts.
+            CreateOutcome::Updated
+                if !result.denied.iter().any(|it| it.starts_with("imageTagMutability")) =>
+            {
+                Ok(Place::as_desired(desired))
+            }
+            CreateOutcome::Updated | CreateOutcome::Unchanged | CreateOutcome::Blocked => {
+                let found = observed.repositories.get(&desired.name);
+                let is_blocked = result.outcome == CreateOutcome::Blocked;
+                Ok(Place { is_blocked, ..found.map_or_else(Place::unknown, Place::of) })
             }
             CreateOutcome::Refused => refusal(Exit::Refused),
             CreateOutcome::Failed => refusal(Exit::Failed),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use crate::aws::Denials;
 use crate::distribution::{Progress, Registry, RegistryError};
 use crate::error::Exit;
 use crate::name::{Digest, ImageTag};
@@ -22,6 +23,7 @@ const PARALLEL: usize = 4;
 pub(super) struct Upload<'a> {
     pub registry: &'a Registry,
     pub shell: &'a Shell,
+    pub denials: Option<&'a Denials>,
     pub job: &'a Job,
     pub place: &'a Place,
     pub built: &'a Built,
@@ -65,6 +67,7 @@ impl Upload<'_> {
         if exit == Exit::Done {
             entry.skipped_bytes = entry.compressed_bytes - entry.uploaded_bytes;
         }
+        let exit = Exit::of_parts([exit, self.place.exit()]);
         Done { entry: PushEntry { outcome, error, ..entry }, exit, help }
     }
 
@@ -92,6 +95,9 @@ impl Upload<'_> {
         if missing.is_empty() && !self.tags.is_empty() {
             return Ok(PushOutcome::Unchanged);
         }
+        if self.tags.is_empty() && self.is_there().await? {
+            return Ok(PushOutcome::Unchanged);
+        }
         self.send_blobs(sent).await?;
         let mut has_written = false;
         for tag in &missing {
@@ -105,12 +111,27 @@ impl Upload<'_> {
         Ok(if has_written { PushOutcome::Pushed } else { PushOutcome::Unchanged })
     }
 
+    /// Whether the image is there, under whatever tag.
+    async fn is_there(&self) -> Result<bool, RegistryError> {
+        let digest = &self.built.image.digest;
+        let found = self.registry.manifest(&self.job.service.repository, digest.as_str()).await;
+        match found {
+            Err(error) if error.is_denied() => Ok(false),
+            found => Ok(found?.is_some()),
+        }
+    }
+
     async fn holder(&self, tag: &ImageTag) -> Result<Holder, RegistryError> {
         match self.registry.manifest(&self.job.service.repository, tag.as_str()).await {
             Ok(None) => Ok(Holder::Nothing),
             Ok(Some(digest)) if digest == self.built.image.digest => Ok(Holder::Us),
             Ok(Some(digest)) => Ok(Holder::Other(digest)),
-            Err(error) if error.is_denied() => Ok(Holder::Unknown),
+            Err(error) if error.is_denied() => {
+                let name = self.job.service.repository.as_str();
+                let skipped = "tags were not compared before the push";
+                self.denials.iter().for_each(|it| it.add("ecr:BatchGetImage", skipped, name));
+                Ok(Holder::Unknown)
+            }
             Err(error) => Err(error),
         }
     }

@@ -20,7 +20,8 @@ pub fn page<T>(
         None => 0,
         Some(token) => offset(token).ok_or_else(|| ApiError::invalid("nextToken", "is not a valid token"))?,
     };
-    let next = (start + size < items.len()).then(|| BASE64.encode(format!("offset:{}", start + size)));
+    let end = start.saturating_add(size);
+    let next = (end < items.len()).then(|| BASE64.encode(format!("offset:{end}")));
     Ok((items.into_iter().skip(start).take(size).collect(), next))
 }
 

@@ -209,6 +209,18 @@ pub fn change_settings(
     name: &str,
     change: impl FnOnce(&mut Settings),
 ) -> Result<RepositoryName, ApiError> {
+    try_change_settings(call, name, |it| {
+        change(it);
+        Ok(())
+    })
+}
+
+/// The same, for a change that may be refused.
+pub fn try_change_settings(
+    call: &Call<'_>,
+    name: &str,
+    change: impl FnOnce(&mut Settings) -> Result<(), ApiError>,
+) -> Result<RepositoryName, ApiError> {
     let name = call.name(name)?;
     let mut store = call.shared.store();
     let mut settings = match store.model().repository(&call.registry, &name) {
@@ -217,7 +229,7 @@ pub fn change_settings(
             return Err(ApiError::repository_not_found(name.as_str(), call.shared.account.as_str()));
         }
     };
-    change(&mut settings);
+    change(&mut settings)?;
     let change = Change::PutSettings(call.registry.clone(), name.clone(), Box::new(settings));
     store.commit(vec![change]).map_err(|it| ApiError::internal(&it))?;
     Ok(name)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::repositories::change_settings;
+use super::repositories::{change_settings, try_change_settings};
 use super::{Answer, Call};
 use crate::local::error::ApiError;
 
@@ -25,9 +25,10 @@ pub struct TagInput {
 
 pub fn tag(call: &Call<'_>, input: TagInput) -> Answer {
     let name = call.name_of_arn(&input.resource_arn)?;
-    let before = call.with(name.as_str(), |_, it| Ok(it.settings.tags.clone()))?;
-    let tags = checked_tags(before, input.tags)?;
-    change_settings(call, name.as_str(), |settings| settings.tags = tags)?;
+    try_change_settings(call, name.as_str(), |settings| {
+        settings.tags = checked_tags(std::mem::take(&mut settings.tags), input.tags)?;
+        Ok(())
+    })?;
     Ok(json!({}))
 }
 

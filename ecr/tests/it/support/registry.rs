@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ecr::config::{BehaviorVersion, Credentials, Region};
 use tokio::runtime::Runtime;
-use xtask_ecr::local::{Fault, Options, Server, start_when_free};
+use xtask_ecr::local::lock::{self, Holder};
+use xtask_ecr::local::{Fault, Options, Server};
 
 /// A running server, and a client of it that is the real SDK.
 pub struct Registry {
@@ -32,7 +33,8 @@ impl Registry {
             faults: faults.iter().map(|it| it.parse::<Fault>().unwrap()).collect(),
             keeps_log: true,
         };
-        let server = runtime.block_on(start_when_free(&options)).unwrap();
+        let Ok(Some(Holder::Us(lock))) = lock::take(&options.data) else { panic!("a folder of our own") };
+        let server = runtime.block_on(Server::start(&options, lock)).unwrap();
         let client = client(&server.url());
         Self { runtime, server, client, _data: data }
     }

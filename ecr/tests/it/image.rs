@@ -1,0 +1,13 @@
+//! Images, where a real file is needed.
+
+use xtask_ecr::image::elf::Elf;
+
+/// The test itself is a dynamic binary, where it runs on Linux with glibc.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn a_dynamic_binary_names_its_loader_and_libraries() {
+    let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    let elf = Elf::parse(&bytes).unwrap();
+    assert!(elf.interpreter.is_some() && elf.needed.iter().any(|it| it == "libc.so.6"), "{elf:?}");
+    assert!(!elf.is_static());
+}
