@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::files;
 use crate::plan::Ineffective;
 
 /// How long a write without effect is not tried again.
@@ -36,7 +37,6 @@ impl Memory {
     pub fn add(&self, found: &[Ineffective]) -> std::io::Result<()> {
         let mut known = self.known();
         known.extend(found.iter().filter(|it| !self.known().contains(it)).cloned());
-        fs::create_dir_all(self.0.parent().unwrap_or(Path::new(".")))?;
-        fs::write(&self.0, serde_json::to_vec_pretty(&known)?)
+        files::write(&self.0, &serde_json::to_vec_pretty(&known)?)
     }
 }

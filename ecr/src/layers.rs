@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 
+use crate::files::{self, Temporary};
 use crate::image::layer::{Files, Layer};
 use crate::name::Digest;
 
@@ -39,7 +40,7 @@ impl LayerCache {
             return Ok(layer);
         }
         let layer = self.write(files).context("failed to write a layer")?;
-        write_atomically(&descriptor, &serde_json::to_vec(&layer)?)?;
+        files::write(&descriptor, &serde_json::to_vec(&layer)?).context("failed to write to the cache")?;
         Ok(layer)
     }
 
@@ -61,9 +62,9 @@ impl LayerCache {
     fn write(&self, files: &Files) -> Result<Layer> {
         let folder = self.folder.join("blobs");
         fs::create_dir_all(&folder).with_context(|| format!("failed to create `{}`", folder.display()))?;
-        let temporary = tempfile::NamedTempFile::new_in(&folder)?;
-        let layer = files.write(BufWriter::new(temporary.as_file()), self.threads)?;
-        temporary.persist(self.blob(&layer.digest))?;
+        let temporary = Temporary::new_in(&folder)?;
+        let layer = files.write(BufWriter::new(temporary.file()), self.threads)?;
+        temporary.persist(&self.blob(&layer.digest))?;
         Ok(layer)
     }
 
@@ -138,13 +139,4 @@ fn mode(metadata: &fs::Metadata) -> u32 {
     }
     let _ = metadata;
     0o644
-}
-
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).with_context(|| format!("failed to create `{}`", folder.display()))?;
-    let temporary = tempfile::NamedTempFile::new_in(folder)?;
-    fs::write(temporary.path(), bytes)?;
-    temporary.persist(path).with_context(|| format!("failed to write `{}`", path.display()))?;
-    Ok(())
 }

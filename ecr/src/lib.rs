@@ -18,6 +18,7 @@
 //!   distribution  client of the OCI distribution API
 //!   ineffective  writes that were without effect, remembered
 //!   git         is the tree clean, which commit is it?
+//!   files       files that appear whole or not at all, for the others
 //!   shell       the terminal: status lines, data, errors
 //!   local       the embedded ECR
 //!
@@ -50,6 +51,7 @@ pub mod definitions;
 pub mod desired;
 pub mod distribution;
 mod error;
+mod files;
 mod flags;
 pub mod git;
 pub mod image;

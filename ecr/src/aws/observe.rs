@@ -163,7 +163,7 @@ impl Aws {
         };
         let tags = async { if reads.tags { self.tags(arn, name).await } else { Ok(Some(Reading::Skipped)) } };
         let (lifecycle_policy, repository_policy, tags) =
-            futures_util::try_join!(lifecycle_policy, repository_policy, tags)?;
+            tokio::try_join!(lifecycle_policy, repository_policy, tags)?;
         let (Some(lifecycle_policy), Some(repository_policy), Some(tags)) =
             (lifecycle_policy, repository_policy, tags)
         else {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::name::Digest;
 
 /// A way to link: the target, and whether everything goes into the binary.
@@ -62,8 +63,7 @@ impl Remembered {
             linkage: linkage.clone(),
             reason: reason.map(str::to_owned),
         };
-        fs::create_dir_all(self.file.parent().unwrap_or(Path::new(".")))?;
-        fs::write(&self.file, serde_json::to_vec(&memory)?)?;
+        files::write(&self.file, &serde_json::to_vec(&memory)?)?;
         Ok(())
     }
 }

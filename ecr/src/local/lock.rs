@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::files;
+
 /// The state's folder, held by this process.
 #[derive(Debug)]
 pub struct Lock(File);
@@ -70,11 +72,7 @@ pub async fn wait(folder: &Path, tell: impl FnOnce()) -> Result<Holder> {
 /// Tells other commands where the server is. The file is removed by whoever takes the lock next.
 pub fn announce(folder: &Path, url: &str) -> Result<()> {
     let path = address_file(folder);
-    // Whole or not at all: a reader must not find half of an address.
-    let written = tempfile::NamedTempFile::new_in(folder).and_then(|file| {
-        fs::write(file.path(), url)?;
-        file.persist(&path).map(drop).map_err(|it| it.error)
-    });
+    let written = files::write(&path, url.as_bytes());
     written.with_context(|| format!("failed to write `{}`", path.display()))
 }
 

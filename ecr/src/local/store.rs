@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::model::{Change, Model};
+use crate::files;
 use crate::name::{Digest, hex};
 
 /// The version of the files' format.
@@ -101,7 +102,7 @@ impl Store {
     /// Stores a small blob, such as a manifest, as a whole or not at all.
     pub fn write_blob(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
         let path = self.blob_path(digest);
-        write_atomically(&path, bytes).with_context(|| format!("failed to write `{}`", path.display()))
+        files::write(&path, bytes).with_context(|| format!("failed to write `{}`", path.display()))
     }
 
     /// Removes those of `digests` that no repository names any more.
@@ -149,15 +150,7 @@ fn replay(path: &Path, model: &mut Model) -> Result<bool> {
 fn write_snapshot(folder: &Path, snapshot: &Snapshot) -> Result<()> {
     let path = folder.join("state.json");
     let bytes = serde_json::to_vec(snapshot).context("failed to encode the state")?;
-    write_atomically(&path, &bytes).with_context(|| format!("failed to write `{}`", path.display()))
-}
-
-/// A new file beside the old one, then a rename, so that no reader ever sees half of it.
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.persist(path).map(drop).map_err(|it| it.error)
+    files::write(&path, &bytes).with_context(|| format!("failed to write `{}`", path.display()))
 }
 
 /// Uploads end with the process that took them: a client that comes back begins anew.

@@ -1,0 +1,56 @@
+//! Files that appear whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A file under a name that nobody looks for, in the folder where it is to appear. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Temporary {
+    path: PathBuf,
+    file: File,
+    is_persisted: bool,
+}
+
+impl Temporary {
+    /// A new file in `folder`.
+    pub fn new_in(folder: &Path) -> io::Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(".tmp-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = folder.join(name);
+        // Left by a process of the same number that was killed.
+        let _ = fs::remove_file(&path);
+        let file = File::create_new(&path)?;
+        Ok(Self { path, file, is_persisted: false })
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives the file its name; one that was there before is replaced.
+    pub fn persist(mut self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.path, path)?;
+        self.is_persisted = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.is_persisted {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Writes a file so that no reader ever sees half of it. Its folder is made if it does not exist.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let temporary = Temporary::new_in(folder)?;
+    temporary.file().write_all(bytes)?;
+    temporary.persist(path)
+}
