@@ -112,6 +112,10 @@ impl Task {
             shell.failure(&failure);
             failure.exit
         });
+        if shell.is_stdout_lost() {
+            shell.failure(&Failure::new("failed to write to stdout"));
+            return ExitCode::from(Exit::Failed as u8);
+        }
         ExitCode::from(exit as u8)
     }
 }

@@ -41,7 +41,7 @@ impl WorkspaceMetadata {
             project: fields.parsed::<Project>("project").map(|it| it.map(|project| project.0)),
             region: fields.parsed::<Region>("region").map(|it| it.map(|region| region.0)),
             account_id: fields.parsed("account-id"),
-            prefix: fields.string("prefix"),
+            prefix: fields.parsed::<Prefix>("prefix").map(|it| it.map(|prefix| prefix.0)),
             repositories: fields.string("repositories"),
             lifecycle_policy: lifecycle_policy(&mut fields, "", problems),
             tags: fields.string_map("tags"),
@@ -93,6 +93,20 @@ impl PackageMetadata {
         };
         fields.finish();
         Some(metadata)
+    }
+}
+
+/// What goes before every derived name; good if some name becomes one with it.
+struct Prefix(String);
+
+impl std::str::FromStr for Prefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good = text.is_empty() || format!("{text}x1").parse::<RepositoryName>().is_ok();
+        let wrong =
+            || format!("no repository name begins with `{text}`: write a prefix such as `my-project/`");
+        good.then(|| Self(text.to_owned())).ok_or_else(wrong)
     }
 }
 

@@ -113,7 +113,7 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Lower-case words of letters and digits, joined by `.`, `_`, `__` or any run of `-`; segments joined by `/`.
 fn check_repository_name(text: &str) -> Result<(), InvalidName> {
     let allowed = "2 to 256 characters: lower-case letters and digits, \
-                   single `.`, `_`, `-` or `/` between them";
+                   with `.`, `_`, `__`, `-` or `/` between them";
     let good = (2..=256).contains(&text.len()) && text.split('/').all(is_name_segment);
     good.then_some(())
         .ok_or_else(|| InvalidName(format!("`{text}` is not a valid repository name ({allowed})")))

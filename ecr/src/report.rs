@@ -241,8 +241,28 @@ fn step_lines(step: &Step) -> Vec<String> {
             };
             desired.iter().map(line).collect()
         }
+        (observed, desired) if field == "lifecyclePolicy" => {
+            vec![format!("    ~ {field}: {}", rule_changes(observed, desired))]
+        }
         (observed, desired) => vec![format!("    ~ {field}: {} -> {}", short(observed), short(desired))],
     }
+}
+
+/// Which rules of a lifecycle policy differ, by priority.
+fn rule_changes(observed: &Value, desired: &Value) -> String {
+    let rules = |policy: &Value| -> std::collections::BTreeMap<String, Value> {
+        let rules = policy["rules"].as_array().cloned().unwrap_or_default();
+        rules.into_iter().map(|it| (it["rulePriority"].to_string(), it)).collect()
+    };
+    let (before, after) = (rules(observed), rules(desired));
+    let gone = before.keys().filter(|it| !after.contains_key(*it)).map(|it| format!("rule {it} goes"));
+    let come = after.iter().filter_map(|(priority, rule)| match before.get(priority) {
+        None => Some(format!("rule {priority} is new")),
+        Some(old) if old != rule => Some(format!("rule {priority} changes")),
+        Some(_) => None,
+    });
+    let changes: Vec<_> = gone.chain(come).collect();
+    if changes.is_empty() { "changes".to_owned() } else { changes.join(", ") }
 }
 
 /// A value in a few words.

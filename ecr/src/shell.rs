@@ -1,6 +1,7 @@
 //! Everything that a person or a script reads: data on stdout, talk on stderr, and the one renderer of errors.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
@@ -48,6 +49,7 @@ pub struct Shell {
     verbosity: Verbosity,
     color: anstream::ColorChoice,
     bars: Option<MultiProgress>,
+    is_stdout_lost: AtomicBool,
 }
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -71,7 +73,13 @@ impl Shell {
         let has_bars = std::io::stderr().is_terminal()
             && std::env::var_os("CI").is_none()
             && verbosity > Verbosity::Quiet;
-        Self { format, verbosity, color, bars: has_bars.then(MultiProgress::new) }
+        Self {
+            format,
+            verbosity,
+            color,
+            bars: has_bars.then(MultiProgress::new),
+            is_stdout_lost: AtomicBool::new(false),
+        }
     }
 
     /// `     Created my-app`: the verb right-aligned to 12 columns, as in cargo.
@@ -112,6 +120,11 @@ impl Shell {
         }
     }
 
+    /// Whether some of the result could not be written.
+    pub fn is_stdout_lost(&self) -> bool {
+        self.is_stdout_lost.load(Ordering::Relaxed)
+    }
+
     /// A line on stderr as it is.
     pub fn talk(&self, text: &str) {
         self.above_bars(|| {
@@ -120,16 +133,17 @@ impl Shell {
         });
     }
 
-    /// A question on stderr, and the line that was answered. Ctrl-C is heard meanwhile.
-    pub async fn ask(&self, question: &str) -> String {
+    /// A question on stderr, and the line that was answered; `None` at the end of the input. Ctrl-C is heard
+    /// meanwhile.
+    pub async fn ask(&self, question: &str) -> Option<String> {
         self.above_bars(|| {
             let _ = write!(AutoStream::new(std::io::stderr(), self.color), "{question} ");
             let _ = std::io::stderr().flush();
         });
         let answer = tokio::task::spawn_blocking(|| {
             let mut line = String::new();
-            let _ = std::io::stdin().read_line(&mut line);
-            line.trim().to_owned()
+            let n = std::io::stdin().read_line(&mut line).unwrap_or_default();
+            (n > 0).then(|| line.trim().to_owned())
         });
         answer.await.unwrap_or_default()
     }
@@ -149,9 +163,12 @@ impl Shell {
     }
 
     fn out(&self, text: &str) {
-        self.above_bars(|| {
-            // A reader that went away (`| head -1`) has what it wanted.
-            let _ = writeln!(AutoStream::new(std::io::stdout(), self.color), "{text}");
+        self.above_bars(|| match writeln!(AutoStream::new(std::io::stdout(), self.color), "{text}") {
+            // A reader that went away (`| head -1`) has what it wanted; a full disk is another matter.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                self.is_stdout_lost.store(true, Ordering::Relaxed);
+            }
+            _ => {}
         });
     }
 
@@ -225,6 +242,14 @@ pub fn count(n: impl Into<u64>, thing: &str) -> String {
         _ => format!("{thing}s"),
     };
     format!("{n} {plural}")
+}
+
+/// The last line of a command: `3 repositories: 1 deleted, 2 kept`.
+pub fn counted(total: usize, thing: &str, counts: &[(usize, &str)]) -> String {
+    let parts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}"));
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    let total = count(total as u64, thing);
+    if parts.is_empty() { total } else { format!("{total}: {parts}") }
 }
 
 /// A size as people read it: `1.4 MB`. Decimal units, as ECR's prices are.

@@ -53,8 +53,12 @@ fn metadata(manifest_path: Option<&Path>) -> Result<Metadata, Failure> {
     command.exec().map_err(|error| match error {
         cargo_metadata::Error::CargoMetadata { stderr } => {
             let text = stderr.trim().trim_start_matches("error: ").to_owned();
-            Failure { causes: vec![text], ..Failure::new("cargo cannot read the workspace") }
-                .with_help("run this in a cargo workspace, or pass --manifest-path")
+            let is_elsewhere = text.contains("could not find `Cargo.toml`");
+            let failure = Failure { causes: vec![text], ..Failure::new("cargo cannot read the workspace") };
+            match is_elsewhere {
+                true => failure.with_help("run this in a cargo workspace, or pass --manifest-path"),
+                false => failure,
+            }
         }
         error => {
             Failure { causes: vec![error.to_string()], ..Failure::new("failed to run `cargo metadata`") }

@@ -32,8 +32,13 @@ impl ServiceError {
             (None, Some(status)) => format!("HTTP status {status} and a body that is no error of the API"),
             (None, None) => innermost(&error),
         };
-        let help = help_for(&error, code.as_deref());
-        Self { operation, code, message, status, help }
+        let mut found = Self { operation, code, message, status, help: None };
+        found.help = help_for(&error, found.code.as_deref());
+        if found.is_denied() {
+            found.help =
+                Some(format!("these credentials lack the permission {operation}: grant it, or use others"));
+        }
+        found
     }
 
     /// An answer that makes no sense.
@@ -53,6 +58,12 @@ impl ServiceError {
             Some(code) => matches!(code, "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation"),
             None => self.status == Some(403),
         }
+    }
+
+    /// The name that AWS's sentence is about: `The repository with name 'R' does not exist ...`.
+    pub(super) fn quoted_name(&self) -> Option<String> {
+        let name = self.message.split_once("name '")?.1.split_once('\'')?.0;
+        Some(name.to_owned())
     }
 
     /// What to do about it, where that is known.

@@ -9,7 +9,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_ecr::config::SharedCredentialsProvider;
-use aws_sdk_ecr::config::retry::{RetryConfig, RetryPartition, TokenBucket};
+use aws_sdk_ecr::config::retry::{ClientRateLimiter, RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_ecr::config::timeout::TimeoutConfig;
 
 use crate::name::RegistryId;
@@ -85,6 +85,7 @@ impl Aws {
             Target::Local { url, region } => local(url, region),
         };
         let region = config.region().context(NoRegion)?.to_string();
+        region.parse::<crate::metadata::Region>().map_err(anyhow::Error::msg)?;
         let ecr = aws_sdk_ecr::config::Builder::from(&config)
             .retry_partition(patient_partition("ecr"))
             .retry_classifier(retry::RefusedConnection)
@@ -221,12 +222,16 @@ fn retry_config() -> RetryConfig {
 /// The SDK's default bucket of retry tokens is empty after a hundred retries, whoever made them; with many
 /// requests side by side that fails a run early that patience would have finished.
 fn patient_partition(name: &'static str) -> RetryPartition {
-    RetryPartition::custom(name).token_bucket(TokenBucket::unlimited()).build()
+    // The limiter begins with a rate of next to nothing, and each retry costs five tokens: after a single throttled
+    // request a run would stand still for ten seconds. ECR's own quotas are tens of requests a second.
+    let limiter = ClientRateLimiter::builder().tokens_retrieved_per_second(250.0).build();
+    RetryPartition::custom(name).token_bucket(TokenBucket::unlimited()).client_rate_limiter(limiter).build()
 }
 
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(Duration::from_secs(60))
+        .operation_attempt_timeout(Duration::from_secs(15))
+        .operation_timeout(Duration::from_secs(180))
         .build()
 }

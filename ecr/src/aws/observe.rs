@@ -24,6 +24,8 @@ pub struct Reads {
 /// Repositories that could not be read, each with the reason.
 pub type Failures = BTreeMap<RepositoryName, ServiceError>;
 
+/// A batch that is asked for one by one as soon as a name is absent: that is one round of requests.
+const SMALL_BATCH: usize = 16;
 /// The most names that one DescribeRepositories takes (service model, `RepositoryNameList`).
 const NAMES_PER_CALL: usize = 100;
 
@@ -105,7 +107,7 @@ impl Aws {
         let batches = names.chunks(NAMES_PER_CALL).map(|batch| async move {
             match self.describe_batch(batch).await {
                 Err(error) if error.is(NOT_FOUND) && batch.len() == 1 => Ok(Default::default()),
-                Err(error) if error.is(NOT_FOUND) => Ok(self.describe_each(batch).await),
+                Err(error) if error.is(NOT_FOUND) => Ok(self.describe_present(batch, &error).await),
                 Err(error) if error.is_denied() && batch.len() > 1 => Ok(self.describe_each(batch).await),
                 result => result.map(|it| (it, Failures::new())),
             }
@@ -114,6 +116,29 @@ impl Aws {
             stream::iter(batches).buffered(self.concurrency).try_collect().await?;
         let (described, failures): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
         Ok((described.into_iter().flatten().collect(), failures.into_iter().flatten().collect()))
+    }
+
+    /// A batch of which a name is absent. AWS says which: of a large batch, a few such names are left out, before
+    /// all are asked for one by one.
+    async fn describe_present(
+        &self,
+        names: &[RepositoryName],
+        error: &ServiceError,
+    ) -> (Vec<Repository>, Failures) {
+        let mut names = names.to_vec();
+        let mut absent = error.quoted_name();
+        for _ in 0..3 {
+            let n = names.len();
+            names.retain(|it| absent.as_deref() != Some(it.as_str()));
+            if n == names.len() || n <= SMALL_BATCH {
+                break;
+            }
+            match self.describe_batch(&names).await {
+                Ok(described) => return (described, Failures::new()),
+                Err(error) => absent = error.quoted_name(),
+            }
+        }
+        self.describe_each(&names).await
     }
 
     async fn describe_each(&self, names: &[RepositoryName]) -> (Vec<Repository>, Failures) {

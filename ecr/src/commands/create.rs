@@ -10,7 +10,7 @@ use crate::name::RepositoryName;
 use crate::observed::Observed;
 use crate::plan::{Ineffective, Plan, RepositoryPlan, State, Step};
 use crate::report::{CreateOutcome, CreateResult, Header, PlanReport, RepositoryReport};
-use crate::shell::{Shell, count};
+use crate::shell::{Shell, counted};
 
 use super::session::{Observation, Session};
 
@@ -225,8 +225,9 @@ fn tell(shell: &Shell, plan: &RepositoryPlan, result: &CreateResult) {
 /// As the seed's script does: the registry, how to log in, and what to type next.
 fn report_end(session: &Session<'_>, header: &Header, created: &Created) {
     let shell = session.shell;
-    let results = || created.reports.iter().filter_map(|it| it.result.as_ref());
-    results().filter_map(|it| it.uri.as_ref()).for_each(|uri| shell.print(uri));
+    let is_good = |it: &&CreateResult| !matches!(it.outcome, CreateOutcome::Refused | CreateOutcome::Failed);
+    let good = created.reports.iter().filter_map(|it| it.result.as_ref()).filter(is_good);
+    good.filter_map(|it| it.uri.as_ref()).for_each(|uri| shell.print(uri));
     let counts = [
         (CreateOutcome::Created, "created"),
         (CreateOutcome::Updated, "updated"),
@@ -236,9 +237,7 @@ fn report_end(session: &Session<'_>, header: &Header, created: &Created) {
         (CreateOutcome::Failed, "failed"),
     ];
     let counts = counts.map(|(outcome, word)| (created.count(outcome), word));
-    let counts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}"));
-    let repositories = count(created.reports.len() as u64, "repository");
-    shell.status("Finished", format!("{repositories}: {}", counts.collect::<Vec<_>>().join(", ")));
+    shell.status("Finished", counted(created.reports.len(), "repository", &counts));
     if created.exit() == Exit::Done {
         help_next(session, header);
     }
@@ -247,7 +246,7 @@ fn report_end(session: &Session<'_>, header: &Header, created: &Created) {
 fn help_next(session: &Session<'_>, header: &Header) {
     let uri = header.registry.clone();
     let Some(registry) = uri else { return };
-    let local = if session.is_local() { " --local" } else { "" };
+    let (local, data) = (session.local_flags(), session.data_flag());
     session.shell.help(format!("push the images with `cargo xtask push{local}`; it needs no docker login"));
     let region = &header.region;
     let endpoint =
@@ -257,6 +256,8 @@ fn help_next(session: &Session<'_>, header: &Header) {
          | docker login --username AWS --password-stdin {registry}`"
     ));
     if session.ends_with_command() {
-        session.shell.help("the embedded ECR listens there while `cargo xtask ecr serve` runs");
+        session
+            .shell
+            .help(format!("the embedded ECR listens there while `cargo xtask ecr serve{data}` runs"));
     }
 }

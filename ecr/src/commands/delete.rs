@@ -12,7 +12,7 @@ use crate::name::RepositoryName;
 use crate::observed::{Observed, ObservedRepository};
 use crate::plan::foreign_owner;
 use crate::report::{DeleteEntry, DeleteOutcome, DeleteReport};
-use crate::shell::{Shell, count, size};
+use crate::shell::{Shell, count, counted, size};
 
 use super::session::Session;
 
@@ -112,11 +112,12 @@ async fn confirmed(session: &Session<'_>, flags: &flags::Delete, candidates: &[C
     let expected = session.project().unwrap_or(session.identity.account.as_str());
     let what = if session.project().is_some() { "the project's name" } else { "the account number" };
     let typed = shell.ask(&format!("This cannot be undone. Type {what} (`{expected}`) to delete:")).await;
-    let is_confirmed = typed == expected;
-    if !is_confirmed {
-        shell.warn(format!("nothing was deleted: that is not `{expected}`"));
+    match typed {
+        Some(typed) if typed == expected => return true,
+        Some(_) => shell.warn(format!("nothing was deleted: that is not `{expected}`")),
+        None => shell.warn("\nnothing was deleted: nothing was typed".trim_start()),
     }
-    is_confirmed
+    false
 }
 
 fn contents(entry: &DeleteEntry) -> String {
@@ -160,8 +161,16 @@ fn finish(session: &Session<'_>, candidates: Vec<Candidate>, exit: Exit) {
     let told = [DeleteOutcome::Deleted, DeleteOutcome::Failed];
     let entries: Vec<_> = candidates.into_iter().map(|it| it.entry).collect();
     entries.iter().filter(|it| !told.contains(&it.outcome)).for_each(|it| tell(shell, it));
-    let deleted = entries.iter().filter(|it| it.outcome == DeleteOutcome::Deleted).count();
-    shell.status("Finished", format!("{} deleted", count(deleted as u64, "repository")));
+    let words = [
+        (DeleteOutcome::Deleted, "deleted"),
+        (DeleteOutcome::NotFound, "not found"),
+        (DeleteOutcome::Refused, "refused"),
+        (DeleteOutcome::Kept, "kept"),
+        (DeleteOutcome::Failed, "failed"),
+    ];
+    let counts =
+        words.map(|(outcome, word)| (entries.iter().filter(|it| it.outcome == outcome).count(), word));
+    shell.status("Finished", counted(entries.len(), "repository", &counts));
     if exit == Exit::Refused && entries.iter().any(|it| it.outcome == DeleteOutcome::Refused) {
         shell.help("nothing was deleted; leave refused repositories out with -p or --exclude");
     }

@@ -8,29 +8,26 @@ use crate::source::did_you_mean;
 impl Selection {
     /// The services that are selected; all of them without `-p`.
     pub fn services<'a>(&self, desired: &'a Desired) -> Result<Vec<&'a Service>, Failure> {
-        let selected = self.patterns(&self.package, desired)?;
-        let excluded = self.patterns(&self.exclude, desired)?;
-        let is_selected = |service: &&Service| {
-            let matches =
-                |patterns: &[glob::Pattern]| patterns.iter().any(|it| it.matches(&service.package.name));
-            (self.package.is_empty() || matches(&selected)) && !matches(&excluded)
-        };
-        Ok(desired.services.iter().filter(is_selected).collect())
+        let is_selected = self.matcher(desired)?;
+        Ok(desired.services.iter().filter(|it| is_selected(&it.package.name)).collect())
     }
 
-    /// The repositories of the selected services; without `-p`, those that belong to no service as well.
+    /// The repositories of the selected services. One that belongs to no service goes by its own name.
     pub fn repositories(&self, desired: &Desired) -> Result<Vec<DesiredRepository>, Failure> {
-        let services = self.services(desired)?;
-        let is_selected = |repository: &&DesiredRepository| match &repository.package {
-            Some(package) => services.iter().any(|it| it.package.name == *package),
-            None => self.package.is_empty(),
-        };
-        Ok(desired.repositories.iter().filter(is_selected).cloned().collect())
+        let is_selected = self.matcher(desired)?;
+        Ok(desired.repositories.iter().filter(|it| is_selected(spec(it))).cloned().collect())
+    }
+
+    fn matcher(&self, desired: &Desired) -> Result<impl Fn(&str) -> bool, Failure> {
+        let selected = self.patterns(&self.package, desired)?;
+        let excluded = self.patterns(&self.exclude, desired)?;
+        let matches = |patterns: &[glob::Pattern], name: &str| patterns.iter().any(|it| it.matches(name));
+        Ok(move |name: &str| (selected.is_empty() || matches(&selected, name)) && !matches(&excluded, name))
     }
 
     /// A pattern that matches nothing is a mistake, as in cargo.
     fn patterns(&self, texts: &[String], desired: &Desired) -> Result<Vec<glob::Pattern>, Failure> {
-        let names = || desired.services.iter().map(|it| it.package.name.as_str());
+        let names = || desired.repositories.iter().map(spec);
         let pattern = |text: &String| {
             let pattern = glob::Pattern::new(text)
                 .map_err(|it| Failure::new(format!("`{text}` is not a package pattern: {it}")))?;
@@ -47,4 +44,9 @@ impl Selection {
         };
         texts.iter().map(pattern).collect()
     }
+}
+
+/// What `-p` calls a repository.
+fn spec(repository: &DesiredRepository) -> &str {
+    repository.package.as_deref().unwrap_or(repository.name.as_str())
 }

@@ -32,10 +32,10 @@ pub async fn run(flags: &flags::Serve, shell: &Shell) -> Result<Exit, Failure> {
     shell.status("State", options.data.display());
     let data = flags.data.as_ref().map(|it| format!(" --data {}", it.display())).unwrap_or_default();
     shell.help(format!(
-        "commands with --local{data} use it; other clients: `export AWS_ENDPOINT_URL={} AWS_REGION={} \
-         AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local`",
+        "commands with --local{data} use it; other clients: `export AWS_ENDPOINT_URL={} AWS_REGION={region} \
+         AWS_DEFAULT_REGION={region} AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local`",
         server.url(),
-        options.region
+        region = options.region
     ));
     shell.print(server.url());
     shell.json(

@@ -31,6 +31,7 @@ pub struct Session<'a> {
     /// The embedded ECR of this very command, if it runs one.
     server: Option<Server>,
     is_local: bool,
+    data: Option<PathBuf>,
 }
 
 /// Repositories as they are, and those that could not be read.
@@ -52,7 +53,8 @@ impl<'a> Session<'a> {
         let is_local = common.registry.local;
         let aws = Aws::connect(&target, common.registry.concurrency.into()).await?;
         let identity = aws.identity().await.context("failed to find out which AWS account this is")?;
-        let session = Self { shell, workspace, aws, identity, server, is_local };
+        let data = common.registry.data.clone();
+        let session = Self { shell, workspace, aws, identity, server, is_local, data };
         session.guard_account()?;
         Ok(session)
     }
@@ -75,6 +77,16 @@ impl<'a> Session<'a> {
     /// Whether the embedded ECR stands in for AWS.
     pub fn is_local(&self) -> bool {
         self.is_local
+    }
+
+    /// The flags that lead another command to the same registry, with a space before each.
+    pub fn local_flags(&self) -> String {
+        if self.is_local { format!(" --local{}", self.data_flag()) } else { String::new() }
+    }
+
+    /// ` --data DIR`, where one was given.
+    pub fn data_flag(&self) -> String {
+        self.data.as_ref().map(|it| format!(" --data {}", it.display())).unwrap_or_default()
     }
 
     /// The guard does not concern the embedded ECR, which belongs to nobody.

@@ -119,12 +119,18 @@ fn read_snapshot(path: &Path) -> Result<Snapshot> {
         return Ok(Snapshot { version: VERSION, secret: new_secret()?, model: Model::default() });
     }
     let text = fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
-    let damaged = || format!("the embedded ECR's state in `{}` is damaged", path.display());
+    let damaged = || {
+        format!(
+            "the embedded ECR's state in `{}` is damaged: move it away, or name another folder with --data",
+            path.display()
+        )
+    };
     let json: serde_json::Value = serde_json::from_slice(&text).with_context(damaged)?;
     match json["version"].as_u64() {
         Some(version) if version == u64::from(VERSION) => serde_json::from_value(json).with_context(damaged),
         Some(version) => bail!(
-            "the embedded ECR's state in `{}` has version {version}, and this program knows version {VERSION}",
+            "the embedded ECR's state in `{}` has version {version}, and this program knows version {VERSION}: \
+             name another folder with --data",
             path.display()
         ),
         None => bail!("{}: no version", damaged()),
@@ -140,7 +146,7 @@ fn replay(path: &Path, model: &mut Model) -> Result<bool> {
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &text[..end]);
     for (n, line) in whole.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
         let changes: Vec<Change> = serde_json::from_slice(line).with_context(|| {
-            format!("the embedded ECR's state in `{}` is damaged at line {}", path.display(), n + 1)
+            format!("the embedded ECR's state in `{}` is damaged at line {}: move it away, or name another folder with --data", path.display(), n + 1)
         })?;
         changes.into_iter().for_each(|change| model.apply(change));
     }

@@ -94,17 +94,17 @@ fn a_bad_repository_name() {
     check(
         &workspace,
         expect![[r#"
-        --- stderr
-        error: there are 3 problems in the configuration
+            --- stderr
+            error: there are 3 problems in the configuration
 
-        My_App/Cargo.toml:6:1: `My_App` is not a valid repository name (2 to 256 characters: lower-case letters and digits, single `.`, `_`, `-` or `/` between them)
-          help: name it in [package.metadata.ecr]: repository = "..."
+            My_App/Cargo.toml:6:1: `My_App` is not a valid repository name (2 to 256 characters: lower-case letters and digits, with `.`, `_`, `__`, `-` or `/` between them)
+              help: name it in [package.metadata.ecr]: repository = "..."
 
-        ecr/repositories.json:1:28: `-x` is not a valid repository name (2 to 256 characters: lower-case letters and digits, single `.`, `_`, `-` or `/` between them)
+            ecr/repositories.json:1:28: `-x` is not a valid repository name (2 to 256 characters: lower-case letters and digits, with `.`, `_`, `__`, `-` or `/` between them)
 
-        my-app/Cargo.toml:7:14: `My App` is not a valid repository name (2 to 256 characters: lower-case letters and digits, single `.`, `_`, `-` or `/` between them)
-        --- exit 1
-    "#]],
+            my-app/Cargo.toml:7:14: `My App` is not a valid repository name (2 to 256 characters: lower-case letters and digits, with `.`, `_`, `__`, `-` or `/` between them)
+            --- exit 1
+        "#]],
     );
 }
 

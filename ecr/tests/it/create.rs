@@ -140,13 +140,13 @@ fn a_permission_that_is_needed_fails_its_repository_and_not_the_others() {
     let workspace = Workspace::seed().service("third", "lifecycle-policy = false\n");
     let output = workspace.on(&registry, &["ecr", "create", "--concurrency", "1"]);
     expect![[r#"
-        127.0.0.1:[PORT]/my-app
-        127.0.0.1:[PORT]/my-app-worker
         127.0.0.1:[PORT]/third
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
               Failed my-app: ecr:PutLifecyclePolicy: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutLifecyclePolicy because no identity-based policy allows the ecr:PutLifecyclePolicy action
+        help: these credentials lack the permission ecr:PutLifecyclePolicy: grant it, or use others
               Failed my-app-worker: ecr:PutLifecyclePolicy: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutLifecyclePolicy because no identity-based policy allows the ecr:PutLifecyclePolicy action
+        help: these credentials lack the permission ecr:PutLifecyclePolicy: grant it, or use others
              Created third
             Finished 3 repositories: 1 created, 2 failed
         --- exit 1

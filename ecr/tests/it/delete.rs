@@ -20,7 +20,7 @@ fn without_a_terminal_nothing_is_deleted() {
         help: pass --yes to delete without being asked
                 Kept my-app
                 Kept my-app-worker
-            Finished 0 repositories deleted
+            Finished 2 repositories: 2 kept
         --- exit 5
     "#]]
     .assert_eq(&output.shown());
@@ -48,7 +48,7 @@ fn with_yes_it_deletes_and_a_second_time_there_is_nothing() {
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
            Not found my-app
            Not found my-app-worker
-            Finished 0 repositories deleted
+            Finished 2 repositories: 2 not found
     "#]]
     .assert_eq(&again.shown());
 }
@@ -68,7 +68,7 @@ fn one_refused_repository_and_nothing_is_deleted() {
              Refused my-app: it belongs to project `another`
                 Kept my-app-worker
              Refused vault: it is protected (`protect = true`)
-            Finished 0 repositories deleted
+            Finished 3 repositories: 2 refused, 1 kept
         help: nothing was deleted; leave refused repositories out with -p or --exclude
         --- exit 5
     "#]]

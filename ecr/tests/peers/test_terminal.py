@@ -58,6 +58,15 @@ class Delete(unittest.TestCase):
             self.assertEqual(terminal.end(), code)
             self.assertIn(shown, terminal.seen)
 
+    def test_ctrl_c_at_the_question_deletes_nothing(self):
+        workspace = Workspace()
+        workspace.run("http://127.0.0.1:9", "ecr", "create", "--local")
+        terminal = Terminal(workspace, "ecr", "delete", "--local")
+        terminal.until("(`my-project`) to delete:")
+        os.killpg(terminal.child.pid, signal.SIGINT)
+        self.assertEqual(terminal.end(), 130)
+        workspace.run("http://127.0.0.1:9", "ecr", "plan", "--local", "--check")
+
     def test_ctrl_c_ends_with_130(self):
         workspace = Workspace()
         terminal = Terminal(workspace, "ecr", "serve", "--port", "0")

@@ -20,7 +20,7 @@ use crate::layers::LayerCache;
 use crate::metadata::Platform;
 use crate::name::ImageTag;
 use crate::report::{PushEntry, PushOutcome, PushReport};
-use crate::shell::{Shell, count, size};
+use crate::shell::{Shell, count, counted, size};
 use crate::workspace::Workspace;
 
 use super::session::Session;
@@ -312,8 +312,12 @@ impl<'a> Push<'a> {
         let written =
             written.inspect_err(|it| self.shell.bad_status("Failed", format!("to write references: {it}")));
         summary(self.shell, &done, began);
-        if self.session.as_ref().is_some_and(Session::ends_with_command) && !references.is_empty() {
-            self.shell.help("the embedded ECR listens there while `cargo xtask ecr serve` runs");
+        if let Some(session) =
+            self.session.as_ref().filter(|it| it.ends_with_command() && !references.is_empty())
+        {
+            let data = session.data_flag();
+            self.shell
+                .help(format!("the embedded ECR listens there while `cargo xtask ecr serve{data}` runs"));
         }
         let of_file = if written.is_ok() { Exit::Done } else { Exit::Failed };
         let exit = Exit::of_parts(done.iter().map(|it| it.exit).chain([of_file]));
@@ -399,11 +403,8 @@ fn summary(shell: &Shell, done: &[Done], began: Instant) {
     ];
     let counts =
         words.map(|(outcome, word)| (done.iter().filter(|it| it.entry.outcome == outcome).count(), word));
-    let counts: Vec<_> =
-        counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
-    let images = count(done.len() as u64, "image");
     let seconds = began.elapsed().as_secs_f64();
-    shell.status("Finished", format!("{images}: {} in {seconds:.2}s", counts.join(", ")));
+    shell.status("Finished", format!("{} in {seconds:.2}s", counted(done.len(), "image", &counts)));
 }
 
 /// Made before anything else is done, so that a path that cannot be written is told first.

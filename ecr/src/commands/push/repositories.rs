@@ -73,7 +73,7 @@ type Places = BTreeMap<RepositoryName, Result<Place, Refusal>>;
 pub(super) fn missing(session: &Session<'_>, service: &Service) -> Done {
     let error = Some(format!("repository `{}` does not exist", service.repository));
     let entry = PushEntry { error, ..entry(service, PushOutcome::Failed) };
-    let local = if session.is_local() { " --local" } else { "" };
+    let local = session.local_flags();
     let help = format!("create it with `cargo xtask ecr create{local}`, or pass --create");
     Done { entry, exit: Exit::Failed, help: Some(help) }
 }

@@ -19,6 +19,10 @@ pub fn get(call: &Call, digest: &str, method: &Method) -> Answer {
         let size = repository.and_then(|it| it.layers.get(&digest)).copied().ok_or_else(unknown)?;
         (store.blob_path(&digest), size)
     };
+    // A file that somebody removed is a blob that a client can bring again.
+    if !path.is_file() {
+        return Err(unknown());
+    }
     let response = builder(200)
         .header("content-type", "application/octet-stream")
         .header("content-length", size)
