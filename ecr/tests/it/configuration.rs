@@ -318,8 +318,7 @@ fn an_account_that_is_not_the_pinned_one() {
 #[test]
 fn no_region() {
     let workspace = Workspace::seed().metadata("project = \"my-project\"\n");
-    let output =
-        workspace.command(&["ecr", "plan"]).keys().env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").run();
+    let output = workspace.command(&["ecr", "plan"]).env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").run();
     expect![[r#"
         --- stderr
         error: no AWS region is configured
@@ -333,7 +332,7 @@ fn no_region() {
 #[test]
 fn no_credentials() {
     let registry = Registry::start();
-    let output = Workspace::seed().command(&["ecr", "plan"]).env("AWS_ENDPOINT_URL", &registry.url()).run();
+    let output = Workspace::seed().command(&["ecr", "plan"]).registry(&registry).without_keys().run();
     assert_eq!(registry.calls().len(), 0);
     expect![[r#"
         --- stderr
@@ -357,7 +356,7 @@ fn an_endpoint_that_refuses_connections() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", free.local_addr().unwrap());
     drop(free);
-    let output = Workspace::seed().command(&["ecr", "plan"]).keys().env("AWS_ENDPOINT_URL", &url).run();
+    let output = Workspace::seed().command(&["ecr", "plan"]).env("AWS_ENDPOINT_URL", &url).run();
     expect![[r#"
         --- stderr
         error: failed to find out which AWS account this is

@@ -84,7 +84,6 @@ fn the_environment_of_aws_is_honoured_and_the_flag_wins() {
     assert_eq!(region(&["--region", "eu-north-1"], &[("AWS_REGION", "eu-west-1")]), "eu-north-1");
     let apart = workspace
         .command(&["ecr", "plan"])
-        .keys()
         .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         .env("AWS_ENDPOINT_URL_ECR", &registry.url())
         .env("AWS_ENDPOINT_URL_STS", &registry.url());

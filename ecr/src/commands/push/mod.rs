@@ -18,18 +18,20 @@ use crate::git::{self, Tree};
 use crate::image::tag::{TagTemplate, TagValues};
 use crate::layers::LayerCache;
 use crate::metadata::Platform;
-use crate::name::ImageTag;
+use crate::name::{ImageTag, RepositoryName};
 use crate::report::{PushEntry, PushOutcome, PushReport};
-use crate::shell::{Shell, count, counted, size};
+use crate::shell::{Shell, count};
 use crate::workspace::Workspace;
 
 use super::session::Session;
 
 mod build;
+mod outcome;
 mod repositories;
 mod upload;
 
 use build::Built;
+use outcome::{Done, entry, failed, summary, tell};
 use repositories::Place;
 
 /// Builds and pushes the selected services. One that fails does not stop the others.
@@ -49,13 +51,6 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     push.log_in().await?;
     let done = push.upload().await?;
     push.finish(done, began, references)
-}
-
-/// What became of a service, and the exit code that it deserves.
-struct Done {
-    entry: PushEntry,
-    exit: Exit,
-    help: Option<String>,
 }
 
 /// One service on its way.
@@ -124,47 +119,18 @@ impl<'a> Push<'a> {
         platform: &Platform,
     ) -> Result<Self, Failure> {
         let (root, target) = (workspace.root.clone(), workspace.target.clone());
-        let tags = |service: &Service| match flags.tag.as_slice() {
-            [] => configured_tags(service),
-            given => given.to_vec(),
+        let job = |service: Service| Job {
+            tags: tags(flags, &service),
+            stage: checked(&service, platform),
+            service,
         };
+        let mut jobs: Vec<Job> = services.into_iter().map(job).collect();
         if flags.dry_run {
-            let job = |it: Service| {
-                let stage = match build::check(&it, platform) {
-                    Ok(()) => Stage::Ready(Place::unknown()),
-                    Err(error) => Stage::Done(Box::new(failed(&it, &error))),
-                };
-                Job { tags: tags(&it), service: it, stage }
-            };
-            let jobs = services.into_iter().map(job).collect();
             let (session, registry, host) = (None, None, None);
             return Ok(Self { flags, shell, session, registry, host, root, target, tree, jobs });
         }
         let session = Session::connect(shell, &flags.common, workspace).await?;
-        // What cannot be built needs no repository.
-        let (good, bad): (Vec<_>, Vec<_>) = services
-            .into_iter()
-            .map(|it| (build::check(&it, platform), it))
-            .partition(|(check, _)| check.is_ok());
-        let names: Vec<_> = good.iter().map(|(_, it)| &it.repository).collect();
-        let desired: Vec<DesiredRepository> =
-            session.desired().repositories.iter().filter(|it| names.contains(&&it.name)).cloned().collect();
-        let (places, host) = repositories::places(&session, &desired, flags.create).await?;
-        let mut jobs = Vec::new();
-        for (check, service) in bad {
-            let error = check.err().unwrap_or_else(|| anyhow::anyhow!("it cannot be built"));
-            let stage = Stage::Done(Box::new(failed(&service, &error)));
-            jobs.push(Job { tags: tags(&service), service, stage });
-        }
-        for (_, service) in good {
-            let stage = match places.get(&service.repository) {
-                Some(Ok(place)) => Stage::Ready(place.clone()),
-                Some(Err(refusal)) => Stage::Done(Box::new(refusal.done(&service))),
-                None => Stage::Done(Box::new(repositories::missing(&session, &service))),
-            };
-            jobs.push(Job { tags: tags(&service), service, stage });
-        }
-        jobs.sort_by(|a, b| a.service.package.name.cmp(&b.service.package.name));
+        let host = find_repositories(&session, flags, &mut jobs).await?;
         let mut push =
             Self { flags, shell, session: Some(session), registry: None, host, root, target, tree, jobs };
         push.log_in().await?;
@@ -328,6 +294,43 @@ impl<'a> Push<'a> {
     }
 }
 
+/// What cannot be built needs no repository, so that is found out first.
+fn checked(service: &Service, platform: &Platform) -> Stage {
+    match build::check(service, platform) {
+        Ok(()) => Stage::Ready(Place::unknown()),
+        Err(error) => Stage::Done(Box::new(failed(service, &error))),
+    }
+}
+
+/// Looks for (or creates) the repositories of the services that can be built, and returns the registry's host.
+async fn find_repositories(
+    session: &Session<'_>,
+    flags: &flags::Push,
+    jobs: &mut [Job],
+) -> Result<Option<String>, Failure> {
+    let is_wanted = |name: &RepositoryName| {
+        jobs.iter().any(|it| matches!(it.stage, Stage::Ready(_)) && it.service.repository == *name)
+    };
+    let desired: Vec<DesiredRepository> =
+        session.desired().repositories.iter().filter(|it| is_wanted(&it.name)).cloned().collect();
+    let (places, host) = repositories::places(session, &desired, flags.create).await?;
+    for job in jobs.iter_mut().filter(|it| matches!(it.stage, Stage::Ready(_))) {
+        job.stage = match places.get(&job.service.repository) {
+            Some(Ok(place)) => Stage::Ready(place.clone()),
+            Some(Err(refusal)) => Stage::Done(Box::new(refusal.done(&job.service))),
+            None => Stage::Done(Box::new(repositories::missing(session, &job.service))),
+        };
+    }
+    Ok(host)
+}
+
+fn tags(flags: &flags::Push, service: &Service) -> Vec<TagTemplate> {
+    match flags.tag.as_slice() {
+        [] => configured_tags(service),
+        given => given.to_vec(),
+    }
+}
+
 fn configured_tags(service: &Service) -> Vec<TagTemplate> {
     match &service.image.tags {
         Some(tags) => tags.value.iter().map(|it| it.value.clone()).collect(),
@@ -341,70 +344,6 @@ fn cargo_flags(flags: &flags::Push, shell: &Shell) -> Vec<String> {
     let switches = switches.into_iter().filter(|(is_on, _)| *is_on).map(|(_, flag)| flag.to_owned());
     let jobs = cargo.jobs.map(|it| format!("--jobs={it}"));
     switches.chain(jobs).chain(shell.cargo_flags()).collect()
-}
-
-fn entry(service: &Service, outcome: PushOutcome) -> PushEntry {
-    PushEntry {
-        package: service.package.name.clone(),
-        repository: service.repository.clone(),
-        outcome,
-        tags: Vec::new(),
-        digest: None,
-        reference: None,
-        platforms: Vec::new(),
-        compressed_bytes: 0,
-        uploaded_bytes: 0,
-        mounted_bytes: 0,
-        skipped_bytes: 0,
-        error: None,
-    }
-}
-
-fn failed(service: &Service, error: &anyhow::Error) -> Done {
-    // Diagnostics of the compiler come with the colours of a terminal, which JSON is not.
-    let error = anstream::adapter::strip_str(&format!("{error:#}")).to_string();
-    let entry = PushEntry { error: Some(error), ..entry(service, PushOutcome::Failed) };
-    Done { entry, exit: Exit::Failed, help: None }
-}
-
-fn tell(shell: &Shell, done: &Done) {
-    let entry = &done.entry;
-    let tags = entry.tags.iter().map(ImageTag::as_str).collect::<Vec<_>>().join(", ");
-    let name = format!("{} {tags}", entry.package);
-    let error = entry.error.as_deref().unwrap_or_default();
-    match entry.outcome {
-        PushOutcome::Pushed => {
-            let skipped = match entry.skipped_bytes {
-                0 => String::new(),
-                bytes => format!(", {} there already", size(bytes)),
-            };
-            shell.status("Pushed", format!("{name} ({} uploaded{skipped})", size(entry.uploaded_bytes)));
-        }
-        PushOutcome::Unchanged => shell.status("Unchanged", name),
-        PushOutcome::DryRun => {
-            let digest = entry.digest.as_ref().map(ToString::to_string).unwrap_or_default();
-            shell.status("Dry run", format!("{name} ({}, {digest})", size(entry.compressed_bytes)));
-        }
-        PushOutcome::Conflict => shell.bad_status("Conflict", format!("{name}: {error}")),
-        PushOutcome::Failed => shell.bad_status("Failed", format!("{}: {error}", entry.package)),
-    }
-    if let Some(help) = &done.help {
-        shell.help(help);
-    }
-}
-
-fn summary(shell: &Shell, done: &[Done], began: Instant) {
-    let words = [
-        (PushOutcome::Pushed, "pushed"),
-        (PushOutcome::Unchanged, "unchanged"),
-        (PushOutcome::DryRun, "built"),
-        (PushOutcome::Conflict, "in conflict"),
-        (PushOutcome::Failed, "failed"),
-    ];
-    let counts =
-        words.map(|(outcome, word)| (done.iter().filter(|it| it.entry.outcome == outcome).count(), word));
-    let seconds = began.elapsed().as_secs_f64();
-    shell.status("Finished", format!("{} in {seconds:.2}s", counted(done.len(), "image", &counts)));
 }
 
 /// Made before anything else is done, so that a path that cannot be written is told first.

@@ -13,7 +13,7 @@ use crate::plan::foreign_owner;
 use crate::report::{CreateOutcome, PushEntry, PushOutcome};
 use crate::settings::ImageTagMutability;
 
-use super::{Done, entry};
+use super::outcome::{Done, entry};
 
 /// A repository that can be pushed to.
 #[derive(Debug, Clone)]

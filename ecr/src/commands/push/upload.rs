@@ -12,9 +12,10 @@ use crate::name::{Digest, ImageTag};
 use crate::report::{PushEntry, PushOutcome};
 use crate::shell::Shell;
 
+use super::Job;
 use super::build::Built;
+use super::outcome::Done;
 use super::repositories::Place;
-use super::{Done, Job};
 
 /// Blobs of one image that are sent side by side.
 const PARALLEL: usize = 4;

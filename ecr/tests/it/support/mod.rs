@@ -88,7 +88,7 @@ impl Workspace {
         self.file("Cargo.toml", &manifest);
     }
 
-    /// A command in this workspace, with no AWS in its environment.
+    /// A command in this workspace, with nothing of AWS in its environment but dummy keys.
     pub fn command(&self, args: &[&str]) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask-ecr"));
         command.current_dir(self.root()).args(args).stdin(Stdio::null());
@@ -100,7 +100,7 @@ impl Workspace {
             Some((key, std::env::var_os(key).or_else(default)?))
         };
         command.envs(inherited.chain(home("CARGO_HOME", ".cargo")).chain(home("RUSTUP_HOME", ".rustup")));
-        Run { command, root: self.root() }
+        Run { command, root: self.root() }.keys()
     }
 
     /// Runs a command against a registry.
@@ -141,12 +141,17 @@ impl Run {
 
     /// Talks to a registry, with dummy credentials.
     pub fn registry(self, registry: &Registry) -> Self {
-        self.keys().env("AWS_ENDPOINT_URL", &registry.url())
+        self.env("AWS_ENDPOINT_URL", &registry.url())
     }
 
-    /// Dummy credentials.
-    pub fn keys(self) -> Self {
+    fn keys(self) -> Self {
         self.env("AWS_ACCESS_KEY_ID", "dummy").env("AWS_SECRET_ACCESS_KEY", "dummy")
+    }
+
+    /// Takes the dummy credentials away.
+    pub fn without_keys(mut self) -> Self {
+        self.command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        self
     }
 
     /// Runs it to its end.
