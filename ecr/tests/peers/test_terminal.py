@@ -51,7 +51,7 @@ class Delete(unittest.TestCase):
     def test_the_projects_name_has_to_be_typed(self):
         workspace = Workspace()
         workspace.run("http://127.0.0.1:9", "ecr", "create", "--local")
-        for answer, code, shown in [("yes", 5, "nothing was deleted"), ("my-project", 0, "2 repositories deleted")]:
+        for answer, code, shown in [("yes", 5, "nothing was deleted"), ("my-project", 0, "2 repositories: 2 deleted")]:
             terminal = Terminal(workspace, "ecr", "delete", "--local")
             terminal.until("(`my-project`) to delete:")
             terminal.type(answer)
