@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::error::Failure;
+
+mod progress;
+pub use progress::Bar;
+use progress::Progress;
 
 /// What stdout carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -48,7 +51,7 @@ pub struct Shell {
     format: Format,
     verbosity: Verbosity,
     color: anstream::ColorChoice,
-    bars: Option<MultiProgress>,
+    progress: Progress,
     is_stdout_lost: AtomicBool,
 }
 
@@ -77,7 +80,7 @@ impl Shell {
             format,
             verbosity,
             color,
-            bars: has_bars.then(MultiProgress::new),
+            progress: Progress::new(has_bars),
             is_stdout_lost: AtomicBool::new(false),
         }
     }
@@ -127,7 +130,7 @@ impl Shell {
 
     /// A line on stderr as it is.
     pub fn talk(&self, text: &str) {
-        self.above_bars(|| {
+        self.progress.above(|| {
             // There is nobody to tell that stderr is gone.
             let _ = writeln!(AutoStream::new(std::io::stderr(), self.color), "{text}");
         });
@@ -136,7 +139,7 @@ impl Shell {
     /// A question on stderr, and the line that was answered; `None` at the end of the input. Ctrl-C is heard
     /// meanwhile.
     pub async fn ask(&self, question: &str) -> Option<String> {
-        self.above_bars(|| {
+        self.progress.above(|| {
             let _ = write!(AutoStream::new(std::io::stderr(), self.color), "{question} ");
             let _ = std::io::stderr().flush();
         });
@@ -163,7 +166,7 @@ impl Shell {
     }
 
     fn out(&self, text: &str) {
-        self.above_bars(|| match writeln!(AutoStream::new(std::io::stdout(), self.color), "{text}") {
+        self.progress.above(|| match writeln!(AutoStream::new(std::io::stdout(), self.color), "{text}") {
             // A reader that went away (`| head -1`) has what it wanted; a full disk is another matter.
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 self.is_stdout_lost.store(true, Ordering::Relaxed);
@@ -213,23 +216,9 @@ impl Shell {
         quiet.into_iter().chain(verbose).chain(color.map(str::to_owned)).collect()
     }
 
-    /// A progress bar over `bytes`; hidden where nobody watches.
-    pub fn bar(&self, label: &str, bytes: u64) -> ProgressBar {
-        let Some(bars) = &self.bars else { return ProgressBar::hidden() };
-        let style =
-            ProgressStyle::with_template("{prefix:>12.green.bold} {msg} {bar:24} {bytes}/{total_bytes}");
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
-        let bar = bars.add(ProgressBar::new(bytes).with_style(style));
-        bar.set_prefix("Uploading");
-        bar.set_message(label.to_owned());
-        bar
-    }
-
-    fn above_bars<T>(&self, write: impl FnOnce() -> T) -> T {
-        match &self.bars {
-            Some(bars) => bars.suspend(write),
-            None => write(),
-        }
+    /// The share of an upload of `bytes` in the progress line, which is there where somebody watches.
+    pub fn bar(&self, bytes: u64) -> Bar {
+        self.progress.begin(bytes)
     }
 }
 

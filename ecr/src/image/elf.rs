@@ -1,7 +1,8 @@
 //! What a binary needs at run time, read from its ELF headers.
 
-use object::elf;
-use object::read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader};
+use elf::ElfBytes;
+use elf::abi;
+use elf::endian::AnyEndian;
 
 /// What the headers of an executable or library say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,92 +17,76 @@ pub struct Elf {
     pub search: Vec<String>,
 }
 
+type File<'a> = ElfBytes<'a, AnyEndian>;
+
 impl Elf {
     /// Reads the headers of an ELF file, of either word size and byte order.
     ///
     /// # Errors
     /// Why the bytes are no ELF file.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let read = match object::FileKind::parse(bytes) {
-            Ok(object::FileKind::Elf32) => read::<elf::FileHeader32<object::Endianness>>(bytes),
-            Ok(object::FileKind::Elf64) => read::<elf::FileHeader64<object::Endianness>>(bytes),
-            Ok(other) => return Err(format!("it is {other:?}, not ELF")),
-            Err(_) => return Err("it is no executable of Linux".to_owned()),
-        };
-        read.map_err(|it| it.to_string())
+        if !bytes.starts_with(b"\x7fELF") {
+            return Err("it is no executable of Linux".to_owned());
+        }
+        let broken = |it: elf::ParseError| format!("its ELF headers are broken: {it}");
+        let file = File::minimal_parse(bytes).map_err(broken)?;
+        let mut found = Self { architecture: architecture(file.ehdr.e_machine), ..Self::default() };
+        for segment in file.segments().iter().flat_map(|it| it.iter()) {
+            if segment.p_type == abi::PT_INTERP {
+                found.interpreter = file.segment_data(&segment).ok().map(|it| text(it, 0));
+            }
+        }
+        found.read_dynamic(&file).map_err(broken)?;
+        Ok(found)
     }
 
     /// Whether the kernel can start it without any other file.
     pub fn is_static(&self) -> bool {
         self.interpreter.is_none() && self.needed.is_empty()
     }
-}
 
-fn read<H: FileHeader<Endian = object::Endianness>>(bytes: &[u8]) -> object::Result<Elf> {
-    let file = ElfFile::<H>::parse(bytes)?;
-    let endian = file.endian();
-    let mut found = Elf { architecture: architecture(file.elf_header().e_machine(endian)), ..Elf::default() };
-    for segment in file.elf_program_headers() {
-        if let Some(path) = segment.interpreter(endian, bytes)? {
-            found.interpreter = Some(text(path));
-        }
-        if let Some(entries) = segment.dynamic(endian, bytes)? {
-            read_dynamic(&file, entries, &mut found)?;
-        }
+    fn read_dynamic(&mut self, file: &File<'_>) -> Result<(), elf::ParseError> {
+        let entries: Vec<(i64, u64)> =
+            file.dynamic()?.iter().flat_map(|it| it.iter()).map(|it| (it.d_tag, it.d_val())).collect();
+        let all = |tag: i64| entries.iter().filter(move |it| it.0 == tag).map(|it| it.1);
+        let strings = all(abi::DT_STRTAB).next().map(|at| from_address(file, at)).unwrap_or_default();
+        self.needed = all(abi::DT_NEEDED).map(|at| text(strings, at)).collect();
+        // DT_RPATH counts only where there is no DT_RUNPATH (ld.so(8)).
+        let search =
+            all(abi::DT_RUNPATH).next().or_else(|| all(abi::DT_RPATH).next()).map(|at| text(strings, at));
+        let folders = search.iter().flat_map(|it| it.split(':')).filter(|it| !it.is_empty());
+        self.search = folders.map(str::to_owned).collect();
+        Ok(())
     }
-    Ok(found)
 }
 
-fn read_dynamic<H: FileHeader<Endian = object::Endianness>>(
-    file: &ElfFile<'_, H>,
-    entries: &[H::Dyn],
-    found: &mut Elf,
-) -> object::Result<()> {
-    let endian = file.endian();
-    let strings = dynamic_strings(file, entries)?;
-    let string = |entry: &H::Dyn| entry.string(endian, strings).map(text);
-    let of = |tag: elf::DynamicTag| entries.iter().filter(move |it| it.tag(endian) == tag);
-    found.needed = of(elf::DT_NEEDED).map(string).collect::<object::Result<_>>()?;
-    // DT_RPATH counts only where there is no DT_RUNPATH (ld.so(8)).
-    let search = of(elf::DT_RUNPATH).next().or(of(elf::DT_RPATH).next()).map(string).transpose()?;
-    found.search =
-        search.iter().flat_map(|it| it.split(':')).filter(|it| !it.is_empty()).map(str::to_owned).collect();
-    Ok(())
+/// The bytes from a virtual address on. Sections may be stripped; segments are what the loader reads.
+fn from_address<'a>(file: &File<'a>, address: u64) -> &'a [u8] {
+    let segments = file.segments();
+    let loaded = segments.iter().flat_map(|it| it.iter()).filter(|it| it.p_type == abi::PT_LOAD);
+    let mut holding = loaded.filter_map(|it| {
+        let offset = usize::try_from(address.checked_sub(it.p_vaddr)?).ok()?;
+        file.segment_data(&it).ok()?.get(offset..)
+    });
+    holding.next().unwrap_or_default()
 }
 
-/// The string table that `DT_STRTAB` points to. Sections may be stripped; segments are what the loader reads.
-fn dynamic_strings<'a, H: FileHeader<Endian = object::Endianness>>(
-    file: &ElfFile<'a, H>,
-    entries: &[H::Dyn],
-) -> object::Result<object::read::StringTable<'a>> {
-    let endian = file.endian();
-    let value =
-        |tag: elf::DynamicTag| entries.iter().find(|it| it.tag(endian) == tag).map(|it| it.val(endian));
-    let (Some(address), Some(size)) = (value(elf::DT_STRTAB), value(elf::DT_STRSZ)) else {
-        return Ok(object::read::StringTable::default());
-    };
-    for segment in file.elf_program_headers() {
-        if let Ok(Some(data)) = segment.data_range(endian, file.data(), address, size) {
-            return Ok(object::read::StringTable::new(data, 0, size));
-        }
-    }
-    Ok(object::read::StringTable::default())
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+/// The string at an offset, which ends with a zero.
+fn text(strings: &[u8], at: u64) -> String {
+    let rest = usize::try_from(at).ok().and_then(|at| strings.get(at..)).unwrap_or_default();
+    String::from_utf8_lossy(rest.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
 
 /// GOARCH's name of a machine.
-fn architecture(machine: elf::Machine) -> Option<&'static str> {
+fn architecture(machine: u16) -> Option<&'static str> {
     match machine {
-        elf::EM_X86_64 => Some("amd64"),
-        elf::EM_AARCH64 => Some("arm64"),
-        elf::EM_386 => Some("386"),
-        elf::EM_ARM => Some("arm"),
-        elf::EM_RISCV => Some("riscv64"),
-        elf::EM_PPC64 => Some("ppc64le"),
-        elf::EM_S390 => Some("s390x"),
+        abi::EM_X86_64 => Some("amd64"),
+        abi::EM_AARCH64 => Some("arm64"),
+        abi::EM_386 => Some("386"),
+        abi::EM_ARM => Some("arm"),
+        abi::EM_RISCV => Some("riscv64"),
+        abi::EM_PPC64 => Some("ppc64le"),
+        abi::EM_S390 => Some("s390x"),
         _ => None,
     }
 }
@@ -113,7 +98,8 @@ mod tests {
     #[test]
     fn what_is_no_elf_file_is_told() {
         assert_eq!(Elf::parse(b"#!/bin/sh\n").unwrap_err(), "it is no executable of Linux");
-        assert!(Elf::parse(b"\x7fELF").is_err());
-        assert!(Elf::parse(b"").is_err());
+        assert_eq!(Elf::parse(b"").unwrap_err(), "it is no executable of Linux");
+        assert!(Elf::parse(b"\x7fELF").unwrap_err().starts_with("its ELF headers are broken"));
+        assert!(Elf::parse(&[b"\x7fELF".as_slice(), &[0xff; 100]].concat()).is_err());
     }
 }

@@ -23,7 +23,7 @@ const CORE: [&str; 12] = [
 const EDGES: [&str; 9] =
     ["aws", "compile", "distribution", "git", "ineffective", "layers", "local", "shell", "workspace"];
 /// What belongs to an outside world.
-const OUTSIDE: [&str; 17] = [
+const OUTSIDE: [&str; 16] = [
     "std::fs",
     "std::env",
     "std::net",
@@ -36,7 +36,6 @@ const OUTSIDE: [&str; 17] = [
     "aws_",
     "xshell",
     "hyper",
-    "indicatif",
     "anstream",
     "println!",
     "eprintln!",

@@ -141,16 +141,16 @@ impl Upload<'_> {
     async fn send_blobs(&self, sent: &AtomicU64) -> Result<(), RegistryError> {
         let name = &self.job.service.repository;
         let total = self.built.blobs.iter().map(|it| it.size).sum();
-        let bar = self.shell.bar(name.as_str(), total);
+        let bar = Arc::new(self.shell.bar(total));
         let progress: Progress = {
             let bar = bar.clone();
-            Arc::new(move |bytes| bar.inc(bytes))
+            Arc::new(move |bytes| bar.advance(bytes))
         };
         let uploads = self.built.blobs.iter().map(|blob| {
             let (bar, progress) = (&bar, &progress);
             async move {
                 if self.registry.has_blob(name, &blob.digest).await? {
-                    bar.inc(blob.size);
+                    bar.advance(blob.size);
                     return Ok(());
                 }
                 self.registry.upload(name, blob, progress).await?;
@@ -158,9 +158,7 @@ impl Upload<'_> {
                 Ok(())
             }
         });
-        let result = stream::iter(uploads).buffer_unordered(PARALLEL).try_collect::<()>().await;
-        bar.finish_and_clear();
-        result
+        stream::iter(uploads).buffer_unordered(PARALLEL).try_collect::<()>().await
     }
 
     /// Points a tag to the image. Another run may have been faster: with the same image that is as good.
