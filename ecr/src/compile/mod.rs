@@ -61,7 +61,9 @@ pub fn build(options: &Options, toolchain: &Toolchain, service: &Service) -> Res
     let bin = bin_name(service)?;
     let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
     let memory = Remembered::of(&options.target, &options.root, &manifest, &service.package.name);
-    let built = match memory.read() {
+    // What worked with a toolchain that is no longer there is no way to begin with.
+    let remembered = memory.read().filter(|(linkage, _)| toolchain.linkages().contains(linkage));
+    let built = match remembered {
         Some((linkage, reason)) => attempts(options, toolchain, service, bin, &linkage, reason)?,
         None => attempts(options, toolchain, service, bin, toolchain.first(), None)?,
     };

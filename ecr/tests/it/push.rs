@@ -294,6 +294,17 @@ fn a_second_push_compiles_nothing() {
 }
 
 #[test]
+fn a_way_to_link_that_is_no_longer_there_is_forgotten() {
+    let registry = Registry::start();
+    let workspace = service(&registry);
+    push(&workspace, &registry, &[]).good();
+    let memory = workspace.root().join("target/xtask-ecr/linkage/my-app.json");
+    let text = std::fs::read_to_string(&memory).unwrap();
+    std::fs::write(&memory, text.replace("-unknown-linux-", "-unknown-other-")).unwrap();
+    assert_eq!(image(&push(&workspace, &registry, &[]), 0)["outcome"], "unchanged");
+}
+
+#[test]
 fn one_services_failure_does_not_stop_the_others() {
     let registry = Registry::start();
     let workspace = Workspace::new().service("broken", "").service("my-app", "");
