@@ -1,6 +1,7 @@
 //! How a command ends: exit codes, and failures as they are shown.
 
-use std::fmt;
+use std::error::Error;
+use std::{fmt, io};
 
 use crate::source::Problem;
 
@@ -89,6 +90,23 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
+}
+
+/// An error and what caused it, from the outside in.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+/// Whether a connection was refused, somewhere down the chain of causes: nobody listens there, and waiting does not
+/// change it.
+pub fn is_refused(error: &(dyn Error + 'static)) -> bool {
+    let mut io_errors = causes(error).filter_map(|it| it.downcast_ref::<io::Error>());
+    io_errors.any(|it| it.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 #[cfg(test)]

@@ -36,7 +36,8 @@ impl Memory {
     /// Adds to what is known.
     pub fn add(&self, found: &[Ineffective]) -> std::io::Result<()> {
         let mut known = self.known();
-        known.extend(found.iter().filter(|it| !self.known().contains(it)).cloned());
+        let fresh: Vec<_> = found.iter().filter(|it| !known.contains(it)).cloned().collect();
+        known.extend(fresh);
         files::write(&self.0, &serde_json::to_vec_pretty(&known)?)
     }
 }

@@ -7,7 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 
-use super::retry::is_refused;
+use crate::error::{causes, is_refused};
 
 /// A request that failed: the operation, AWS's code and sentence (or what went wrong before AWS could answer).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,18 +82,6 @@ impl fmt::Display for ServiceError {
 }
 
 impl Error for ServiceError {}
-
-/// An error and what caused it, from the outside in.
-pub(super) fn causes<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = error.source();
-        Some(error)
-    })
-}
 
 /// What a request that never reached AWS died of. The outer layers only say "dispatch failure".
 fn innermost(error: &(dyn Error + 'static)) -> String {

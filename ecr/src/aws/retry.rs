@@ -1,13 +1,12 @@
 //! Which failures are worth another attempt, beyond what the SDK knows.
 
 use std::error::Error;
-use std::io;
 
 use aws_sdk_ecr::config::retry::{ClassifyRetry, RetryAction};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriority;
 
-use super::error::causes;
+use crate::error::{causes, is_refused};
 
 /// Nobody listens at the address, or it has none: an endpoint that was mistyped or a server that was not started.
 /// Many patient attempts would only hide that for minutes.
@@ -35,10 +34,4 @@ impl ClassifyRetry for RefusedConnection {
 /// Whether a name has no address. The connector has no type for that, only a text.
 fn is_unknown_host(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|it| it.to_string().starts_with("dns error"))
-}
-
-/// Whether a connection was refused, somewhere down the chain of causes.
-pub(super) fn is_refused(error: &(dyn Error + 'static)) -> bool {
-    let mut io_errors = causes(error).filter_map(|it| it.downcast_ref::<io::Error>());
-    io_errors.any(|it| it.kind() == io::ErrorKind::ConnectionRefused)
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::http::Answer;
 use super::text_of;
+use crate::error::causes;
 
 /// A request that failed: what it was for, and what the registry said (or why it could not be asked).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,15 +37,12 @@ impl RegistryError {
     }
 
     /// No answer at all.
-    pub(super) fn transport(what: &str, error: &dyn Error) -> Self {
+    pub(super) fn transport(what: &str, error: &(dyn Error + 'static)) -> Self {
         let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let text = cause.to_string();
-            if !message.contains(&text) {
-                message += &format!(": {text}");
+        for cause in causes(error).skip(1).map(ToString::to_string) {
+            if !message.contains(&cause) {
+                message += &format!(": {cause}");
             }
-            source = cause.source();
         }
         Self { what: what.to_owned(), status: None, code: None, message }
     }
