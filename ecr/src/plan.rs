@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::desired::{DesiredRepository, Encryption, MANAGED_BY, Policy};
-use crate::lifecycle::policy::{same_lifecycle_policy, same_repository_policy};
+use crate::desired::{DesiredRepository, MANAGED_BY};
+use crate::lifecycle::impact::Impact;
 use crate::name::RepositoryName;
 use crate::observed::{Observed, ObservedRepository, Reading};
 use crate::settings::ImageTagMutability;
 
+mod differences;
 mod ineffective;
+use differences::{
+    describe, encryption_block, lifecycle_step, mutability_step, repository_policy_step, scanning_step,
+    tags_step,
+};
 pub use ineffective::Ineffective;
 
 /// Everything that `ecr create` would do, repository by repository.
@@ -33,6 +38,8 @@ pub struct RepositoryPlan {
     pub steps: Vec<Step>,
     /// Differences that no write can mend.
     pub blocked: Vec<Blocked>,
+    /// What its new lifecycle policy would take; `None` where it gets none, holds nothing, or may not be listed.
+    pub expires: Option<Impact>,
 }
 
 /// How a repository stands to what is desired.
@@ -181,6 +188,18 @@ impl Plan {
         }
     }
 
+    /// The repositories that exist and whose lifecycle policy would be written, with its text.
+    pub fn lifecycle_changes(&mut self) -> impl Iterator<Item = (&mut RepositoryPlan, String)> {
+        let changed = self.repositories.iter_mut().filter(|it| it.state != State::Absent);
+        changed.filter_map(|it| {
+            let text = it.steps.iter().find_map(|step| match &step.action {
+                Action::PutLifecyclePolicy(text) => Some(text.clone()),
+                _ => None,
+            })?;
+            Some((it, text))
+        })
+    }
+
     /// Whether applying the plan would write anything.
     pub fn writes(&self) -> bool {
         self.repositories.iter().any(|it| !it.steps.is_empty())
@@ -224,7 +243,14 @@ pub fn needs_scanning_rules(desired: &[DesiredRepository], observed: &Observed) 
 
 impl RepositoryPlan {
     fn new(desired: &DesiredRepository, state: State, steps: Vec<Step>, blocked: Vec<Blocked>) -> Self {
-        Self { name: desired.name.clone(), package: desired.package.clone(), state, steps, blocked }
+        Self {
+            name: desired.name.clone(),
+            package: desired.package.clone(),
+            state,
+            steps,
+            blocked,
+            expires: None,
+        }
     }
 }
 
@@ -261,139 +287,6 @@ fn convergence(
         (true, false) => State::Drifted,
     };
     RepositoryPlan::new(desired, state, steps, blocked)
-}
-
-/// The request of `CreateRepository`, as the API would spell it.
-fn describe(desired: &DesiredRepository) -> Value {
-    let mut value = json!({
-        "imageTagMutability": desired.image_tag_mutability.as_str(),
-        "scanOnPush": desired.scan_on_push,
-        "tags": desired.tags,
-    });
-    if !desired.exclusion_filters.is_empty() {
-        value["imageTagMutabilityExclusionFilters"] = json!(desired.exclusion_filters);
-    }
-    if let Some(encryption) = &desired.encryption {
-        value["encryptionConfiguration"] = encryption_json(encryption);
-    }
-    value
-}
-
-fn mutability_step(desired: &DesiredRepository, found: &ObservedRepository) -> Option<Step> {
-    let sorted = |filters: &[String]| {
-        let mut filters = filters.to_vec();
-        filters.sort();
-        filters
-    };
-    let mutability = desired.image_tag_mutability;
-    let (wanted, have) = (sorted(&desired.exclusion_filters), sorted(&found.exclusion_filters));
-    let (field, observed, desired_value) = if found.image_tag_mutability != mutability.as_str() {
-        ("imageTagMutability", json!(found.image_tag_mutability), json!(mutability.as_str()))
-    } else if wanted != have {
-        ("imageTagMutabilityExclusionFilters", json!(have), json!(wanted))
-    } else {
-        return None;
-    };
-    let action = Action::PutImageTagMutability { mutability, filters: desired.exclusion_filters.clone() };
-    Some(Step { action, field: Some(field), observed, desired: desired_value })
-}
-
-fn scanning_step(
-    desired: &DesiredRepository,
-    found: &ObservedRepository,
-    observed: &Observed,
-) -> Option<Step> {
-    let scan_on_push = desired.scan_on_push;
-    let is_covered = observed.registry_scans(&desired.name);
-    (found.scan_on_push != scan_on_push && !is_covered).then(|| Step {
-        action: Action::PutImageScanningConfiguration { scan_on_push },
-        field: Some("scanOnPush"),
-        observed: json!(found.scan_on_push),
-        desired: json!(scan_on_push),
-    })
-}
-
-/// A policy that may not be read is written again, as the seed's script does.
-fn lifecycle_step(desired: &DesiredRepository, found: &Reading<Option<String>>) -> Option<Step> {
-    let found_text = found.known().and_then(Option::as_deref);
-    let step = |action, desired| Step {
-        action,
-        field: Some("lifecyclePolicy"),
-        observed: found_text.map_or(Value::Null, policy_json),
-        desired,
-    };
-    match desired.lifecycle_policy.as_ref()? {
-        Policy::Absent => found_text.map(|_| step(Action::DeleteLifecyclePolicy, Value::Null)),
-        Policy::Text(text) => {
-            let is_same = found_text.is_some_and(|found| same_lifecycle_policy(found, text));
-            (!is_same).then(|| step(Action::PutLifecyclePolicy(text.clone()), policy_json(text)))
-        }
-    }
-}
-
-fn repository_policy_step(desired: &DesiredRepository, found: &Reading<Option<String>>) -> Option<Step> {
-    let text = desired.repository_policy.as_ref()?;
-    let found = found.known()?.as_deref();
-    let is_same = found.is_some_and(|found| same_repository_policy(found, text));
-    (!is_same).then(|| Step {
-        action: Action::SetRepositoryPolicy(text.clone()),
-        field: Some("repositoryPolicy"),
-        observed: found.map_or(Value::Null, policy_json),
-        desired: policy_json(text),
-    })
-}
-
-/// Tags that are there beside ours are somebody's, and stay.
-fn tags_step(desired: &DesiredRepository, found: &ObservedRepository) -> Option<Step> {
-    let have = found.tags.known()?;
-    let differs = |(key, value): &(&String, &String)| have.get(*key) != Some(*value);
-    let tags: BTreeMap<_, _> =
-        desired.tags.iter().filter(differs).map(|(key, value)| (key.clone(), value.clone())).collect();
-    let observed: BTreeMap<_, _> = tags.keys().map(|key| (key, have.get(key))).collect();
-    (!tags.is_empty()).then(|| Step {
-        field: Some("tags"),
-        observed: json!(observed),
-        desired: json!(tags),
-        action: Action::TagResource { arn: found.arn.clone(), tags: tags.clone() },
-    })
-}
-
-fn encryption_block(desired: &DesiredRepository, found: &ObservedRepository) -> Option<Blocked> {
-    let wanted = desired.encryption.as_ref()?;
-    let have = found.encryption.as_ref()?;
-    (!same_encryption(wanted, have)).then(|| Blocked {
-        field: "encryptionConfiguration",
-        observed: encryption_json(have),
-        desired: encryption_json(wanted),
-        help: format!(
-            "ECR cannot change the encryption of a repository: delete `{0}` and create it anew \
-             (`cargo xtask ecr delete`, then `create`), or configure what it has",
-            desired.name
-        ),
-    })
-}
-
-/// AWS answers with the key's ARN, whatever was asked for; an alias cannot be compared with it.
-fn same_encryption(wanted: &Encryption, have: &Encryption) -> bool {
-    let same_key = match (&wanted.kms_key, &have.kms_key) {
-        (Some(wanted), Some(have)) => {
-            wanted == have || wanted.contains("alias/") || have.ends_with(&format!(":key/{wanted}"))
-        }
-        _ => true,
-    };
-    wanted.kind == have.kind && same_key
-}
-
-fn encryption_json(encryption: &Encryption) -> Value {
-    match &encryption.kms_key {
-        Some(key) => json!({"encryptionType": encryption.kind.as_str(), "kmsKey": key}),
-        None => json!({"encryptionType": encryption.kind.as_str()}),
-    }
-}
-
-/// A policy's text as JSON, so that reports show its structure and not an escaped string.
-fn policy_json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| json!(text))
 }
 
 #[cfg(test)]

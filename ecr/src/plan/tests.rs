@@ -1,4 +1,6 @@
+use super::differences::same_encryption;
 use super::*;
+use crate::desired::{Encryption, Policy};
 use crate::settings::EncryptionType;
 
 const POLICY: &str = r#"{"rules": [{"rulePriority": 1}]}"#;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::size;
+use crate::words::size;
 
 /// The line; clones share it.
 #[derive(Debug, Clone, Default)]

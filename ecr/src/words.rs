@@ -1,0 +1,57 @@
+//! Numbers and lists as people read them.
+
+/// `1 image`, `2 images`.
+pub fn count(n: impl Into<u64>, thing: &str) -> String {
+    let n = n.into();
+    let plural = match (n, thing.strip_suffix('y')) {
+        (1, _) => thing.to_owned(),
+        (_, Some(stem)) => format!("{stem}ies"),
+        _ => format!("{thing}s"),
+    };
+    format!("{n} {plural}")
+}
+
+/// The last line of a command: `3 repositories: 1 deleted, 2 kept`.
+pub fn counted(total: usize, thing: &str, counts: &[(usize, &str)]) -> String {
+    let parts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}"));
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    let total = count(total as u64, thing);
+    if parts.is_empty() { total } else { format!("{total}: {parts}") }
+}
+
+/// `a, b, c and 4 more`.
+pub fn some_of<T: std::fmt::Display>(items: &[T], shown: usize) -> String {
+    let words: Vec<_> = items.iter().take(shown).map(ToString::to_string).collect();
+    let words = words.join(", ");
+    if items.len() > shown { format!("{words} and {} more", items.len() - shown) } else { words }
+}
+
+/// A size as people read it: `1.4 MB`. Decimal units, as ECR's prices are.
+pub fn size(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for next in units {
+        if value < 1000.0 {
+            break;
+        }
+        value /= 1000.0;
+        unit = next;
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(count(1u64, "repository"), "1 repository");
+        assert_eq!(count(2u64, "repository"), "2 repositories");
+        assert_eq!(count(0u64, "image"), "0 images");
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(1_392_451), "1.4 MB");
+        assert_eq!(some_of(&["a", "b", "c"], 2), "a, b and 1 more");
+    }
+}
