@@ -1,33 +1,8 @@
-//! The text of a policy: is it one, and do two texts mean the same?
+//! Policies as texts: do two of them mean the same?
 
 use serde_json::Value;
 
 use crate::source::{Problem, parse_json};
-
-/// The fewest and the most characters that ECR takes (service model, `LifecyclePolicyText`).
-pub const TEXT_LENGTH: std::ops::RangeInclusive<usize> = 100..=30_720;
-
-/// The problems of a lifecycle policy's text: not JSON, no list `rules`, too short or too long.
-/// The rules themselves are checked by ECR, which answers with its own sentence.
-pub fn check(file: &str, text: &str) -> Vec<Problem> {
-    let node = match parse_json(file, text) {
-        Ok(node) => node,
-        Err(problem) => return vec![problem],
-    };
-    let problem = |message: String| Problem { place: node.place.clone(), message, help: None };
-    let mut problems = Vec::new();
-    if !matches!(node.get("rules").map(|it| &it.value), Some(crate::source::Value::Array(_))) {
-        let help =
-            Some(r#"a lifecycle policy is an object with a list `rules`: {"rules": [...]}"#.to_owned());
-        problems.push(Problem { help, ..problem("a lifecycle policy needs a list `rules`".to_owned()) });
-    }
-    let length = text.trim().chars().count();
-    if !TEXT_LENGTH.contains(&length) {
-        problems
-            .push(problem(format!("a lifecycle policy has 100 to 30720 characters, this one has {length}")));
-    }
-    problems
-}
 
 /// The problems of a text that only has to be JSON.
 pub fn check_json(file: &str, text: &str) -> Vec<Problem> {
@@ -106,18 +81,5 @@ mod tests {
         let b = r#"{"Statement": [{"Action": ["ecr:GetImage"], "Effect": "Allow", "Principal": {"AWS": ["a", "b"]}}]}"#;
         assert!(same_repository_policy(a, b));
         assert!(!same_repository_policy(a, &b.replace("Allow", "Deny")));
-    }
-
-    #[test]
-    fn what_is_no_policy_is_told_with_its_place() {
-        let problems = check("p.json", "[\n]");
-        let lines: Vec<_> = problems.iter().map(|it| format!("{}: {}", it.place, it.message)).collect();
-        assert_eq!(
-            lines,
-            [
-                "p.json:1:1: a lifecycle policy needs a list `rules`",
-                "p.json:1:1: a lifecycle policy has 100 to 30720 characters, this one has 3"
-            ]
-        );
     }
 }
