@@ -6,7 +6,7 @@ use crate::definitions::Definitions;
 use crate::metadata::{ImageMetadata, PackageMetadata, WorkspaceMetadata};
 use crate::name::{RegistryId, RepositoryName};
 use crate::settings::{EncryptionType, ImageTagMutability, PolicySource};
-use crate::source::Place;
+use crate::source::{Located, Place};
 
 mod resolve;
 pub use resolve::resolve;
@@ -139,6 +139,14 @@ pub struct Service {
 }
 
 impl Configuration {
+    /// Where lifecycle policies come from, each source once for each place that names it.
+    pub fn lifecycle_sources(&self) -> impl Iterator<Item = &Located<PolicySource>> {
+        let members = self.members.iter().filter_map(|it| it.metadata.as_ref()).map(|it| &it.settings);
+        let settings = members.chain(self.definitions.repositories.iter().map(|it| &it.settings));
+        let own = settings.filter_map(|it| it.lifecycle_policy.as_ref());
+        self.workspace.lifecycle_policy.iter().chain(own)
+    }
+
     /// The policy files that are to be read before [`resolve`], by path relative to the workspace's root.
     pub fn policy_files(&self) -> Vec<&str> {
         let settings = self.members.iter().filter_map(|it| it.metadata.as_ref()).map(|it| &it.settings);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::image::tag::TagTemplate;
+use crate::lifecycle::Timestamp;
 use crate::local::{DEFAULT_PORT, Fault};
 use crate::name::RegistryId;
 use crate::shell::{Color, Format, Verbosity};
@@ -46,8 +47,53 @@ pub enum EcrTask {
     Create(Create),
     /// Delete the repositories with all their images
     Delete(Delete),
+    /// Check lifecycle policies, and see what they would take
+    #[command(subcommand)]
+    Lifecycle(LifecycleTask),
     /// Run the embedded ECR until Ctrl-C
     Serve(Serve),
+}
+
+/// The tasks below `ecr lifecycle`.
+#[derive(Debug, Subcommand)]
+pub enum LifecycleTask {
+    /// Find what ECR would refuse, and what would surprise
+    Check(LifecycleCheck),
+    /// Show which images a policy would take, and by which rule
+    Preview(LifecyclePreview),
+}
+
+/// `ecr lifecycle check`
+#[derive(Debug, Args)]
+pub struct LifecycleCheck {
+    /// The policy [default: every policy that the workspace uses]
+    pub file: Option<PathBuf>,
+    /// The manifest of the workspace [default: that of the current directory]
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// `ecr lifecycle preview`
+#[derive(Debug, Args)]
+pub struct LifecyclePreview {
+    /// Try this policy instead of each repository's own
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Take the images from FILE, as `ecr images --format json` prints them, and ask no registry
+    #[arg(long, value_name = "FILE", conflicts_with = "aws")]
+    pub images: Option<PathBuf>,
+    /// Evaluate as of this time, such as 2026-06-15T12:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", conflicts_with = "aws")]
+    pub now: Option<Timestamp>,
+    /// Also ask ECR for its own preview, and show where it disagrees
+    #[arg(long)]
+    pub aws: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
 }
 
 /// `ecr plan`
@@ -69,9 +115,13 @@ pub struct Plan {
 /// `ecr create`
 #[derive(Debug, Args)]
 pub struct Create {
-    /// Do not ask
+    /// Do not ask before a lifecycle policy takes tagged images
     #[arg(short, long)]
     pub yes: bool,
+    /// Refuse a lifecycle policy that would take an image named in FILE: references or digests, one a line, or
+    /// Kubernetes YAML
+    #[arg(long, value_name = "FILE")]
+    pub in_use: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub common: Common,
@@ -266,6 +316,8 @@ impl Task {
             Self::Ecr(EcrTask::Plan(it)) => &it.common.output,
             Self::Ecr(EcrTask::Create(it)) => &it.common.output,
             Self::Ecr(EcrTask::Delete(it)) => &it.common.output,
+            Self::Ecr(EcrTask::Lifecycle(LifecycleTask::Check(it))) => &it.output,
+            Self::Ecr(EcrTask::Lifecycle(LifecycleTask::Preview(it))) => &it.common.output,
             Self::Ecr(EcrTask::Serve(it)) => &it.output,
             Self::Push(it) => &it.common.output,
         }

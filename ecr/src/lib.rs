@@ -29,9 +29,10 @@
 //!   desired     (members, definitions) -> what the registry shall be
 //!   observed    what AWS says it is
 //!   plan        (desired, observed) -> steps
-//!   lifecycle   lifecycle policies
+//!   lifecycle   what a lifecycle policy says, what is wrong with it, which images it takes
 //!   image       files -> layers -> config -> manifest
 //!   report      what commands print
+//!   words       numbers and lists as people read them
 //! ```
 //!
 //! # Data flow
@@ -67,6 +68,7 @@ pub mod report;
 pub mod settings;
 mod shell;
 pub mod source;
+pub mod words;
 pub mod workspace;
 
 use std::ffi::OsString;
@@ -76,7 +78,7 @@ use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
 
 use error::{Exit, Failure};
 use flags::{Cli, Output};
-pub use flags::{EcrTask, Task};
+pub use flags::{EcrTask, LifecycleTask, Task};
 use shell::{Format, Shell, Verbosity};
 
 /// Runs the tasks of `cargo xtask`: all of an xtask's `main`.
@@ -126,6 +128,12 @@ async fn run(task: &Task, shell: &Shell) -> Result<Exit, Failure> {
             Task::Ecr(EcrTask::Plan(flags)) => commands::plan::run(flags, shell).await,
             Task::Ecr(EcrTask::Create(flags)) => commands::create::run(flags, shell).await,
             Task::Ecr(EcrTask::Delete(flags)) => commands::delete::run(flags, shell).await,
+            Task::Ecr(EcrTask::Lifecycle(LifecycleTask::Check(flags))) => {
+                commands::lifecycle::check::run(flags, shell)
+            }
+            Task::Ecr(EcrTask::Lifecycle(LifecycleTask::Preview(flags))) => {
+                commands::lifecycle::preview::run(flags, shell).await
+            }
             Task::Ecr(EcrTask::Serve(flags)) => commands::serve::run(flags, shell).await,
             Task::Push(flags) => commands::push::run(flags, shell).await,
         }

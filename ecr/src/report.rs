@@ -3,8 +3,15 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::lifecycle::impact::Impact;
 use crate::name::RepositoryName;
 use crate::plan::{Blocked, Plan, RepositoryPlan, State, Step, Summary};
+use crate::words::{count, size, some_of};
+
+mod lifecycle;
+pub use lifecycle::{
+    CheckReport, CheckedFinding, Disagreement, PreviewReport, PreviewedImage, PreviewedRepository,
+};
 
 /// Where a command works: begins every report.
 #[derive(Debug, Clone, Serialize)]
@@ -50,6 +57,9 @@ pub struct RepositoryReport {
     /// What cannot be changed in place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocked: Vec<BlockedReport>,
+    /// What its new lifecycle policy would take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Impact>,
     /// What became of it; only in `ecr create`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub result: Option<CreateResult>,
@@ -175,6 +185,7 @@ impl From<&RepositoryPlan> for RepositoryReport {
             owner,
             steps: plan.steps.iter().map(StepReport::from).collect(),
             blocked: plan.blocked.iter().map(BlockedReport::from).collect(),
+            expires: plan.expires.clone(),
             result: None,
         }
     }
@@ -218,11 +229,36 @@ fn repository_lines(plan: &RepositoryPlan) -> Vec<String> {
     };
     let mut lines = vec![format!("{mark} {}{remark}", plan.name)];
     lines.extend(plan.steps.iter().flat_map(step_lines));
+    lines.extend(plan.expires.iter().flat_map(impact_lines));
     for blocked in &plan.blocked {
         let (observed, desired) = (short(&blocked.observed), short(&blocked.desired));
         lines.push(format!("    ! {}: {observed} -> {desired}", blocked.field));
         lines.push(format!("      help: {}", blocked.help));
     }
+    lines
+}
+
+/// What a new lifecycle policy would take.
+pub fn impact_lines(impact: &Impact) -> Vec<String> {
+    let mut lines = Vec::new();
+    if impact.images > 0 {
+        let images = count(impact.images as u64, "image");
+        let tags = match impact.tags.as_slice() {
+            [] => "none of them tagged".to_owned(),
+            tags => format!("tagged among them: {}", some_of(tags, 5)),
+        };
+        lines.push(format!("    ! {images} would expire ({}), {tags}", size(impact.bytes)));
+    }
+    if impact.archived > 0 {
+        lines.push(format!("    ! {} would be archived", count(impact.archived as u64, "image")));
+    }
+    if impact.in_doubt > 0 {
+        let images = count(impact.in_doubt as u64, "image");
+        lines.push(format!(
+            "      AWS does not document what becomes of {images}: see `ecr lifecycle preview`"
+        ));
+    }
+    lines.extend(impact.in_use.iter().map(|it| format!("    ! in use: {it}")));
     lines
 }
 

@@ -27,6 +27,30 @@ const REPOSITORIES: &str = "ecr/repositories.json";
 const LIFECYCLE_POLICY: &str = "ecr/lifecycle-policy.json";
 
 impl Workspace {
+    /// The lifecycle policies that the configuration uses: where each stands, and its text.
+    ///
+    /// # Errors
+    /// Cargo's own, what is wrong with the configuration around the policies, and files that cannot be read.
+    pub fn lifecycle_policies(manifest_path: Option<&Path>) -> Result<Vec<(Place, String)>, Failure> {
+        let metadata = metadata(manifest_path)?;
+        let root = metadata.workspace_root.as_std_path();
+        let problems = Problems::default();
+        let configuration = Reader { root, problems: &problems }.configuration(&metadata);
+        let mut policies = BTreeMap::new();
+        for source in configuration.lifecycle_sources() {
+            match &source.value {
+                PolicySource::Absent => {}
+                PolicySource::Inline(json) => drop(policies.insert(source.place.clone(), json.to_string())),
+                PolicySource::File(path) => match std::fs::read_to_string(root.join(path)) {
+                    Ok(text) => drop(policies.insert(Place::file(path), text)),
+                    Err(error) => problems.add(&source.place, format!("`{path}` cannot be read: {error}")),
+                },
+            }
+        }
+        problems.into_result().map_err(Failure::configuration)?;
+        Ok(policies.into_iter().collect())
+    }
+
     /// Reads the workspace of `manifest_path`, else of the current directory.
     ///
     /// # Errors

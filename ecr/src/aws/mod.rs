@@ -18,6 +18,7 @@ mod apply;
 mod denials;
 mod error;
 mod images;
+mod inventory;
 mod observe;
 mod retry;
 mod token;
@@ -26,6 +27,7 @@ pub use apply::Applied;
 pub use denials::Denials;
 pub use error::ServiceError;
 pub use images::ImageTotals;
+pub use inventory::ServicePreview;
 pub use observe::Reads;
 pub use token::AuthorizationToken;
 

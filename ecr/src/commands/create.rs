@@ -6,12 +6,15 @@ use crate::aws::{Applied, Reads, ServiceError};
 use crate::desired::DesiredRepository;
 use crate::error::{Exit, Failure};
 use crate::flags;
+use crate::lifecycle::in_use::InUse;
 use crate::name::RepositoryName;
 use crate::observed::Observed;
 use crate::plan::{Ineffective, Plan, RepositoryPlan, State, Step};
 use crate::report::{CreateOutcome, CreateResult, Header, PlanReport, RepositoryReport};
-use crate::shell::{Shell, counted};
+use crate::shell::Shell;
+use crate::words::counted;
 
+use super::expiry;
 use super::session::{Observation, Session};
 
 /// Creates what is absent and repairs what differs.
@@ -20,7 +23,9 @@ pub async fn run(flags: &flags::Create, shell: &Shell) -> Result<Exit, Failure> 
     let desired = flags.common.selection.repositories(session.desired())?;
     let observation = session.observe(&desired).await?;
     let header = session.begin(&observation.0).await?;
-    let created = converge(&session, &desired, observation).await;
+    let in_use = expiry::in_use(&session, flags.in_use.as_deref())?;
+    let plan = agreed(&session, &desired, &observation, &in_use, flags.yes).await?;
+    let created = converge(&session, &desired, plan, observation).await;
     report_end(&session, &header, &created);
     let exit = created.exit();
     let orphans = None;
@@ -59,14 +64,28 @@ impl Created {
     }
 }
 
-/// Plans and applies, repositories side by side, and tells what becomes of each.
+/// The plan, once everybody agrees to what its lifecycle policies would take.
+pub async fn agreed(
+    session: &Session<'_>,
+    desired: &[DesiredRepository],
+    (observed, failures): &Observation,
+    in_use: &InUse,
+    yes: bool,
+) -> Result<Plan, Failure> {
+    let mut plan = session.plan(desired, observed);
+    plan.leave_out(|it| failures.contains_key(&it.name));
+    expiry::weigh(session, &mut plan, in_use).await?;
+    expiry::consent(session, &plan, yes).await?;
+    Ok(plan)
+}
+
+/// Applies a plan, repositories side by side, and tells what becomes of each.
 pub async fn converge(
     session: &Session<'_>,
     desired: &[DesiredRepository],
+    plan: Plan,
     (observed, failures): Observation,
 ) -> Created {
-    let mut plan = session.plan(desired, &observed);
-    plan.leave_out(|it| failures.contains_key(&it.name));
     let applied = plan.repositories.iter().map(|it| async {
         let applied = match failures.get(&it.name) {
             Some(error) => (it.clone(), failed(None, error)),

@@ -12,7 +12,8 @@ use crate::name::RepositoryName;
 use crate::observed::{Observed, ObservedRepository};
 use crate::plan::foreign_owner;
 use crate::report::{DeleteEntry, DeleteOutcome, DeleteReport};
-use crate::shell::{Shell, count, counted, size};
+use crate::shell::Shell;
+use crate::words::{count, counted, size};
 
 use super::session::Session;
 

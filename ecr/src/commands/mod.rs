@@ -2,7 +2,9 @@
 
 pub mod create;
 pub mod delete;
+mod expiry;
 mod failure;
+pub mod lifecycle;
 pub mod plan;
 pub mod push;
 mod selection;

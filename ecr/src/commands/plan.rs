@@ -2,10 +2,13 @@
 
 use crate::error::{Exit, Failure};
 use crate::flags;
+use crate::lifecycle::in_use::InUse;
 use crate::plan::{Plan, Summary};
 use crate::report::{PlanReport, RepositoryReport, plan_lines};
-use crate::shell::{Shell, count};
+use crate::shell::Shell;
+use crate::words::count;
 
+use super::expiry;
 use super::session::Session;
 
 /// Prints the plan; with `--check`, the exit code tells whether it is empty.
@@ -17,7 +20,8 @@ pub async fn run(flags: &flags::Plan, shell: &Shell) -> Result<Exit, Failure> {
     if let Some((name, error)) = failures.into_iter().next() {
         return Err(anyhow::Error::new(error).context(format!("failed to read repository `{name}`")).into());
     }
-    let plan = session.plan(&desired, &observed);
+    let mut plan = session.plan(&desired, &observed);
+    expiry::weigh(&session, &mut plan, &InUse::default()).await?;
     let orphans = if flags.orphans { Some(session.orphans().await?) } else { None };
     session.warn_of_denials();
 

@@ -9,6 +9,7 @@ use crate::desired::{Desired, DesiredRepository};
 use crate::error::Failure;
 use crate::flags::Common;
 use crate::ineffective::Memory;
+use crate::lifecycle::Timestamp;
 use crate::local::lock::{self, Holder};
 use crate::local::{self, DEFAULT_PORT, Server};
 use crate::name::{RegistryId, RepositoryName};
@@ -36,6 +37,12 @@ pub struct Session<'a> {
 
 /// Repositories as they are, and those that could not be read.
 pub type Observation = (Observed, std::collections::BTreeMap<RepositoryName, ServiceError>);
+
+/// This moment.
+pub fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanoseconds(i128::try_from(since.as_nanos()).unwrap_or(i128::MAX))
+}
 
 /// The account that the embedded ECR plays where none is pinned.
 pub const LOCAL_ACCOUNT: &str = "000000000000";

@@ -6,11 +6,11 @@ use super::{
     Configuration, Desired, DesiredRepository, Encryption, MANAGED_BY, Member, Policy, PolicyFiles, Service,
 };
 use crate::definitions::Definition;
-use crate::lifecycle::policy;
+use crate::lifecycle::{self, compare};
 use crate::metadata::PackageMetadata;
 use crate::name::RepositoryName;
 use crate::settings::{ImageTagMutability, PolicySource, RepositorySettings, is_tag_character};
-use crate::source::{Located, Place, Problems, did_you_mean};
+use crate::source::{Located, Place, Problem, Problems, did_you_mean};
 
 /// The desired state. Problems are added to `problems`; while any stands, the result is not to be used.
 pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Problems) -> Desired {
@@ -251,8 +251,8 @@ impl<'a> Resolver<'a> {
 
     fn checked(&self, file: &str, text: &str, kind: Kind, place: Option<&Place>) -> Option<Policy> {
         let problems = match kind {
-            Kind::Lifecycle => policy::check(file, text),
-            Kind::Repository => policy::check_json(file, text),
+            Kind::Lifecycle => lifecycle_problems(file, text),
+            Kind::Repository => compare::check_json(file, text),
         };
         let is_good = problems.is_empty();
         for mut problem in problems {
@@ -261,7 +261,7 @@ impl<'a> Resolver<'a> {
             }
             self.problems.push(problem);
         }
-        is_good.then(|| Policy::Text(text.trim().to_owned()))
+        is_good.then(|| Policy::Text(text.to_owned()))
     }
 
     fn check_duplicates(&self, repositories: &mut [Placed]) {
@@ -290,6 +290,11 @@ impl Kind {
             Self::Repository => "the repository policy",
         }
     }
+}
+
+fn lifecycle_problems(file: &str, text: &str) -> Vec<Problem> {
+    let findings = lifecycle::read(file, text).err().unwrap_or_default();
+    findings.into_iter().map(Problem::from).collect()
 }
 
 /// `text` as a value that AWS accepts: other characters become `-`, and it ends after 256.

@@ -6,3 +6,12 @@ pub mod gzip;
 pub mod layer;
 pub mod manifest;
 pub mod tag;
+
+/// Media types of a list of manifests: OCI's image index and docker's manifest list.
+pub const INDEXES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+
+/// Whether a manifest of this media type lists others.
+pub fn is_index(media_type: &str) -> bool {
+    INDEXES.contains(&media_type)
+}

@@ -4,14 +4,12 @@ use serde_json::Value;
 
 use super::model::{Change, Image, RegistryKey, Repository};
 use super::store::Store;
+use crate::image::is_index;
 use crate::name::{Digest, ImageTag, RepositoryName};
 
 /// Media types of a single image's manifest.
 const MANIFESTS: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
-/// Media types of a list of manifests.
-const INDEXES: [&str; 2] =
-    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 /// The most bytes of a manifest (service model, `ImageManifest`).
 pub const MAX_MANIFEST: usize = 4_194_304;
 
@@ -135,10 +133,10 @@ fn read_manifest(
         .or(own_type)
         .filter(|it| is_known(it))
         .ok_or_else(|| PutError::Invalid("unknown media type".to_owned()))?;
-    let size = if INDEXES.contains(&media_type.as_str()) {
+    let (size, children) = if is_index(&media_type) {
         check_children(repository, &manifest)?
     } else {
-        check_layers(repository, &manifest)?
+        (check_layers(repository, &manifest)?, Vec::new())
     };
     let text = |value: &Value| value.as_str().map(str::to_owned);
     Ok(Image {
@@ -148,11 +146,12 @@ fn read_manifest(
         artifact_media_type: text(&manifest["artifactType"]).or(text(&manifest["config"]["mediaType"])),
         subject: manifest["subject"]["digest"].as_str().and_then(|it| it.parse().ok()),
         media_type,
+        children,
     })
 }
 
 fn is_known(media_type: &str) -> bool {
-    MANIFESTS.contains(&media_type) || INDEXES.contains(&media_type)
+    MANIFESTS.contains(&media_type) || is_index(media_type)
 }
 
 fn check_layers(repository: &Repository, manifest: &Value) -> Result<u64, PutError> {
@@ -167,14 +166,16 @@ fn check_layers(repository: &Repository, manifest: &Value) -> Result<u64, PutErr
     Ok(named.iter().filter_map(|it| repository.layers.get(it)).sum())
 }
 
-fn check_children(repository: &Repository, manifest: &Value) -> Result<u64, PutError> {
+/// The size of an index is that of its largest image (ECR API, `imageSizeInBytes`).
+fn check_children(repository: &Repository, manifest: &Value) -> Result<(u64, Vec<Digest>), PutError> {
     let children = manifest["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
     let named = digests(children.iter())?;
     let missing: Vec<_> = named.iter().filter(|it| !repository.images.contains_key(it)).cloned().collect();
     if !missing.is_empty() {
         return Err(PutError::ChildrenMissing(missing));
     }
-    Ok(named.iter().filter_map(|it| repository.images.get(it)).map(|it| it.size).sum())
+    let sizes = named.iter().filter_map(|it| repository.images.get(it)).map(|it| it.size);
+    Ok((sizes.max().unwrap_or_default(), named))
 }
 
 fn digests<'a>(descriptors: impl Iterator<Item = &'a Value>) -> Result<Vec<Digest>, PutError> {

@@ -79,6 +79,9 @@ pub struct Image {
     pub artifact_media_type: Option<String>,
     /// The image that this one is attached to.
     pub subject: Option<Digest>,
+    /// The images that this index lists.
+    #[serde(default)]
+    pub children: Vec<Digest>,
 }
 
 /// One change. A list of them is written and takes effect as a whole.

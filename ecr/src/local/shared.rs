@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::api::Preview;
 use super::distribution::Upload;
 use super::faults::Faults;
+use super::model::RegistryKey;
 use super::store::Store;
-use crate::name::RegistryId;
+use crate::name::{RegistryId, RepositoryName};
 
 /// The server's state and settings.
 #[derive(Debug)]
 pub struct Shared {
     store: Mutex<Store>,
     uploads: Mutex<HashMap<String, Upload>>,
+    previews: Mutex<HashMap<(RegistryKey, RepositoryName), Preview>>,
     requests: Option<Mutex<Vec<String>>>,
     /// The account that every request belongs to.
     pub account: RegistryId,
@@ -31,6 +34,7 @@ impl Shared {
         Self {
             store: Mutex::new(store),
             uploads: Mutex::default(),
+            previews: Mutex::default(),
             requests: None,
             account,
             region,
@@ -52,6 +56,11 @@ impl Shared {
     /// The blobs on their way in.
     pub fn uploads(&self) -> MutexGuard<'_, HashMap<String, Upload>> {
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The latest preview of a lifecycle policy of each repository; they end with the server.
+    pub fn previews(&self) -> MutexGuard<'_, HashMap<(RegistryKey, RepositoryName), Preview>> {
+        self.previews.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes an operation.

@@ -12,7 +12,8 @@ use crate::image::layer::{Files, Layer};
 use crate::image::manifest::{Image, Settings};
 use crate::layers::{self, LayerCache};
 use crate::metadata::Platform;
-use crate::shell::{Shell, size};
+use crate::shell::Shell;
+use crate::words::size;
 
 /// What all services are built with.
 pub(super) struct Builder {

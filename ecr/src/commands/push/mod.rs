@@ -20,7 +20,8 @@ use crate::layers::LayerCache;
 use crate::metadata::Platform;
 use crate::name::{ImageTag, RepositoryName};
 use crate::report::{PushEntry, PushOutcome, PushReport};
-use crate::shell::{Shell, count};
+use crate::shell::Shell;
+use crate::words::count;
 use crate::workspace::Workspace;
 
 use super::session::Session;
@@ -313,7 +314,7 @@ async fn find_repositories(
     };
     let desired: Vec<DesiredRepository> =
         session.desired().repositories.iter().filter(|it| is_wanted(&it.name)).cloned().collect();
-    let (places, host) = repositories::places(session, &desired, flags.create).await?;
+    let (places, host) = repositories::places(session, &desired, flags).await?;
     for job in jobs.iter_mut().filter(|it| matches!(it.stage, Stage::Ready(_))) {
         job.stage = match places.get(&job.service.repository) {
             Some(Ok(place)) => Stage::Ready(place.clone()),

@@ -6,7 +6,8 @@ use crate::desired::Service;
 use crate::error::Exit;
 use crate::name::ImageTag;
 use crate::report::{PushEntry, PushOutcome};
-use crate::shell::{Shell, counted, size};
+use crate::shell::Shell;
+use crate::words::{counted, size};
 
 /// What became of a service, and the exit code that it deserves.
 pub(super) struct Done {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::aws::Reads;
-use crate::commands::create::converge;
+use crate::commands::create::{agreed, converge};
 use crate::commands::session::Session;
 use crate::desired::{DesiredRepository, Service};
 use crate::error::{Exit, Failure};
+use crate::flags;
+use crate::lifecycle::in_use::InUse;
 use crate::name::RepositoryName;
 use crate::observed::ObservedRepository;
 use crate::plan::foreign_owner;
@@ -82,9 +84,9 @@ pub(super) fn missing(session: &Session<'_>, service: &Service) -> Done {
 pub(super) async fn places(
     session: &Session<'_>,
     desired: &[DesiredRepository],
-    create: bool,
+    flags: &flags::Push,
 ) -> Result<(Places, Option<String>), Failure> {
-    if create { created(session, desired).await } else { found(session, desired).await }
+    if flags.create { created(session, desired, flags.yes).await } else { found(session, desired).await }
 }
 
 async fn found(
@@ -115,11 +117,13 @@ async fn found(
 async fn created(
     session: &Session<'_>,
     desired: &[DesiredRepository],
+    yes: bool,
 ) -> Result<(Places, Option<String>), Failure> {
     let observation = session.observe(desired).await?;
     session.begin(&observation.0).await?;
     let observed = observation.0.clone();
-    let created = converge(session, desired, observation).await;
+    let plan = agreed(session, desired, &observation, &InUse::default(), yes).await?;
+    let created = converge(session, desired, plan, observation).await;
     let mut places = Places::new();
     for (desired, report) in desired.iter().zip(&created.reports) {
         let Some(result) = &report.result else { continue };

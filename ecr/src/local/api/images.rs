@@ -20,6 +20,16 @@ pub struct ImageId {
     image_tag: Option<String>,
 }
 
+impl ImageId {
+    /// Whether a row of an answer is about this image.
+    pub fn is_of(&self, row: &Value) -> bool {
+        let has_tag =
+            |tag: &String| row["imageTags"].as_array().is_some_and(|it| it.iter().any(|it| it == tag));
+        self.image_digest.as_ref().is_none_or(|it| row["imageDigest"] == **it)
+            && self.image_tag.as_ref().is_none_or(has_tag)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Describe {
@@ -36,13 +46,14 @@ pub struct Describe {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Filter {
+pub struct Filter {
     #[serde(default)]
     tag_status: Option<String>,
 }
 
 impl Filter {
-    fn matches(&self, is_tagged: bool) -> bool {
+    /// Whether it lets an image through.
+    pub fn matches(&self, is_tagged: bool) -> bool {
         match self.tag_status.as_deref() {
             Some("TAGGED") => is_tagged,
             Some("UNTAGGED") => !is_tagged,
@@ -255,7 +266,7 @@ fn describe_one(
     detail
 }
 
-fn paged(key: &str, items: Vec<Value>, max: Option<u64>, token: Option<&str>) -> Answer {
+pub fn paged(key: &str, items: Vec<Value>, max: Option<u64>, token: Option<&str>) -> Answer {
     let (items, next) = page(items, max, token)?;
     let mut answer = json!({ key: items });
     if let Some(next) = next {

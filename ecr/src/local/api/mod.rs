@@ -11,9 +11,12 @@ use crate::name::RepositoryName;
 mod images;
 mod page;
 mod policies;
+mod preview;
 mod registry;
 mod repositories;
 mod tags;
+
+pub use preview::Preview;
 
 type Answer = Result<Value, ApiError>;
 
@@ -44,6 +47,8 @@ pub fn answer(call: &Call<'_>, operation: &str, body: &[u8]) -> Answer {
         "PutLifecyclePolicy" => policies::put_lifecycle(call, parse(body)?),
         "GetLifecyclePolicy" => policies::get_lifecycle(call, parse(body)?),
         "DeleteLifecyclePolicy" => policies::delete_lifecycle(call, parse(body)?),
+        "StartLifecyclePolicyPreview" => preview::start(call, parse(body)?),
+        "GetLifecyclePolicyPreview" => preview::get(call, parse(body)?),
         "SetRepositoryPolicy" => policies::set_repository(call, parse(body)?),
         "GetRepositoryPolicy" => policies::get_repository(call, parse(body)?),
         "DeleteRepositoryPolicy" => policies::delete_repository(call, parse(body)?),

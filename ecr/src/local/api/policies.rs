@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::repositories::change_settings;
 use super::{Answer, Call};
-use crate::lifecycle::policy;
+use crate::lifecycle::{self, compare};
 use crate::local::error::ApiError;
 
 #[derive(Deserialize)]
@@ -23,10 +23,7 @@ pub struct PutLifecycle {
 
 pub fn put_lifecycle(call: &Call<'_>, input: PutLifecycle) -> Answer {
     let text = input.lifecycle_policy_text;
-    if let Some(problem) = policy::check("LifecyclePolicyText", &text).first() {
-        let constraint = format!("Lifecycle policy validation failure: {}", problem.message);
-        return Err(ApiError::invalid("LifecyclePolicyText", &constraint));
-    }
+    checked_lifecycle(&text)?;
     let name = change_settings(call, &input.repository_name, |it| it.lifecycle_policy = Some(text.clone()))?;
     Ok(json!({"registryId": call.shared.account, "repositoryName": name, "lifecyclePolicyText": text}))
 }
@@ -54,7 +51,7 @@ pub struct SetRepository {
 
 pub fn set_repository(call: &Call<'_>, input: SetRepository) -> Answer {
     let text = input.policy_text;
-    if !policy::check_json("PolicyText", &text).is_empty() {
+    if !compare::check_json("PolicyText", &text).is_empty() {
         return Err(ApiError::invalid("PolicyText", "Invalid repository policy provided"));
     }
     let name = change_settings(call, &input.repository_name, |it| it.repository_policy = Some(text.clone()))?;
@@ -81,7 +78,16 @@ pub fn delete_repository(call: &Call<'_>, input: Named) -> Answer {
     Ok(answer)
 }
 
-fn no_lifecycle_policy(name: &str, account: &str) -> ApiError {
+/// A policy as a value, or the first thing for which ECR would refuse it.
+pub fn checked_lifecycle(text: &str) -> Result<lifecycle::Policy, ApiError> {
+    let refused = |findings: Vec<lifecycle::Finding>| {
+        let constraint = findings.first().map(lifecycle::Finding::constraint);
+        ApiError::invalid("LifecyclePolicyText", &constraint.unwrap_or_default())
+    };
+    lifecycle::read("LifecyclePolicyText", text).map(|it| it.policy).map_err(refused)
+}
+
+pub fn no_lifecycle_policy(name: &str, account: &str) -> ApiError {
     ApiError::new(
         "LifecyclePolicyNotFoundException",
         format!(

@@ -1,0 +1,134 @@
+//! Previews of lifecycle policies, by the same engine as `ecr lifecycle preview`.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::images::{Filter, ImageId, paged};
+use super::{Answer, Call};
+use crate::lifecycle::evaluate::evaluate;
+use crate::lifecycle::{self, Action, Image, StorageClass, Timestamp};
+use crate::local::error::ApiError;
+use crate::local::model::Repository;
+
+/// A preview that was started, and is complete at once.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    text: String,
+    results: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Start {
+    repository_name: String,
+    #[serde(default)]
+    lifecycle_policy_text: Option<String>,
+}
+
+/// Without a text, the policy that is there is previewed.
+pub fn start(call: &Call<'_>, input: Start) -> Answer {
+    let name = call.name(&input.repository_name)?;
+    let preview = call.with(name.as_str(), |name, repository| {
+        let own = || repository.settings.lifecycle_policy.clone();
+        let text = input.lifecycle_policy_text.clone().or_else(own);
+        let text = text.ok_or_else(|| {
+            super::policies::no_lifecycle_policy(name.as_str(), call.shared.account.as_str())
+        })?;
+        let policy = super::policies::checked_lifecycle(&text)?;
+        let images = images(repository);
+        let decisions = evaluate(&policy, &images, Timestamp::from_seconds(call.shared.now()));
+        let results = images.iter().zip(&decisions);
+        let results =
+            results.filter_map(|(image, decision)| Some(result(repository, image, decision.fate.rule()?)));
+        Ok(Preview { text, results: results.collect() })
+    })?;
+    let text = preview.text.clone();
+    call.shared.previews().insert((call.registry.clone(), name.clone()), preview);
+    Ok(json!({
+        "registryId": call.shared.account,
+        "repositoryName": name,
+        "lifecyclePolicyText": text,
+        "status": "IN_PROGRESS",
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Get {
+    repository_name: String,
+    #[serde(default)]
+    image_ids: Option<Vec<ImageId>>,
+    #[serde(default)]
+    filter: Option<Filter>,
+    #[serde(default)]
+    max_results: Option<u64>,
+    #[serde(default)]
+    next_token: Option<String>,
+}
+
+pub fn get(call: &Call<'_>, input: Get) -> Answer {
+    let name = call.name(&input.repository_name)?;
+    call.with(name.as_str(), |_, _| Ok(()))?;
+    let preview = call.shared.previews().get(&(call.registry.clone(), name.clone())).cloned();
+    let preview = preview.ok_or_else(|| {
+        ApiError::new(
+            "LifecyclePolicyPreviewNotFoundException",
+            format!(
+                "There is no lifecycle policy preview for the repository with name '{name}' \
+                 in the registry with id '{}'",
+                call.shared.account
+            ),
+        )
+    })?;
+    let count = |action: &str| preview.results.iter().filter(|it| it["action"]["type"] == action).count();
+    let (expiring, transitioning) = (count("EXPIRE"), count("TRANSITION"));
+    let mut results = preview.results;
+    results.retain(|it| {
+        let is_tagged = it["imageTags"].as_array().is_some_and(|it| !it.is_empty());
+        input.filter.as_ref().is_none_or(|filter| filter.matches(is_tagged))
+            && input.image_ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.is_of(it)))
+    });
+    let mut answer = paged("previewResults", results, input.max_results, input.next_token.as_deref())?;
+    answer["registryId"] = json!(call.shared.account);
+    answer["repositoryName"] = json!(name);
+    answer["lifecyclePolicyText"] = json!(preview.text);
+    answer["status"] = json!("COMPLETE");
+    answer["summary"] = json!({
+        "expiringImageTotalCount": expiring,
+        "transitioningImageTotalCounts": [{"targetStorageClass": "ARCHIVE", "imageTotalCount": transitioning}],
+    });
+    Ok(answer)
+}
+
+/// The images as a policy sees them. Nothing is ever archived here.
+fn images(repository: &Repository) -> Vec<Image> {
+    let tags = repository.tags_by_digest();
+    let image = |(digest, image): (&crate::name::Digest, &crate::local::model::Image)| Image {
+        digest: digest.clone(),
+        tags: tags.get(digest).into_iter().flatten().map(ToString::to_string).collect(),
+        pushed_at: Timestamp::from_seconds(image.pushed_at),
+        last_pulled_at: None,
+        size_bytes: image.size,
+        subject: image.subject.clone(),
+        children: Some(image.children.clone()),
+        storage_class: StorageClass::Standard,
+        last_archived_at: None,
+        last_activated_at: None,
+    };
+    repository.images.iter().map(image).collect()
+}
+
+fn result(repository: &Repository, image: &Image, (rule, action): (i64, Action)) -> Value {
+    let action = match action {
+        Action::Expire => json!({"type": "EXPIRE"}),
+        Action::Transition => json!({"type": "TRANSITION", "targetStorageClass": "ARCHIVE"}),
+    };
+    json!({
+        "imageDigest": image.digest,
+        "imageTags": image.tags,
+        "imagePushedAt": repository.images.get(&image.digest).map(|it| it.pushed_at),
+        "action": action,
+        "appliedRulePriority": rule,
+        "storageClass": lifecycle::StorageClass::Standard.as_str().to_uppercase(),
+    })
+}
