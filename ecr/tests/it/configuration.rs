@@ -180,14 +180,18 @@ fn json_that_is_none() {
     check(
         &workspace,
         expect![[r#"
-        --- stderr
-        error: there are 2 problems in the configuration
+            --- stderr
+            error: there are 3 problems in the configuration
 
-        ecr/lifecycle-policy.json:1:12: not valid JSON: unexpected close brace
+            ecr/lifecycle-policy.json: a lifecycle policy has at least 100 characters, this one has 13: a description makes it longer
+              help: ECR would answer: Member must have length greater than or equal to 100
 
-        ecr/repositories.json:2:21: not valid JSON: trailing commas are not allowed
-        --- exit 1
-    "#]],
+            ecr/lifecycle-policy.json:1:12: not valid JSON: unexpected close brace
+              help: ECR would answer: Could not map policyString into LifecyclePolicy.
+
+            ecr/repositories.json:2:21: not valid JSON: trailing commas are not allowed
+            --- exit 1
+        "#]],
     );
 }
 

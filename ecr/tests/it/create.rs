@@ -111,7 +111,8 @@ fn the_seeds_permissions_are_enough() {
     assert_eq!(by_name(&second.json_with(0)["repositories"], "my-app")["outcome"], "updated");
     expect![[r#"
         no permission for ecr:GetLifecyclePolicy: lifecycle policies are written again, unread (my-app, my-app-worker)
-        no permission for ecr:ListTagsForResource: ownership and resource tags were not checked (my-app, my-app-worker)"#]].assert_eq(&second.warnings().join("\n"));
+        no permission for ecr:ListTagsForResource: ownership and resource tags were not checked (my-app, my-app-worker)
+        no permission for ecr:DescribeImages: what a lifecycle policy takes was not worked out (my-app, my-app-worker)"#]].assert_eq(&second.warnings().join("\n"));
 
     let deleted = workspace.on(&registry, &["ecr", "delete", "--yes", "--format", "json"]);
     let json = deleted.json_with(0);

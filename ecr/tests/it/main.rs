@@ -7,6 +7,8 @@ mod configuration;
 mod create;
 mod delete;
 mod image;
+mod lifecycle;
+mod lifecycle_properties;
 mod local;
 mod output;
 mod plan;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::support::files_below;
 
 /// Modules of values and functions, with what is below them.
-const CORE: [&str; 12] = [
+const CORE: [&str; 13] = [
     "definitions",
     "desired",
     "image",
@@ -18,6 +18,7 @@ const CORE: [&str; 12] = [
     "settings",
     "source",
     "error",
+    "words",
 ];
 /// Modules with one outside world each.
 const EDGES: [&str; 9] =

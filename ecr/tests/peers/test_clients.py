@@ -10,7 +10,7 @@ import time
 import unittest
 import urllib.request
 
-from peers import BIN, ROOT, XTASK, Workspace, client, embedded, environment, free_port, need, process
+from peers import BIN, POLICY, ROOT, XTASK, Workspace, client, embedded, environment, free_port, need, process
 
 
 def run(url, *args, code=0, **options):
@@ -40,6 +40,12 @@ class Aws(unittest.TestCase):
             self.assertIn("RepositoryAlreadyExistsException", again.stderr)
             aws("ecr", "put-lifecycle-policy", "--repository-name", "my-app", "--lifecycle-policy-text",
                 f"file://{ROOT}/ecr/lifecycle-policy.json")
+            refused = aws("ecr", "put-lifecycle-policy", "--repository-name", "my-app", "--lifecycle-policy-text",
+                          POLICY.replace("any", "tagged"), code=1)
+            self.assertIn("Must specify tagPrefixList or tagPatternList when tagStatus=TAGGED.", refused.stderr)
+            aws("ecr", "start-lifecycle-policy-preview", "--repository-name", "my-app")
+            preview = json.loads(aws("ecr", "get-lifecycle-policy-preview", "--repository-name", "my-app").stdout)
+            self.assertEqual((preview["status"], preview["previewResults"]), ("COMPLETE", []))
             missing = aws("ecr", "describe-repositories", "--repository-names", "nothing", code=1)
             self.assertIn("RepositoryNotFoundException", missing.stderr)
             self.assertGreater(len(aws("ecr", "get-login-password").stdout), 50)

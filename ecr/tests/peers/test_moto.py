@@ -51,6 +51,25 @@ class Convergence(unittest.TestCase):
             self.assertLessEqual(len(operations), 1 + 1 + 200)
             self.assertEqual(operations.count("DescribeRepositories"), 1)
 
+    def test_what_a_policy_takes_is_told_before_it_is_written(self):
+        with moto() as url, counting(url) as (front, operations):
+            ecr = client("ecr", url)
+            workspace = Workspace()
+            workspace.run(front, "ecr", "create")
+            for tag in ("1.0.0", "1.0.1"):
+                manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+                            "config": {"digest": "sha256:" + "0" * 64, "size": 7, "mediaType": tag}, "layers": []}
+                ecr.put_image(repositoryName="my-app", imageManifest=json.dumps(manifest), imageTag=tag)
+            workspace.write("ecr/lifecycle-policy.json", POLICY.replace(": 10", ": 1"))
+            report = workspace.json(front, "ecr", "lifecycle", "preview")
+            self.assertEqual([(it["name"], len(it["expired"]), it["kept"]) for it in report["repositories"]],
+                             [("my-app", 1, 1), ("my-app-worker", 0, 0)])
+            operations.clear()
+            workspace.run(front, "ecr", "create", code=5)
+            self.assertEqual(writes(operations), [])
+            workspace.run(front, "ecr", "create", "--yes")
+            self.assertEqual(writes(operations), ["PutLifecyclePolicy", "PutLifecyclePolicy"])
+
     def test_everything_is_taken_down(self):
         with moto() as url:
             ecr = client("ecr", url)

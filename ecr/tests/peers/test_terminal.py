@@ -1,5 +1,6 @@
 """What only a terminal shows: the question that `ecr delete` asks, and Ctrl-C."""
 
+import json
 import os
 import pty
 import select
@@ -8,17 +9,17 @@ import subprocess
 import time
 import unittest
 
-from peers import XTASK, Workspace, environment
+from peers import POLICY, XTASK, Workspace, client, embedded, environment
 
 
 class Terminal:
     """A command on a pseudo-terminal."""
 
-    def __init__(self, workspace, *args):
+    def __init__(self, workspace, *args, url="http://127.0.0.1:9"):
         self.master, slave = pty.openpty()
         self.child = subprocess.Popen(
             [XTASK, *args], cwd=workspace.root, stdin=slave, stdout=slave, stderr=slave,
-            env=environment("http://127.0.0.1:9") | {"TERM": "xterm"}, start_new_session=True,
+            env=environment(url) | {"TERM": "xterm"}, start_new_session=True,
         )
         os.close(slave)
         self.seen = ""
@@ -45,6 +46,26 @@ class Terminal:
         self.read()
         os.close(self.master)
         return code
+
+
+class Create(unittest.TestCase):
+    def test_tagged_images_go_only_with_a_yes(self):
+        workspace = Workspace()
+        with embedded(workspace.root / "state") as url:
+            workspace.run(url, "ecr", "create")
+            ecr = client("ecr", url)
+            for tag in ("1.0.0", "1.0.1"):
+                index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [],
+                         "annotations": {"tag": tag}}
+                ecr.put_image(repositoryName="my-app", imageManifest=json.dumps(index), imageTag=tag)
+            workspace.write("ecr/lifecycle-policy.json", POLICY.replace(": 10", ": 1"))
+            for answer, code, shown in [("n", 5, "nothing was written"), ("y", 0, "2 repositories: 2 updated")]:
+                terminal = Terminal(workspace, "ecr", "create", url=url)
+                terminal.until("Go on? [y/N]")
+                self.assertIn("tagged among them: 1.0.0", terminal.seen)
+                terminal.type(answer)
+                self.assertEqual(terminal.end(), code)
+                self.assertIn(shown, terminal.seen)
 
 
 class Delete(unittest.TestCase):

@@ -6,6 +6,7 @@ use aws_sdk_ecr::config::{BehaviorVersion, Credentials, Region};
 use tokio::runtime::Runtime;
 use xtask_ecr::local::lock::{self, Holder};
 use xtask_ecr::local::{Fault, Options, Server};
+use xtask_ecr::name::Digest;
 
 /// A running server, and a client of it that is the real SDK.
 pub struct Registry {
@@ -94,6 +95,39 @@ impl Registry {
             .collect();
         self.sdk(async |ecr| ecr.tag_resource().resource_arn(arn).set_tags(Some(tags)).send().await);
         self.calls();
+    }
+
+    /// An image of one blob, which is its tag's name, pushed under that tag. Gives its digest.
+    pub fn image(&self, name: &str, tag: &str) -> String {
+        let blob = Digest::of(tag.as_bytes());
+        self.upload(name, tag.as_bytes());
+        let descriptor =
+            |kind: &str| serde_json::json!({"mediaType": kind, "digest": blob, "size": tag.len()});
+        let manifest = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": descriptor("application/vnd.oci.image.config.v1+json"),
+            "layers": [descriptor("application/vnd.oci.image.layer.v1.tar")],
+        });
+        let manifest = manifest.to_string();
+        let put = async |ecr: &aws_sdk_ecr::Client| {
+            ecr.put_image().repository_name(name).image_manifest(&manifest).image_tag(tag).send().await
+        };
+        self.sdk(put);
+        self.calls();
+        Digest::of(manifest.as_bytes()).to_string()
+    }
+
+    /// Uploads a blob in one request.
+    pub fn upload(&self, name: &str, bytes: &[u8]) -> Digest {
+        let digest = Digest::of(bytes);
+        let (basic, length, text) = (self.basic(), bytes.len(), String::from_utf8_lossy(bytes));
+        let answer = self.raw(&format!(
+            "POST /v2/{name}/blobs/uploads/?digest={digest} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\
+             authorization: {basic}\r\ncontent-length: {length}\r\n\r\n{text}"
+        ));
+        assert!(answer.starts_with(b"HTTP/1.1 201"), "{}", String::from_utf8_lossy(&answer));
+        digest
     }
 
     /// The names of all repositories.
