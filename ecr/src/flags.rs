@@ -153,9 +153,22 @@ pub struct Serve {
     /// The account to play [default: the workspace's `account-id`, else 000000000000]
     #[arg(long, value_name = "ID")]
     pub account_id: Option<RegistryId>,
-    /// A failure to inject: deny=OPERATION, ignore=OPERATION or throttle=OPERATION:N (repeatable)
+    /// Verify every digest of the state, and serve nothing
+    #[arg(long)]
+    pub check: bool,
+    /// A failure to inject (repeatable): KIND=OPERATION, KIND=OPERATION:N for the first N, or KIND=OPERATION:P%
+    ///
+    /// KIND is deny, ignore, throttle, error (status 500), drop (the connection ends in the middle of a body), expire
+    /// (credentials) or slow (slow=OPERATION:200ms). OPERATION is one of ECR's, or `*`. `seed=NUMBER` starts the
+    /// generator for percentages.
     #[arg(long, value_name = "FAULT")]
     pub fault: Vec<Fault>,
+    /// Answer under this name too, beside the loopback ones (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<String>,
+    /// Append a line of JSON for each request to FILE
+    #[arg(long, value_name = "FILE")]
+    pub request_log: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub workspace: WorkspaceArgs,

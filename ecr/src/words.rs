@@ -5,7 +5,7 @@ pub fn count(n: impl Into<u64>, thing: &str) -> String {
     let n = n.into();
     let plural = match (n, thing.strip_suffix('y')) {
         (1, _) => thing.to_owned(),
-        (_, Some(stem)) => format!("{stem}ies"),
+        (_, Some(stem)) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
         _ => format!("{thing}s"),
     };
     format!("{n} {plural}")
@@ -24,6 +24,14 @@ pub fn some_of<T: std::fmt::Display>(items: &[T], shown: usize) -> String {
     let words: Vec<_> = items.iter().take(shown).map(ToString::to_string).collect();
     let words = words.join(", ");
     if items.len() > shown { format!("{words} and {} more", items.len() - shown) } else { words }
+}
+
+/// How long ago, in the largest unit that fits: `3 days`.
+pub fn age(seconds: f64) -> String {
+    let seconds = seconds.max(0.0) as u64;
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let (length, unit) = units.into_iter().find(|(length, _)| seconds >= *length).unwrap_or((1, "second"));
+    count(seconds / length, unit)
 }
 
 /// A size as people read it: `1.4 MB`. Decimal units, as ECR's prices are.
@@ -52,6 +60,10 @@ mod tests {
         assert_eq!(count(0u64, "image"), "0 images");
         assert_eq!(size(999), "999 B");
         assert_eq!(size(1_392_451), "1.4 MB");
+        assert_eq!(
+            (age(0.4), age(90.0), age(200_000.0)),
+            ("0 seconds".into(), "1 minute".into(), "2 days".into())
+        );
         assert_eq!(some_of(&["a", "b", "c"], 2), "a, b and 1 more");
     }
 }

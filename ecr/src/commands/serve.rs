@@ -3,8 +3,9 @@
 use crate::error::{Exit, Failure};
 use crate::flags;
 use crate::local::lock::{self, Holder};
-use crate::local::{Options, Server};
+use crate::local::{self, Options, Server};
 use crate::shell::Shell;
+use crate::words::count;
 use crate::workspace::Workspace;
 
 use super::session::local_account;
@@ -21,6 +22,9 @@ pub async fn run(flags: &flags::Serve, shell: &Shell) -> Result<Exit, Failure> {
                 .with_help("use it with --local, or name another folder with --data"));
         }
     };
+    if flags.check {
+        return check(&options, lock, shell);
+    }
     let server = Server::start(&options, lock).await.map_err(|error| {
         Failure::from(error).with_help("is the port taken? name another with --port, or 0 for any free one")
     })?;
@@ -46,6 +50,19 @@ pub async fn run(flags: &flags::Serve, shell: &Shell) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Verifies every digest.
+fn check(options: &Options, lock: lock::Lock, shell: &Shell) -> Result<Exit, Failure> {
+    let (whole, damaged) = local::check(&options.data, lock)?;
+    damaged.iter().for_each(|it| shell.print(it));
+    let blobs = count(whole as u64 + damaged.len() as u64, "blob");
+    shell.status("Checked", format!("{blobs}: {whole} whole, {} damaged", damaged.len()));
+    if !damaged.is_empty() {
+        shell.help("delete the repositories concerned, or move the folder away; pushing again brings blobs that are missing");
+    }
+    shell.json(&serde_json::json!({"whole": whole, "damaged": damaged}));
+    Ok(if damaged.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
 /// Outside of a workspace, a folder must be named.
 fn options(flags: &flags::Serve) -> Result<Options, Failure> {
     let workspace = match (Workspace::load(flags.workspace.manifest_path.as_deref()), &flags.data) {
@@ -64,5 +81,7 @@ fn options(flags: &flags::Serve) -> Result<Options, Failure> {
         region: region.unwrap_or_else(|| "us-east-1".to_owned()),
         faults: flags.fault.clone(),
         keeps_log: false,
+        allowed_hosts: flags.allow_host.clone(),
+        request_log: flags.request_log.clone(),
     })
 }

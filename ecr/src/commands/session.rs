@@ -255,6 +255,8 @@ fn local_options(workspace: &Workspace, data: Option<PathBuf>, region: String) -
         region,
         faults: Vec::new(),
         keeps_log: false,
+        allowed_hosts: Vec::new(),
+        request_log: None,
     }
 }
 

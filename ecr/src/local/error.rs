@@ -11,12 +11,14 @@ pub struct ApiError {
     pub code: &'static str,
     /// AWS's sentence.
     pub message: String,
+    /// Further members that the model gives the exception.
+    pub members: Option<Value>,
 }
 
 impl ApiError {
     /// A client error: every one that the model knows has status 400.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { status: 400, code, message: message.into() }
+        Self { status: 400, code, message: message.into(), members: None }
     }
 
     /// `InvalidParameterException` in the form that ECR uses for constraints.
@@ -28,7 +30,7 @@ impl ApiError {
 
     /// A failure of our own: the disk, for instance.
     pub fn internal(error: &dyn std::fmt::Display) -> Self {
-        Self { status: 500, code: "ServerException", message: error.to_string() }
+        Self { status: 500, code: "ServerException", message: error.to_string(), members: None }
     }
 
     /// `RepositoryNotFoundException`.
@@ -38,7 +40,11 @@ impl ApiError {
 
     /// The body, as JSON 1.1 has it.
     pub fn body(&self) -> Value {
-        json!({"__type": self.code, "message": self.message})
+        let mut body = json!({"__type": self.code, "message": self.message});
+        if let (Some(body), Some(Value::Object(members))) = (body.as_object_mut(), &self.members) {
+            body.extend(members.clone());
+        }
+        body
     }
 }
 
@@ -56,12 +62,25 @@ pub struct RegistryError {
     pub code: &'static str,
     /// The sentence.
     pub message: String,
+    /// Headers of the answer.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl RegistryError {
     /// An error with its status.
     pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), headers: Vec::new() }
+    }
+
+    /// The same with a header.
+    pub fn with(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// No answer at all: the connection ends.
+    pub fn dropped() -> Self {
+        Self::new(0, "UNKNOWN", "dropped")
     }
 
     /// A failure of our own.

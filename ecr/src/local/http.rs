@@ -31,21 +31,44 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|it| match it {}).boxed()
 }
 
-/// A body that is read from a file while it is sent.
-pub fn file_body(file: File) -> Body {
-    let chunks = futures_util::stream::unfold(Some(file), |file| async {
-        let mut file = file?;
-        let mut buffer = vec![0; CHUNK];
+/// So many bytes from where a file stands, read while they are sent.
+pub fn file_body(file: File, length: u64) -> Body {
+    let chunks = futures_util::stream::unfold(Some((file, length)), |state| async {
+        let (mut file, left) = state.filter(|(_, left)| *left > 0)?;
+        let mut buffer = vec![0; usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK))];
         match file.read(&mut buffer) {
-            Ok(0) => None,
+            // Shorter than it should be: the client is told by a connection that breaks.
+            Ok(0) => Some((Err(io::ErrorKind::UnexpectedEof.into()), None)),
             Ok(n) => {
                 buffer.truncate(n);
-                Some((Ok(Frame::data(Bytes::from(buffer))), Some(file)))
+                Some((Ok(Frame::data(Bytes::from(buffer))), Some((file, left - n as u64))))
             }
             Err(error) => Some((Err(error), None)),
         }
     });
     BodyExt::boxed(StreamBody::new(chunks))
+}
+
+/// `response` whose body breaks off half way.
+pub fn broken(response: Response) -> Response {
+    let length =
+        response.headers().get("content-length").and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
+    let half = length.unwrap_or_default() / 2;
+    response.map(|body| {
+        let chunks = futures_util::stream::unfold(Some((body, half)), |state| async {
+            let (mut body, left) = state?;
+            let frame = body.frame().await.and_then(Result::ok).and_then(|it| it.into_data().ok());
+            match frame.filter(|_| left > 0) {
+                Some(mut bytes) => {
+                    bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                    let left = left - bytes.len() as u64;
+                    Some((Ok(Frame::data(bytes)), Some((body, left))))
+                }
+                None => Some((Err(io::ErrorKind::ConnectionAborted.into()), None)),
+            }
+        });
+        BodyExt::boxed(StreamBody::new(chunks))
+    })
 }
 
 /// A JSON answer.

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::model::{Change, Image, RegistryKey, Repository};
+use super::api::covering;
+use super::model::{Change, Image, Registry, RegistryKey, Repository};
 use super::store::Store;
 use crate::image::is_index;
 use crate::name::{Digest, ImageTag, RepositoryName};
@@ -10,6 +11,8 @@ use crate::name::{Digest, ImageTag, RepositoryName};
 /// Media types of a single image's manifest.
 const MANIFESTS: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
+/// The most tags of an image (service quotas, "Tags per image").
+const MAX_TAGS: usize = 1000;
 /// The most bytes of a manifest (service model, `ImageManifest`).
 pub const MAX_MANIFEST: usize = 4_194_304;
 
@@ -33,6 +36,8 @@ pub struct Stored {
     pub digest: Digest,
     /// Its media type.
     pub media_type: String,
+    /// The image that it is attached to.
+    pub subject: Option<Digest>,
     /// Whether manifest and tag were there already.
     pub existed: bool,
 }
@@ -64,6 +69,8 @@ pub enum PutError {
         /// The image that wanted it.
         digest: Digest,
     },
+    /// The image has as many tags as it may have.
+    TooManyTags(ImageTag),
     /// The disk failed.
     Internal(anyhow::Error),
 }
@@ -81,8 +88,12 @@ pub fn put(
     if let Some(expected) = new.digest.filter(|it| *it != digest) {
         return Err(PutError::DigestMismatch { expected, found: digest });
     }
-    let image = read_manifest(repository, &new.bytes, new.media_type, now)?;
-    let media_type = image.media_type.clone();
+    let mut image = read_manifest(repository, &new.bytes, new.media_type, now)?;
+    let registry = store.model().registry(key);
+    let covers = |it: &Registry| covering(it, name).is_some_and(|rule| rule["scanFrequency"] != "MANUAL");
+    let is_scanned = repository.settings.scan_on_push || registry.is_some_and(covers);
+    image.scan_requested_at = (is_scanned && !is_index(&image.media_type)).then_some(now);
+    let (media_type, subject) = (image.media_type.clone(), image.subject.clone());
     let mut changes = Vec::new();
     if !repository.images.contains_key(&digest) {
         changes.push(Change::PutImage(key.clone(), name.clone(), digest.clone(), image));
@@ -95,7 +106,7 @@ pub fn put(
         store.write_blob(&digest, &new.bytes).map_err(PutError::Internal)?;
         store.commit(changes).map_err(PutError::Internal)?;
     }
-    Ok(Stored { digest, media_type, existed })
+    Ok(Stored { digest, media_type, subject, existed })
 }
 
 /// The one place where a tag is written: immutability holds for every way in because there is no other.
@@ -114,6 +125,7 @@ fn tag_change(
             Err(PutError::TagImmutable { tag, holder: holder.clone(), digest: digest.clone() })
         }
         Some(holder) if holder == digest => Ok(None),
+        _ if repository.tags_of(digest).count() >= MAX_TAGS => Err(PutError::TooManyTags(tag)),
         _ => Ok(Some(Change::PutTag(key.clone(), name.clone(), tag, digest.clone()))),
     }
 }
@@ -133,10 +145,19 @@ fn read_manifest(
         .or(own_type)
         .filter(|it| is_known(it))
         .ok_or_else(|| PutError::Invalid("unknown media type".to_owned()))?;
-    let (size, children) = if is_index(&media_type) {
-        check_children(repository, &manifest)?
+    if !manifest.is_object() || manifest["schemaVersion"] != 2 {
+        return Err(PutError::Invalid("the schemaVersion is not 2".to_owned()));
+    }
+    let subject = match &manifest["subject"] {
+        Value::Null => None,
+        subject => digests(std::iter::once(subject))?.pop(),
+    };
+    let (size, children, layers) = if is_index(&media_type) {
+        let (size, children) = check_children(repository, &manifest)?;
+        (size, children, Vec::new())
     } else {
-        (check_layers(repository, &manifest)?, Vec::new())
+        let (size, layers) = check_layers(repository, &manifest)?;
+        (size, Vec::new(), layers)
     };
     let text = |value: &Value| value.as_str().map(str::to_owned);
     Ok(Image {
@@ -144,9 +165,12 @@ fn read_manifest(
         size,
         manifest_size: bytes.len() as u64,
         artifact_media_type: text(&manifest["artifactType"]).or(text(&manifest["config"]["mediaType"])),
-        subject: manifest["subject"]["digest"].as_str().and_then(|it| it.parse().ok()),
+        subject,
         media_type,
         children,
+        layers,
+        last_pulled_at: None,
+        scan_requested_at: None,
     })
 }
 
@@ -154,7 +178,7 @@ fn is_known(media_type: &str) -> bool {
     MANIFESTS.contains(&media_type) || is_index(media_type)
 }
 
-fn check_layers(repository: &Repository, manifest: &Value) -> Result<u64, PutError> {
+fn check_layers(repository: &Repository, manifest: &Value) -> Result<(u64, Vec<Digest>), PutError> {
     let layers = manifest["layers"].as_array().map(Vec::as_slice).unwrap_or_default();
     // Layers with URLs are fetched from there and never pushed (OCI image specification, "Non-distributable layers").
     let pushed = layers.iter().filter(|it| it["urls"].as_array().is_none_or(Vec::is_empty));
@@ -163,7 +187,8 @@ fn check_layers(repository: &Repository, manifest: &Value) -> Result<u64, PutErr
     if !missing.is_empty() {
         return Err(PutError::LayersMissing(missing));
     }
-    Ok(named.iter().filter_map(|it| repository.layers.get(it)).sum())
+    let size = named.iter().filter_map(|it| repository.layers.get(it)).sum();
+    Ok((size, named))
 }
 
 /// The size of an index is that of its largest image (ECR API, `imageSizeInBytes`).
@@ -192,4 +217,55 @@ pub fn immutable_sentence(name: &RepositoryName, tag: &ImageTag) -> String {
         "The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten \
          because the tag is immutable."
     )
+}
+
+/// ECR's sentence for one tag too many; both planes use it.
+pub fn too_many_tags(name: &RepositoryName, tag: &ImageTag, account: &str) -> String {
+    format!(
+        "Adding tag '{tag}' to an image in the repository with name '{name}' in registry with id '{account}' \
+         exceeds the maximum allowed number of tags per image which is '{MAX_TAGS}'"
+    )
+}
+
+/// The artifacts that are attached to an image, whether or not that is there.
+pub fn referrers<'a>(
+    repository: &'a Repository,
+    subject: &'a Digest,
+) -> impl Iterator<Item = (&'a Digest, &'a Image)> {
+    repository.images.iter().filter(move |(_, it)| it.subject.as_ref() == Some(subject))
+}
+
+/// Why an image was not deleted.
+#[derive(Debug)]
+pub enum DeleteError {
+    /// This index lists it.
+    Referenced(Digest),
+    /// The disk failed.
+    Internal(anyhow::Error),
+}
+
+/// Deletes a tag, and with the last tag the image; without a tag, the image with all of its tags. Gives the tags that
+/// went. An image that an index lists loses its tag and stays.
+pub fn delete(
+    store: &mut Store,
+    key: &RegistryKey,
+    name: &RepositoryName,
+    digest: &Digest,
+    tag: Option<&ImageTag>,
+) -> Result<Vec<ImageTag>, DeleteError> {
+    let Some(repository) = store.model().repository(key, name) else { return Ok(Vec::new()) };
+    let tags: Vec<_> = repository.tags_of(digest).cloned().collect();
+    let mut indexes = repository.images.iter().filter(|(_, it)| it.children.contains(digest));
+    let index = indexes.next().map(|(index, _)| index.clone());
+    let (gone, change) = match (tag, index) {
+        (Some(tag), index) if tags.len() > 1 || index.is_some() => {
+            (vec![tag.clone()], Change::DeleteTag(key.clone(), name.clone(), tag.clone()))
+        }
+        (_, Some(index)) => return Err(DeleteError::Referenced(index)),
+        _ => (tags, Change::DeleteImage(key.clone(), name.clone(), digest.clone())),
+    };
+    let layers = repository.images.get(digest).map(|it| it.layers.clone()).unwrap_or_default();
+    store.commit(vec![change]).map_err(DeleteError::Internal)?;
+    store.collect(layers.into_iter().chain([digest.clone()]));
+    Ok(gone)
 }

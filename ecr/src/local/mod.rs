@@ -11,13 +11,17 @@ mod http;
 mod images;
 pub mod lock;
 mod model;
+mod page;
 mod server;
 mod shared;
 mod store;
+mod sweep;
 mod token;
+mod upload;
 
 pub use faults::Fault;
 pub use server::{Options, Server};
+pub use sweep::check;
 
 /// The port of `ecr serve`, unless it is told another.
 pub const DEFAULT_PORT: u16 = 4510;

@@ -1,6 +1,6 @@
 //! What the registries hold, as plain values, and the changes that lead from one state to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,9 @@ pub struct Registry {
     pub repositories: BTreeMap<RepositoryName, Repository>,
     /// The registry's own scanning configuration, in the API's shape.
     pub scanning: Option<serde_json::Value>,
+    /// Account settings that were changed.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// One repository.
@@ -82,6 +85,15 @@ pub struct Image {
     /// The images that this index lists.
     #[serde(default)]
     pub children: Vec<Digest>,
+    /// Its config and layers.
+    #[serde(default)]
+    pub layers: Vec<Digest>,
+    /// When it was last fetched by a client, in seconds since 1970.
+    #[serde(default)]
+    pub last_pulled_at: Option<f64>,
+    /// When a scan was last asked for, by a push or by a request, in seconds since 1970.
+    #[serde(default)]
+    pub scan_requested_at: Option<f64>,
 }
 
 /// One change. A list of them is written and takes effect as a whole.
@@ -97,8 +109,16 @@ pub enum Change {
     PutImage(RegistryKey, RepositoryName, Digest, Image),
     /// Points a tag to a manifest.
     PutTag(RegistryKey, RepositoryName, ImageTag, Digest),
+    /// Removes a tag; its image stays.
+    DeleteTag(RegistryKey, RepositoryName, ImageTag),
+    /// Removes a manifest, its tags, and the blobs that no other manifest of the repository names.
+    DeleteImage(RegistryKey, RepositoryName, Digest),
+    /// Removes a blob that no manifest names.
+    DeleteLayer(RegistryKey, RepositoryName, Digest),
     /// Replaces the registry's scanning configuration.
     PutScanning(RegistryKey, serde_json::Value),
+    /// Sets an account setting.
+    PutSetting(RegistryKey, String, String),
 }
 
 impl Model {
@@ -110,6 +130,17 @@ impl Model {
     /// A repository.
     pub fn repository(&self, key: &str, name: &RepositoryName) -> Option<&Repository> {
         self.registry(key)?.repositories.get(name)
+    }
+
+    /// Every registry.
+    pub fn registries(&self) -> &BTreeMap<RegistryKey, Registry> {
+        &self.registries
+    }
+
+    /// Every image, to be completed.
+    pub fn images_mut(&mut self) -> impl Iterator<Item = (&Digest, &mut Image)> {
+        let repositories = self.registries.values_mut().flat_map(|it| it.repositories.values_mut());
+        repositories.flat_map(|it| it.images.iter_mut())
     }
 
     /// Whether any repository still needs the blob.
@@ -137,6 +168,18 @@ impl Model {
             Change::PutTag(key, name, tag, digest) => {
                 self.change(&key, &name, |it| drop(it.image_tags.insert(tag, digest)));
             }
+            Change::DeleteTag(key, name, tag) => {
+                self.change(&key, &name, |it| drop(it.image_tags.remove(&tag)));
+            }
+            Change::DeleteImage(key, name, digest) => self.change(&key, &name, |it| it.delete_image(&digest)),
+            Change::DeleteLayer(key, name, digest) => {
+                self.change(&key, &name, |it| {
+                    it.layers.remove(&digest);
+                });
+            }
+            Change::PutSetting(key, name, value) => {
+                self.registries.entry(key).or_default().settings.insert(name, value);
+            }
             Change::PutScanning(key, scanning) => {
                 self.registries.entry(key).or_default().scanning = Some(scanning);
             }
@@ -162,6 +205,25 @@ impl Model {
 impl Repository {
     fn new(settings: Settings) -> Self {
         Self { settings, images: BTreeMap::new(), image_tags: BTreeMap::new(), layers: BTreeMap::new() }
+    }
+
+    /// The tags of a manifest, sorted.
+    pub fn tags_of<'a>(&'a self, digest: &'a Digest) -> impl Iterator<Item = &'a ImageTag> {
+        self.image_tags.iter().filter(move |(_, it)| *it == digest).map(|(tag, _)| tag)
+    }
+
+    /// Blobs that no manifest names.
+    pub fn loose_layers(&self) -> Vec<&Digest> {
+        let named: BTreeSet<_> = self.images.values().flat_map(|it| &it.layers).collect();
+        self.layers.keys().filter(|it| !named.contains(it)).collect()
+    }
+
+    fn delete_image(&mut self, digest: &Digest) {
+        let Some(image) = self.images.remove(digest) else { return };
+        self.image_tags.retain(|_, it| it != digest);
+        let still_named: BTreeSet<_> = self.images.values().flat_map(|it| &it.layers).collect();
+        let gone: Vec<_> = image.layers.iter().filter(|it| !still_named.contains(it)).collect();
+        self.layers.retain(|it, _| !gone.contains(&it));
     }
 
     /// The tags of each manifest, sorted.

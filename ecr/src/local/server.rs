@@ -1,6 +1,5 @@
 //! Accepting connections and telling the planes apart.
 
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,12 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::error::ApiError;
-use super::faults::{Fault, Faults};
-use super::http::{Response, header, json_response, text_response};
+use super::faults::{Fault, Faults, Strikes};
+use super::http::{Response, broken, header, json_response, text_response};
 use super::lock::Lock;
 use super::shared::Shared;
 use super::store::Store;
-use super::{api, distribution};
+use super::{api, distribution, page, token};
 use crate::name::RegistryId;
 
 /// The most bytes of a control plane request: a layer part in base64, and some.
@@ -39,6 +38,10 @@ pub struct Options {
     pub region: String,
     /// Failures to inject.
     pub faults: Vec<Fault>,
+    /// Names beside the loopback ones under which it may be reached.
+    pub allowed_hosts: Vec<String>,
+    /// A file that gets a line of JSON for each request.
+    pub request_log: Option<PathBuf>,
     /// Whether to remember every operation, for tests.
     pub keeps_log: bool,
 }
@@ -63,6 +66,10 @@ impl Server {
         let mut shared = Shared::new(store, account, region, address.to_string(), faults);
         if options.keeps_log {
             shared = shared.with_log();
+        }
+        shared = shared.with_hosts(options.allowed_hosts.clone());
+        if let Some(path) = &options.request_log {
+            shared = shared.with_request_log(path)?;
         }
         let shared = Arc::new(shared);
         let accepting = tokio::spawn(accept(listener, shared.clone()));
@@ -99,28 +106,80 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let shared = shared.clone();
-        async move { Ok::<_, Infallible>(answer(shared, request).await) }
+        // An error here ends the connection without an answer.
+        async move {
+            logged(shared, request).await.ok_or(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))
+        }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     // A client that goes away in the middle of a request is its own affair.
     let _ = http.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Response {
-    if !is_loopback(header(&request, "host").unwrap_or_default()) {
-        let message = "the embedded ECR answers requests to loopback names only\n";
-        return text_response(403, "text/plain", message.to_owned());
+/// The same, written to the request log.
+async fn logged(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Response> {
+    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    let operation = header(&request, "x-amz-target").map(str::to_owned);
+    let response = answer(shared.clone(), request).await;
+    shared.log_request(&serde_json::json!({
+        "time": shared.now(),
+        "method": method,
+        "path": path,
+        "target": operation,
+        "status": response.as_ref().map(|it| it.status().as_u16()),
+    }));
+    response
+}
+
+/// The answer of one request; `None` for one that a fault leaves without any.
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Response> {
+    let host = header(&request, "host").unwrap_or_default();
+    if !is_loopback(host) && !shared.allows_host(host) {
+        let message =
+            "the embedded ECR answers requests to loopback names only (see `ecr serve --allow-host`)\n";
+        return Some(text_response(403, "text/plain", message.to_owned()));
+    }
+    // Requests of a page of another origin carry where they come from; no client of a registry does.
+    if let Some(origin) = header(&request, "origin")
+        && origin.strip_prefix("http://") != Some(host)
+    {
+        let message = "the embedded ECR answers no page of another origin\n";
+        return Some(text_response(403, "text/plain", message.to_owned()));
     }
     let path = request.uri().path();
-    if path == "/v2" || path.starts_with("/v2/") {
-        return distribution::answer(shared, request).await;
+    match (request.method(), path) {
+        (_, path) if path == "/v2" || path.starts_with("/v2/") => distribution::answer(shared, request).await,
+        (&Method::POST, "/") => control_plane(&shared, request).await,
+        (&Method::GET | &Method::HEAD, "/") => Some(page::answer(&shared)),
+        (&Method::GET | &Method::HEAD, path) if path.starts_with("/download/") => {
+            Some(download(&shared, &request))
+        }
+        _ => {
+            let message = "the embedded ECR: POST / is the API, /v2/ is the registry, GET / is a page\n";
+            Some(text_response(404, "text/plain", message.to_owned()))
+        }
     }
-    if path == "/" && request.method() == Method::POST {
-        return control_plane(&shared, request).await;
+}
+
+/// A blob at the URL that `GetDownloadUrlForLayer` gave.
+fn download(shared: &Shared, request: &Request<Incoming>) -> Response {
+    let (path, method) = (request.uri().path(), request.method());
+    let store = shared.store();
+    let found = token::check_path(store.secret(), path, shared.now() as u64);
+    let blob = found.and_then(|(registry, name, digest)| {
+        let size = *store.model().repository(&registry, &name)?.layers.get(&digest)?;
+        Some((store.blob_path(&digest), digest, size))
+    });
+    let refused = |status, text: &str| text_response(status, "text/plain", format!("{text}\n"));
+    match blob {
+        Some((path, digest, size)) => {
+            distribution::send(&path, &digest, size, method, header(request, "range"))
+                .unwrap_or_else(|it| refused(it.status, &it.message))
+        }
+        None => refused(403, "this URL is not signed by this registry, has expired, or its layer is gone"),
     }
-    text_response(404, "text/plain", "the embedded ECR: POST / is the API, /v2/ is the registry\n".to_owned())
 }
 
 /// A web page cannot reach the server under a name that its own DNS points to 127.0.0.1.
@@ -132,22 +191,46 @@ fn is_loopback(host: &str) -> bool {
     matches!(name, "127.0.0.1" | "localhost" | "[::1]") || name.ends_with(".localhost")
 }
 
-async fn control_plane(shared: &Shared, request: Request<Incoming>) -> Response {
+async fn control_plane(shared: &Shared, request: Request<Incoming>) -> Option<Response> {
     let region = signing_region(header(&request, "authorization")).unwrap_or(&shared.region).to_owned();
     let target = header(&request, "x-amz-target").map(str::to_owned);
     let Ok(body) = Limited::new(request.into_body(), MAX_BODY).collect().await else {
-        return aws_json(Err(ApiError::new("InvalidParameterException", "the request is too large")));
+        return Some(aws_json(Err(ApiError::new("InvalidParameterException", "the request is too large"))));
     };
     let body = body.to_bytes();
+    let operation = match target.as_deref() {
+        Some(target) => target.strip_prefix("AmazonEC2ContainerRegistry_V20150921."),
+        None => is_caller_identity(&body).then_some("GetCallerIdentity"),
+    };
+    let Some(operation) = operation else {
+        let message = format!("no operation {}", target.as_deref().unwrap_or("is named by X-Amz-Target"));
+        return Some(aws_json(Err(ApiError::new("UnknownOperationException", message))));
+    };
+    shared.log(operation);
+    let strikes = shared.faults.strike(operation);
+    tokio::time::sleep(strikes.delay).await;
     let registry = format!("{}/{region}", shared.account);
     let call = api::Call { shared, registry, region };
-    match target.as_deref() {
-        Some(target) => match target.strip_prefix("AmazonEC2ContainerRegistry_V20150921.") {
-            Some(operation) => aws_json(api::answer(&call, operation, &body)),
-            None => aws_json(Err(ApiError::new("UnknownOperationException", format!("no service {target}")))),
-        },
-        None if is_caller_identity(&body) => text_response(200, "text/xml", api::caller_identity(shared)),
-        None => aws_json(Err(ApiError::new("UnknownOperationException", "no X-Amz-Target"))),
+    let response = match struck(strikes) {
+        Some(error) => aws_json(Err(error)),
+        None if operation == "GetCallerIdentity" => {
+            text_response(200, "text/xml", api::caller_identity(shared))
+        }
+        None => aws_json(api::answer(&call, operation, &body)),
+    };
+    Some(if strikes.drop { broken(response) } else { response })
+}
+
+/// The error that faults want instead of an answer.
+fn struck(strikes: Strikes) -> Option<ApiError> {
+    if strikes.error {
+        Some(ApiError::internal(&"a fault was asked for"))
+    } else if strikes.throttle {
+        Some(ApiError::new("ThrottlingException", "Rate exceeded"))
+    } else if strikes.expire {
+        Some(ApiError::new("ExpiredTokenException", "The security token included in the request is expired"))
+    } else {
+        None
     }
 }
 

@@ -9,21 +9,26 @@
 //! ```
 //!
 //! A transaction is acknowledged after its line was written. A process that is killed leaves at most a last line
-//! without an end, which nobody was told about; it is dropped. Opening folds the journal into a new snapshot.
+//! without an end, which nobody was told about; it is dropped. Opening folds the journal into a new snapshot, and removes blobs
+//! that nothing names.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::model::{Change, Model};
+use super::sweep;
 use crate::files;
 use crate::name::{Digest, hex};
 
-/// The version of the files' format.
-const VERSION: u32 = 1;
+/// The version of the files' format. Version 1 had no blobs of images; they are read from the manifests.
+const VERSION: u32 = 2;
+/// How long a blob that no manifest names is kept, so that a push that broke off can go on.
+const LOOSE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The state of the embedded ECR. Dropping it releases the lock.
 #[derive(Debug)]
@@ -50,10 +55,10 @@ impl Store {
             fs::create_dir_all(&path).with_context(|| format!("failed to create `{}`", path.display()))?;
         }
         let mut snapshot = read_snapshot(&folder.join("state.json"))?;
-        let replayed = replay(&folder.join("journal.jsonl"), &mut snapshot.model)?;
-        if replayed || !folder.join("state.json").exists() {
-            write_snapshot(folder, &snapshot)?;
-        }
+        replay(&folder.join("journal.jsonl"), &mut snapshot.model)?;
+        sweep::complete(folder, &mut snapshot.model);
+        sweep::sweep(folder, &mut snapshot.model, LOOSE_AGE)?;
+        write_snapshot(folder, &snapshot)?;
         let journal = folder.join("journal.jsonl");
         // Appending, so that a line after one that was cut off again begins where that one did.
         let journal = OpenOptions::new().create(true).append(true).open(&journal);
@@ -63,6 +68,11 @@ impl Store {
         clear_uploads(&folder.join("uploads"))?;
         let Snapshot { model, secret, .. } = snapshot;
         Ok(Self { folder: folder.to_owned(), journal, model, secret, _lock: lock })
+    }
+
+    /// The state's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// What the registries hold.
@@ -105,6 +115,12 @@ impl Store {
         files::write(&path, bytes).with_context(|| format!("failed to write `{}`", path.display()))
     }
 
+    /// Makes a file that was uploaded the blob of its digest.
+    pub fn adopt(&self, upload: &Path, digest: &Digest) -> Result<()> {
+        let path = self.blob_path(digest);
+        fs::rename(upload, &path).with_context(|| format!("failed to write `{}`", path.display()))
+    }
+
     /// Removes those of `digests` that no repository names any more.
     pub fn collect(&self, digests: impl IntoIterator<Item = Digest>) {
         for digest in digests.into_iter().filter(|it| !self.model.names_blob(it)) {
@@ -116,6 +132,7 @@ impl Store {
 
 fn read_snapshot(path: &Path) -> Result<Snapshot> {
     if !path.exists() {
+        check_is_new(path)?;
         return Ok(Snapshot { version: VERSION, secret: new_secret()?, model: Model::default() });
     }
     let text = fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
@@ -127,7 +144,10 @@ fn read_snapshot(path: &Path) -> Result<Snapshot> {
     };
     let json: serde_json::Value = serde_json::from_slice(&text).with_context(damaged)?;
     match json["version"].as_u64() {
-        Some(version) if version == u64::from(VERSION) => serde_json::from_value(json).with_context(damaged),
+        Some(1 | 2) => {
+            let snapshot: Snapshot = serde_json::from_value(json).with_context(damaged)?;
+            Ok(Snapshot { version: VERSION, ..snapshot })
+        }
         Some(version) => bail!(
             "the embedded ECR's state in `{}` has version {version}, and this program knows version {VERSION}: \
              name another folder with --data",
@@ -137,10 +157,26 @@ fn read_snapshot(path: &Path) -> Result<Snapshot> {
     }
 }
 
-/// Applies the journal; whether there was anything in it.
-fn replay(path: &Path, model: &mut Model) -> Result<bool> {
+/// The snapshot is the first thing that is written: where it is missing and anything else is there, somebody took it
+/// away, and beginning anew would lose the rest.
+fn check_is_new(snapshot: &Path) -> Result<()> {
+    let folder = snapshot.parent().unwrap_or(snapshot);
+    let has_journal = fs::metadata(folder.join("journal.jsonl")).is_ok_and(|it| it.len() > 0);
+    let has_blobs = fs::read_dir(folder.join("blobs/sha256")).is_ok_and(|mut it| it.next().is_some());
+    if has_journal || has_blobs {
+        bail!(
+            "the embedded ECR's state in `{}` is damaged: state.json is missing; \
+             move the folder away, or name another one with --data",
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
+/// Applies the journal.
+fn replay(path: &Path, model: &mut Model) -> Result<()> {
     if !path.exists() {
-        return Ok(false);
+        return Ok(());
     }
     let text = fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &text[..end]);
@@ -150,7 +186,7 @@ fn replay(path: &Path, model: &mut Model) -> Result<bool> {
         })?;
         changes.into_iter().for_each(|change| model.apply(change));
     }
-    Ok(!text.is_empty())
+    Ok(())
 }
 
 fn write_snapshot(folder: &Path, snapshot: &Snapshot) -> Result<()> {
@@ -167,6 +203,16 @@ fn clear_uploads(folder: &Path) -> Result<()> {
         fs::remove_file(&path).with_context(|| format!("failed to remove `{}`", path.display()))?;
     }
     Ok(())
+}
+
+/// A random UUID (RFC 9562, version 4): the form that the model wants of `UploadId`.
+pub(super) fn new_upload_id() -> Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|it| anyhow::anyhow!("no random numbers: {it}"))?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let text = hex(&bytes);
+    Ok([&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]].join("-"))
 }
 
 /// 32 random bytes in hexadecimal.

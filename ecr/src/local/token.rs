@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::name::hex;
+use crate::name::{Digest, RepositoryName, hex};
 
 /// How long a password is valid, in seconds: twelve hours, as ECR's.
 pub const LIFETIME: u64 = 12 * 60 * 60;
@@ -34,6 +34,23 @@ pub fn check(secret: &str, authorization: Option<&str>, now: u64) -> Result<Stri
     let authorization = authorization.ok_or(Refused::Missing)?;
     let (registry, expires_at) = verified(secret, authorization).ok_or(Refused::Wrong)?;
     if now < expires_at { Ok(registry) } else { Err(Refused::Expired) }
+}
+
+/// A path that fetches a blob without credentials until `expires_at`.
+pub fn sign_path(secret: &str, registry: &str, name: &str, digest: &Digest, expires_at: u64) -> String {
+    let claim = format!("{registry}/{expires_at}/{digest}/{name}");
+    format!("/download/{claim}/{}", hex(&mac(secret, &claim).finalize().into_bytes()))
+}
+
+/// The registry, repository and digest of such a path at the time `now`.
+pub fn check_path(secret: &str, path: &str, now: u64) -> Option<(String, RepositoryName, Digest)> {
+    let (claim, tag) = path.strip_prefix("/download/")?.rsplit_once('/')?;
+    mac(secret, claim).verify_slice(&unhex(tag)?).ok()?;
+    let mut parts = claim.splitn(5, '/');
+    let registry = format!("{}/{}", parts.next()?, parts.next()?);
+    let expires_at: u64 = parts.next()?.parse().ok()?;
+    let (digest, name) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    (now < expires_at).then_some((registry, name, digest))
 }
 
 fn verified(secret: &str, authorization: &str) -> Option<(String, u64)> {

@@ -207,9 +207,9 @@ fn a_last_line_that_was_cut_off_is_dropped_and_damage_is_told() {
     assert_eq!(std::fs::read_to_string(&journal).unwrap(), "[{\"Nonsense\":1}]\n", "it was not touched");
 
     let state = workspace.root().join("target/ecr-local/state.json");
-    std::fs::write(&state, "{\"version\": 2}").unwrap();
+    std::fs::write(&state, "{\"version\": 3}").unwrap();
     let newer = workspace.local(&["ecr", "plan"]);
-    assert!(newer.stderr.contains("has version 2, and this program knows version 1"), "{newer:#?}");
+    assert!(newer.stderr.contains("has version 3, and this program knows version 2"), "{newer:#?}");
 }
 
 #[test]

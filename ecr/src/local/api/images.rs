@@ -1,242 +1,205 @@
-//! Images and layers.
+//! Images: put, get, list, describe.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::page::page;
-use super::{Answer, Call};
+use super::page::paged;
+use super::{Answer, Call, Input, scans};
 use crate::local::error::ApiError;
-use crate::local::images::{MAX_MANIFEST, NewImage, PutError};
+use crate::local::images::{self, NewImage, PutError};
 use crate::local::model::{Image, Repository};
 use crate::name::{Digest, ImageTag, RepositoryName};
 
 /// An image by digest, by tag, or by both.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ImageId {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    image_digest: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    image_tag: Option<String>,
+    /// The digest, as it was written.
+    pub digest: Option<String>,
+    /// The tag.
+    pub tag: Option<String>,
 }
 
 impl ImageId {
+    /// The identifier of an input.
+    pub fn new(input: Input<'_>) -> Self {
+        let text = |key| input.text(key).map(str::to_owned);
+        Self { digest: text("imageDigest"), tag: text("imageTag") }
+    }
+
     /// Whether a row of an answer is about this image.
     pub fn is_of(&self, row: &Value) -> bool {
         let has_tag =
             |tag: &String| row["imageTags"].as_array().is_some_and(|it| it.iter().any(|it| it == tag));
-        self.image_digest.as_ref().is_none_or(|it| row["imageDigest"] == **it)
-            && self.image_tag.as_ref().is_none_or(has_tag)
+        self.digest.as_ref().is_none_or(|it| row["imageDigest"] == **it)
+            && self.tag.as_ref().is_none_or(has_tag)
     }
-}
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Describe {
-    repository_name: String,
-    #[serde(default)]
-    image_ids: Option<Vec<ImageId>>,
-    #[serde(default)]
-    filter: Option<Filter>,
-    #[serde(default)]
-    max_results: Option<u64>,
-    #[serde(default)]
-    next_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Filter {
-    #[serde(default)]
-    tag_status: Option<String>,
-}
-
-impl Filter {
-    /// Whether it lets an image through.
-    pub fn matches(&self, is_tagged: bool) -> bool {
-        match self.tag_status.as_deref() {
-            Some("TAGGED") => is_tagged,
-            Some("UNTAGGED") => !is_tagged,
-            _ => true,
+    /// The identifier in the API's form.
+    pub fn json(&self) -> Value {
+        let mut id = json!({});
+        if let Some(digest) = &self.digest {
+            id["imageDigest"] = json!(digest);
         }
+        if let Some(tag) = &self.tag {
+            id["imageTag"] = json!(tag);
+        }
+        id
+    }
+
+    /// The image that it names.
+    pub fn find<'a>(&self, repository: &'a Repository) -> Result<(&'a Digest, &'a Image), Missing> {
+        let tagged = match &self.tag {
+            Some(tag) => {
+                let tag = tag.parse::<ImageTag>().map_err(|_| Missing::InvalidTag)?;
+                Some(repository.image_tags.get(&tag).ok_or(Missing::NotFound)?)
+            }
+            None => None,
+        };
+        let named = match &self.digest {
+            Some(digest) => Some(digest.parse::<Digest>().map_err(|_| Missing::InvalidDigest)?),
+            None => None,
+        };
+        let digest = match (tagged, &named) {
+            (Some(tagged), Some(named)) if tagged != named => return Err(Missing::TagDoesNotMatch),
+            (Some(digest), _) | (None, Some(digest)) => digest,
+            (None, None) => return Err(Missing::Neither),
+        };
+        repository.images.get_key_value(digest).ok_or(Missing::NotFound)
     }
 }
 
-pub fn describe(call: &Call<'_>, input: Describe) -> Answer {
-    let details = call.with(&input.repository_name, |name, repository| {
+/// Why an identifier names no image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    NotFound,
+    InvalidTag,
+    InvalidDigest,
+    TagDoesNotMatch,
+    Neither,
+}
+
+impl Missing {
+    /// The entry of `failures` in the answer of a batch operation (service model, `ImageFailureCode`).
+    pub fn failure(self, id: &ImageId) -> Value {
+        let (code, reason) = match self {
+            Self::NotFound => ("ImageNotFound", "Requested image not found"),
+            Self::InvalidTag => ("InvalidImageTag", "Invalid request parameters: image tag is not valid"),
+            Self::InvalidDigest => (
+                "InvalidImageDigest",
+                "Invalid request parameters: image digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'",
+            ),
+            Self::TagDoesNotMatch => (
+                "ImageTagDoesNotMatchDigest",
+                "Invalid request parameters: image tag does not refer to the given digest",
+            ),
+            Self::Neither => {
+                ("MissingDigestAndTag", "Invalid request parameters: both tag and digest cannot be null")
+            }
+        };
+        json!({"imageId": id.json(), "failureCode": code, "failureReason": reason})
+    }
+}
+
+/// Whether the input's `filter` lets an image through. Nothing is ever archived here.
+pub fn is_wanted(input: Input<'_>, is_tagged: bool) -> bool {
+    let Some(filter) = input.part("filter") else { return true };
+    let by_tag = match filter.text("tagStatus") {
+        Some("TAGGED") => is_tagged,
+        Some("UNTAGGED") => !is_tagged,
+        _ => true,
+    };
+    by_tag && matches!(filter.text("imageStatus"), None | Some("ACTIVE" | "ANY"))
+}
+
+pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let ids = input.parts("imageIds").map(|it| it.into_iter().map(ImageId::new).collect::<Vec<_>>());
+    let details = call.with(input, |name, repository| {
         let tags = repository.tags_by_digest();
         let detail = |digest: &Digest, image: &Image| {
             let tags = tags.get(digest).map(Vec::as_slice).unwrap_or_default();
             describe_one(call, name, tags, digest, image)
         };
-        match &input.image_ids {
+        match &ids {
             Some(ids) => ids
                 .iter()
-                .map(|id| match find(repository, id) {
-                    Some((digest, image)) => Ok(detail(digest, image)),
-                    None => Err(image_not_found(call, name, id)),
+                .map(|id| match id.find(repository) {
+                    Ok((digest, image)) => Ok(detail(digest, image)),
+                    Err(_) => Err(image_not_found(call, name, id)),
                 })
                 .collect::<Result<Vec<_>, _>>(),
             None => {
-                let wanted = |digest: &Digest| {
-                    input.filter.as_ref().is_none_or(|it| it.matches(tags.contains_key(digest)))
-                };
-                let images = repository.images.iter().filter(|(digest, _)| wanted(digest));
+                let images = repository.images.iter();
+                let images = images.filter(|(digest, _)| is_wanted(input, tags.contains_key(digest)));
                 Ok(images.map(|(digest, image)| detail(digest, image)).collect())
             }
         }
     })?;
-    paged("imageDetails", details, input.max_results, input.next_token.as_deref())
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct List {
-    repository_name: String,
-    #[serde(default)]
-    filter: Option<Filter>,
-    #[serde(default)]
-    max_results: Option<u64>,
-    #[serde(default)]
-    next_token: Option<String>,
+    paged("imageDetails", details, input)
 }
 
 /// One row a tag, and one for each image without any.
-pub fn list(call: &Call<'_>, input: List) -> Answer {
-    let rows = call.with(&input.repository_name, |_, repository| {
+pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let rows = call.with(input, |_, repository| {
         let tagged =
             repository.image_tags.iter().map(|(tag, digest)| json!({"imageDigest": digest, "imageTag": tag}));
         let tags = repository.tags_by_digest();
         let untagged = repository.images.keys().filter(|it| !tags.contains_key(it));
         let untagged = untagged.map(|digest| json!({ "imageDigest": digest }));
-        let wanted =
-            |row: &Value| input.filter.as_ref().is_none_or(|it| it.matches(row.get("imageTag").is_some()));
+        let wanted = |row: &Value| is_wanted(input, row.get("imageTag").is_some());
         Ok(tagged.chain(untagged).filter(wanted).collect::<Vec<_>>())
     })?;
-    paged("imageIds", rows, input.max_results, input.next_token.as_deref())
+    paged("imageIds", rows, input)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchGet {
-    repository_name: String,
-    image_ids: Vec<ImageId>,
-}
-
-pub fn batch_get(call: &Call<'_>, input: BatchGet) -> Answer {
-    let (found, failures) = call.with(&input.repository_name, |name, repository| {
+/// An image in a media type that the client does not accept is a failure of its own; docker's and OCI's are not
+/// converted into one another here.
+pub fn batch_get(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let ids: Vec<_> = input.parts("imageIds").unwrap_or_default().into_iter().map(ImageId::new).collect();
+    let (found, failures) = call.with(input, |name, repository| {
         let (mut found, mut failures) = (Vec::new(), Vec::new());
-        for id in &input.image_ids {
-            match find(repository, id) {
-                Some((digest, image)) => {
-                    let tag = id.image_tag.clone();
-                    found.push((name.clone(), digest.clone(), tag, image.media_type.clone()));
+        for id in &ids {
+            match id.find(repository) {
+                Ok((digest, image)) => {
+                    found.push((name.clone(), digest.clone(), id.tag.clone(), image.media_type.clone()));
                 }
-                None => failures.push(json!({
-                    "imageId": id,
-                    "failureCode": "ImageNotFound",
-                    "failureReason": "Requested image not found",
-                })),
+                Err(missing) => failures.push(missing.failure(id)),
             }
         }
         Ok((found, failures))
     })?;
-    let image = |(name, digest, tag, media_type): &(RepositoryName, Digest, Option<String>, String)| {
-        let path = call.shared.store().blob_path(digest);
-        let manifest = std::fs::read_to_string(path).map_err(|it| ApiError::internal(&it))?;
-        Ok(json!({
-            "registryId": call.shared.account,
-            "repositoryName": name,
-            "imageId": ImageId { image_digest: Some(digest.to_string()), image_tag: tag.clone() },
-            "imageManifest": manifest,
-            "imageManifestMediaType": media_type,
-        }))
+    let image = |(name, digest, tag, media_type): (RepositoryName, Digest, Option<String>, String)| {
+        let manifest = call.manifest(&digest)?;
+        let id = ImageId { digest: Some(digest.to_string()), tag };
+        Ok(call.about(
+            &name,
+            json!({"imageId": id.json(), "imageManifest": manifest, "imageManifestMediaType": media_type}),
+        ))
     };
-    let images = found.iter().map(image).collect::<Result<Vec<_>, ApiError>>()?;
+    let images = found.into_iter().map(image).collect::<Result<Vec<_>, ApiError>>()?;
     Ok(json!({"images": images, "failures": failures}))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Put {
-    repository_name: String,
-    image_manifest: String,
-    #[serde(default)]
-    image_manifest_media_type: Option<String>,
-    #[serde(default)]
-    image_tag: Option<String>,
-    #[serde(default)]
-    image_digest: Option<String>,
-}
-
-pub fn put(call: &Call<'_>, input: Put) -> Answer {
-    let name = call.name(&input.repository_name)?;
-    if input.image_manifest.len() > MAX_MANIFEST {
-        return Err(ApiError::invalid("imageManifest", "must have at most 4194304 characters"));
-    }
+pub fn put(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let name = call.name(input.required("repositoryName"))?;
+    let manifest = input.required("imageManifest");
     let new = NewImage {
-        tag: input.image_tag.as_deref().map(|it| parsed("imageTag", it)).transpose()?,
-        digest: input.image_digest.as_deref().map(|it| parsed("imageDigest", it)).transpose()?,
-        media_type: input.image_manifest_media_type,
-        bytes: input.image_manifest.clone().into_bytes(),
+        tag: input.text("imageTag").map(|it| parsed("imageTag", it)).transpose()?,
+        digest: input.text("imageDigest").map(|it| parsed("imageDigest", it)).transpose()?,
+        media_type: input.text("imageManifestMediaType").map(str::to_owned),
+        bytes: manifest.as_bytes().to_vec(),
     };
     let tag: Option<ImageTag> = new.tag.clone();
-    let stored =
-        crate::local::images::put(&mut call.shared.store(), &call.registry, &name, new, call.shared.now());
+    let stored = images::put(&mut call.shared.store(), &call.registry, &name, new, call.shared.now());
     let stored = stored.map_err(|it| refused(call, &name, it))?;
     if stored.existed {
         return Err(image_exists(call, &name, &stored.digest, tag.as_ref()));
     }
-    Ok(json!({"image": {
-        "registryId": call.shared.account,
-        "repositoryName": name,
-        "imageId": ImageId {
-            image_digest: Some(stored.digest.to_string()),
-            image_tag: tag.map(|it| it.to_string()),
-        },
-        "imageManifest": input.image_manifest,
+    let id = ImageId { digest: Some(stored.digest.to_string()), tag: tag.map(|it| it.to_string()) };
+    let image = json!({
+        "imageId": id.json(),
+        "imageManifest": manifest,
         "imageManifestMediaType": stored.media_type,
-    }}))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CheckLayers {
-    repository_name: String,
-    layer_digests: Vec<String>,
-}
-
-pub fn check_layers(call: &Call<'_>, input: CheckLayers) -> Answer {
-    call.with(&input.repository_name, |_, repository| {
-        let (mut layers, mut failures) = (Vec::new(), Vec::new());
-        for text in &input.layer_digests {
-            match text.parse::<Digest>() {
-                Ok(digest) => layers.push(match repository.layers.get(&digest) {
-                    Some(size) => {
-                        json!({"layerDigest": digest, "layerAvailability": "AVAILABLE", "layerSize": size})
-                    }
-                    None => json!({"layerDigest": digest, "layerAvailability": "UNAVAILABLE"}),
-                }),
-                Err(error) => failures.push(json!({
-                    "layerDigest": text,
-                    "failureCode": "InvalidLayerDigest",
-                    "failureReason": error.to_string(),
-                })),
-            }
-        }
-        Ok(json!({"layers": layers, "failures": failures}))
-    })
-}
-
-fn find<'a>(repository: &'a Repository, id: &ImageId) -> Option<(&'a Digest, &'a Image)> {
-    let by_tag = id.image_tag.as_deref().map(|tag| repository.image_tags.get(&tag.parse().ok()?));
-    let by_digest = id.image_digest.as_deref().map(|digest| digest.parse::<Digest>().ok());
-    let digest = match (by_tag, by_digest) {
-        (Some(tagged), None) => tagged?.clone(),
-        (Some(tagged), Some(named)) => tagged.cloned().filter(|it| Some(it) == named.as_ref())?,
-        (None, named) => named??,
-    };
-    repository.images.get_key_value(&digest)
+    });
+    Ok(json!({"image": call.about(&name, image)}))
 }
 
 fn describe_one(
@@ -247,32 +210,26 @@ fn describe_one(
     image: &Image,
 ) -> Value {
     let mut detail = json!({
-        "registryId": call.shared.account,
-        "repositoryName": name,
         "imageDigest": digest,
         "imageSizeInBytes": image.size,
         "imagePushedAt": image.pushed_at,
         "imageManifestMediaType": image.media_type,
+        "imageStatus": "ACTIVE",
     });
-    if !tags.is_empty() {
-        detail["imageTags"] = json!(tags);
+    let mut add = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            detail[key] = value;
+        }
+    };
+    add("imageTags", (!tags.is_empty()).then(|| json!(tags)));
+    add("artifactMediaType", image.artifact_media_type.as_ref().map(|it| json!(it)));
+    add("subjectManifestDigest", image.subject.as_ref().map(|it| json!(it)));
+    add("lastRecordedPullTime", image.last_pulled_at.map(|it| json!(it)));
+    if let Some(scan) = scans::scan_of(call.shared, digest, image) {
+        add("imageScanStatus", Some(scan.status()));
+        add("imageScanFindingsSummary", scan.summary());
     }
-    if let Some(media_type) = &image.artifact_media_type {
-        detail["artifactMediaType"] = json!(media_type);
-    }
-    if let Some(subject) = &image.subject {
-        detail["subjectManifestDigest"] = json!(subject);
-    }
-    detail
-}
-
-pub fn paged(key: &str, items: Vec<Value>, max: Option<u64>, token: Option<&str>) -> Answer {
-    let (items, next) = page(items, max, token)?;
-    let mut answer = json!({ key: items });
-    if let Some(next) = next {
-        answer["nextToken"] = json!(next);
-    }
-    Ok(answer)
+    call.about(name, detail)
 }
 
 fn parsed<T: std::str::FromStr>(parameter: &str, text: &str) -> Result<T, ApiError>
@@ -282,16 +239,21 @@ where
     text.parse().map_err(|it: T::Err| ApiError::invalid(parameter, &it.to_string()))
 }
 
-fn image_not_found(call: &Call<'_>, name: &RepositoryName, id: &ImageId) -> ApiError {
-    let quoted = |it: &Option<String>| it.as_ref().map_or("'null'".to_owned(), |it| format!("'{it}'"));
+/// `ImageNotFoundException` in ECR's words.
+pub fn image_not_found(call: &Call<'_>, name: &RepositoryName, id: &ImageId) -> ApiError {
     let message = format!(
-        "The image with imageId {{imageDigest:{}, imageTag:{}}} does not exist within the repository \
-         with name '{name}' in the registry with id '{}'",
-        quoted(&id.image_digest),
-        quoted(&id.image_tag),
+        "The image with imageId {} does not exist within the repository with name '{name}' \
+         in the registry with id '{}'",
+        shown(id),
         call.shared.account
     );
     ApiError::new("ImageNotFoundException", message)
+}
+
+/// `{imageDigest:'sha256:...', imageTag:'null'}`.
+pub fn shown(id: &ImageId) -> String {
+    let quoted = |it: &Option<String>| it.as_ref().map_or("'null'".to_owned(), |it| format!("'{it}'"));
+    format!("{{imageDigest:{}, imageTag:{}}}", quoted(&id.digest), quoted(&id.tag))
 }
 
 fn image_exists(call: &Call<'_>, name: &RepositoryName, digest: &Digest, tag: Option<&ImageTag>) -> ApiError {
@@ -307,6 +269,13 @@ fn image_exists(call: &Call<'_>, name: &RepositoryName, digest: &Digest, tag: Op
 fn refused(call: &Call<'_>, name: &RepositoryName, error: PutError) -> ApiError {
     let joined = |digests: &[Digest]| digests.iter().map(Digest::as_str).collect::<Vec<_>>().join(", ");
     let account = &call.shared.account;
+    let absent = |what: &str, digests: &[Digest]| {
+        format!(
+            "The {what} with digests '[{}]' required for pushing image into repository with name '{name}' \
+             in the registry with id '{account}' do not exist",
+            joined(digests)
+        )
+    };
     match error {
         PutError::RepositoryNotFound => ApiError::repository_not_found(name.as_str(), account.as_str()),
         PutError::Invalid(reason) => {
@@ -316,29 +285,21 @@ fn refused(call: &Call<'_>, name: &RepositoryName, error: PutError) -> ApiError 
             "ImageDigestDoesNotMatchException",
             format!("The provided digest '{expected}' does not match the digest '{found}' of the image"),
         ),
-        PutError::LayersMissing(digests) => ApiError::new(
-            "LayersNotFoundException",
-            format!(
-                "The layers with digests '[{}]' required for pushing image into repository with name '{name}' \
-                 in the registry with id '{account}' do not exist",
-                joined(&digests)
-            ),
-        ),
-        PutError::ChildrenMissing(digests) => ApiError::new(
-            "ReferencedImagesNotFoundException",
-            format!(
-                "The images with digests '[{}]' required for pushing image into repository with name '{name}' \
-                 in the registry with id '{account}' do not exist",
-                joined(&digests)
-            ),
-        ),
+        PutError::LayersMissing(digests) => {
+            ApiError::new("LayersNotFoundException", absent("layers", &digests))
+        }
+        PutError::ChildrenMissing(digests) => {
+            ApiError::new("ReferencedImagesNotFoundException", absent("images", &digests))
+        }
         PutError::TagImmutable { tag, holder, digest } if holder == digest => {
             image_exists(call, name, &digest, Some(&tag))
         }
-        PutError::TagImmutable { tag, .. } => ApiError::new(
-            "ImageTagAlreadyExistsException",
-            super::super::images::immutable_sentence(name, &tag),
-        ),
+        PutError::TagImmutable { tag, .. } => {
+            ApiError::new("ImageTagAlreadyExistsException", images::immutable_sentence(name, &tag))
+        }
+        PutError::TooManyTags(tag) => {
+            ApiError::new("LimitExceededException", images::too_many_tags(name, &tag, account.as_str()))
+        }
         PutError::Internal(error) => ApiError::internal(&error),
     }
 }

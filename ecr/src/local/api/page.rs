@@ -2,21 +2,29 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use serde_json::{Value, json};
 
+use super::input::Input;
 use crate::local::error::ApiError;
 
-/// The part of `items` that a request asked for, and the token of the next part.
-pub fn page<T>(
-    items: Vec<T>,
-    max_results: Option<u64>,
-    token: Option<&str>,
-) -> Result<(Vec<T>, Option<String>), ApiError> {
-    let size = match max_results {
-        None => 100,
-        Some(n @ 1..=1000) => n as usize,
-        Some(_) => return Err(ApiError::invalid("maxResults", "must be between 1 and 1000")),
-    };
-    let start = match token {
+/// How many items a page has where the request names no number ("you will receive up to 100 results").
+const DEFAULT: u64 = 100;
+
+/// `{key: page, "nextToken"}`: the part of `items` that `maxResults` and `nextToken` ask for.
+pub fn paged<T: Into<Value>>(key: &str, items: Vec<T>, input: Input<'_>) -> Result<Value, ApiError> {
+    let (items, next) = page(items, input)?;
+    let items: Vec<Value> = items.into_iter().map(Into::into).collect();
+    let mut answer = json!({ key: items });
+    if let Some(next) = next {
+        answer["nextToken"] = json!(next);
+    }
+    Ok(answer)
+}
+
+/// The same, where the items stand elsewhere in the answer.
+pub fn page<T>(items: Vec<T>, input: Input<'_>) -> Result<(Vec<T>, Option<String>), ApiError> {
+    let size = usize::try_from(input.number("maxResults").unwrap_or(DEFAULT)).unwrap_or(usize::MAX);
+    let start = match input.text("nextToken") {
         None => 0,
         Some(token) => offset(token).ok_or_else(|| ApiError::invalid("nextToken", "is not a valid token"))?,
     };

@@ -1,66 +1,53 @@
 //! Lifecycle and repository policies.
 
-use serde::Deserialize;
 use serde_json::json;
 
-use super::repositories::change_settings;
-use super::{Answer, Call};
+use super::{Answer, Call, Input};
 use crate::lifecycle::{self, compare};
 use crate::local::error::ApiError;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Named {
-    repository_name: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PutLifecycle {
-    repository_name: String,
-    lifecycle_policy_text: String,
-}
-
-pub fn put_lifecycle(call: &Call<'_>, input: PutLifecycle) -> Answer {
-    let text = input.lifecycle_policy_text;
+pub fn put_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let text = input.required("lifecyclePolicyText").to_owned();
     checked_lifecycle(&text)?;
-    let name = change_settings(call, &input.repository_name, |it| it.lifecycle_policy = Some(text.clone()))?;
+    let name = call.change_settings(input.required("repositoryName"), |it| {
+        it.lifecycle_policy = Some(text.clone());
+        Ok(())
+    })?;
     Ok(json!({"registryId": call.shared.account, "repositoryName": name, "lifecyclePolicyText": text}))
 }
 
-pub fn get_lifecycle(call: &Call<'_>, input: Named) -> Answer {
+pub fn get_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
     let account = &call.shared.account;
-    call.with(&input.repository_name, |name, repository| match &repository.settings.lifecycle_policy {
+    call.with(input, |name, repository| match &repository.settings.lifecycle_policy {
         Some(text) => Ok(json!({"registryId": account, "repositoryName": name, "lifecyclePolicyText": text})),
         None => Err(no_lifecycle_policy(name.as_str(), account.as_str())),
     })
 }
 
-pub fn delete_lifecycle(call: &Call<'_>, input: Named) -> Answer {
-    let answer = get_lifecycle(call, Named { repository_name: input.repository_name.clone() })?;
-    change_settings(call, &input.repository_name, |it| it.lifecycle_policy = None)?;
+pub fn delete_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let answer = get_lifecycle(call, input)?;
+    call.change_settings(input.required("repositoryName"), |it| {
+        it.lifecycle_policy = None;
+        Ok(())
+    })?;
     Ok(answer)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SetRepository {
-    repository_name: String,
-    policy_text: String,
-}
-
-pub fn set_repository(call: &Call<'_>, input: SetRepository) -> Answer {
-    let text = input.policy_text;
+pub fn set_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let text = input.required("policyText").to_owned();
     if !compare::check_json("PolicyText", &text).is_empty() {
         return Err(ApiError::invalid("PolicyText", "Invalid repository policy provided"));
     }
-    let name = change_settings(call, &input.repository_name, |it| it.repository_policy = Some(text.clone()))?;
+    let name = call.change_settings(input.required("repositoryName"), |it| {
+        it.repository_policy = Some(text.clone());
+        Ok(())
+    })?;
     Ok(json!({"registryId": call.shared.account, "repositoryName": name, "policyText": text}))
 }
 
-pub fn get_repository(call: &Call<'_>, input: Named) -> Answer {
+pub fn get_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
     let account = &call.shared.account;
-    call.with(&input.repository_name, |name, repository| match &repository.settings.repository_policy {
+    call.with(input, |name, repository| match &repository.settings.repository_policy {
         Some(text) => Ok(json!({"registryId": account, "repositoryName": name, "policyText": text})),
         None => Err(ApiError::new(
             "RepositoryPolicyNotFoundException",
@@ -72,9 +59,12 @@ pub fn get_repository(call: &Call<'_>, input: Named) -> Answer {
     })
 }
 
-pub fn delete_repository(call: &Call<'_>, input: Named) -> Answer {
-    let answer = get_repository(call, Named { repository_name: input.repository_name.clone() })?;
-    change_settings(call, &input.repository_name, |it| it.repository_policy = None)?;
+pub fn delete_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let answer = get_repository(call, input)?;
+    call.change_settings(input.required("repositoryName"), |it| {
+        it.repository_policy = None;
+        Ok(())
+    })?;
     Ok(answer)
 }
 

@@ -1,10 +1,10 @@
 //! Previews of lifecycle policies, by the same engine as `ecr lifecycle preview`.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::images::{Filter, ImageId, paged};
-use super::{Answer, Call};
+use super::images::{ImageId, is_wanted};
+use super::page::paged;
+use super::{Answer, Call, Input};
 use crate::lifecycle::evaluate::evaluate;
 use crate::lifecycle::{self, Action, Image, StorageClass, Timestamp};
 use crate::local::error::ApiError;
@@ -17,25 +17,17 @@ pub struct Preview {
     results: Vec<Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Start {
-    repository_name: String,
-    #[serde(default)]
-    lifecycle_policy_text: Option<String>,
-}
-
 /// Without a text, the policy that is there is previewed.
-pub fn start(call: &Call<'_>, input: Start) -> Answer {
-    let name = call.name(&input.repository_name)?;
-    let preview = call.with(name.as_str(), |name, repository| {
+pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let name = call.name(input.required("repositoryName"))?;
+    let preview = call.with(input, |name, repository| {
         let own = || repository.settings.lifecycle_policy.clone();
-        let text = input.lifecycle_policy_text.clone().or_else(own);
+        let text = input.text("lifecyclePolicyText").map(str::to_owned).or_else(own);
         let text = text.ok_or_else(|| {
             super::policies::no_lifecycle_policy(name.as_str(), call.shared.account.as_str())
         })?;
         let policy = super::policies::checked_lifecycle(&text)?;
-        let images = images(repository);
+        let images = lifecycle_images(repository);
         let decisions = evaluate(&policy, &images, Timestamp::from_seconds(call.shared.now()));
         let results = images.iter().zip(&decisions);
         let results =
@@ -52,23 +44,8 @@ pub fn start(call: &Call<'_>, input: Start) -> Answer {
     }))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Get {
-    repository_name: String,
-    #[serde(default)]
-    image_ids: Option<Vec<ImageId>>,
-    #[serde(default)]
-    filter: Option<Filter>,
-    #[serde(default)]
-    max_results: Option<u64>,
-    #[serde(default)]
-    next_token: Option<String>,
-}
-
-pub fn get(call: &Call<'_>, input: Get) -> Answer {
-    let name = call.name(&input.repository_name)?;
-    call.with(name.as_str(), |_, _| Ok(()))?;
+pub fn get(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let name = call.with(input, |name, _| Ok(name.clone()))?;
     let preview = call.shared.previews().get(&(call.registry.clone(), name.clone())).cloned();
     let preview = preview.ok_or_else(|| {
         ApiError::new(
@@ -83,12 +60,12 @@ pub fn get(call: &Call<'_>, input: Get) -> Answer {
     let count = |action: &str| preview.results.iter().filter(|it| it["action"]["type"] == action).count();
     let (expiring, transitioning) = (count("EXPIRE"), count("TRANSITION"));
     let mut results = preview.results;
+    let ids = input.parts("imageIds").map(|it| it.into_iter().map(ImageId::new).collect::<Vec<_>>());
     results.retain(|it| {
         let is_tagged = it["imageTags"].as_array().is_some_and(|it| !it.is_empty());
-        input.filter.as_ref().is_none_or(|filter| filter.matches(is_tagged))
-            && input.image_ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.is_of(it)))
+        is_wanted(input, is_tagged) && ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.is_of(it)))
     });
-    let mut answer = paged("previewResults", results, input.max_results, input.next_token.as_deref())?;
+    let mut answer = paged("previewResults", results, input)?;
     answer["registryId"] = json!(call.shared.account);
     answer["repositoryName"] = json!(name);
     answer["lifecyclePolicyText"] = json!(preview.text);
@@ -101,13 +78,13 @@ pub fn get(call: &Call<'_>, input: Get) -> Answer {
 }
 
 /// The images as a policy sees them. Nothing is ever archived here.
-fn images(repository: &Repository) -> Vec<Image> {
+pub fn lifecycle_images(repository: &Repository) -> Vec<Image> {
     let tags = repository.tags_by_digest();
     let image = |(digest, image): (&crate::name::Digest, &crate::local::model::Image)| Image {
         digest: digest.clone(),
         tags: tags.get(digest).into_iter().flatten().map(ToString::to_string).collect(),
         pushed_at: Timestamp::from_seconds(image.pushed_at),
-        last_pulled_at: None,
+        last_pulled_at: image.last_pulled_at.map(Timestamp::from_seconds),
         size_bytes: image.size,
         subject: image.subject.clone(),
         children: Some(image.children.clone()),

@@ -1,12 +1,20 @@
-//! The registry as a whole: tokens, and its own scanning configuration.
+//! The registry as a whole: tokens, account settings, and its own scanning configuration.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Call};
+use super::{Answer, Call, Input};
 use crate::local::error::ApiError;
-use crate::local::model::Change;
+use crate::local::model::{Change, Registry};
 use crate::local::token;
+use crate::name::RepositoryName;
+use crate::observed::{Observed, ScanningRule};
+
+/// The settings of an account, with the values that each takes; the first is the default (`PutAccountSetting`).
+const SETTINGS: [(&str, [&str; 2]); 3] = [
+    ("BLOB_MOUNTING", ["DISABLED", "ENABLED"]),
+    ("BASIC_SCAN_TYPE_VERSION", ["AWS_NATIVE", "CLAIR"]),
+    ("REGISTRY_POLICY_SCOPE", ["V2", "V1"]),
+];
 
 pub fn authorization_token(call: &Call<'_>) -> Answer {
     let expires_at = call.shared.now() as u64 + token::LIFETIME;
@@ -22,6 +30,32 @@ pub fn describe(call: &Call<'_>) -> Answer {
     Ok(json!({"registryId": call.shared.account, "replicationConfiguration": {"rules": []}}))
 }
 
+pub fn get_setting(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let (name, values) = setting(input)?;
+    let store = call.shared.store();
+    let value = store.model().registry(&call.registry).and_then(|it| it.settings.get(name));
+    Ok(json!({"name": name, "value": value.map_or(values[0], String::as_str)}))
+}
+
+pub fn put_setting(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let (name, values) = setting(input)?;
+    let value = input.required("value");
+    if !values.contains(&value) {
+        let message = format!("{value} is not a value of {name}: it takes {}", values.join(" or "));
+        return Err(ApiError::new("ValidationException", message));
+    }
+    call.commit(vec![Change::PutSetting(call.registry.clone(), name.to_owned(), value.to_owned())])?;
+    Ok(json!({"name": name, "value": value}))
+}
+
+fn setting(input: Input<'_>) -> Result<(&'static str, [&'static str; 2]), ApiError> {
+    let name = input.required("name");
+    SETTINGS
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .ok_or_else(|| ApiError::new("ValidationException", format!("there is no account setting {name}")))
+}
+
 pub fn get_scanning(call: &Call<'_>) -> Answer {
     let store = call.shared.store();
     let scanning = store.model().registry(&call.registry).and_then(|it| it.scanning.clone());
@@ -29,19 +63,61 @@ pub fn get_scanning(call: &Call<'_>) -> Answer {
     Ok(json!({"registryId": call.shared.account, "scanningConfiguration": scanning}))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PutScanning {
-    #[serde(default)]
-    scan_type: Option<String>,
-    #[serde(default)]
-    rules: Vec<Value>,
+/// Enhanced scanning is another service's; nothing here could answer for it.
+pub fn put_scanning(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let scan_type = input.text("scanType").unwrap_or("BASIC");
+    let rules = input.value()["rules"].as_array().cloned().unwrap_or_default();
+    let continuous = rules.iter().any(|it| it["scanFrequency"] == "CONTINUOUS_SCAN");
+    if continuous && scan_type == "BASIC" {
+        let message = "CONTINUOUS_SCAN goes with the scan type ENHANCED only";
+        return Err(ApiError::new("ValidationException", message));
+    }
+    let scanning = json!({"scanType": scan_type, "rules": rules});
+    call.commit(vec![Change::PutScanning(call.registry.clone(), scanning.clone())])?;
+    Ok(json!({"registryScanningConfiguration": scanning}))
 }
 
-pub fn put_scanning(call: &Call<'_>, input: PutScanning) -> Answer {
-    let scan_type = input.scan_type.unwrap_or_else(|| "BASIC".to_owned());
-    let scanning = json!({"scanType": scan_type, "rules": input.rules});
-    let change = Change::PutScanning(call.registry.clone(), scanning.clone());
-    call.shared.store().commit(vec![change]).map_err(|it| ApiError::internal(&it))?;
-    Ok(json!({"registryScanningConfiguration": scanning}))
+pub fn repository_scanning(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    let store = call.shared.store();
+    let registry = store.model().registry(&call.registry);
+    for text in input.texts("repositoryNames").unwrap_or_default() {
+        let name = call.name(text)?;
+        match registry.and_then(|registry| Some((registry, registry.repositories.get(&name)?))) {
+            Some((registry, repository)) => found.push(json!({
+                "repositoryArn": call.arn(&name),
+                "repositoryName": name,
+                "scanOnPush": repository.settings.scan_on_push || covering(registry, &name).is_some(),
+                "scanFrequency": frequency(registry, &name, repository.settings.scan_on_push),
+                "appliedScanFilters": covering(registry, &name).map_or(json!([]), |it| it["repositoryFilters"].clone()),
+            })),
+            None => failures.push(json!({
+                "repositoryName": name,
+                "failureCode": "REPOSITORY_NOT_FOUND",
+                "failureReason": crate::local::error::no_repository(text, call.shared.account.as_str()),
+            })),
+        }
+    }
+    Ok(json!({"scanningConfigurations": found, "failures": failures}))
+}
+
+fn frequency(registry: &Registry, name: &RepositoryName, scan_on_push: bool) -> Value {
+    match covering(registry, name) {
+        Some(rule) => rule["scanFrequency"].clone(),
+        None if scan_on_push => json!("SCAN_ON_PUSH"),
+        None => json!("MANUAL"),
+    }
+}
+
+/// The registry's scanning rule that covers a repository.
+pub fn covering<'a>(registry: &'a Registry, name: &RepositoryName) -> Option<&'a Value> {
+    let rules = registry.scanning.as_ref()?["rules"].as_array()?;
+    rules.iter().find(|rule| {
+        let filters = rule["repositoryFilters"].as_array().into_iter().flatten();
+        let rule = ScanningRule {
+            frequency: rule["scanFrequency"].as_str().unwrap_or_default().to_owned(),
+            filters: filters.filter_map(|it| Some(it["filter"].as_str()?.to_owned())).collect(),
+        };
+        Observed { scanning_rules: vec![rule], ..Observed::default() }.registry_scans(name)
+    })
 }

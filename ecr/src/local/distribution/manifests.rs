@@ -6,9 +6,11 @@ use hyper::{Method, Request};
 use serde_json::json;
 
 use super::{Answer, Call};
+use crate::image::INDEXES;
 use crate::local::error::RegistryError;
-use crate::local::http::{builder, empty, full, header, json_response, with_header};
-use crate::local::images::{self, MAX_MANIFEST, NewImage, PutError, immutable_sentence};
+use crate::local::http::{builder, empty, full, header, json_response, text_response, with_header};
+use crate::local::images::{self, DeleteError, MAX_MANIFEST, NewImage, PutError, immutable_sentence};
+use crate::local::model::Change;
 use crate::name::{Digest, ImageTag, InvalidName};
 
 /// `HEAD` or `GET /v2/NAME/manifests/REFERENCE`.
@@ -27,7 +29,10 @@ pub fn get(call: &Call, reference: &str, method: &Method) -> Answer {
     };
     let body = match *method {
         Method::HEAD => empty(),
-        _ => full(std::fs::read(path).map_err(|it| RegistryError::internal(&it))?),
+        _ => {
+            pulled(call, &digest)?;
+            full(std::fs::read(path).map_err(|it| RegistryError::internal(&it))?)
+        }
     };
     builder(200)
         .header("content-type", media_type)
@@ -35,6 +40,78 @@ pub fn get(call: &Call, reference: &str, method: &Method) -> Answer {
         .header("docker-content-digest", digest.as_str())
         .body(body)
         .map_err(|it| RegistryError::internal(&it))
+}
+
+/// How often a pull is recorded, in seconds: `lastRecordedPullTime` is refreshed "at least once every 24 hours".
+const PULL_INTERVAL: f64 = 60.0 * 60.0;
+
+fn pulled(call: &Call, digest: &Digest) -> Result<(), RegistryError> {
+    let now = call.shared.now();
+    let mut store = call.shared.store();
+    let repository = store.model().repository(&call.registry, &call.name);
+    let Some(mut image) = repository.and_then(|it| it.images.get(digest)).cloned() else { return Ok(()) };
+    if image.last_pulled_at.is_some_and(|it| now - it < PULL_INTERVAL) {
+        return Ok(());
+    }
+    image.last_pulled_at = Some(now);
+    let change = Change::PutImage(call.registry.clone(), call.name.clone(), digest.clone(), image);
+    store.commit(vec![change]).map_err(|it| RegistryError::internal(&it))
+}
+
+/// `DELETE /v2/NAME/manifests/REFERENCE`: a tag, or an image with all of its tags.
+pub fn delete(call: &Call, reference: &str) -> Answer {
+    let unknown = || RegistryError::new(404, "MANIFEST_UNKNOWN", "Requested image not found");
+    let mut store = call.shared.store();
+    let repository = store.model().repository(&call.registry, &call.name).ok_or_else(unknown)?;
+    let (digest, tag) = match reference.parse::<Digest>() {
+        Ok(digest) if repository.images.contains_key(&digest) => (digest, None),
+        Ok(_) => return Err(unknown()),
+        Err(_) => {
+            let tag = parsed_tag(reference)?;
+            (repository.image_tags.get(&tag).cloned().ok_or_else(unknown)?, Some(tag))
+        }
+    };
+    match images::delete(&mut store, &call.registry, &call.name, &digest, tag.as_ref()) {
+        Ok(_) => builder(202).body(empty()).map_err(|it| RegistryError::internal(&it)),
+        Err(DeleteError::Referenced(index)) => {
+            let message = format!("Requested image referenced by manifest list: [{index}]");
+            Err(RegistryError::new(403, "DENIED", message))
+        }
+        Err(DeleteError::Internal(error)) => Err(RegistryError::internal(&error)),
+    }
+}
+
+/// `GET /v2/NAME/referrers/DIGEST?artifactType=TYPE` (specification, "Listing Referrers").
+pub fn referrers(call: &Call, digest: &str, artifact_type: Option<&str>) -> Answer {
+    let subject: Digest = digest
+        .parse()
+        .map_err(|it: InvalidName| RegistryError::new(400, "DIGEST_INVALID", it.to_string()))?;
+    let store = call.shared.store();
+    let repository = store.model().repository(&call.registry, &call.name);
+    let all = repository.into_iter().flat_map(|it| images::referrers(it, &subject));
+    let wanted = all
+        .filter(|(_, it)| artifact_type.is_none_or(|kind| it.artifact_media_type.as_deref() == Some(kind)));
+    let descriptor = |(digest, image): (&Digest, &crate::local::model::Image)| {
+        let text = std::fs::read(store.blob_path(digest)).unwrap_or_default();
+        let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        let mut descriptor = json!({
+            "mediaType": image.media_type,
+            "size": image.manifest_size,
+            "digest": digest,
+            "artifactType": image.artifact_media_type,
+        });
+        if manifest["annotations"].is_object() {
+            descriptor["annotations"] = manifest["annotations"].clone();
+        }
+        descriptor
+    };
+    let manifests: Vec<_> = wanted.map(descriptor).collect();
+    let index = json!({"schemaVersion": 2, "mediaType": INDEXES[0], "manifests": manifests});
+    let response = text_response(200, INDEXES[0], index.to_string());
+    Ok(match artifact_type {
+        Some(_) => with_header(response, "oci-filters-applied", "artifactType"),
+        None => response,
+    })
 }
 
 /// `PUT /v2/NAME/manifests/REFERENCE`. Like ECR, this answers without a `Location`.
@@ -48,10 +125,12 @@ pub async fn put(call: &Call, reference: &str, request: Request<Incoming>) -> An
     let new = NewImage { tag, digest, media_type, bytes: bytes.to_vec() };
     let stored = images::put(&mut call.shared.store(), &call.registry, &call.name, new, call.shared.now());
     let stored = stored.map_err(|it| refused(call, it))?;
-    builder(201)
-        .header("docker-content-digest", stored.digest.as_str())
-        .body(empty())
-        .map_err(|it| RegistryError::internal(&it))
+    let mut response = builder(201).header("docker-content-digest", stored.digest.as_str());
+    if let Some(subject) = &stored.subject {
+        // "If the registry supports the referrers API" (specification, "Pushing Manifests with Subject").
+        response = response.header("oci-subject", subject.as_str());
+    }
+    response.body(empty()).map_err(|it| RegistryError::internal(&it))
 }
 
 /// `GET /v2/NAME/tags/list?n=N&last=TAG`.
@@ -60,7 +139,13 @@ pub fn tags(call: &Call, query: Option<&str>) -> Answer {
         let pairs = query.unwrap_or_default().split('&').filter_map(|it| it.split_once('='));
         pairs.clone().find(|(name, _)| *name == key).map(|(_, value)| value.to_owned())
     };
-    let limit = value("n").and_then(|it| it.parse().ok()).unwrap_or(1000).min(1000);
+    let limit = match value("n") {
+        None => 1000,
+        Some(n) => n.parse::<usize>().map_err(|_| {
+            RegistryError::new(400, "PAGINATION_NUMBER_INVALID", format!("`{n}` is not a number of tags"))
+        })?,
+    };
+    let limit = limit.min(1000);
     let last = value("last");
     let store = call.shared.store();
     let repository = store.model().repository(&call.registry, &call.name);
@@ -102,6 +187,10 @@ fn refused(call: &Call, error: PutError) -> RegistryError {
         }
         PutError::TagImmutable { tag, .. } => {
             RegistryError::new(400, "TAG_INVALID", immutable_sentence(&call.name, &tag))
+        }
+        PutError::TooManyTags(tag) => {
+            let message = images::too_many_tags(&call.name, &tag, call.shared.account.as_str());
+            RegistryError::new(403, "DENIED", message)
         }
         PutError::Internal(error) => RegistryError::internal(&error),
     }

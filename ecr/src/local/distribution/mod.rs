@@ -8,7 +8,8 @@ use hyper::body::Incoming;
 use hyper::{Method, Request};
 
 use super::error::RegistryError;
-use super::http::{Response, header, json_response, with_header};
+use super::faults::Strikes;
+use super::http::{Response, broken, header, json_response, query, with_header};
 use super::model::RegistryKey;
 use super::shared::Shared;
 use super::token::{self, Refused};
@@ -19,8 +20,8 @@ mod manifests;
 mod route;
 mod uploads;
 
-use route::Route;
-pub use uploads::Upload;
+pub use blobs::send;
+use route::{Route, Target};
 
 type Answer = Result<Response, RegistryError>;
 
@@ -32,53 +33,78 @@ pub struct Call {
     pub registry: RegistryKey,
     /// The repository.
     pub name: RepositoryName,
+    /// The faults that strike the request.
+    pub strikes: Strikes,
 }
 
-/// Answers one request under `/v2/`.
-pub async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Response {
+/// Answers one request under `/v2/`; `None` for one that a fault leaves without an answer.
+pub async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Response> {
+    let route = Route::parse(request.uri().path());
+    let operation = match &route {
+        Some(Route::In(_, target)) => operation(request.method(), target),
+        _ => "GetAuthorizationToken",
+    };
+    shared.log(operation);
+    let strikes = shared.faults.strike(operation);
+    tokio::time::sleep(strikes.delay).await;
     let host = shared.host.clone();
-    match dispatch(shared, request).await {
+    let response = match dispatch(shared, request, route, operation, strikes).await {
         Ok(response) => response,
+        Err(error) if error.status == 0 => return None,
         Err(error) => refuse(&error, &host),
-    }
+    };
+    Some(if strikes.drop { broken(response) } else { response })
 }
 
-async fn dispatch(shared: Arc<Shared>, request: Request<Incoming>) -> Answer {
-    let registry = authenticate(&shared, header(&request, "authorization"))?;
-    let path = request.uri().path().to_owned();
-    let route = Route::parse(&path).ok_or_else(|| RegistryError::new(404, "NAME_INVALID", "no such path"))?;
+async fn dispatch(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+    route: Option<Route>,
+    operation: &str,
+    strikes: Strikes,
+) -> Answer {
+    let registry = authenticate(&shared, header(&request, "authorization"), strikes)?;
+    let route = route.ok_or_else(|| RegistryError::new(404, "NAME_INVALID", "no such path"))?;
     let Some((name, target)) = route.repository() else {
         return Ok(json_response(200, &serde_json::json!({})));
     };
     let name = name
         .parse()
         .map_err(|it: crate::name::InvalidName| RegistryError::new(400, "NAME_INVALID", it.to_string()))?;
-    let operation = operation(request.method(), &target);
-    shared.log(operation);
-    permit(&shared, operation)?;
-    let call = Call { shared, registry, name };
+    permit(&shared, operation, strikes)?;
+    let call = Call { shared, registry, name, strikes };
     call.check_repository()?;
-    use route::Target;
-    match (request.method().clone(), target) {
-        (Method::HEAD | Method::GET, Target::Blob(digest)) => blobs::get(&call, &digest, request.method()),
-        (Method::POST, Target::Uploads) => uploads::start(&call, request).await,
-        (Method::PATCH, Target::Upload(id)) => uploads::append(&call, &id, request).await,
-        (Method::PUT, Target::Upload(id)) => uploads::finish(&call, &id, request).await,
-        (Method::GET, Target::Upload(id)) => uploads::status(&call, &id),
-        (Method::DELETE, Target::Upload(id)) => uploads::cancel(&call, &id),
-        (Method::HEAD | Method::GET, Target::Manifest(reference)) => {
-            manifests::get(&call, &reference, request.method())
-        }
-        (Method::PUT, Target::Manifest(reference)) => manifests::put(&call, &reference, request).await,
-        (Method::GET, Target::Tags) => manifests::tags(&call, request.uri().query()),
-        (method, _) => {
-            let message = format!("the embedded ECR does not support {method} here");
-            Err(RegistryError::new(405, "UNSUPPORTED", message))
-        }
-    }
+    call.answer(request, target).await
 }
 
 impl Call {
+    async fn answer(&self, request: Request<Incoming>, target: Target) -> Answer {
+        let method = request.method().clone();
+        match (&method, target) {
+            (&Method::HEAD | &Method::GET, Target::Blob(digest)) => {
+                blobs::get(self, &digest, &method, header(&request, "range"))
+            }
+            (&Method::POST, Target::Uploads) => uploads::start(self, request).await,
+            (&Method::PATCH, Target::Upload(id)) => uploads::append(self, &id, request).await,
+            (&Method::PUT, Target::Upload(id)) => uploads::finish(self, &id, request).await,
+            (&Method::GET, Target::Upload(id)) => uploads::status(self, &id),
+            (&Method::DELETE, Target::Upload(id)) => uploads::cancel(self, &id),
+            (&Method::HEAD | &Method::GET, Target::Manifest(reference)) => {
+                manifests::get(self, &reference, &method)
+            }
+            (&Method::PUT, Target::Manifest(reference)) => manifests::put(self, &reference, request).await,
+            (&Method::DELETE, Target::Manifest(reference)) => manifests::delete(self, &reference),
+            (&Method::GET, Target::Tags) => manifests::tags(self, request.uri().query()),
+            (&Method::GET, Target::Referrers(digest)) => {
+                manifests::referrers(self, &digest, query(&request, "artifactType").as_deref())
+            }
+            (method, _) => {
+                let message = format!("the embedded ECR does not support {method} here");
+                Err(RegistryError::new(405, "UNSUPPORTED", message))
+            }
+        }
+    }
+
     fn check_repository(&self) -> Result<(), RegistryError> {
         match self.shared.store().model().repository(&self.registry, &self.name) {
             Some(_) => Ok(()),
@@ -88,9 +114,15 @@ impl Call {
 }
 
 /// The registry that the request's credentials are good for.
-fn authenticate(shared: &Shared, authorization: Option<&str>) -> Result<RegistryKey, RegistryError> {
+fn authenticate(
+    shared: &Shared,
+    authorization: Option<&str>,
+    strikes: Strikes,
+) -> Result<RegistryKey, RegistryError> {
     let now = shared.now() as u64;
-    token::check(shared.store().secret(), authorization, now).map_err(|refused| match refused {
+    let checked = token::check(shared.store().secret(), authorization, now);
+    let checked = if strikes.expire { checked.and(Err(Refused::Expired)) } else { checked };
+    checked.map_err(|refused| match refused {
         Refused::Missing => RegistryError::new(401, "UNAUTHORIZED", "no basic auth credentials"),
         Refused::Wrong => RegistryError::new(401, "UNAUTHORIZED", "Not Authorized"),
         Refused::Expired => RegistryError::new(
@@ -103,8 +135,7 @@ fn authenticate(shared: &Shared, authorization: Option<&str>) -> Result<Registry
 
 /// The permission that ECR wants for a request (AWS, "Private repository policies": the data plane is mapped
 /// to the same actions as the control plane).
-fn operation(method: &Method, target: &route::Target) -> &'static str {
-    use route::Target;
+fn operation(method: &Method, target: &Target) -> &'static str {
     match (method, target) {
         (&Method::HEAD, Target::Blob(_)) => "BatchCheckLayerAvailability",
         (_, Target::Blob(_)) => "GetDownloadUrlForLayer",
@@ -112,13 +143,18 @@ fn operation(method: &Method, target: &route::Target) -> &'static str {
         (&Method::PUT, Target::Upload(_)) => "CompleteLayerUpload",
         (_, Target::Upload(_)) => "UploadLayerPart",
         (&Method::PUT, Target::Manifest(_)) => "PutImage",
+        (&Method::DELETE, Target::Manifest(_)) => "BatchDeleteImage",
         (_, Target::Manifest(_)) => "BatchGetImage",
+        (_, Target::Referrers(_)) => "ListImageReferrers",
         (_, Target::Tags) => "ListImages",
     }
 }
 
-fn permit(shared: &Shared, operation: &str) -> Result<(), RegistryError> {
-    if shared.faults.throttles(operation) {
+fn permit(shared: &Shared, operation: &str, strikes: Strikes) -> Result<(), RegistryError> {
+    if strikes.error {
+        return Err(RegistryError::internal(&"a fault was asked for"));
+    }
+    if strikes.throttle {
         return Err(RegistryError::new(429, "TOOMANYREQUESTS", "Rate exceeded"));
     }
     if shared.faults.denies(operation) {
@@ -128,7 +164,10 @@ fn permit(shared: &Shared, operation: &str) -> Result<(), RegistryError> {
 }
 
 fn refuse(error: &RegistryError, host: &str) -> Response {
-    let response = json_response(error.status, &error.body());
+    let mut response = json_response(error.status, &error.body());
+    for (name, value) in &error.headers {
+        response = with_header(response, name, value);
+    }
     if error.status != 401 {
         return response;
     }

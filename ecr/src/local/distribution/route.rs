@@ -22,6 +22,8 @@ pub enum Target {
     Manifest(String),
     /// `tags/list`.
     Tags,
+    /// `referrers/DIGEST`.
+    Referrers(String),
 }
 
 impl Route {
@@ -38,6 +40,7 @@ impl Route {
             [name @ .., "blobs", digest] => (name, Target::Blob((*digest).to_owned())),
             [name @ .., "manifests", reference] => (name, Target::Manifest((*reference).to_owned())),
             [name @ .., "tags", "list"] => (name, Target::Tags),
+            [name @ .., "referrers", digest] => (name, Target::Referrers((*digest).to_owned())),
             _ => return None,
         };
         Some(Self::In(name.join("/"), target))

@@ -33,6 +33,8 @@ impl Registry {
             region: "us-east-1".to_owned(),
             faults: faults.iter().map(|it| it.parse::<Fault>().unwrap()).collect(),
             keeps_log: true,
+            allowed_hosts: Vec::new(),
+            request_log: None,
         };
         let Ok(Some(Holder::Us(lock))) = lock::take(&options.data) else { panic!("a folder of our own") };
         let server = runtime.block_on(Server::start(&options, lock)).unwrap();

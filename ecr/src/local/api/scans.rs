@@ -1,0 +1,166 @@
+//! Scans without pretence: findings come from `scans/HEX.json` beside the state, one file for each image digest, in
+//! the shape of `DescribeImageScanFindings`:
+//!
+//! ```json
+//! { "statuses": ["IN_PROGRESS", "COMPLETE"],
+//!   "imageScanStatus": { "status": "COMPLETE", "description": "..." },
+//!   "imageScanFindings": { "findings": [], "findingSeverityCounts": { "HIGH": 1 } } }
+//! ```
+//!
+//! `statuses`, where it is given, are the statuses that one question after the other is answered with; the last stays.
+//! Findings show only once the status is COMPLETE or ACTIVE. An image that was scanned and has no file is
+//! UNSUPPORTED_IMAGE, never clean.
+
+use serde_json::{Value, json};
+
+use super::images::{ImageId, image_not_found, shown};
+use super::page::page;
+use super::{Answer, Call, Input};
+use crate::image::is_index;
+use crate::local::error::ApiError;
+use crate::local::model::{Change, Image};
+use crate::local::shared::Shared;
+use crate::name::Digest;
+
+/// How long an image cannot be scanned again, in seconds ("once per 24 hours").
+const SCAN_INTERVAL: f64 = 24.0 * 60.0 * 60.0;
+
+/// What is known of an image's scan.
+#[derive(Debug)]
+pub struct Scan {
+    file: Value,
+    status: String,
+}
+
+impl Scan {
+    /// `imageScanStatus`.
+    pub fn status(&self) -> Value {
+        let mut status = json!({ "status": self.status });
+        let is_last = self.file["imageScanStatus"]["status"] == *self.status;
+        let description = self.file["imageScanStatus"]["description"].as_str().filter(|_| is_last);
+        if let Some(description) = description.or_else(|| default_description(&self.status)) {
+            status["description"] = json!(description);
+        }
+        status
+    }
+
+    /// `imageScanFindings`, once there are any.
+    fn findings(&self) -> Option<&Value> {
+        let is_done = matches!(self.status.as_str(), "COMPLETE" | "ACTIVE");
+        Some(&self.file["imageScanFindings"]).filter(|it| it.is_object() && is_done)
+    }
+
+    /// `imageScanFindingsSummary`.
+    pub fn summary(&self) -> Option<Value> {
+        let findings = self.findings()?;
+        let keys = ["imageScanCompletedAt", "vulnerabilitySourceUpdatedAt", "findingSeverityCounts"];
+        let kept = keys.iter().filter(|key| !findings[**key].is_null());
+        Some(
+            kept.map(|key| ((*key).to_owned(), findings[*key].clone()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        )
+    }
+}
+
+fn default_description(status: &str) -> Option<&'static str> {
+    match status {
+        "UNSUPPORTED_IMAGE" => {
+            Some("UnsupportedImageError: The operating system and/or package manager are not supported.")
+        }
+        "COMPLETE" => Some("The scan was completed successfully."),
+        _ => None,
+    }
+}
+
+/// The scan of an image as it stands, without asking for more; `None` where it was never scanned.
+pub fn scan_of(shared: &Shared, digest: &Digest, image: &Image) -> Option<Scan> {
+    let asked = shared.scan_questions(digest, 0);
+    read(shared, digest, image, asked)
+}
+
+fn read(shared: &Shared, digest: &Digest, image: &Image, asked: usize) -> Option<Scan> {
+    let text = std::fs::read_to_string(shared.scan_path(digest)).ok();
+    let Some(text) = text else {
+        let status = "UNSUPPORTED_IMAGE".to_owned();
+        return image.scan_requested_at.map(|_| Scan { file: Value::Null, status });
+    };
+    let file: Value = serde_json::from_str(&text).unwrap_or_else(|error| {
+        let description = format!("the embedded ECR cannot read the file of this scan: {error}");
+        json!({"imageScanStatus": {"status": "FAILED", "description": description}})
+    });
+    let listed = file["statuses"].as_array().filter(|it| !it.is_empty());
+    let status = match listed {
+        Some(listed) => &listed[asked.min(listed.len() - 1)],
+        None => &file["imageScanStatus"]["status"],
+    };
+    let status = status.as_str().unwrap_or("COMPLETE").to_owned();
+    Some(Scan { file, status })
+}
+
+pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let id = ImageId::new(input.part("imageId").unwrap_or(input));
+    let (name, digest, mut image) = find(call, input, &id)?;
+    if is_index(&image.media_type) {
+        let message = "an index is not scanned: scan the images that it lists";
+        return Err(ApiError::new("UnsupportedImageTypeException", message));
+    }
+    let now = call.shared.now();
+    if image.scan_requested_at.is_some_and(|it| now - it < SCAN_INTERVAL) {
+        let message = "The scan quota per image has been exceeded. Wait and try again.";
+        return Err(ApiError::new("LimitExceededException", message));
+    }
+    image.scan_requested_at = Some(now);
+    call.commit(vec![Change::PutImage(call.registry.clone(), name.clone(), digest, image)])?;
+    Ok(call.about(&name, json!({"imageId": id.json(), "imageScanStatus": {"status": "IN_PROGRESS"}})))
+}
+
+pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let id = ImageId::new(input.part("imageId").unwrap_or(input));
+    let (name, digest, image) = find(call, input, &id)?;
+    let asked = call.shared.scan_questions(&digest, 1);
+    let Some(scan) = read(call.shared, &digest, &image, asked) else {
+        let account = &call.shared.account;
+        let message = format!(
+            "Image scan does not exist for the image with '{}' in the repository with name '{name}' \
+             in the registry with id '{account}'",
+            shown(&id)
+        );
+        return Err(ApiError::new("ScanNotFoundException", message));
+    };
+    let id = ImageId { digest: Some(digest.to_string()), tag: id.tag };
+    let mut answer = call.about(&name, json!({"imageId": id.json(), "imageScanStatus": scan.status()}));
+    if let Some(findings) = scan.findings() {
+        let (findings, next) = findings_page(findings, input)?;
+        answer["imageScanFindings"] = findings;
+        if let Some(next) = next {
+            answer["nextToken"] = json!(next);
+        }
+    }
+    Ok(answer)
+}
+
+/// The findings of basic or of enhanced scanning, a page of them.
+fn findings_page(findings: &Value, input: Input<'_>) -> Result<(Value, Option<String>), ApiError> {
+    let mut shown = findings.clone();
+    let mut next = None;
+    for key in ["findings", "enhancedFindings"] {
+        if let Value::Array(items) = shown[key].take() {
+            let (items, token) = page(items, input)?;
+            shown[key] = json!(items);
+            next = next.or(token);
+        } else if let Some(object) = shown.as_object_mut() {
+            object.remove(key);
+        }
+    }
+    Ok((shown, next))
+}
+
+type Found = (crate::name::RepositoryName, Digest, Image);
+
+fn find(call: &Call<'_>, input: Input<'_>, id: &ImageId) -> Result<Found, ApiError> {
+    call.with(input, |name, repository| match id.find(repository) {
+        Ok((digest, image)) => Ok((name.clone(), digest.clone(), image.clone())),
+        Err(_) => Err(image_not_found(call, name, id)),
+    })
+}
