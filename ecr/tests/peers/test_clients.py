@@ -1,6 +1,7 @@
 """The embedded ECR, used by the AWS CLI, boto3, docker and skopeo."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.error
 import urllib.request
 
 from peers import BIN, POLICY, ROOT, XTASK, Workspace, client, embedded, environment, free_port, need, process
@@ -187,6 +189,124 @@ class Skopeo(unittest.TestCase):
             again = run(url, "skopeo", "copy", *insecure, f"oci:{folder}/layout:1.0.0", f"docker://{host}/nothing:1",
                         code=1)
             self.assertIn("does not exist", again.stderr)
+
+
+class Foreign(unittest.TestCase):
+    """skopeo and buildah push, pull, copy, list and delete single images and indexes, and are refused what ECR refuses."""
+
+    @classmethod
+    def setUpClass(cls):
+        need("skopeo"), need("buildah")
+        cls.stack = contextlib.ExitStack()
+        cls.folder = pathlib.Path(cls.stack.enter_context(tempfile.TemporaryDirectory()))
+        cls.url = cls.stack.enter_context(embedded(cls.folder / "state"))
+        cls.host = cls.url.removeprefix("http://")
+        cls.auth = str(cls.folder / "auth.json")
+        cls.ecr = client("ecr", cls.url)
+        cls.env = environment(cls.url) | {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs",
+                                          "XDG_RUNTIME_DIR": str(cls.folder), "REGISTRY_AUTH_FILE": cls.auth}
+        password = run(cls.url, BIN / "aws", "ecr", "get-login-password").stdout.strip()
+        cls.call("skopeo", "login", "--tls-verify=false", "--username", "AWS", "--password-stdin", cls.host, input=password)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.stack.close()
+
+    @classmethod
+    def call(cls, *args, **options):
+        return run(cls.url, *args, env=cls.env, **options)
+
+    def buildah(self, *args, **options):
+        storage = ["--root", str(self.folder / "storage"), "--runroot", str(self.folder / "run")]
+        return self.call("buildah", *storage, *args, **options)
+
+    def image(self, name, text):
+        """An image of one file, made by buildah."""
+        container = self.buildah("from", "scratch").stdout.strip()
+        path = self.folder / "file"
+        path.write_text(text)
+        self.buildah("copy", container, str(path), "/file")
+        self.buildah("commit", "--quiet", container, name)
+        self.buildah("rm", container)
+
+    def repository(self, name, mutability="IMMUTABLE"):
+        self.ecr.create_repository(repositoryName=name, imageTagMutability=mutability)
+        return f"{self.host}/{name}"
+
+    def test_buildah_pushes_pulls_and_is_refused(self):
+        target = self.repository("team/by-buildah")
+        self.image("localhost/one:1", "one")
+        self.image("localhost/two:1", "two")
+        push = lambda image, to, **options: self.buildah("push", "--tls-verify=false", image, f"docker://{to}", **options)
+        push("localhost/one:1", f"{target}:1")
+        self.assertIn("cannot be overwritten", push("localhost/two:1", f"{target}:1", code=1).stderr)
+        self.assertIn("does not exist", push("localhost/one:1", f"{self.host}/nothing:1", code=1).stderr)
+        self.buildah("pull", "--tls-verify=false", f"docker://{target}:1")
+        wrong = self.buildah("push", "--tls-verify=false", "--creds", "AWS:wrong", "localhost/one:1", f"docker://{target}:2", code=1)
+        self.assertIn("authentication required", wrong.stderr.lower().replace("unauthorized", "authentication required"))
+
+    def test_an_index_goes_in_and_out_and_away(self):
+        target, copy = self.repository("index"), self.repository("index-copy")
+        self.image("localhost/a:1", "a")
+        self.image("localhost/b:1", "b")
+        self.buildah("manifest", "create", "localhost/both:1")
+        self.buildah("manifest", "add", "--arch", "amd64", "localhost/both:1", "localhost/a:1")
+        self.buildah("manifest", "add", "--arch", "arm64", "localhost/both:1", "localhost/b:1")
+        self.buildah("manifest", "push", "--all", "--tls-verify=false", "localhost/both:1", f"docker://{target}:1")
+        insecure = ["--src-tls-verify=false", "--dest-tls-verify=false"]
+        self.call("skopeo", "copy", "--all", *insecure, f"docker://{target}:1", f"docker://{copy}:1")
+        raw = [self.call("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{it}:1").stdout for it in (target, copy)]
+        self.assertEqual(raw[0], raw[1])
+        children = [it["digest"] for it in json.loads(raw[0])["manifests"]]
+        self.assertEqual(len(children), 2)
+        listed = json.loads(self.call("skopeo", "list-tags", "--tls-verify=false", f"docker://{copy}").stdout)
+        self.assertEqual(listed["Tags"], ["1"])
+        refused = self.ecr.batch_delete_image(repositoryName="index-copy", imageIds=[{"imageDigest": children[0]}])
+        self.assertEqual(refused["failures"][0]["failureCode"], "ImageReferencedByManifestList")
+        self.call("skopeo", "delete", "--tls-verify=false", f"docker://{copy}:1")
+        left = self.ecr.describe_images(repositoryName="index-copy")["imageDetails"]
+        self.assertEqual(sorted(it["imageDigest"] for it in left), sorted(children))
+        deleted = self.ecr.batch_delete_image(repositoryName="index-copy", imageIds=[{"imageDigest": it} for it in children])
+        self.assertEqual(deleted["failures"], [])
+
+    def test_the_control_plane_uploads_in_parts_and_hands_out_urls(self):
+        self.repository("parts")
+        part, blob = 5 * 1024 * 1024, os.urandom(5 * 1024 * 1024 + 3)
+        upload = self.ecr.initiate_layer_upload(repositoryName="parts")["uploadId"]
+        for first in (0, part):
+            data = blob[first:first + part]
+            self.ecr.upload_layer_part(repositoryName="parts", uploadId=upload, partFirstByte=first,
+                                       partLastByte=first + len(data) - 1, layerPartBlob=data)
+        digest = "sha256:" + hashlib.sha256(blob).hexdigest()
+        self.ecr.complete_layer_upload(repositoryName="parts", uploadId=upload, layerDigests=[digest])
+        url = self.ecr.get_download_url_for_layer(repositoryName="parts", layerDigest=digest)["downloadUrl"]
+        self.assertEqual(urllib.request.urlopen(url, timeout=20).read(), blob)
+        with self.assertRaises(urllib.error.HTTPError):
+            urllib.request.urlopen(url[:-1] + ("0" if url[-1] != "0" else "1"), timeout=20)
+
+    def test_scans_are_never_invented(self):
+        target = self.repository("scanned")
+        self.image("localhost/scanned:1", "scanned")
+        self.buildah("push", "--tls-verify=false", "localhost/scanned:1", f"docker://{target}:1")
+        image = {"repositoryName": "scanned", "imageId": {"imageTag": "1"}}
+        with self.assertRaises(self.ecr.exceptions.ScanNotFoundException):
+            self.ecr.describe_image_scan_findings(**image)
+        self.ecr.start_image_scan(**image)
+        with self.assertRaises(self.ecr.exceptions.LimitExceededException):
+            self.ecr.start_image_scan(**image)
+        self.assertEqual(self.ecr.describe_image_scan_findings(**image)["imageScanStatus"]["status"], "UNSUPPORTED_IMAGE")
+        digest = self.ecr.describe_images(repositoryName="scanned")["imageDetails"][0]["imageDigest"]
+        (self.folder / "state/scans").mkdir()
+        (self.folder / f"state/scans/{digest.removeprefix('sha256:')}.json").write_text(json.dumps({
+            "statuses": ["IN_PROGRESS", "COMPLETE"],
+            "imageScanFindings": {"findings": [{"name": "CVE-2026-1", "severity": "HIGH", "uri": "https://example.invalid"}],
+                                  "findingSeverityCounts": {"HIGH": 1}}}))
+        scans = [self.ecr.describe_image_scan_findings(**image) for _ in range(3)]
+        self.assertEqual([it["imageScanStatus"]["status"] for it in scans], ["IN_PROGRESS", "COMPLETE", "COMPLETE"])
+        self.assertNotIn("imageScanFindings", scans[0])
+        self.assertEqual(scans[-1]["imageScanFindings"]["findings"][0]["name"], "CVE-2026-1")
+        self.assertEqual(self.ecr.describe_images(repositoryName="scanned")["imageDetails"][0]["imageScanFindingsSummary"]
+                         ["findingSeverityCounts"], {"HIGH": 1})
 
 
 if __name__ == "__main__":

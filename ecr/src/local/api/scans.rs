@@ -118,7 +118,8 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
 pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
     let id = ImageId::new(input.part("imageId").unwrap_or(input));
     let (name, digest, image) = find(call, input, &id)?;
-    let asked = call.shared.scan_questions(&digest, 1);
+    let has_file = call.shared.scan_path(&digest).exists();
+    let asked = call.shared.scan_questions(&digest, usize::from(has_file));
     let Some(scan) = read(call.shared, &digest, &image, asked) else {
         let account = &call.shared.account;
         let message = format!(
