@@ -7,6 +7,8 @@ mod api;
 mod distribution;
 mod error;
 mod faults;
+#[cfg(test)]
+mod fuzz;
 mod http;
 mod images;
 pub mod lock;

@@ -24,6 +24,8 @@ mod tags;
 use input::Input;
 pub use preview::{Preview, lifecycle_images};
 pub use registry::covering;
+#[cfg(test)]
+pub use table::check;
 pub use table::{Known, known, operations};
 
 type Answer = Result<Value, ApiError>;

@@ -90,6 +90,15 @@ pub(super) fn digest_invalid(message: &str) -> RegistryError {
     RegistryError::new(400, "DIGEST_INVALID", message)
 }
 
+/// The part that a header asks for, if it asks for one that there is.
+#[cfg(test)]
+pub fn wanted_part(header: &str, size: u64) -> Option<Range<u64>> {
+    match parse_range(header, size) {
+        Wanted::Part(part) => Some(part),
+        Wanted::Whole | Wanted::Nothing => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

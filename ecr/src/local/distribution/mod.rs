@@ -174,3 +174,10 @@ fn refuse(error: &RegistryError, host: &str) -> Response {
     let challenge = format!("Basic realm=\"http://{host}/\",service=\"ecr.amazonaws.com\"");
     with_header(response, "www-authenticate", &challenge)
 }
+
+/// What only the fuzzing sees.
+#[cfg(test)]
+pub mod fuzzing {
+    pub use super::blobs::wanted_part as parse_range;
+    pub use super::route::Route;
+}
