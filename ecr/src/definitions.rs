@@ -138,5 +138,13 @@ fn tags(fields: &mut Fields<'_>) -> BTreeMap<String, Located<String>> {
         fields.finish();
         Some((key?.value, value?))
     });
-    tags.map(|it| it.value.into_iter().collect()).unwrap_or_default()
+    let mut read = BTreeMap::<String, Located<String>>::new();
+    for (key, value) in tags.into_iter().flat_map(|it| it.value) {
+        if let Some(earlier) = read.get(&key) {
+            let message = format!("tag key `{key}` stands twice in `tags`: here and in {}", earlier.place);
+            fields.problems().add(&value.place, message);
+        }
+        read.insert(key, value);
+    }
+    read
 }

@@ -28,6 +28,9 @@ pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Pr
     }
 }
 
+/// The most tags of a resource (AWS, "Tagging a private repository", "Tag restrictions").
+const MAX_TAGS: usize = 50;
+
 struct Resolver<'a> {
     configuration: &'a Configuration,
     files: &'a PolicyFiles,
@@ -186,7 +189,7 @@ impl<'a> Resolver<'a> {
 
     fn repository(&self, origin: Origin<'_>) -> Placed {
         let workspace = &self.configuration.workspace;
-        let settings = origin.settings.or(RepositorySettings {
+        let settings = origin.settings.clone().or(RepositorySettings {
             lifecycle_policy: workspace.lifecycle_policy.clone(),
             tags: workspace.tags.clone(),
             ..RepositorySettings::default()
@@ -205,29 +208,34 @@ impl<'a> Resolver<'a> {
                 .repository_policy
                 .and_then(|it| self.policy(&it, Kind::Repository))
                 .and_then(Policy::into_text),
-            tags: self.tags(origin.package, origin.description, &settings.tags),
+            tags: self.tags(&origin, &settings.tags),
             protect: settings.protect.is_some_and(|it| it.value),
             name: origin.name,
         };
         (repository, origin.place.clone())
     }
 
-    fn tags(
-        &self,
-        package: Option<&str>,
-        description: Option<&str>,
-        own: &BTreeMap<String, Located<String>>,
-    ) -> BTreeMap<String, String> {
+    fn tags(&self, origin: &Origin<'_>, own: &BTreeMap<String, Located<String>>) -> BTreeMap<String, String> {
         let project = self.configuration.workspace.project.as_ref();
         let project = project.or(self.configuration.definitions.project.as_ref());
         let written = [
             ("ManagedBy", Some(MANAGED_BY.to_owned())),
             ("Project", project.map(|it| it.value.clone())),
-            ("Service", package.map(str::to_owned)),
-            ("Description", description.map(tag_value).filter(|it| !it.is_empty())),
+            ("Service", origin.package.map(str::to_owned)),
+            ("Description", origin.description.map(tag_value).filter(|it| !it.is_empty())),
         ];
         let written = written.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
-        own.iter().map(|(key, value)| (key.clone(), value.value.clone())).chain(written).collect()
+        let tags: BTreeMap<_, _> =
+            own.iter().map(|(key, value)| (key.clone(), value.value.clone())).chain(written).collect();
+        if tags.len() > MAX_TAGS {
+            let message = format!(
+                "repository `{}` would have {} resource tags, and AWS allows {MAX_TAGS}, those of this tool among them",
+                origin.name,
+                tags.len()
+            );
+            self.problems.add(origin.place, message);
+        }
+        tags
     }
 
     fn policy(&self, source: &Located<PolicySource>, kind: Kind) -> Option<Policy> {

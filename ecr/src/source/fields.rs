@@ -49,6 +49,11 @@ impl<'a> Fields<'a> {
         Self { title, place: &node.place, entries, known: Vec::new(), problems }
     }
 
+    /// Where mistakes go that the readers here do not find.
+    pub fn problems(&self) -> &'a Problems {
+        self.problems
+    }
+
     /// Where the table begins.
     pub fn place(&self) -> &'a Place {
         self.place

@@ -132,6 +132,25 @@ fn the_same_name_twice() {
 }
 
 #[test]
+fn resource_tags_that_aws_would_not_take() {
+    let many: Vec<_> = (0..50).map(|n| format!("{{\"Key\": \"k{n}\", \"Value\": \"v\"}}")).collect();
+    let workspace = Workspace::new().repositories(&format!(
+        "{{\"repositories\": [\n{{\"name\": \"many\", \"tags\": [{}]}},\n\
+         {{\"name\": \"twice\", \"tags\": [{{\"Key\": \"a\", \"Value\": \"1\"}}, {{\"Key\": \"a\", \"Value\": \"2\"}}]}}]}}",
+        many.join(", ")
+    ));
+    check(&workspace, expect![[r#"
+        --- stderr
+        error: there are 2 problems in the configuration
+
+        ecr/repositories.json:2:1: repository `many` would have 51 resource tags, and AWS allows 50, those of this tool among them
+
+        ecr/repositories.json:3:78: tag key `a` stands twice in `tags`: here and in ecr/repositories.json:3:50
+        --- exit 1
+    "#]]);
+}
+
+#[test]
 fn two_projects() {
     let workspace = Workspace::new()
         .metadata("region = \"us-east-1\"\nproject = \"one\"\n")
