@@ -72,6 +72,12 @@ impl FromStr for Fault {
         }
         let mut parts = rest.split(':');
         let operation = known_operation(parts.next().unwrap_or_default())?;
+        if kind == "ignore" && !IGNORABLE.contains(&operation.as_str()) {
+            return Err(format!("`ignore` goes with {} only", IGNORABLE.join(" and ")));
+        }
+        if kind == "deny" && operation == "GetCallerIdentity" {
+            return Err("AWS never denies GetCallerIdentity".to_owned());
+        }
         let kind = match kind {
             "deny" => Kind::Deny,
             "ignore" => Kind::Ignore,
@@ -101,6 +107,9 @@ impl FromStr for Fault {
         Ok(Self::Strike(Rule { kind, operation, rate }))
     }
 }
+
+/// Changes that a setting of the registry as a whole can leave without effect.
+const IGNORABLE: [&str; 2] = ["PutImageTagMutability", "PutImageScanningConfiguration"];
 
 /// An operation's name as the model has it, with or without `ecr:` before it.
 fn known_operation(text: &str) -> Result<String, String> {

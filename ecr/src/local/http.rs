@@ -64,7 +64,11 @@ pub fn broken(response: Response) -> Response {
                     let left = left - bytes.len() as u64;
                     Some((Ok(Frame::data(bytes)), Some((body, left))))
                 }
-                None => Some((Err(io::ErrorKind::ConnectionAborted.into()), None)),
+                None => {
+                    // What came before is to be on its way when the connection ends.
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    Some((Err(io::ErrorKind::ConnectionAborted.into()), None))
+                }
             }
         });
         BodyExt::boxed(StreamBody::new(chunks))
@@ -102,7 +106,8 @@ pub fn query<B>(request: &Request<B>, key: &str) -> Option<String> {
     percent_decode(value)
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+/// `text` with `%XX` decoded; `None` where that is no text.
+pub fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

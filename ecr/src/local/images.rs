@@ -88,7 +88,7 @@ pub fn put(
     if let Some(expected) = new.digest.filter(|it| *it != digest) {
         return Err(PutError::DigestMismatch { expected, found: digest });
     }
-    let mut image = read_manifest(repository, &new.bytes, new.media_type, now)?;
+    let mut image = read_manifest(store, repository, &new.bytes, new.media_type, now)?;
     let registry = store.model().registry(key);
     let covers = |it: &Registry| covering(it, name).is_some_and(|rule| rule["scanFrequency"] != "MANUAL");
     let is_scanned = repository.settings.scan_on_push || registry.is_some_and(covers);
@@ -102,8 +102,11 @@ pub fn put(
         changes.extend(tag_change(repository, key, name, tag, &digest)?);
     }
     let existed = changes.is_empty();
-    if !existed {
+    // A file that somebody removed comes back with the next push.
+    if !existed || !store.has_blob(&digest) {
         store.write_blob(&digest, &new.bytes).map_err(PutError::Internal)?;
+    }
+    if !existed {
         store.commit(changes).map_err(PutError::Internal)?;
     }
     Ok(Stored { digest, media_type, subject, existed })
@@ -132,34 +135,33 @@ fn tag_change(
 
 /// Reads what the registry has to know of a manifest, and refuses one that names what is not there.
 fn read_manifest(
+    store: &Store,
     repository: &Repository,
     bytes: &[u8],
-    media_type: Option<String>,
+    named_type: Option<String>,
     now: f64,
 ) -> Result<Image, PutError> {
     let manifest: Value =
         serde_json::from_slice(bytes).map_err(|it| PutError::Invalid(format!("not JSON: {it}")))?;
-    let own_type = manifest["mediaType"].as_str().map(str::to_owned);
-    let media_type = media_type
-        .filter(|it| is_known(it))
-        .or(own_type)
-        .filter(|it| is_known(it))
-        .ok_or_else(|| PutError::Invalid("unknown media type".to_owned()))?;
     if !manifest.is_object() || manifest["schemaVersion"] != 2 {
         return Err(PutError::Invalid("the schemaVersion is not 2".to_owned()));
     }
+    let media_type = media_type(&manifest, named_type)?;
+    check_annotations(&manifest["annotations"])?;
     let subject = match &manifest["subject"] {
         Value::Null => None,
-        subject => digests(std::iter::once(subject))?.pop(),
+        subject => Some(descriptor(subject)?),
     };
     let (size, children, layers) = if is_index(&media_type) {
-        let (size, children) = check_children(repository, &manifest)?;
+        let (size, children) = check_children(store, repository, &manifest)?;
         (size, children, Vec::new())
     } else {
-        let (size, layers) = check_layers(repository, &manifest)?;
+        let (size, layers) = check_layers(store, repository, &manifest)?;
         (size, Vec::new(), layers)
     };
-    let text = |value: &Value| value.as_str().map(str::to_owned);
+    // "If the artifactType is empty or missing in the image manifest, the value of artifactType MUST be set to the
+    // config descriptor mediaType value" (OCI distribution specification, "Listing Referrers").
+    let text = |value: &Value| value.as_str().filter(|it| !it.is_empty()).map(str::to_owned);
     Ok(Image {
         pushed_at: now,
         size,
@@ -174,16 +176,54 @@ fn read_manifest(
     })
 }
 
+/// The type that the manifest itself names, else the client's. "Clients SHOULD set the Content-Type header to the type
+/// of the manifest being pushed": two types that differ would let an image pass for an index, unchecked.
+fn media_type(manifest: &Value, named: Option<String>) -> Result<String, PutError> {
+    let own = match &manifest["mediaType"] {
+        Value::Null => None,
+        Value::String(own) => Some(own.clone()),
+        _ => return Err(PutError::Invalid("the mediaType is no string".to_owned())),
+    };
+    let named = named.filter(|it| is_known(it));
+    if let (Some(own), Some(named)) = (&own, &named)
+        && own != named
+    {
+        return Err(PutError::Invalid(format!("its mediaType is {own}, and it is sent as {named}")));
+    }
+    own.or(named).filter(|it| is_known(it)).ok_or_else(|| PutError::Invalid("unknown media type".to_owned()))
+}
+
 fn is_known(media_type: &str) -> bool {
     MANIFESTS.contains(&media_type) || is_index(media_type)
 }
 
-fn check_layers(repository: &Repository, manifest: &Value) -> Result<(u64, Vec<Digest>), PutError> {
-    let layers = manifest["layers"].as_array().map(Vec::as_slice).unwrap_or_default();
-    // Layers with URLs are fetched from there and never pushed (OCI image specification, "Non-distributable layers").
-    let pushed = layers.iter().filter(|it| it["urls"].as_array().is_none_or(Vec::is_empty));
-    let named = digests(std::iter::once(&manifest["config"]).chain(pushed))?;
-    let missing: Vec<_> = named.iter().filter(|it| !repository.layers.contains_key(it)).cloned().collect();
+/// Layers of these types are fetched from their URLs and need not be pushed (OCI image specification,
+/// "Non-Distributable Layers"; docker's "foreign" layers).
+fn is_fetched_elsewhere(layer: &Value) -> bool {
+    let media_type = layer["mediaType"].as_str().unwrap_or_default();
+    media_type.contains(".nondistributable.") || media_type.contains(".foreign.")
+}
+
+fn check_layers(
+    store: &Store,
+    repository: &Repository,
+    manifest: &Value,
+) -> Result<(u64, Vec<Digest>), PutError> {
+    let layers = list(manifest, "layers")?;
+    let config = descriptor(&manifest["config"])?;
+    let (mut named, mut missing) = (vec![config], Vec::new());
+    let has = |it: &Digest| repository.layers.contains_key(it) && store.has_blob(it);
+    if !has(&named[0]) {
+        missing.push(named[0].clone());
+    }
+    for layer in layers {
+        let digest = descriptor(layer)?;
+        match has(&digest) {
+            true => named.push(digest),
+            false if is_fetched_elsewhere(layer) => {}
+            false => missing.push(digest),
+        }
+    }
     if !missing.is_empty() {
         return Err(PutError::LayersMissing(missing));
     }
@@ -192,10 +232,14 @@ fn check_layers(repository: &Repository, manifest: &Value) -> Result<(u64, Vec<D
 }
 
 /// The size of an index is that of its largest image (ECR API, `imageSizeInBytes`).
-fn check_children(repository: &Repository, manifest: &Value) -> Result<(u64, Vec<Digest>), PutError> {
-    let children = manifest["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let named = digests(children.iter())?;
-    let missing: Vec<_> = named.iter().filter(|it| !repository.images.contains_key(it)).cloned().collect();
+fn check_children(
+    store: &Store,
+    repository: &Repository,
+    manifest: &Value,
+) -> Result<(u64, Vec<Digest>), PutError> {
+    let named = list(manifest, "manifests")?.iter().map(descriptor).collect::<Result<Vec<_>, _>>()?;
+    let has = |it: &&Digest| !(repository.images.contains_key(it) && store.has_blob(it));
+    let missing: Vec<_> = named.iter().filter(has).cloned().collect();
     if !missing.is_empty() {
         return Err(PutError::ChildrenMissing(missing));
     }
@@ -203,12 +247,31 @@ fn check_children(repository: &Repository, manifest: &Value) -> Result<(u64, Vec
     Ok((sizes.max().unwrap_or_default(), named))
 }
 
-fn digests<'a>(descriptors: impl Iterator<Item = &'a Value>) -> Result<Vec<Digest>, PutError> {
-    let digest = |it: &Value| {
-        let text = it["digest"].as_str().unwrap_or_default();
-        text.parse().map_err(|it: crate::name::InvalidName| PutError::Invalid(it.to_string()))
+fn list<'a>(manifest: &'a Value, key: &str) -> Result<&'a [Value], PutError> {
+    manifest[key]
+        .as_array()
+        .map(Vec::as_slice)
+        .ok_or_else(|| PutError::Invalid(format!("`{key}` is no list")))
+}
+
+/// The digest of a descriptor (OCI image specification, "Content Descriptors").
+fn descriptor(value: &Value) -> Result<Digest, PutError> {
+    let is_size = value["size"].is_u64() || value["size"].is_null();
+    if !value.is_object() || !is_size || !(value["mediaType"].is_string() || value["mediaType"].is_null()) {
+        return Err(PutError::Invalid("a descriptor needs a mediaType, a digest and a size".to_owned()));
+    }
+    let text = value["digest"].as_str().unwrap_or_default();
+    text.parse().map_err(|it: crate::name::InvalidName| PutError::Invalid(it.to_string()))
+}
+
+/// "Annotations MUST be a key-value map where both the key and value MUST be strings."
+fn check_annotations(annotations: &Value) -> Result<(), PutError> {
+    let is_good = match annotations {
+        Value::Null => true,
+        Value::Object(map) => map.values().all(Value::is_string),
+        _ => false,
     };
-    descriptors.map(digest).collect()
+    if is_good { Ok(()) } else { Err(PutError::Invalid("`annotations` is no map of strings".to_owned())) }
 }
 
 /// ECR's sentence for a tag that may not move; both planes use it.
@@ -238,6 +301,8 @@ pub fn referrers<'a>(
 /// Why an image was not deleted.
 #[derive(Debug)]
 pub enum DeleteError {
+    /// It was deleted, or its tag moved, since it was looked up.
+    Gone,
     /// This index lists it.
     Referenced(Digest),
     /// The disk failed.
@@ -253,7 +318,11 @@ pub fn delete(
     digest: &Digest,
     tag: Option<&ImageTag>,
 ) -> Result<Vec<ImageTag>, DeleteError> {
-    let Some(repository) = store.model().repository(key, name) else { return Ok(Vec::new()) };
+    let Some(repository) = store.model().repository(key, name) else { return Err(DeleteError::Gone) };
+    let is_moved = tag.is_some_and(|it| repository.image_tags.get(it) != Some(digest));
+    if is_moved || !repository.images.contains_key(digest) {
+        return Err(DeleteError::Gone);
+    }
     let tags: Vec<_> = repository.tags_of(digest).cloned().collect();
     let mut indexes = repository.images.iter().filter(|(_, it)| it.children.contains(digest));
     let index = indexes.next().map(|(index, _)| index.clone());

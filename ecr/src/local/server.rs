@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Limited};
@@ -97,8 +98,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     // Connections end with the task that accepts them, so that a server that was dropped holds no state.
     let mut connections = tokio::task::JoinSet::new();
     loop {
-        if let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(serve(stream, shared.clone()));
+        match listener.accept().await {
+            Ok((stream, _)) => drop(connections.spawn(serve(stream, shared.clone()))),
+            // Out of file descriptors, for instance: asking again at once would only burn the processor.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
         while connections.try_join_next().is_some() {}
     }
@@ -135,15 +138,19 @@ async fn logged(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Respo
 
 /// The answer of one request; `None` for one that a fault leaves without any.
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Response> {
-    let host = header(&request, "host").unwrap_or_default();
-    if !is_loopback(host) && !shared.allows_host(host) {
+    let host = header(&request, "host").unwrap_or_default().to_ascii_lowercase();
+    if !is_loopback(&host) && !shared.allows_host(&host) {
         let message =
             "the embedded ECR answers requests to loopback names only (see `ecr serve --allow-host`)\n";
         return Some(text_response(403, "text/plain", message.to_owned()));
     }
     // Requests of a page of another origin carry where they come from; no client of a registry does.
-    if let Some(origin) = header(&request, "origin")
-        && origin.strip_prefix("http://") != Some(host)
+    let own = format!("http://{host}");
+    if request
+        .headers()
+        .get_all("origin")
+        .iter()
+        .any(|it| !it.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
     {
         let message = "the embedded ECR answers no page of another origin\n";
         return Some(text_response(403, "text/plain", message.to_owned()));
@@ -212,6 +219,7 @@ async fn control_plane(shared: &Shared, request: Request<Incoming>) -> Option<Re
     let registry = format!("{}/{region}", shared.account);
     let call = api::Call { shared, registry, region };
     let response = match struck(strikes) {
+        Some(error) if operation == "GetCallerIdentity" => query_error(&error),
         Some(error) => aws_json(Err(error)),
         None if operation == "GetCallerIdentity" => {
             text_response(200, "text/xml", api::caller_identity(shared))
@@ -219,6 +227,17 @@ async fn control_plane(shared: &Shared, request: Request<Incoming>) -> Option<Re
         None => aws_json(api::answer(&call, operation, &body)),
     };
     Some(if strikes.drop { broken(response) } else { response })
+}
+
+/// An error of STS, in the XML of the query protocol.
+fn query_error(error: &ApiError) -> Response {
+    let body = format!(
+        "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>{}</Code>\
+         <Message>{}</Message></Error><RequestId>embedded</RequestId></ErrorResponse>",
+        error.code.trim_end_matches("Exception"),
+        error.message
+    );
+    text_response(error.status, "text/xml", body)
 }
 
 /// The error that faults want instead of an answer.
@@ -254,7 +273,8 @@ fn is_caller_identity(body: &[u8]) -> bool {
 /// The region in `Credential=KEY/DATE/REGION/SERVICE/aws4_request` (AWS, "Signature Version 4").
 fn signing_region(authorization: Option<&str>) -> Option<&str> {
     let scope = authorization?.split_once("Credential=")?.1;
-    scope.split(',').next()?.split('/').nth(2).filter(|it| !it.is_empty())
+    let is_region = |it: &&str| it.parse::<crate::metadata::Region>().is_ok();
+    scope.split(',').next()?.split('/').nth(2).filter(is_region)
 }
 
 #[cfg(test)]

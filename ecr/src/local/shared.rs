@@ -27,7 +27,7 @@ pub struct Shared {
     request_log: Option<Mutex<File>>,
     allowed_hosts: Vec<String>,
     /// How often the findings of an image were asked for.
-    questions: Mutex<HashMap<Digest, usize>>,
+    questions: Mutex<HashMap<String, usize>>,
     /// The account that every request belongs to.
     pub account: RegistryId,
     /// The region of requests that name none.
@@ -77,7 +77,7 @@ impl Shared {
     /// Whether a header `Host` has one of the further names, with any port.
     pub fn allows_host(&self, host: &str) -> bool {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        self.allowed_hosts.iter().any(|it| it == name || it == host)
+        self.allowed_hosts.iter().any(|it| it.eq_ignore_ascii_case(name) || it.eq_ignore_ascii_case(host))
     }
 
     /// Writes a request to the log, if there is one.
@@ -119,17 +119,27 @@ impl Shared {
         uploads.remove(id)
     }
 
+    /// Whether the file of a digest is there; for those who hold the state.
+    pub fn has_blob(&self, digest: &Digest) -> bool {
+        self.folder.join("blobs/sha256").join(digest.hex()).is_file()
+    }
+
     /// Where a person puts the findings of an image's scan.
     pub fn scan_path(&self, digest: &Digest) -> PathBuf {
         self.folder.join("scans").join(format!("{}.json", digest.hex()))
     }
 
     /// How many questions for an image's findings came before this one, which counts for `more`.
-    pub fn scan_questions(&self, digest: &Digest, more: usize) -> usize {
+    pub fn scan_questions(&self, image: &str, more: usize) -> usize {
         let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = questions.entry(digest.clone()).or_default();
+        let asked = questions.entry(image.to_owned()).or_default();
         *asked += more;
         asked.saturating_sub(1)
+    }
+
+    /// Begins the questions for an image's findings anew.
+    pub fn forget_scan_questions(&self, image: &str) {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner).remove(image);
     }
 
     /// Notes an operation.

@@ -54,17 +54,18 @@ impl Store {
             let path = folder.join(part);
             fs::create_dir_all(&path).with_context(|| format!("failed to create `{}`", path.display()))?;
         }
-        let mut snapshot = read_snapshot(&folder.join("state.json"))?;
-        replay(&folder.join("journal.jsonl"), &mut snapshot.model)?;
+        let (snapshot_path, journal_path) = (folder.join("state.json"), folder.join("journal.jsonl"));
+        let is_new = !snapshot_path.exists();
+        let mut snapshot = load(folder)?;
+        // Appending, so that a line after one that was cut off again begins where that one did. The journal is there
+        // before the first snapshot is: a snapshot without one means that somebody took it away.
+        let journal = OpenOptions::new().create(is_new).append(true).open(&journal_path);
+        let opened = || format!("failed to open the journal in `{}`", folder.display());
+        let journal = journal.with_context(opened)?;
         sweep::complete(folder, &mut snapshot.model);
         sweep::sweep(folder, &mut snapshot.model, LOOSE_AGE)?;
         write_snapshot(folder, &snapshot)?;
-        let journal = folder.join("journal.jsonl");
-        // Appending, so that a line after one that was cut off again begins where that one did.
-        let journal = OpenOptions::new().create(true).append(true).open(&journal);
-        let journal = journal.and_then(|it| it.set_len(0).map(|()| it));
-        let journal =
-            journal.with_context(|| format!("failed to open the journal in `{}`", folder.display()))?;
+        journal.set_len(0).with_context(opened)?;
         clear_uploads(&folder.join("uploads"))?;
         let Snapshot { model, secret, .. } = snapshot;
         Ok(Self { folder: folder.to_owned(), journal, model, secret, _lock: lock })
@@ -104,6 +105,11 @@ impl Store {
         self.folder.join("blobs/sha256").join(digest.hex())
     }
 
+    /// Whether the file of a digest is there.
+    pub fn has_blob(&self, digest: &Digest) -> bool {
+        self.blob_path(digest).is_file()
+    }
+
     /// Where the upload `id` (ours, hexadecimal) is written to.
     pub fn upload_path(&self, id: &str) -> PathBuf {
         self.folder.join("uploads").join(id)
@@ -128,6 +134,33 @@ impl Store {
             let _ = fs::remove_file(self.blob_path(&digest));
         }
     }
+}
+
+/// The state as it is on disk, read and nothing else.
+fn load(folder: &Path) -> Result<Snapshot> {
+    let snapshot_path = folder.join("state.json");
+    let journal_path = folder.join("journal.jsonl");
+    if snapshot_path.exists() && !journal_path.exists() {
+        bail!(
+            "the embedded ECR's state in `{}` is damaged: journal.jsonl is missing; \
+             move the folder away, or name another one with --data",
+            folder.display()
+        );
+    }
+    let mut snapshot = read_snapshot(&snapshot_path)?;
+    replay(&journal_path, &mut snapshot.model)?;
+    Ok(snapshot)
+}
+
+/// What the registries in `folder` hold; nothing is written.
+///
+/// # Errors
+/// There is no state, or it cannot be read.
+pub fn read_model(folder: &Path) -> Result<Model> {
+    if !folder.join("state.json").exists() {
+        bail!("there is no state of the embedded ECR in `{}`", folder.display());
+    }
+    Ok(load(folder)?.model)
 }
 
 fn read_snapshot(path: &Path) -> Result<Snapshot> {
@@ -199,8 +232,14 @@ fn write_snapshot(folder: &Path, snapshot: &Snapshot) -> Result<()> {
 fn clear_uploads(folder: &Path) -> Result<()> {
     let entries = fs::read_dir(folder).with_context(|| format!("failed to read `{}`", folder.display()))?;
     for entry in entries {
-        let path = entry.context("failed to read a folder")?.path();
-        fs::remove_file(&path).with_context(|| format!("failed to remove `{}`", path.display()))?;
+        let entry = entry.context("failed to read a folder")?;
+        // Only what was put there by us: a person may have named a folder of something else.
+        let is_ours =
+            |name: &str| name.len() == 36 && name.bytes().all(|it| it == b'-' || it.is_ascii_hexdigit());
+        if is_ours(&entry.file_name().to_string_lossy()) {
+            let path = entry.path();
+            fs::remove_file(&path).with_context(|| format!("failed to remove `{}`", path.display()))?;
+        }
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::lock::Lock;
 use super::model::{Change, Model};
-use super::store::Store;
+use super::store::read_model;
 use crate::image::is_index;
 use crate::name::Digest;
 
@@ -53,7 +53,9 @@ pub fn sweep(folder: &Path, model: &mut Model, age: Duration) -> Result<()> {
     let named: BTreeSet<String> = named(model).keys().map(|it| it.hex().to_owned()).collect();
     for entry in fs::read_dir(&blobs).with_context(|| format!("failed to read `{}`", blobs.display()))? {
         let entry = entry.context("failed to read a folder")?;
-        if !named.contains(&*entry.file_name().to_string_lossy()) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_ours = format!("sha256:{name}").parse::<Digest>().is_ok() || name.starts_with(".tmp-");
+        if is_ours && !named.contains(&name) {
             // A file that stays is only a waste of space.
             let _ = fs::remove_file(entry.path());
         }
@@ -74,12 +76,14 @@ fn named(model: &Model) -> BTreeMap<Digest, String> {
     named
 }
 
-/// Verifies every digest of the state in `folder`: how many blobs are whole, and a line for each that is not.
-pub fn check(folder: &Path, lock: Lock) -> Result<(usize, Vec<String>)> {
-    let store = Store::open(folder, lock.into_file())?;
+/// Verifies every digest of the state in `folder`, and changes nothing: how many blobs are whole, and a line for each
+/// that is not. The lock keeps writers out meanwhile.
+pub fn check(folder: &Path, _lock: Lock) -> Result<(usize, Vec<String>)> {
+    let model = read_model(folder)?;
+    let blobs = folder.join("blobs/sha256");
     let (mut whole, mut damaged) = (0, Vec::new());
-    for (digest, place) in named(store.model()) {
-        match hash(&store.blob_path(&digest)) {
+    for (digest, place) in named(&model) {
+        match hash(&blobs.join(digest.hex())) {
             Ok(found) if found == digest => whole += 1,
             Ok(found) => damaged.push(format!("{digest} of {place} has become {found}")),
             Err(error) => damaged.push(format!("{digest} of {place} cannot be read: {error}")),

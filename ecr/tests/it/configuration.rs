@@ -139,7 +139,9 @@ fn resource_tags_that_aws_would_not_take() {
          {{\"name\": \"twice\", \"tags\": [{{\"Key\": \"a\", \"Value\": \"1\"}}, {{\"Key\": \"a\", \"Value\": \"2\"}}]}}]}}",
         many.join(", ")
     ));
-    check(&workspace, expect![[r#"
+    check(
+        &workspace,
+        expect![[r#"
         --- stderr
         error: there are 2 problems in the configuration
 
@@ -147,7 +149,8 @@ fn resource_tags_that_aws_would_not_take() {
 
         ecr/repositories.json:3:78: tag key `a` stands twice in `tags`: here and in ecr/repositories.json:3:50
         --- exit 1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

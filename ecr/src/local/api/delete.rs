@@ -2,28 +2,35 @@
 
 use serde_json::{Value, json};
 
-use super::images::ImageId;
+use super::images::{ImageId, Missing};
 use super::{Answer, Call, Input};
 use crate::local::error::ApiError;
 use crate::local::images::{self, DeleteError};
 
-/// Indexes go first, so that a request may name an index and its images in any order.
+const REFERENCED: &str = "ImageReferencedByManifestList";
+
+/// A request may name indexes and the images that they list in any order.
 pub fn batch_delete(call: &Call<'_>, input: Input<'_>) -> Answer {
-    let mut ids: Vec<_> = input.parts("imageIds").unwrap_or_default().into_iter().map(ImageId::new).collect();
-    let name = call.with(input, |name, repository| {
-        let is_index = |id: &ImageId| id.find(repository).is_ok_and(|(_, image)| !image.children.is_empty());
-        ids.sort_by_key(|id| !is_index(id));
-        Ok(name.clone())
-    })?;
+    let ids: Vec<_> = input.parts("imageIds").unwrap_or_default().into_iter().map(ImageId::new).collect();
+    call.with(input, |_, _| Ok(()))?;
     let (mut deleted, mut failures) = (Vec::new(), Vec::new());
-    for id in &ids {
-        match delete_one(call, input, id)? {
-            Ok(rows) => deleted.extend(rows),
-            Err(failure) => failures.push(failure),
+    // What an index held back may go once the index is gone.
+    let mut left = ids;
+    loop {
+        let (mut held, before) = (Vec::new(), deleted.len());
+        for id in left {
+            match delete_one(call, input, &id)? {
+                Ok(rows) => deleted.extend(rows),
+                Err(failure) if failure["failureCode"] == REFERENCED => held.push((id, failure)),
+                Err(failure) => failures.push(failure),
+            }
         }
+        if held.is_empty() || deleted.len() == before {
+            failures.extend(held.into_iter().map(|(_, failure)| failure));
+            return Ok(json!({"imageIds": deleted, "failures": failures}));
+        }
+        left = held.into_iter().map(|(id, _)| id).collect();
     }
-    call.with_named(name.as_str(), |_, _| Ok(()))?;
-    Ok(json!({"imageIds": deleted, "failures": failures}))
 }
 
 /// The rows of what went, one a tag; or the entry of `failures`.
@@ -44,9 +51,10 @@ fn delete_one(
     match images::delete(store, &call.registry, &name, &digest, tag.as_ref()) {
         Ok(tags) if tags.is_empty() => Ok(Ok(vec![json!({ "imageDigest": digest })])),
         Ok(tags) => Ok(Ok(tags.iter().map(|tag| json!({"imageDigest": digest, "imageTag": tag})).collect())),
+        Err(DeleteError::Gone) => Ok(Err(Missing::NotFound.failure(id))),
         Err(DeleteError::Referenced(index)) => Ok(Err(json!({
             "imageId": id.json(),
-            "failureCode": "ImageReferencedByManifestList",
+            "failureCode": REFERENCED,
             "failureReason": format!("Requested image referenced by manifest list: [{index}]"),
         }))),
         Err(DeleteError::Internal(error)) => Err(ApiError::internal(&error)),

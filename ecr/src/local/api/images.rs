@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::page::paged;
+use super::page::{paged, paged_by};
 use super::{Answer, Call, Input, scans};
 use crate::local::error::ApiError;
 use crate::local::images::{self, NewImage, PutError};
@@ -133,7 +133,12 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
             }
         }
     })?;
-    paged("imageDetails", details, input)
+    match ids {
+        Some(_) => paged("imageDetails", details, input),
+        None => paged_by("imageDetails", details, input, |it| {
+            it["imageDigest"].as_str().unwrap_or_default().to_owned()
+        }),
+    }
 }
 
 /// One row a tag, and one for each image without any.
@@ -147,7 +152,12 @@ pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
         let wanted = |row: &Value| is_wanted(input, row.get("imageTag").is_some());
         Ok(tagged.chain(untagged).filter(wanted).collect::<Vec<_>>())
     })?;
-    paged("imageIds", rows, input)
+    // Tags first, then digests of untagged images, as they come.
+    let key = |row: &Value| match row["imageTag"].as_str() {
+        Some(tag) => format!("1{tag}"),
+        None => format!("2{}", row["imageDigest"].as_str().unwrap_or_default()),
+    };
+    paged_by("imageIds", rows, input, key)
 }
 
 /// An image in a media type that the client does not accept is a failure of its own; docker's and OCI's are not
@@ -225,7 +235,7 @@ fn describe_one(
     add("artifactMediaType", image.artifact_media_type.as_ref().map(|it| json!(it)));
     add("subjectManifestDigest", image.subject.as_ref().map(|it| json!(it)));
     add("lastRecordedPullTime", image.last_pulled_at.map(|it| json!(it)));
-    if let Some(scan) = scans::scan_of(call.shared, digest, image) {
+    if let Some(scan) = scans::scan_of(call, name, digest, image) {
         add("imageScanStatus", Some(scan.status()));
         add("imageScanFindingsSummary", scan.summary());
     }

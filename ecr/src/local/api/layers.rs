@@ -23,7 +23,7 @@ pub fn check(call: &Call<'_>, input: Input<'_>) -> Answer {
         let (mut layers, mut failures) = (Vec::new(), Vec::new());
         for text in input.texts("layerDigests").unwrap_or_default() {
             match text.parse::<Digest>() {
-                Ok(digest) => layers.push(match repository.layers.get(&digest) {
+                Ok(digest) => layers.push(match repository.layers.get(&digest).filter(|_| call.shared.has_blob(&digest)) {
                     Some(size) => {
                         json!({"layerDigest": digest, "layerAvailability": "AVAILABLE", "layerSize": size})
                     }
@@ -73,8 +73,10 @@ pub fn complete(call: &Call<'_>, input: Input<'_>) -> Answer {
     let refusal = refusal(&upload, &wanted);
     let digest = upload.digest();
     let mut store = call.shared.store();
-    let exists =
-        store.model().repository(&call.registry, &name).is_some_and(|it| it.layers.contains_key(&digest));
+    let Some(repository) = store.model().repository(&call.registry, &name) else {
+        return Err(ApiError::repository_not_found(name.as_str(), call.shared.account.as_str()));
+    };
+    let exists = repository.layers.contains_key(&digest) && store.has_blob(&digest);
     let path = store.upload_path(id);
     if refusal.is_some() || exists {
         let _ = std::fs::remove_file(&path);

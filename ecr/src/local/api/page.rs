@@ -21,19 +21,62 @@ pub fn paged<T: Into<Value>>(key: &str, items: Vec<T>, input: Input<'_>) -> Resu
     Ok(answer)
 }
 
+/// The same of a list that is sorted by a key: the token names the last item, so that what is deleted between pages
+/// moves nothing out of sight.
+pub fn paged_by(
+    key: &str,
+    items: Vec<Value>,
+    input: Input<'_>,
+    key_of: impl Fn(&Value) -> String,
+) -> Result<Value, ApiError> {
+    let (items, next) = page_by(items, input, key_of)?;
+    let mut answer = json!({ key: items });
+    if let Some(next) = next {
+        answer["nextToken"] = json!(next);
+    }
+    Ok(answer)
+}
+
+/// The same, where the items stand elsewhere in the answer.
+pub fn page_by<T>(
+    items: Vec<T>,
+    input: Input<'_>,
+    key_of: impl Fn(&T) -> String,
+) -> Result<(Vec<T>, Option<String>), ApiError> {
+    let size = size(input);
+    let last = match input.text("nextToken") {
+        None => None,
+        Some(token) => Some(decoded(token, "after:").ok_or_else(no_token)?),
+    };
+    let mut items: Vec<T> =
+        items.into_iter().filter(|it| last.as_ref().is_none_or(|last| key_of(it) > *last)).collect();
+    let has_more = items.len() > size;
+    items.truncate(size);
+    let next = items.last().filter(|_| has_more).map(|it| BASE64.encode(format!("after:{}", key_of(it))));
+    Ok((items, next))
+}
+
 /// The same, where the items stand elsewhere in the answer.
 pub fn page<T>(items: Vec<T>, input: Input<'_>) -> Result<(Vec<T>, Option<String>), ApiError> {
-    let size = usize::try_from(input.number("maxResults").unwrap_or(DEFAULT)).unwrap_or(usize::MAX);
-    let start = match input.text("nextToken") {
+    let size = size(input);
+    let start: usize = match input.text("nextToken") {
         None => 0,
-        Some(token) => offset(token).ok_or_else(|| ApiError::invalid("nextToken", "is not a valid token"))?,
+        Some(token) => decoded(token, "offset:").and_then(|it| it.parse().ok()).ok_or_else(no_token)?,
     };
     let end = start.saturating_add(size);
     let next = (end < items.len()).then(|| BASE64.encode(format!("offset:{end}")));
     Ok((items.into_iter().skip(start).take(size).collect(), next))
 }
 
-fn offset(token: &str) -> Option<usize> {
+fn size(input: Input<'_>) -> usize {
+    usize::try_from(input.number("maxResults").unwrap_or(DEFAULT)).unwrap_or(usize::MAX)
+}
+
+fn decoded(token: &str, prefix: &str) -> Option<String> {
     let text = String::from_utf8(BASE64.decode(token).ok()?).ok()?;
-    text.strip_prefix("offset:")?.parse().ok()
+    text.strip_prefix(prefix).map(str::to_owned)
+}
+
+fn no_token() -> ApiError {
+    ApiError::invalid("nextToken", "is not a valid token")
 }

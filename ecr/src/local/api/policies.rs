@@ -1,9 +1,9 @@
 //! Lifecycle and repository policies.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Answer, Call, Input};
-use crate::lifecycle::{self, compare};
+use crate::lifecycle;
 use crate::local::error::ApiError;
 
 pub fn put_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
@@ -35,7 +35,7 @@ pub fn delete_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
 
 pub fn set_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
     let text = input.required("policyText").to_owned();
-    if !compare::check_json("PolicyText", &text).is_empty() {
+    if !is_policy(&text) {
         return Err(ApiError::invalid("PolicyText", "Invalid repository policy provided"));
     }
     let name = call.change_settings(input.required("repositoryName"), |it| {
@@ -43,6 +43,22 @@ pub fn set_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
         Ok(())
     })?;
     Ok(json!({"registryId": call.shared.account, "repositoryName": name, "policyText": text}))
+}
+
+/// As much of IAM's grammar as every policy has: statements with an effect, actions and principals.
+fn is_policy(text: &str) -> bool {
+    let policy: Value = serde_json::from_str(text).unwrap_or_default();
+    let has_one = |it: &Value, keys: [&str; 2]| keys.iter().filter(|key| !it[**key].is_null()).count() == 1;
+    let is_statement = |it: &Value| {
+        matches!(it["Effect"].as_str(), Some("Allow" | "Deny"))
+            && has_one(it, ["Action", "NotAction"])
+            && has_one(it, ["Principal", "NotPrincipal"])
+    };
+    match &policy["Statement"] {
+        Value::Array(statements) => !statements.is_empty() && statements.iter().all(is_statement),
+        Value::Object(_) => is_statement(&policy["Statement"]),
+        _ => false,
+    }
 }
 
 pub fn get_repository(call: &Call<'_>, input: Input<'_>) -> Answer {

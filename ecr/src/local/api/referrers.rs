@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::page::page;
+use super::page::page_by;
 use super::{Answer, Call, Input};
 use crate::local::images::referrers;
+use crate::local::model::Image;
 use crate::name::Digest;
 
 pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
@@ -28,8 +29,8 @@ pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
             .map(|(a, b)| (a.clone(), b.clone()))
             .collect())
     })?;
-    let found: Vec<_> = if is_active { found } else { Vec::new() };
-    let (found, next) = page(found, input)?;
+    let found: Vec<(Digest, Image)> = if is_active { found } else { Vec::new() };
+    let (found, next) = page_by(found, input, |(digest, _)| digest.to_string())?;
     let mut rows = Vec::new();
     for (digest, image) in found {
         let manifest: Value = serde_json::from_str(&call.manifest(&digest)?).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::page::paged;
+use super::page::{paged, paged_by};
 use super::tags::checked_tags;
 use super::{Answer, Call, Input};
 use crate::local::error::ApiError;
@@ -63,25 +63,33 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
             repositories.map(|(name, it)| describe_one(call, name, &it.settings)).collect()
         }
     };
-    paged("repositories", described, input)
+    match input.texts("repositoryNames").is_none() {
+        true => paged_by("repositories", described, input, |it| {
+            it["repositoryName"].as_str().unwrap_or_default().to_owned()
+        }),
+        false => paged("repositories", described, input),
+    }
 }
 
+/// Whether it is empty is looked at under the same lock that it goes under: a push in between is not lost.
 pub fn delete(call: &Call<'_>, input: Input<'_>) -> Answer {
     let account = &call.shared.account;
-    let (name, described, blobs) = call.with(input, |name, repository| {
-        if !input.flag("force") && !repository.images.is_empty() {
-            return Err(ApiError::new(
-                "RepositoryNotEmptyException",
-                format!(
-                    "The repository with name '{name}' in registry with id '{account}' \
-                     cannot be deleted because it still contains images"
-                ),
-            ));
-        }
-        let blobs: Vec<_> = repository.layers.keys().chain(repository.images.keys()).cloned().collect();
-        Ok((name.clone(), describe_one(call, name, &repository.settings), blobs))
-    })?;
+    let name = call.name(input.required("repositoryName"))?;
     let mut store = call.shared.store();
+    let repository = store.model().repository(&call.registry, &name);
+    let repository =
+        repository.ok_or_else(|| ApiError::repository_not_found(name.as_str(), account.as_str()))?;
+    if !input.flag("force") && !repository.images.is_empty() {
+        return Err(ApiError::new(
+            "RepositoryNotEmptyException",
+            format!(
+                "The repository with name '{name}' in registry with id '{account}' \
+                 cannot be deleted because it still contains images"
+            ),
+        ));
+    }
+    let blobs: Vec<_> = repository.layers.keys().chain(repository.images.keys()).cloned().collect();
+    let described = describe_one(call, &name, &repository.settings);
     let change = Change::DeleteRepository(call.registry.clone(), name);
     store.commit(vec![change]).map_err(|it| ApiError::internal(&it))?;
     store.collect(blobs);

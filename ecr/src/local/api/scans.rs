@@ -20,7 +20,7 @@ use crate::image::is_index;
 use crate::local::error::ApiError;
 use crate::local::model::{Change, Image};
 use crate::local::shared::Shared;
-use crate::name::Digest;
+use crate::name::{Digest, RepositoryName};
 
 /// How long an image cannot be scanned again, in seconds ("once per 24 hours").
 const SCAN_INTERVAL: f64 = 24.0 * 60.0 * 60.0;
@@ -74,52 +74,104 @@ fn default_description(status: &str) -> Option<&'static str> {
 }
 
 /// The scan of an image as it stands, without asking for more; `None` where it was never scanned.
-pub fn scan_of(shared: &Shared, digest: &Digest, image: &Image) -> Option<Scan> {
-    let asked = shared.scan_questions(digest, 0);
-    read(shared, digest, image, asked)
+pub fn scan_of(call: &Call<'_>, name: &RepositoryName, digest: &Digest, image: &Image) -> Option<Scan> {
+    let asked = call.shared.scan_questions(&key(&call.registry, name, digest), 0);
+    read(call.shared, digest, image, asked)
+}
+
+/// Questions are counted for each image of each repository.
+fn key(registry: &str, name: &RepositoryName, digest: &Digest) -> String {
+    format!("{registry}/{name}@{digest}")
 }
 
 fn read(shared: &Shared, digest: &Digest, image: &Image, asked: usize) -> Option<Scan> {
-    let text = std::fs::read_to_string(shared.scan_path(digest)).ok();
-    let Some(text) = text else {
+    let path = shared.scan_path(digest);
+    if !path.exists() {
         let status = "UNSUPPORTED_IMAGE".to_owned();
         return image.scan_requested_at.map(|_| Scan { file: Value::Null, status });
-    };
-    let file: Value = serde_json::from_str(&text).unwrap_or_else(|error| {
-        let description = format!("the embedded ECR cannot read the file of this scan: {error}");
-        json!({"imageScanStatus": {"status": "FAILED", "description": description}})
-    });
-    let listed = file["statuses"].as_array().filter(|it| !it.is_empty());
-    let status = match listed {
-        Some(listed) => &listed[asked.min(listed.len() - 1)],
-        None => &file["imageScanStatus"]["status"],
-    };
-    let status = status.as_str().unwrap_or("COMPLETE").to_owned();
-    Some(Scan { file, status })
+    }
+    let text = std::fs::read_to_string(path).map_err(|it| it.to_string());
+    let file = text.and_then(|it| serde_json::from_str::<Value>(&it).map_err(|it| it.to_string()));
+    let scan = file.and_then(|file| status_of(&file, asked).map(|status| Scan { file, status }));
+    Some(scan.unwrap_or_else(unreadable))
 }
 
+/// A file that says nothing, or something that no scan says, is a scan that failed: never a clean one.
+fn unreadable(error: String) -> Scan {
+    let description = format!("the embedded ECR cannot read the file of this scan: {error}");
+    let file = json!({"imageScanStatus": {"status": "FAILED", "description": description}});
+    Scan { file, status: "FAILED".to_owned() }
+}
+
+/// The service model's `ScanStatus`.
+const STATUSES: [&str; 9] = [
+    "IN_PROGRESS",
+    "COMPLETE",
+    "FAILED",
+    "UNSUPPORTED_IMAGE",
+    "ACTIVE",
+    "PENDING",
+    "SCAN_ELIGIBILITY_EXPIRED",
+    "FINDINGS_UNAVAILABLE",
+    "LIMIT_EXCEEDED",
+];
+
+fn status_of(file: &Value, asked: usize) -> Result<String, String> {
+    let status = match &file["statuses"] {
+        Value::Null => &file["imageScanStatus"]["status"],
+        Value::Array(listed) if !listed.is_empty() => &listed[asked.min(listed.len() - 1)],
+        _ => return Err("`statuses` is no list of statuses".to_owned()),
+    };
+    let status = status.as_str().ok_or("it has neither `statuses` nor `imageScanStatus.status`")?;
+    if !STATUSES.contains(&status) {
+        return Err(format!("`{status}` is not one of {}", STATUSES.join(", ")));
+    }
+    let are_objects = |key: &str| match &file["imageScanFindings"][key] {
+        Value::Null => true,
+        findings => findings.as_array().is_some_and(|it| it.iter().all(Value::is_object)),
+    };
+    if !are_objects("findings") || !are_objects("enhancedFindings") {
+        return Err("its findings are no list of objects".to_owned());
+    }
+    if matches!(status, "COMPLETE" | "ACTIVE") && !file["imageScanFindings"].is_object() {
+        return Err(format!("`{status}` needs `imageScanFindings`, even if nothing was found"));
+    }
+    Ok(status.to_owned())
+}
+
+/// Looks and writes under one lock: an image that is deleted meanwhile does not come back.
 pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
     let id = ImageId::new(input.part("imageId").unwrap_or(input));
-    let (name, digest, mut image) = find(call, input, &id)?;
+    let name = call.name(input.required("repositoryName"))?;
+    let now = call.shared.now();
+    let mut store = call.shared.store();
+    let repository = store.model().repository(&call.registry, &name);
+    let account = call.shared.account.as_str();
+    let repository = repository.ok_or_else(|| ApiError::repository_not_found(name.as_str(), account))?;
+    let (digest, image) = id.find(repository).map_err(|_| image_not_found(call, &name, &id))?;
     if is_index(&image.media_type) {
         let message = "an index is not scanned: scan the images that it lists";
         return Err(ApiError::new("UnsupportedImageTypeException", message));
     }
-    let now = call.shared.now();
     if image.scan_requested_at.is_some_and(|it| now - it < SCAN_INTERVAL) {
         let message = "The scan quota per image has been exceeded. Wait and try again.";
         return Err(ApiError::new("LimitExceededException", message));
     }
+    let (digest, mut image) = (digest.clone(), image.clone());
+    call.shared.forget_scan_questions(&key(&call.registry, &name, &digest));
     image.scan_requested_at = Some(now);
-    call.commit(vec![Change::PutImage(call.registry.clone(), name.clone(), digest, image)])?;
+    let change = Change::PutImage(call.registry.clone(), name.clone(), digest, image);
+    store.commit(vec![change]).map_err(|it| ApiError::internal(&it))?;
     Ok(call.about(&name, json!({"imageId": id.json(), "imageScanStatus": {"status": "IN_PROGRESS"}})))
 }
 
 pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
     let id = ImageId::new(input.part("imageId").unwrap_or(input));
     let (name, digest, image) = find(call, input, &id)?;
-    let has_file = call.shared.scan_path(&digest).exists();
-    let asked = call.shared.scan_questions(&digest, usize::from(has_file));
+    // Another page is no new question.
+    let is_question = input.text("nextToken").is_none() && call.shared.scan_path(&digest).exists();
+    let key = key(&call.registry, &name, &digest);
+    let asked = call.shared.scan_questions(&key, usize::from(is_question));
     let Some(scan) = read(call.shared, &digest, &image, asked) else {
         let account = &call.shared.account;
         let message = format!(
@@ -157,7 +209,7 @@ fn findings_page(findings: &Value, input: Input<'_>) -> Result<(Value, Option<St
     Ok((shown, next))
 }
 
-type Found = (crate::name::RepositoryName, Digest, Image);
+type Found = (RepositoryName, Digest, Image);
 
 fn find(call: &Call<'_>, input: Input<'_>, id: &ImageId) -> Result<Found, ApiError> {
     call.with(input, |name, repository| match id.find(repository) {

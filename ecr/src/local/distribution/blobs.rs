@@ -32,6 +32,8 @@ pub fn get(call: &Call, digest: &str, method: &Method, range: Option<&str>) -> A
 
 /// A blob's bytes, for whoever may have them.
 pub fn send(path: &Path, digest: &Digest, size: u64, method: &Method, range: Option<&str>) -> Answer {
+    // "The Range header field ... is only defined for GET" (RFC 9110, section 14.2).
+    let range = range.filter(|_| *method == Method::GET);
     let wanted = match range.map(|it| parse_range(it, size)) {
         None | Some(Wanted::Whole) => None,
         Some(Wanted::Part(part)) => Some(part),

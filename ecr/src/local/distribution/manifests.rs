@@ -21,12 +21,19 @@ pub fn get(call: &Call, reference: &str, method: &Method) -> Answer {
         let repository = store.model().repository(&call.registry, &call.name).ok_or_else(unknown)?;
         let digest = match reference.parse::<Digest>() {
             Ok(digest) => digest,
-            Err(_) => repository.image_tags.get(&parsed_tag(reference)?).cloned().ok_or_else(unknown)?,
+            // No image has a tag that cannot be one.
+            Err(_) => {
+                let tag = reference.parse::<ImageTag>().map_err(|_| unknown())?;
+                repository.image_tags.get(&tag).cloned().ok_or_else(unknown)?
+            }
         };
         let image = repository.images.get(&digest).ok_or_else(unknown)?;
         let path = store.blob_path(&digest);
         (digest, image.media_type.clone(), image.manifest_size, path)
     };
+    if !path.is_file() {
+        return Err(unknown());
+    }
     let body = match *method {
         Method::HEAD => empty(),
         _ => {
@@ -67,12 +74,13 @@ pub fn delete(call: &Call, reference: &str) -> Answer {
         Ok(digest) if repository.images.contains_key(&digest) => (digest, None),
         Ok(_) => return Err(unknown()),
         Err(_) => {
-            let tag = parsed_tag(reference)?;
+            let tag = reference.parse::<ImageTag>().map_err(|_| unknown())?;
             (repository.image_tags.get(&tag).cloned().ok_or_else(unknown)?, Some(tag))
         }
     };
     match images::delete(&mut store, &call.registry, &call.name, &digest, tag.as_ref()) {
         Ok(_) => builder(202).body(empty()).map_err(|it| RegistryError::internal(&it)),
+        Err(DeleteError::Gone) => Err(unknown()),
         Err(DeleteError::Referenced(index)) => {
             let message = format!("Requested image referenced by manifest list: [{index}]");
             Err(RegistryError::new(403, "DENIED", message))
@@ -98,8 +106,10 @@ pub fn referrers(call: &Call, digest: &str, artifact_type: Option<&str>) -> Answ
             "mediaType": image.media_type,
             "size": image.manifest_size,
             "digest": digest,
-            "artifactType": image.artifact_media_type,
         });
+        if let Some(artifact_type) = &image.artifact_media_type {
+            descriptor["artifactType"] = json!(artifact_type);
+        }
         if manifest["annotations"].is_object() {
             descriptor["annotations"] = manifest["annotations"].clone();
         }
@@ -115,12 +125,12 @@ pub fn referrers(call: &Call, digest: &str, artifact_type: Option<&str>) -> Answ
 }
 
 /// `PUT /v2/NAME/manifests/REFERENCE`. Like ECR, this answers without a `Location`.
-pub async fn put(call: &Call, reference: &str, request: Request<Incoming>) -> Answer {
+pub async fn put(call: &Call, reference: &str, request: &mut Request<Incoming>) -> Answer {
     let digest = reference.parse::<Digest>().ok();
     let tag = if digest.is_none() { Some(parsed_tag(reference)?) } else { None };
     let media_type =
-        header(&request, "content-type").map(|it| it.split(';').next().unwrap_or(it).trim().to_owned());
-    let body = Limited::new(request.into_body(), MAX_MANIFEST).collect().await;
+        header(request, "content-type").map(|it| it.split(';').next().unwrap_or(it).trim().to_owned());
+    let body = Limited::new(request.body_mut(), MAX_MANIFEST).collect().await;
     let bytes = body.map_err(|it| RegistryError::new(413, "SIZE_INVALID", it.to_string()))?.to_bytes();
     let new = NewImage { tag, digest, media_type, bytes: bytes.to_vec() };
     let stored = images::put(&mut call.shared.store(), &call.registry, &call.name, new, call.shared.now());

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request};
 
@@ -38,7 +39,7 @@ pub struct Call {
 }
 
 /// Answers one request under `/v2/`; `None` for one that a fault leaves without an answer.
-pub async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Response> {
+pub async fn answer(shared: Arc<Shared>, mut request: Request<Incoming>) -> Option<Response> {
     let route = Route::parse(request.uri().path());
     let operation = match &route {
         Some(Route::In(_, target)) => operation(request.method(), target),
@@ -48,22 +49,22 @@ pub async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Option<R
     let strikes = shared.faults.strike(operation);
     tokio::time::sleep(strikes.delay).await;
     let host = shared.host.clone();
-    let response = match dispatch(shared, request, route, operation, strikes).await {
+    let response = match dispatch(shared, &mut request, route, operation, strikes).await {
         Ok(response) => response,
         Err(error) if error.status == 0 => return None,
-        Err(error) => refuse(&error, &host),
+        Err(error) => drained(refuse(&error, &host), &mut request).await,
     };
     Some(if strikes.drop { broken(response) } else { response })
 }
 
 async fn dispatch(
     shared: Arc<Shared>,
-    request: Request<Incoming>,
+    request: &mut Request<Incoming>,
     route: Option<Route>,
     operation: &str,
     strikes: Strikes,
 ) -> Answer {
-    let registry = authenticate(&shared, header(&request, "authorization"), strikes)?;
+    let registry = authenticate(&shared, header(request, "authorization"), strikes)?;
     let route = route.ok_or_else(|| RegistryError::new(404, "NAME_INVALID", "no such path"))?;
     let Some((name, target)) = route.repository() else {
         return Ok(json_response(200, &serde_json::json!({})));
@@ -78,11 +79,11 @@ async fn dispatch(
 }
 
 impl Call {
-    async fn answer(&self, request: Request<Incoming>, target: Target) -> Answer {
+    async fn answer(&self, request: &mut Request<Incoming>, target: Target) -> Answer {
         let method = request.method().clone();
         match (&method, target) {
             (&Method::HEAD | &Method::GET, Target::Blob(digest)) => {
-                blobs::get(self, &digest, &method, header(&request, "range"))
+                blobs::get(self, &digest, &method, header(request, "range"))
             }
             (&Method::POST, Target::Uploads) => uploads::start(self, request).await,
             (&Method::PATCH, Target::Upload(id)) => uploads::append(self, &id, request).await,
@@ -96,7 +97,7 @@ impl Call {
             (&Method::DELETE, Target::Manifest(reference)) => manifests::delete(self, &reference),
             (&Method::GET, Target::Tags) => manifests::tags(self, request.uri().query()),
             (&Method::GET, Target::Referrers(digest)) => {
-                manifests::referrers(self, &digest, query(&request, "artifactType").as_deref())
+                manifests::referrers(self, &digest, query(request, "artifactType").as_deref())
             }
             (method, _) => {
                 let message = format!("the embedded ECR does not support {method} here");
@@ -161,6 +162,18 @@ fn permit(shared: &Shared, operation: &str, strikes: Strikes) -> Result<(), Regi
         return Err(RegistryError::new(403, "DENIED", shared.denial(operation)));
     }
     Ok(())
+}
+
+/// The most bytes of a refused request that are read to keep its connection.
+const DRAINED: usize = 1024 * 1024;
+
+/// A request that is refused before its body was read: a short body is read to its end, so that the connection can be
+/// used again; with a long one the end of the connection is announced (RFC 9112, section 9.6).
+async fn drained(response: Response, request: &mut Request<Incoming>) -> Response {
+    match Limited::new(request.body_mut(), DRAINED).collect().await {
+        Ok(_) => response,
+        Err(_) => with_header(response, "connection", "close"),
+    }
 }
 
 fn refuse(error: &RegistryError, host: &str) -> Response {

@@ -1,5 +1,7 @@
 //! `/v2/...` -> repository and target. Names have any number of segments, so paths are read from the right.
 
+use crate::local::http::percent_decode;
+
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
@@ -33,7 +35,8 @@ impl Route {
         if matches!(path, "" | "/") {
             return Some(Self::Version);
         }
-        let segments: Vec<_> = path.strip_prefix('/')?.split('/').collect();
+        let decoded = percent_decode(path.strip_prefix('/')?)?;
+        let segments: Vec<_> = decoded.split('/').collect();
         let (name, target) = match segments.as_slice() {
             [name @ .., "blobs", "uploads"] | [name @ .., "blobs", "uploads", ""] => (name, Target::Uploads),
             [name @ .., "blobs", "uploads", id] => (name, Target::Upload((*id).to_owned())),

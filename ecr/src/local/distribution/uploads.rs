@@ -15,13 +15,14 @@ use crate::local::upload::{Taken, Upload};
 use crate::name::{Digest, InvalidName, RepositoryName};
 
 /// `POST /v2/NAME/blobs/uploads/`: with `?mount=&from=` a mount where that is allowed, with `?digest=` the whole blob.
-pub async fn start(call: &Call, request: Request<Incoming>) -> Answer {
-    if let Some(response) = mount(call, &request)? {
+pub async fn start(call: &Call, request: &mut Request<Incoming>) -> Answer {
+    if let Some(response) = mount(call, request)? {
         return Ok(response);
     }
+    let is_whole = query(request, "digest").map(|_| wanted_digest(request)).transpose()?.is_some();
     let id =
         call.shared.begin_upload(&call.registry, &call.name).map_err(|it| RegistryError::internal(&it))?;
-    if query(&request, "digest").is_some() {
+    if is_whole {
         return finish(call, &id, request).await;
     }
     progress(call, &id, 0, 202)
@@ -35,6 +36,9 @@ fn mount(call: &Call, request: &Request<Incoming>) -> Result<Option<Response>, R
     let (Some(digest), Some(from)) = (digest, from) else { return Ok(None) };
     let mut store = call.shared.store();
     let Some(registry) = store.model().registry(&call.registry) else { return Ok(None) };
+    if !registry.repositories.contains_key(&call.name) || !store.has_blob(&digest) {
+        return Ok(None);
+    }
     let is_allowed = registry.settings.get("BLOB_MOUNTING").is_some_and(|it| it == "ENABLED");
     let source = registry.repositories.get(&from).filter(|_| is_allowed);
     let is_named =
@@ -48,20 +52,19 @@ fn mount(call: &Call, request: &Request<Incoming>) -> Result<Option<Response>, R
 }
 
 /// `PATCH /v2/NAME/blobs/uploads/ID`.
-pub async fn append(call: &Call, id: &str, request: Request<Incoming>) -> Answer {
+pub async fn append(call: &Call, id: &str, request: &mut Request<Incoming>) -> Answer {
     let mut taken = take(call, id)?;
-    check_range(&request, taken.upload().size()).map_err(|size| out_of_order(call, id, size))?;
+    check_range(request, taken.upload().size()).map_err(|size| out_of_order(call, id, size))?;
     receive(call, taken.upload(), request).await?;
     let size = taken.upload().size();
     progress(call, id, size, 202)
 }
 
 /// `PUT /v2/NAME/blobs/uploads/ID?digest=DIGEST`, with the rest of the body or without any.
-pub async fn finish(call: &Call, id: &str, request: Request<Incoming>) -> Answer {
-    let digest = query(&request, "digest").ok_or_else(|| digest_invalid("no digest in the query"))?;
-    let digest: Digest = digest.parse().map_err(|it: InvalidName| digest_invalid(&it.to_string()))?;
+pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> Answer {
+    let digest = wanted_digest(request)?;
     let mut taken = take(call, id)?;
-    check_range(&request, taken.upload().size()).map_err(|size| out_of_order(call, id, size))?;
+    check_range(request, taken.upload().size()).map_err(|size| out_of_order(call, id, size))?;
     receive(call, taken.upload(), request).await?;
     let upload = taken.into_upload();
     let found = upload.digest();
@@ -71,10 +74,20 @@ pub async fn finish(call: &Call, id: &str, request: Request<Incoming>) -> Answer
         let _ = std::fs::remove_file(path);
         return Err(digest_invalid(&format!("the body has digest {found}, not {digest}")));
     }
+    // It may have been deleted while the body came in.
+    if store.model().repository(&call.registry, &call.name).is_none() {
+        let _ = std::fs::remove_file(path);
+        return Err(RegistryError::name_unknown(call.name.as_str(), call.shared.account.as_str()));
+    }
     store.adopt(&path, &digest).map_err(|it| RegistryError::internal(&it))?;
     let change = Change::PutLayer(call.registry.clone(), call.name.clone(), digest.clone(), upload.size());
     store.commit(vec![change]).map_err(|it| RegistryError::internal(&it))?;
     created(call, &digest)
+}
+
+fn wanted_digest(request: &Request<Incoming>) -> Result<Digest, RegistryError> {
+    let digest = query(request, "digest").ok_or_else(|| digest_invalid("no digest in the query"))?;
+    digest.parse().map_err(|it: InvalidName| digest_invalid(&it.to_string()))
 }
 
 /// `GET /v2/NAME/blobs/uploads/ID`.
@@ -91,11 +104,15 @@ pub fn cancel(call: &Call, id: &str) -> Answer {
 }
 
 /// Adds a body to an upload; the fault `drop` ends the connection half way.
-async fn receive(call: &Call, upload: &mut Upload, request: Request<Incoming>) -> Result<(), RegistryError> {
-    let length = header(&request, "content-length").and_then(|it| it.parse::<u64>().ok());
+async fn receive(
+    call: &Call,
+    upload: &mut Upload,
+    request: &mut Request<Incoming>,
+) -> Result<(), RegistryError> {
+    let length = header(request, "content-length").and_then(|it| it.parse::<u64>().ok());
     let end = call.strikes.drop.then(|| upload.size() + length.unwrap_or_default() / 2);
     let mut file: File = upload.open().map_err(|it| RegistryError::internal(&it))?;
-    let mut body = request.into_body();
+    let body = request.body_mut();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|it| RegistryError::new(400, "BLOB_UPLOAD_INVALID", it.to_string()))?;
         if let Some(bytes) = frame.data_ref() {
