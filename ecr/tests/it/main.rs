@@ -13,5 +13,6 @@ mod local;
 mod output;
 mod plan;
 mod push;
+mod registry;
 mod support;
 mod tidy;

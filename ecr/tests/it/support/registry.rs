@@ -13,7 +13,7 @@ pub struct Registry {
     runtime: Runtime,
     server: Server,
     client: aws_sdk_ecr::Client,
-    _data: tempfile::TempDir,
+    _data: Option<tempfile::TempDir>,
 }
 
 impl Registry {
@@ -24,12 +24,26 @@ impl Registry {
 
     /// A registry with faults, as `ecr serve --fault` takes them.
     pub fn with_faults(faults: &[&str]) -> Self {
-        let runtime = Runtime::new().unwrap();
         let data = tempfile::tempdir().unwrap();
+        Self::open(&data.path().join("state"), "123456789012", faults, Some(data))
+    }
+
+    /// A registry on the state that `--local` commands leave.
+    pub fn on(state: &std::path::Path) -> Self {
+        Self::open(state, "000000000000", &[], None)
+    }
+
+    fn open(
+        state: &std::path::Path,
+        account: &str,
+        faults: &[&str],
+        data: Option<tempfile::TempDir>,
+    ) -> Self {
+        let runtime = Runtime::new().unwrap();
         let options = Options {
-            data: data.path().join("state"),
+            data: state.to_owned(),
             port: 0,
-            account: "123456789012".parse().unwrap(),
+            account: account.parse().unwrap(),
             region: "us-east-1".to_owned(),
             faults: faults.iter().map(|it| it.parse::<Fault>().unwrap()).collect(),
             keeps_log: true,
