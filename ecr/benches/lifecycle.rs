@@ -47,6 +47,7 @@ fn images(count: usize) -> Vec<Image> {
             vec![format!("service-{}-{n}", n % 60), format!("1.{n}.0-rc{}", n % 60)]
         },
         pushed_at: Timestamp::from_nanoseconds(n as i128 * 60 * SECOND),
+        media_type: None,
         last_pulled_at: None,
         size_bytes: 1,
         subject: None,

@@ -250,7 +250,11 @@ pub fn impact_lines(impact: &Impact) -> Vec<String> {
         lines.push(format!("    ! {images} would expire ({}), {tags}", size(impact.bytes)));
     }
     if impact.archived > 0 {
-        lines.push(format!("    ! {} would be archived", count(impact.archived as u64, "image")));
+        let tags = match impact.archived_tags.as_slice() {
+            [] => String::new(),
+            tags => format!(", tagged among them: {}", some_of(tags, 5)),
+        };
+        lines.push(format!("    ! {} would be archived{tags}", count(impact.archived as u64, "image")));
     }
     if impact.in_doubt > 0 {
         let images = count(impact.in_doubt as u64, "image");

@@ -198,7 +198,19 @@ pub fn parse_json(file: &str, text: &str) -> Result<Node, Problem> {
         message: "not valid JSON: the file is empty".to_owned(),
         help: None,
     })?;
+    check_strictly(file, text)?;
     Ok(source.json(&value))
+}
+
+/// The parser that knows places lets control characters and foreign white space pass; serde's does not.
+fn check_strictly(file: &str, text: &str) -> Result<(), Problem> {
+    let strict = serde_json::from_str::<serde::de::IgnoredAny>(text);
+    strict.map(drop).map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.split_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason).to_owned();
+        let place = Place { file: file.into(), line: error.line(), column: error.column().max(1) };
+        Problem { place, message: format!("not valid JSON: {reason}"), help: None }
+    })
 }
 
 const STRICT: jsonc_parser::ParseOptions = jsonc_parser::ParseOptions {
@@ -312,5 +324,7 @@ mod tests {
         assert!(problem("{ // hi\n}").contains("not allowed"));
         assert!(problem("{'a': 1}").contains("not allowed"));
         assert!(problem("").contains("empty"));
+        assert!(problem("{\"a\": \"x\ny\"}").contains("control character"));
+        assert!(problem("{\u{a0}\"a\": 1}").contains("not valid JSON"));
     }
 }

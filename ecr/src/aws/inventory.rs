@@ -154,13 +154,15 @@ fn listed(manifest: &str) -> Vec<Digest> {
 fn image(detail: &ImageDetail, children: Option<&BTreeMap<String, Vec<Digest>>>) -> Option<Image> {
     let digest = detail.image_digest()?;
     let children = match is_index(detail) {
-        true => children.map(|it| it.get(digest).cloned().unwrap_or_default()),
+        // An index whose manifest did not come is one whose images are not known.
+        true => children.and_then(|it| it.get(digest).cloned()),
         false => Some(Vec::new()),
     };
     let is_archived = detail.image_status() == Some(&ImageStatus::Archived);
     Some(Image {
         digest: digest.parse().ok()?,
         tags: detail.image_tags().to_vec(),
+        media_type: detail.image_manifest_media_type().map(str::to_owned),
         pushed_at: timestamp(detail.image_pushed_at())?,
         last_pulled_at: timestamp(detail.last_recorded_pull_time()),
         size_bytes: detail.image_size_in_bytes().and_then(|it| u64::try_from(it).ok()).unwrap_or_default(),

@@ -21,10 +21,10 @@ use super::session::{Observation, Session};
 pub async fn run(flags: &flags::Create, shell: &Shell) -> Result<Exit, Failure> {
     let session = Session::open(shell, &flags.common).await?;
     let desired = flags.common.selection.repositories(session.desired())?;
-    let observation = session.observe(&desired).await?;
+    let mut observation = session.observe(&desired).await?;
     let header = session.begin(&observation.0).await?;
     let in_use = expiry::in_use(&session, flags.in_use.as_deref())?;
-    let plan = agreed(&session, &desired, &observation, &in_use, flags.yes).await?;
+    let plan = agreed(&session, &desired, &mut observation, &in_use, flags.yes).await?;
     let created = converge(&session, &desired, plan, observation).await;
     report_end(&session, &header, &created);
     let exit = created.exit();
@@ -68,13 +68,15 @@ impl Created {
 pub async fn agreed(
     session: &Session<'_>,
     desired: &[DesiredRepository],
-    (observed, failures): &Observation,
+    (observed, failures): &mut Observation,
     in_use: &InUse,
     yes: bool,
 ) -> Result<Plan, Failure> {
     let mut plan = session.plan(desired, observed);
     plan.leave_out(|it| failures.contains_key(&it.name));
-    expiry::weigh(session, &mut plan, in_use).await?;
+    // What cannot be weighed is not written; the other repositories go on.
+    failures.extend(expiry::weigh(session, &mut plan, in_use).await);
+    plan.leave_out(|it| failures.contains_key(&it.name));
     expiry::consent(session, &plan, yes).await?;
     Ok(plan)
 }

@@ -1,19 +1,25 @@
 //! Before a lifecycle policy is written: what it would take, and whether that is meant.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 
 use super::session::{Session, now};
+use crate::aws::ServiceError;
 use crate::error::Failure;
 use crate::lifecycle::impact::Impact;
 use crate::lifecycle::in_use::InUse;
 use crate::lifecycle::read;
+use crate::name::RepositoryName;
 use crate::plan::{Plan, RepositoryPlan};
 use crate::report::impact_lines;
 use crate::words::count;
+
+/// Repositories that could not be read, and why.
+type Failures = BTreeMap<RepositoryName, ServiceError>;
 
 /// The images that `--in-use FILE` names.
 pub fn in_use(session: &Session<'_>, path: Option<&Path>) -> Result<InUse, Failure> {
@@ -27,30 +33,31 @@ pub fn in_use(session: &Session<'_>, path: Option<&Path>) -> Result<InUse, Failu
     Ok(found)
 }
 
-/// Works out what the lifecycle policies of a plan would take from repositories that exist. Where images may not be
-/// listed, that is one of the session's denials.
-pub async fn weigh(session: &Session<'_>, plan: &mut Plan, in_use: &InUse) -> Result<(), Failure> {
+/// Works out what the lifecycle policies of a plan would take from repositories that exist; gives those whose images
+/// could not be read. Where images may not be listed, that is one of the session's denials.
+pub async fn weigh(session: &Session<'_>, plan: &mut Plan, in_use: &InUse) -> Failures {
     let changes: Vec<(&mut RepositoryPlan, String)> = plan.lifecycle_changes().collect();
     let each = changes.into_iter().map(|(plan, text)| async move {
-        let images = session.aws.inventory(&plan.name).await;
-        let images = images.with_context(|| format!("failed to list the images of `{}`", plan.name))?;
+        let images = match session.aws.inventory(&plan.name).await {
+            Ok(images) => images?,
+            Err(error) => return Some((plan.name.clone(), error)),
+        };
         let policy = read("", &text).map(|it| it.policy).unwrap_or_default();
         let name = plan.name.clone();
-        let impact =
-            images.map(|it| Impact::of(&policy, &it, now(), |image| in_use.names(name.as_str(), image)));
-        plan.expires = impact.filter(|it| !it.is_nothing() || it.in_doubt > 0);
-        Ok::<_, Failure>(())
+        let impact = Impact::of(&policy, &images, now(), |image| in_use.names(name.as_str(), image));
+        plan.expires = Some(impact).filter(|it| !it.is_nothing() || it.in_doubt > 0);
+        None
     });
-    stream::iter(each).buffer_unordered(session.aws_concurrency()).try_collect::<Vec<()>>().await?;
+    let failed: Vec<_> = stream::iter(each).buffer_unordered(session.aws_concurrency()).collect().await;
     session.warn_of_denials();
-    Ok(())
+    failed.into_iter().flatten().collect()
 }
 
 /// Refuses what takes images in use; has a person agree to what takes tagged images. Nothing was written yet.
 pub async fn consent(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<(), Failure> {
     let impacts = || plan.repositories.iter().filter_map(|it| Some((&it.name, it.expires.as_ref()?)));
     let total = |of: fn(&Impact) -> usize| impacts().map(|(_, it)| of(it)).sum::<usize>() as u64;
-    let (in_use, tags) = (total(|it| it.in_use.len()), total(|it| it.tags.len()));
+    let (in_use, tags) = (total(|it| it.in_use.len()), total(|it| it.tags.len() + it.archived_tags.len()));
     for (name, impact) in impacts().filter(|(_, it)| !it.is_nothing()) {
         session.shell.warn(format!("the new lifecycle policy of `{name}` would take images within a day"));
         impact_lines(impact).iter().for_each(|it| session.shell.talk(it));
@@ -72,7 +79,7 @@ pub async fn consent(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<()
         return Err(Failure::refused(message).with_help(help));
     }
     match session.shell.ask(&format!("{images} would go. Go on? [y/N]")).await.as_deref() {
-        Some("y" | "Y" | "yes") => Ok(()),
+        Some("y" | "Y" | "yes" | "Yes" | "YES") => Ok(()),
         _ => Err(Failure::refused("nothing was written: not confirmed")),
     }
 }

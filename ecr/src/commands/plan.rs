@@ -17,11 +17,11 @@ pub async fn run(flags: &flags::Plan, shell: &Shell) -> Result<Exit, Failure> {
     let desired = flags.common.selection.repositories(session.desired())?;
     let (observed, failures) = session.observe(&desired).await?;
     let header = session.begin(&observed).await?;
-    if let Some((name, error)) = failures.into_iter().next() {
+    let mut plan = session.plan(&desired, &observed);
+    let unweighed = expiry::weigh(&session, &mut plan, &InUse::default()).await;
+    if let Some((name, error)) = failures.into_iter().chain(unweighed).next() {
         return Err(anyhow::Error::new(error).context(format!("failed to read repository `{name}`")).into());
     }
-    let mut plan = session.plan(&desired, &observed);
-    expiry::weigh(&session, &mut plan, &InUse::default()).await?;
     let orphans = if flags.orphans { Some(session.orphans().await?) } else { None };
     session.warn_of_denials();
 

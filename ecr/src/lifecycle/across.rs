@@ -3,44 +3,45 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use super::read::Draft;
 use super::shape::Shape;
-use super::{Finding, Rule, StorageClass, TagFilter};
-use crate::source::Place;
+use super::{Finding, StorageClass, TagFilter};
 
-type Placed = (Rule, Place);
-
-/// Adds what is wrong between rules, which come sorted by priority.
-pub fn check_across(rules: &[Placed], findings: &RefCell<Vec<Finding>>) {
-    let say = |(rule, place): &Placed, message: String, sentence: Option<&str>| {
-        let shape = Shape { rule: Some(rule.priority), findings };
+/// Adds what is wrong between rules, which come sorted by priority. What could not be read of a rule is left out.
+pub fn check_across(drafts: &[Draft], findings: &RefCell<Vec<Finding>>) {
+    let say = |draft: &Draft, message: String, sentence: Option<&str>| {
+        let shape = Shape { rule: draft.priority, position: None, findings };
         match sentence {
-            Some(sentence) => shape.say(place, message, sentence),
-            None => shape.say_plainly(place, message),
+            Some(sentence) => shape.say(&draft.place, message, sentence),
+            None => shape.say_plainly(&draft.place, message),
         }
     };
-    for pair in rules.windows(2) {
-        if pair[0].0.priority == pair[1].0.priority {
-            say(&pair[1], format!("two rules have the `rulePriority` {}", pair[1].0.priority), None);
+    let numbered: Vec<_> = drafts.iter().filter(|it| it.priority.is_some()).collect();
+    for pair in numbered.windows(2) {
+        if let (Some(first), Some(second)) = (pair[0].priority, pair[1].priority)
+            && first == second
+        {
+            say(pair[1], format!("two rules have the `rulePriority` {second}"), None);
         }
     }
     for class in [StorageClass::Standard, StorageClass::Archive] {
-        let rules: Vec<_> = rules.iter().filter(|(rule, _)| rule.storage_class() == class).collect();
-        for (n, placed) in rules.iter().enumerate() {
+        let rules: Vec<_> = numbered.iter().copied().filter(|it| it.class == class).collect();
+        for (n, draft) in rules.iter().enumerate() {
             let (earlier, later) = (&rules[..n], &rules[n + 1..]);
-            match placed.0.tags {
-                TagFilter::Any if !later.is_empty() => {
+            match &draft.tags {
+                Some(TagFilter::Any) if !later.is_empty() => {
                     let sentence = "Rule for tagStatus=ANY must have the lowest priority per storage class";
-                    say(placed, any_not_last(later, class), Some(sentence));
+                    say(draft, any_not_last(later, class), Some(sentence));
                 }
-                TagFilter::Untagged => {
-                    if let Some(first) = earlier.iter().find(|it| it.0.tags == TagFilter::Untagged) {
+                Some(TagFilter::Untagged) => {
+                    if let Some(first) = earlier.iter().find(|it| it.tags == Some(TagFilter::Untagged)) {
                         let sentence = "Only one rule can select Untagged images per storage class.";
-                        say(placed, second("untagged images", &first.0, class), Some(sentence));
+                        say(draft, second("untagged images", first, class), Some(sentence));
                     }
                 }
                 _ => {
-                    if let Some(first) = earlier.iter().find(|it| same_list(&it.0, &placed.0)) {
-                        say(placed, second("the same list of tags", &first.0, class), None);
+                    if let Some(first) = earlier.iter().find(|it| same_list(it, draft)) {
+                        say(draft, second("the same list of tags", first, class), None);
                     }
                 }
             }
@@ -48,8 +49,12 @@ pub fn check_across(rules: &[Placed], findings: &RefCell<Vec<Finding>>) {
     }
 }
 
-fn any_not_last(later: &[&Placed], class: StorageClass) -> String {
-    let numbers: Vec<_> = later.iter().map(|it| it.0.priority.to_string()).collect();
+fn number(draft: &Draft) -> String {
+    draft.priority.map_or("?".to_owned(), |it| it.to_string())
+}
+
+fn any_not_last(later: &[&Draft], class: StorageClass) -> String {
+    let numbers: Vec<_> = later.iter().map(|it| number(it)).collect();
     format!(
         "a rule for `any` must have the largest `rulePriority` among those for `{}` images, \
          and here {} comes after it",
@@ -58,18 +63,21 @@ fn any_not_last(later: &[&Placed], class: StorageClass) -> String {
     )
 }
 
-fn second(what: &str, first: &Rule, class: StorageClass) -> String {
+fn second(what: &str, first: &Draft, class: StorageClass) -> String {
     format!(
         "only one rule of a storage class may select {what}: rule {} does, also for `{}`",
-        first.priority,
+        number(first),
         class.as_str()
     )
 }
 
 /// "All rules selecting a specific storage class must contain a unique set of prefixes" (LifecyclePolicies); the
 /// same is taken to hold for patterns. A set has no order.
-fn same_list(a: &Rule, b: &Rule) -> bool {
-    let set =
-        |rule: &Rule| rule.list().map(|(key, list)| (key, list.iter().cloned().collect::<BTreeSet<_>>()));
+fn same_list(a: &Draft, b: &Draft) -> bool {
+    let set = |draft: &Draft| match &draft.tags {
+        Some(TagFilter::Prefixes(list)) => Some((true, list.iter().cloned().collect::<BTreeSet<_>>())),
+        Some(TagFilter::Patterns(list)) => Some((false, list.iter().cloned().collect())),
+        _ => None,
+    };
     set(a).is_some() && set(a) == set(b)
 }

@@ -25,11 +25,13 @@ pub enum Doubt {
     Restored,
     /// An archived image without a date is not old.
     ArchivedWithoutDate,
+    /// Not AWS is silent here, but the list: what an index lists is not known, and protects nothing.
+    ChildrenUnknown,
 }
 
 impl Doubt {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::WholeDays,
         Self::EqualTimes,
         Self::ChildrenCounted,
@@ -39,6 +41,7 @@ impl Doubt {
         Self::ArtifactOfArtifact,
         Self::Restored,
         Self::ArchivedWithoutDate,
+        Self::ChildrenUnknown,
     ];
 
     /// The choice that was taken, as it is printed behind "not documented:".
@@ -54,6 +57,9 @@ impl Doubt {
             }
             Self::ArtifactOfArtifact => "artifacts of artifacts are taken to go too",
             Self::Restored => "a restored image is taken to be as young as its restoration",
+            Self::ChildrenUnknown => {
+                "what an index lists is not known here; it is taken to protect no untagged image"
+            }
             Self::ArchivedWithoutDate => "an archived image without a date is taken not to be old",
         }
     }
@@ -76,6 +82,7 @@ impl Doubt {
                     && any_rule(|it| matches!(it.tags, TagFilter::Any | TagFilter::Untagged))
             }
             Self::ArtifactOfArtifact => any_image(|it| it.subject.is_some()),
+            Self::ChildrenUnknown => any_image(Image::has_unknown_children),
             Self::Restored => any_image(|it| it.last_activated_at.is_some()),
             Self::ArchivedWithoutDate => {
                 any_image(|it| it.storage_class == StorageClass::Archive && it.last_archived_at.is_none())

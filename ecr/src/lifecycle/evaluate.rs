@@ -174,9 +174,11 @@ impl<'a> Repository<'a> {
         let is_protected = self.protected(doubt, before);
         let mut fates = vec![Fate::Kept; self.images.len()];
         let mut is_claimed = vec![false; self.images.len()];
+        let order =
+            matches!(doubt, Some(Doubt::EqualTimes | Doubt::Restored)).then(|| ranks(self.images, doubt));
         for (rule, seen) in policy.rules.iter().zip(seen) {
             let mut over = Over { rule, now, doubt, beyond: 0 };
-            let seen = self.seen_in_doubt(rule, seen, doubt);
+            let seen = self.seen_in_doubt(rule, seen, doubt, order.as_deref());
             for &n in seen.iter() {
                 let takes = over.takes(&self.images[n], self.is_listed[n]);
                 if takes && !is_claimed[n] && !is_protected[n] {
@@ -193,12 +195,21 @@ impl<'a> Repository<'a> {
     }
 
     /// What a rule sees, where a doubt is about just that, or about who is younger.
-    fn seen_in_doubt<'s>(&self, rule: &Rule, seen: &'s [usize], doubt: Option<Doubt>) -> Cow<'s, [usize]> {
-        match doubt {
-            Some(Doubt::ArtifactsSelected) => Cow::Owned(self.seen(rule, true)),
-            Some(Doubt::EqualTimes | Doubt::Restored) => {
-                let images: Vec<_> = seen.iter().map(|n| self.images[*n].clone()).collect();
-                Cow::Owned(youngest_first(&images, doubt).into_iter().map(|n| seen[n]).collect())
+    fn seen_in_doubt<'s>(
+        &self,
+        rule: &Rule,
+        seen: &'s [usize],
+        doubt: Option<Doubt>,
+        ranks: Option<&[usize]>,
+    ) -> Cow<'s, [usize]> {
+        let has_no_list = matches!(rule.tags, TagFilter::Untagged | TagFilter::Any);
+        match (doubt, ranks) {
+            (Some(Doubt::ArtifactsSelected), _) if has_no_list => Cow::Owned(self.seen(rule, true)),
+            // Only a count depends on who is younger.
+            (_, Some(ranks)) if matches!(rule.count, Count::ImageCountMoreThan(_)) => {
+                let mut seen = seen.to_vec();
+                seen.sort_unstable_by_key(|n| ranks[*n]);
+                Cow::Owned(seen)
             }
             _ => Cow::Borrowed(seen),
         }
@@ -217,6 +228,11 @@ impl<'a> Repository<'a> {
                 _ => true,
             };
             is_protected[child] = parents.iter().any(holds);
+        }
+        if doubt == Some(Doubt::ChildrenUnknown) {
+            // Any untagged image may be one of those that the index lists.
+            let untagged = self.images.iter().map(|it| it.tags.is_empty());
+            is_protected.iter_mut().zip(untagged).for_each(|(it, untagged)| *it |= untagged);
         }
         is_protected
     }
@@ -242,6 +258,15 @@ impl<'a> Repository<'a> {
             }
         }
     }
+}
+
+/// For each image its place from the youngest to the oldest.
+fn ranks(images: &[Image], doubt: Option<Doubt>) -> Vec<usize> {
+    let mut ranks = vec![0; images.len()];
+    for (rank, n) in youngest_first(images, doubt).into_iter().enumerate() {
+        ranks[n] = rank;
+    }
+    ranks
 }
 
 /// A tag and its image.

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::evaluate::{Decision, evaluate};
-use super::{Action, Image, Policy, Timestamp};
+use super::evaluate::{Decision, Fate, evaluate};
+use super::{Image, Policy, Timestamp};
 
 /// What would go.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -15,8 +15,11 @@ pub struct Impact {
     pub bytes: u64,
     /// The tags among them, the newest first.
     pub tags: Vec<String>,
-    /// Images that would be moved to the archive.
+    /// Images that would be moved to the archive, from where nothing can be pulled.
     pub archived: usize,
+    /// The tags among these, the newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub archived_tags: Vec<String>,
     /// Images whose fate AWS does not document.
     pub in_doubt: usize,
     /// Images in use that would go, as they were named.
@@ -38,11 +41,14 @@ impl Impact {
         let mut impact = Self::default();
         for (image, decision) in decided {
             impact.in_doubt += usize::from(!decision.doubts.is_empty());
-            impact.archived += usize::from(matches!(decision.fate.rule(), Some((_, Action::Transition))));
             if decision.fate.is_deleted() {
                 impact.images += 1;
                 impact.bytes += image.size_bytes;
                 impact.tags.extend(image.tags.iter().cloned());
+                impact.in_use.extend(in_use(image));
+            } else if decision.fate != Fate::Kept {
+                impact.archived += 1;
+                impact.archived_tags.extend(image.tags.iter().cloned());
                 impact.in_use.extend(in_use(image));
             }
         }

@@ -14,22 +14,26 @@ pub struct InUse {
 }
 
 impl InUse {
-    /// Finds every word of the text that is a digest or an image reference; comments are left out. A word that only
-    /// looks like a reference does no harm: it names no image of the repository.
+    /// Finds every digest and every reference with a tag, wherever it stands; a name without a tag only as the value of
+    /// a key `image` or alone on its line. What is not a character of references ends a word, so that quotes, lists and
+    /// JSON within JSON are seen through. A comment is a line that begins with `#`: cutting more could lose an image.
     pub fn parse(text: &str) -> Self {
         let mut found = Self::default();
-        for line in text.lines() {
-            let code = line.split_once(" #").map_or(line, |(code, _)| code);
-            if code.trim_start().starts_with('#') {
-                continue;
+        for line in text.lines().map(str::trim).filter(|it| !it.starts_with('#')) {
+            let is_part =
+                |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | ':' | '@' | '-');
+            let words: Vec<_> =
+                line.split(|c| !is_part(c)).filter(|it| !matches!(*it, "" | ":" | "-")).collect();
+            for (n, word) in words.iter().enumerate() {
+                let is_image =
+                    n.checked_sub(1).is_some_and(|before| words[before].trim_end_matches(':') == "image");
+                found.add(word, is_image || words.len() == 1);
             }
-            let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '[' | ']' | '{' | '}');
-            code.split(ends).for_each(|word| found.add(word));
         }
         found
     }
 
-    fn add(&mut self, word: &str) {
+    fn add(&mut self, word: &str, may_lack_tag: bool) {
         // Kubernetes reports `docker-pullable://host/name@sha256:...`.
         let word = word.split_once("://").map_or(word, |(_, rest)| rest);
         let (name, digest) = word.split_once('@').unwrap_or((word, word));
@@ -41,15 +45,12 @@ impl InUse {
             Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => rest,
             _ => name,
         };
-        match name.rsplit_once(':') {
-            Some((name, tag)) if !tag.is_empty() && !tag.contains('/') => {
-                self.tags.insert((name.to_owned(), tag.to_owned()));
-            }
-            _ if name.is_empty() || name.ends_with(':') => {}
-            _ => {
-                self.tags.insert((name.to_owned(), "latest".to_owned()));
-            }
-        }
+        let tagged = match name.rsplit_once(':') {
+            Some((name, tag)) if !tag.is_empty() && !tag.contains('/') => Some((name, tag)),
+            None if may_lack_tag && !name.is_empty() => Some((name, "latest")),
+            _ => None,
+        };
+        self.tags.extend(tagged.map(|(name, tag)| (name.to_owned(), tag.to_owned())));
     }
 
     /// Whether nothing was found.
@@ -77,14 +78,18 @@ mod tests {
     fn lists_and_yaml_are_read_alike() {
         let digest = Digest::of(b"x");
         let text = format!(
-            "# host/commented:1\n127.0.0.1:4510/my-app:1.0.0\nteam/my-app:2 # why\n\
-             apiVersion: apps/v1\n      - image: \"1.dkr.ecr.eu-west-1.amazonaws.com/my-worker@{digest}\"\n\
-             imageID: docker-pullable://h.io/x:3\n"
+            "# host/commented:1\n127.0.0.1:4510/my-app:1.0.0\nteam/my-app:2 # why\nalone\n\
+             apiVersion: apps/v1\nmetadata:\n  name: my-worker\n\
+             \x20     - image: \"1.dkr.ecr.eu-west-1.amazonaws.com/my-worker@{digest}\"\n\
+             imageID: docker-pullable://h.io/x:3\n  image: untagged\n\
+             {{\"note\":\"issue #12\",\"image\":\"h.io/json:4\",\"last\":\"{{\\\"image\\\":\\\"h.io/inner:5\\\"}}\"}}\n"
         );
         let found = InUse::parse(&text);
         assert_eq!(found.digests.iter().collect::<Vec<_>>(), [&digest]);
-        let has = |name: &str, tag: &str| found.tags.contains(&(name.to_owned(), tag.to_owned()));
-        assert!(has("my-app", "1.0.0") && has("team/my-app", "2") && has("x", "3"));
-        assert!(!found.tags.iter().any(|(name, _)| name.contains("commented")));
+        let tags: Vec<_> = found.tags.iter().map(|(name, tag)| format!("{name}:{tag}")).collect();
+        let wanted =
+            ["alone:latest", "inner:5", "json:4", "my-app:1.0.0", "team/my-app:2", "untagged:latest", "x:3"];
+        assert_eq!(tags, wanted);
+        assert!(InUse::parse("hello world\nkind: Service\n").is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::pattern::TagPattern;
-use super::{Action, Count, Lint, Policy, Rule, TagFilter};
+use super::{Action, Count, Lint, Policy, Rule, StorageClass, TagFilter};
 
 /// Everything surprising about a policy: rule by rule, then the policy as a whole.
 pub fn lint(policy: &Policy) -> Vec<Lint> {
@@ -15,7 +15,7 @@ pub fn lint(policy: &Policy) -> Vec<Lint> {
         lints.extend(untagged_and_indexes(rule));
         lints.extend(shadowed(rule, earlier));
         lints.extend(overlapping(rule, earlier));
-        lints.extend(counts_caches(rule));
+        lints.extend(counts_caches(rule, earlier));
     }
     lints.extend(never_expires_tagged(policy));
     lints
@@ -30,8 +30,8 @@ fn list_is_and(rule: &Rule) -> Option<Lint> {
     let (key, list) = rule.list().filter(|(_, list)| list.len() > 1)?;
     let what = if key == "tagPrefixList" { "prefixes" } else { "patterns" };
     let message = format!(
-        "`{key}` with several {what} selects only images that have a tag for each of them: an image with {} alone \
-         is neither taken nor protected by this rule",
+        "`{key}` with several {what} selects only images that have for each of them a tag that it covers: an image \
+         whose tags are covered by {} alone is neither taken nor protected by this rule",
         either(list)
     );
     let separate = list.iter().map(|entry| json!({ key: [entry] }).to_string());
@@ -48,7 +48,7 @@ fn list_entries(rule: &Rule) -> Vec<Lint> {
             lints.push(of(
                 rule,
                 format!("`{entry}` stands twice in `{key}`"),
-                "remove one of them".to_owned(),
+                format!("write it once: {}", json!({ key: unique(list) })),
             ));
         }
         let is_prefix = key == "tagPrefixList";
@@ -78,15 +78,20 @@ fn list_entries(rule: &Rule) -> Vec<Lint> {
             entry.chars().find(|it| !is_tag_character(*it) && (is_prefix || *it != '*'))
         {
             let message = format!("`{entry}` selects nothing: no tag has the character `{wrong}`");
-            let help = if is_prefix {
-                "tags have letters, digits, `_`, `.` and `-`".to_owned()
-            } else {
-                "tags have letters, digits, `_`, `.` and `-`, and `*` is the only wildcard".to_owned()
-            };
+            let cleaned: String = entry.chars().filter(|it| is_tag_character(*it) || *it == '*').collect();
+            let help = format!(
+                "tags have letters, digits, `_`, `.` and `-`, and `*` is the only wildcard, of patterns: such as {}",
+                json!({ key: [cleaned] })
+            );
             lints.push(of(rule, message, help));
         }
     }
     lints
+}
+
+/// The entries in their order, each once.
+fn unique(list: &[String]) -> Vec<&String> {
+    list.iter().enumerate().filter(|(n, it)| !list[..*n].contains(it)).map(|(_, it)| it).collect()
 }
 
 fn is_tag_character(c: char) -> bool {
@@ -105,9 +110,14 @@ fn untagged_and_indexes(rule: &Rule) -> Option<Lint> {
         "the images of a multi-platform index have no tags of their own, so this rule sees them: while their index \
          exists they stay, and {counts}"
     );
-    let help = "keep enough of them for every platform of every index, \
-                or expire by age: {\"countType\": \"sinceImagePushed\", \"countUnit\": \"days\", \"countNumber\": 14}";
-    Some(of(rule, message, help.to_owned()))
+    let example = match rule.count {
+        Count::ImageCountMoreThan(_) => {
+            json!({"countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14})
+        }
+        count => json!({"countType": count.as_str(), "countUnit": "days", "countNumber": count.number() * 2}),
+    };
+    let help = format!("leave room for every platform of every index that you delete, such as {example}");
+    Some(of(rule, message, help))
 }
 
 /// Every image that the rule sees is seen by an earlier one, which shields it.
@@ -118,7 +128,10 @@ fn shadowed(rule: &Rule, earlier: &[Rule]) -> Option<Lint> {
          and an image belongs to the first rule that selects it",
         by.priority
     );
-    let help = format!("give it a `rulePriority` below {}, or remove it", by.priority);
+    let help = format!(
+        "swap the two: \"rulePriority\": {} here and {} there; or remove it",
+        by.priority, rule.priority
+    );
     Some(of(rule, message, help))
 }
 
@@ -141,27 +154,38 @@ fn patterns(rule: &Rule) -> Option<Vec<TagPattern>> {
     }
 }
 
-/// Images that two rules see: the first takes or keeps them, and both count them.
-fn overlapping(rule: &Rule, earlier: &[Rule]) -> Vec<Lint> {
-    let own = patterns(rule).unwrap_or_default();
+/// Images that two rules see: the first takes or keeps them, and both count them. A rule for every tag (`*`) overlaps
+/// all others on purpose.
+fn overlapping(rule: &Rule, earlier: &[Rule]) -> Option<Lint> {
+    let own = patterns(rule)?;
+    if own.iter().all(|it| it.contains(&TagPattern::pattern("*"))) {
+        return None;
+    }
     let overlaps = |other: &&Rule| {
         let theirs = patterns(other).unwrap_or_default();
         let share = theirs.iter().any(|a| own.iter().any(|b| a.overlaps(b)));
         share && other.storage_class() == rule.storage_class() && !covers(other, rule)
     };
-    let lint = |other: &Rule| {
-        let (Some((_, a)), Some((_, b))) = (other.list(), rule.list()) else { return None };
-        let message = format!(
-            "it overlaps rule {0}: an image that both {1} and {2} select belongs to rule {0}, \
-             and counts among the images of both",
-            other.priority,
-            either(a),
-            either(b)
-        );
-        let help = "make them disjoint, or set `countNumber` of the later rule with that in mind".to_owned();
-        Some(of(rule, message, help))
+    let overlapped: Vec<_> = earlier.iter().filter(overlaps).collect();
+    let first = overlapped.first()?;
+    let numbers: Vec<_> = overlapped.iter().map(|it| it.priority.to_string()).collect();
+    let rules = if numbers.len() == 1 { "rule" } else { "rules" };
+    let message = format!(
+        "it overlaps {rules} {}: an image that both select belongs to the earlier rule, and counts among the images of \
+         both",
+        numbers.join(", ")
+    );
+    let help = match (rule.count, first.count) {
+        (Count::ImageCountMoreThan(own), Count::ImageCountMoreThan(theirs)) => format!(
+            "make them disjoint, or count the other's images in: \"countNumber\": {}",
+            own.saturating_add(theirs)
+        ),
+        _ => {
+            let (key, _) = rule.list()?;
+            format!("make them disjoint, for instance by tags such as {}", json!({ key: ["other-"] }))
+        }
     };
-    earlier.iter().filter(overlaps).filter_map(lint).collect()
+    Some(of(rule, message, help))
 }
 
 /// Tags that build tools write beside the images that people mean.
@@ -171,13 +195,15 @@ const TOOL_TAGS: [(&str, &str); 3] = [
     ("sha256-0000000000000000000000000000000000000000000000000000000000000000.sig", "signatures"),
 ];
 
-fn counts_caches(rule: &Rule) -> Option<Lint> {
+/// Whoever gives these tags a rule of their own before has thought of them.
+fn counts_caches(rule: &Rule, earlier: &[Rule]) -> Option<Lint> {
     let Count::ImageCountMoreThan(number) = rule.count else { return None };
-    let selects = |tag: &str| match patterns(rule) {
+    let selects = |rule: &Rule, tag: &str| match patterns(rule) {
         Some(patterns) => patterns.iter().all(|it| it.matches(tag.as_bytes())),
         None => rule.tags == TagFilter::Any,
     };
-    let mut found: Vec<_> = TOOL_TAGS.iter().filter(|it| selects(it.0)).map(|it| it.1).collect();
+    let is_counted = |tag: &str| selects(rule, tag) && !earlier.iter().any(|it| selects(it, tag));
+    let mut found: Vec<_> = TOOL_TAGS.iter().filter(|it| is_counted(it.0)).map(|it| it.1).collect();
     found.dedup();
     if found.is_empty() {
         return None;
@@ -186,10 +212,15 @@ fn counts_caches(rule: &Rule) -> Option<Lint> {
         "{} that build tools push under tags of their own (`buildcache`, `sha256-….sig`) count among the last {number}",
         found.join(" and ")
     );
-    let help = format!(
-        "give them a rule of their own with a smaller `rulePriority`, such as {}, and count them in",
-        json!({"tagStatus": "tagged", "tagPatternList": ["*cache*"], "countType": "sinceImagePushed",
+    let own = |pattern: &str| {
+        json!({"tagStatus": "tagged", "tagPatternList": [pattern], "countType": "sinceImagePushed",
                "countUnit": "days", "countNumber": 14})
+    };
+    let examples = [("build caches", "*cache*"), ("signatures", "sha256-*")];
+    let examples = examples.iter().filter(|it| found.contains(&it.0)).map(|it| own(it.1).to_string());
+    let help = format!(
+        "give them rules of their own with a smaller `rulePriority`, such as {}, and count them in here",
+        examples.collect::<Vec<_>>().join(" and ")
     );
     Some(of(rule, message, help))
 }
@@ -199,13 +230,29 @@ fn never_expires_tagged(policy: &Policy) -> Option<Lint> {
     if policy.rules.iter().any(expires) {
         return None;
     }
-    let example = json!({"rulePriority": 100, "selection": {"tagStatus": "any", "countType": "imageCountMoreThan",
-                         "countNumber": 100}, "action": {"type": "expire"}});
-    Some(Lint {
-        rule: None,
-        message: "this policy never expires anything that is tagged: tagged images pile up".to_owned(),
-        help: format!("if that is not meant, add a last rule such as {example}"),
-    })
+    let has_any = policy
+        .rules
+        .iter()
+        .any(|it| it.tags == TagFilter::Any && it.storage_class() == StorageClass::Standard);
+    let last = policy.rules.iter().map(|it| it.priority).max().unwrap_or_default();
+    let help = if has_any {
+        // A second rule for `any` would be refused, and nothing may come after the first.
+        let selection = json!({"tagStatus": "any", "storageClass": "archive", "countType": "sinceImageTransitioned",
+                               "countUnit": "days", "countNumber": 365});
+        format!(
+            "if that is not meant, expire what was archived, with a rule such as {}",
+            expiring(last + 1, selection)
+        )
+    } else {
+        let selection = json!({"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 100});
+        format!("if that is not meant, add a last rule such as {}", expiring(last + 1, selection))
+    };
+    let message = "this policy never expires anything that is tagged: tagged images pile up".to_owned();
+    Some(Lint { rule: None, message, help })
+}
+
+fn expiring(priority: i64, selection: serde_json::Value) -> serde_json::Value {
+    json!({"rulePriority": priority, "selection": selection, "action": {"type": "expire"}})
 }
 
 /// `` `a` or `b` ``.
@@ -234,7 +281,7 @@ mod tests {
     #[test]
     fn a_list_is_an_and() {
         expect_test::expect![[r#"
-            rule 1: `tagPrefixList` with several prefixes selects only images that have a tag for each of them: an image with `prod-` or `release-` alone is neither taken nor protected by this rule
+            rule 1: `tagPrefixList` with several prefixes selects only images that have for each of them a tag that it covers: an image whose tags are covered by `prod-` or `release-` alone is neither taken nor protected by this rule
               help: write one rule for each, with {"tagPrefixList":["prod-"]} and {"tagPrefixList":["release-"]}"#]].assert_eq(&told(json!([rule(
             1,
             "tagPrefixList",
@@ -254,27 +301,21 @@ mod tests {
         ]);
         expect_test::expect![[r#"
             rule 2: it never takes an image: every image that it selects is selected by rule 1 before, and an image belongs to the first rule that selects it
-              help: give it a `rulePriority` below 1, or remove it
-            rule 3: it overlaps rule 1: an image that both `v1` and `v` select belongs to rule 1, and counts among the images of both
-              help: make them disjoint, or set `countNumber` of the later rule with that in mind
-            rule 3: it overlaps rule 2: an image that both `v1.*-rc*` and `v` select belongs to rule 2, and counts among the images of both
-              help: make them disjoint, or set `countNumber` of the later rule with that in mind
-            rule 4: `tagPrefixList` with several prefixes selects only images that have a tag for each of them: an image with `x*` or `` or `ü` alone is neither taken nor protected by this rule
+              help: swap the two: "rulePriority": 1 here and 2 there; or remove it
+            rule 3: it overlaps rules 1, 2: an image that both select belongs to the earlier rule, and counts among the images of both
+              help: make them disjoint, or count the other's images in: "countNumber": 10
+            rule 4: `tagPrefixList` with several prefixes selects only images that have for each of them a tag that it covers: an image whose tags are covered by `x*` or `` or `ü` alone is neither taken nor protected by this rule
               help: write one rule for each, with {"tagPrefixList":["x*"]} and {"tagPrefixList":[""]} and {"tagPrefixList":["ü"]}
             rule 4: `*` in the prefix `x*` is an ordinary character, which no tag has: it selects nothing
               help: use {"tagPrefixList":["x"]} or {"tagPatternList":["x*"]}
             rule 4: the empty prefix selects every tagged image
               help: if every tagged image is meant, use {"tagPatternList":["*"]}
             rule 4: `ü` selects nothing: no tag has the character `ü`
-              help: tags have letters, digits, `_`, `.` and `-`
-            rule 4: it overlaps rule 1: an image that both `v1` and `x*` or `` or `ü` select belongs to rule 1, and counts among the images of both
-              help: make them disjoint, or set `countNumber` of the later rule with that in mind
-            rule 4: it overlaps rule 2: an image that both `v1.*-rc*` and `x*` or `` or `ü` select belongs to rule 2, and counts among the images of both
-              help: make them disjoint, or set `countNumber` of the later rule with that in mind
-            rule 4: it overlaps rule 3: an image that both `v` and `x*` or `` or `ü` select belongs to rule 3, and counts among the images of both
-              help: make them disjoint, or set `countNumber` of the later rule with that in mind
-            rule 5: it overlaps rule 4: an image that both `x*` or `` or `ü` and `z` select belongs to rule 4, and counts among the images of both
-              help: make them disjoint, or set `countNumber` of the later rule with that in mind"#]].assert_eq(&told(rules));
+              help: tags have letters, digits, `_`, `.` and `-`, and `*` is the only wildcard, of patterns: such as {"tagPrefixList":[""]}
+            rule 4: it overlaps rules 1, 2, 3: an image that both select belongs to the earlier rule, and counts among the images of both
+              help: make them disjoint, or count the other's images in: "countNumber": 10
+            rule 5: it overlaps rule 4: an image that both select belongs to the earlier rule, and counts among the images of both
+              help: make them disjoint, or count the other's images in: "countNumber": 10"#]].assert_eq(&told(rules));
     }
 
     #[test]
@@ -283,9 +324,9 @@ mod tests {
             "countType": "imageCountMoreThan", "countNumber": 1}, "action": {"type": "expire"}}]);
         expect_test::expect![[r#"
             rule 1: the images of a multi-platform index have no tags of their own, so this rule sees them: while their index exists they stay, and they count among the last images that it keeps
-              help: keep enough of them for every platform of every index, or expire by age: {"countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}
+              help: leave room for every platform of every index that you delete, such as {"countNumber":14,"countType":"sinceImagePushed","countUnit":"days"}
             this policy never expires anything that is tagged: tagged images pile up
-              help: if that is not meant, add a last rule such as {"action":{"type":"expire"},"rulePriority":100,"selection":{"countNumber":100,"countType":"imageCountMoreThan","tagStatus":"any"}}"#]].assert_eq(&told(rules));
+              help: if that is not meant, add a last rule such as {"action":{"type":"expire"},"rulePriority":2,"selection":{"countNumber":100,"countType":"imageCountMoreThan","tagStatus":"any"}}"#]].assert_eq(&told(rules));
     }
 
     #[test]
@@ -294,6 +335,6 @@ mod tests {
             "countType": "imageCountMoreThan", "countNumber": 10}, "action": {"type": "expire"}}]);
         expect_test::expect![[r#"
             rule 1: build caches and signatures that build tools push under tags of their own (`buildcache`, `sha256-….sig`) count among the last 10
-              help: give them a rule of their own with a smaller `rulePriority`, such as {"countNumber":14,"countType":"sinceImagePushed","countUnit":"days","tagPatternList":["*cache*"],"tagStatus":"tagged"}, and count them in"#]].assert_eq(&told(rules));
+              help: give them rules of their own with a smaller `rulePriority`, such as {"countNumber":14,"countType":"sinceImagePushed","countUnit":"days","tagPatternList":["*cache*"],"tagStatus":"tagged"} and {"countNumber":14,"countType":"sinceImagePushed","countUnit":"days","tagPatternList":["sha256-*"],"tagStatus":"tagged"}, and count them in here"#]].assert_eq(&told(rules));
     }
 }

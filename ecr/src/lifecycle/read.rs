@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::across::check_across;
 use super::shape::{Shape, either};
-use super::{Action, Count, Finding, Policy, Rule, TagFilter};
+use super::{Action, Count, Finding, Policy, Rule, StorageClass, TagFilter};
 use crate::source::{Node, Place, Value, parse_json};
 
 /// A policy, and where its rules stand.
@@ -28,7 +28,7 @@ impl Document {
 
 /// The most rules of a policy ("Amazon ECR service quotas", not adjustable).
 const MAX_RULES: usize = 50;
-/// The least days in the archive ("Important" box of lifecycle_policy_examples).
+/// The least days in the archive, "delete images … in archive for less than 90 days" ("Important" box of lifecycle_policy_examples).
 const MIN_ARCHIVED_DAYS: i64 = 90;
 /// The most `*` in a pattern (lifecycle_policy_parameters, `tagPatternList`).
 const MAX_WILDCARDS: usize = 4;
@@ -42,7 +42,7 @@ const NO_SCHEMA: &str = "instance failed to match exactly one schema (matched 0 
 /// counted, and to be sent, as it is, white space included. All findings come at once, in the order of the file.
 pub fn read(file: &str, text: &str) -> Result<Document, Vec<Finding>> {
     let findings = RefCell::new(Vec::new());
-    let shape = Shape { rule: None, findings: &findings };
+    let shape = Shape { rule: None, position: None, findings: &findings };
     check_length(&shape, file, text);
     let mut document =
         Document { policy: Policy::default(), places: BTreeMap::new(), file: Place::file(file) };
@@ -92,48 +92,76 @@ fn read_rules(shape: &Shape<'_>, node: &Node, document: &mut Document) {
         );
         shape.say(&rules.place, message, sentence);
     }
-    let mut read: Vec<(Rule, Place)> = items.iter().filter_map(|it| read_rule(shape, it)).collect();
-    read.sort_by_key(|(rule, _)| rule.priority);
-    check_across(&read, shape.findings);
-    document.places = read.iter().map(|(rule, place)| (rule.priority, place.clone())).collect();
-    document.policy.rules = read.into_iter().map(|(rule, _)| rule).collect();
+    let mut drafts: Vec<_> = items.iter().enumerate().map(|(n, it)| read_rule(shape, n + 1, it)).collect();
+    drafts.sort_by_key(|it| it.priority);
+    check_across(&drafts, shape.findings);
+    let rules = drafts.into_iter().filter_map(|it| it.rule.map(|rule| (rule, it.place)));
+    let (rules, places): (Vec<Rule>, Vec<Place>) = rules.unzip();
+    document.places = rules.iter().map(|it| it.priority).zip(places).collect();
+    document.policy.rules = rules;
 }
 
-fn read_rule(around: &Shape<'_>, node: &Node) -> Option<(Rule, Place)> {
-    let silent = Shape { rule: None, findings: &RefCell::new(Vec::new()) };
+/// What could be read of a rule: enough to hold it against others, even if something in it is wrong.
+pub struct Draft {
+    /// `rulePriority`.
+    pub priority: Option<i64>,
+    /// `tagStatus` with its list.
+    pub tags: Option<TagFilter>,
+    /// The class that its `countType` looks into.
+    pub class: StorageClass,
+    /// Where it begins.
+    pub place: Place,
+    /// The rule, if nothing in it is wrong.
+    rule: Option<Rule>,
+}
+
+fn read_rule(around: &Shape<'_>, position: usize, node: &Node) -> Draft {
+    let silent = Shape { rule: None, position: None, findings: &RefCell::new(Vec::new()) };
     let number = node.get("rulePriority").and_then(|it| silent.integer(it, "rulePriority", 1));
-    let shape = Shape { rule: number, findings: around.findings };
+    let shape = Shape { rule: number, position: Some(position), findings: around.findings };
+    let before = around.findings.borrow().len();
     shape.object(node, "a rule", &["rulePriority", "selection", "action"], &["description"]);
     let priority = node.get("rulePriority").and_then(|it| shape.integer(it, "rulePriority", 1));
-    let description = node.get("description").map(|it| shape.string(it, "description"));
-    let selection = node.get("selection").and_then(|it| read_selection(&shape, it));
+    let description = node.get("description").and_then(|it| shape.string(it, "description"));
+    let selection = node.get("selection");
+    let (tags, kind, count) = selection.map(|it| read_selection(&shape, it)).unwrap_or_default();
     let action = node.get("action").and_then(|it| read_action(&shape, it));
-    let (tags, count) = selection?;
-    let action = action?;
-    check_pair(&shape, node, count, action);
-    // A description of the wrong type was reported, and leaves no rule.
-    let description = match description {
-        Some(text) => Some(text?),
-        None => None,
+    if let (Some(kind), Some(action)) = (kind, action) {
+        check_pair(&shape, node, kind, action);
+    }
+    let is_good = around.findings.borrow().len() == before;
+    let rule = match (priority, &tags, count, action) {
+        (Some(priority), Some(tags), Some(count), Some(action)) if is_good => {
+            Some(Rule { priority, description, tags: tags.clone(), count, action })
+        }
+        _ => None,
     };
-    Some((Rule { priority: priority?, description, tags, count, action }, node.place.clone()))
+    let is_archive = kind == Some("sinceImageTransitioned");
+    let class = if is_archive { StorageClass::Archive } else { StorageClass::Standard };
+    Draft { priority, tags, class, place: node.place.clone(), rule }
 }
 
-fn read_selection(shape: &Shape<'_>, node: &Node) -> Option<(TagFilter, Count)> {
+type Selection = (Option<TagFilter>, Option<&'static str>, Option<Count>);
+
+fn read_selection(shape: &Shape<'_>, node: &Node) -> Selection {
     let optional = ["tagPrefixList", "tagPatternList", "countUnit", "storageClass"];
     shape.object(node, "`selection`", &["tagStatus", "countType", "countNumber"], &optional);
     let tags = read_tags(shape, node);
-    let count = read_count(shape, node);
-    Some((tags?, count?))
+    let kind = node.get("countType").and_then(|it| shape.word(it, "countType", &COUNT_TYPES));
+    (tags, kind, read_count(shape, node, kind))
 }
 
+/// The lists are looked into whatever `tagStatus` says, so that nothing in them hides behind it.
 fn read_tags(shape: &Shape<'_>, node: &Node) -> Option<TagFilter> {
+    let (prefix_node, pattern_node) = (node.get("tagPrefixList"), node.get("tagPatternList"));
     let status_node = node.get("tagStatus")?;
-    let status = shape.word(status_node, "tagStatus", &["any", "tagged", "untagged"])?;
-    let (prefixes, patterns) = (node.get("tagPrefixList"), node.get("tagPatternList"));
-    match (status, prefixes, patterns) {
-        ("tagged", Some(prefixes), None) => shape.strings(prefixes, "tagPrefixList").map(TagFilter::Prefixes),
-        ("tagged", None, Some(patterns)) => read_patterns(shape, patterns).map(TagFilter::Patterns),
+    let status = shape.word(status_node, "tagStatus", &["any", "tagged", "untagged"]);
+    let is_tagged = status.is_none_or(|it| it == "tagged");
+    let prefixes = prefix_node.filter(|_| is_tagged).and_then(|it| shape.strings(it, "tagPrefixList"));
+    let patterns = pattern_node.filter(|_| is_tagged).and_then(|it| read_patterns(shape, it));
+    match (status?, prefix_node, pattern_node) {
+        ("tagged", Some(_), None) => prefixes.map(TagFilter::Prefixes),
+        ("tagged", None, Some(_)) => patterns.map(TagFilter::Patterns),
         ("tagged", None, None) => {
             let message = "`tagStatus` is `tagged`: it needs `tagPrefixList` or `tagPatternList`";
             let sentence = "Must specify tagPrefixList or tagPatternList when tagStatus=TAGGED.";
@@ -153,7 +181,8 @@ fn read_tags(shape: &Shape<'_>, node: &Node) -> Option<TagFilter> {
                 let message = format!("`{key}` goes with `tagStatus` `tagged` only, and this is `{status}`");
                 shape.say(&list.place, message, NO_SCHEMA);
             }
-            None
+            // What the rule is about is clear all the same.
+            Some(if status == "any" { TagFilter::Any } else { TagFilter::Untagged })
         }
     }
 }
@@ -168,33 +197,21 @@ fn read_patterns(shape: &Shape<'_>, node: &Node) -> Option<Vec<String>> {
     (!patterns.iter().any(|it| has_too_many(&it))).then_some(patterns)
 }
 
-fn read_count(shape: &Shape<'_>, node: &Node) -> Option<Count> {
-    let kind_node = node.get("countType")?;
-    let kind = shape.word(kind_node, "countType", &COUNT_TYPES);
-    let number_node = node.get("countNumber");
-    let number = number_node.and_then(|it| shape.integer(it, "countNumber", 1));
+fn read_count(shape: &Shape<'_>, node: &Node, kind: Option<&'static str>) -> Option<Count> {
+    let least = if kind == Some("sinceImageTransitioned") { MIN_ARCHIVED_DAYS } else { 1 };
+    let number = node.get("countNumber").and_then(|it| shape.integer(it, "countNumber", least));
     let unit_is_good = check_unit(shape, node, kind);
     let class_is_good = check_storage_class(shape, node, kind);
     let (kind, number) = (kind?, number?);
     if !unit_is_good || !class_is_good {
         return None;
     }
-    match kind {
-        "imageCountMoreThan" => Some(Count::ImageCountMoreThan(number)),
-        "sinceImagePushed" => Some(Count::SinceImagePushed(number)),
-        "sinceImagePulled" => Some(Count::SinceImagePulled(number)),
-        _ if number < MIN_ARCHIVED_DAYS => {
-            let message = format!(
-                "`countNumber` is {number}: an image stays at least {MIN_ARCHIVED_DAYS} days in the archive"
-            );
-            let sentence = format!(
-                "numeric instance is lower than the required minimum (minimum: {MIN_ARCHIVED_DAYS}, found: {number})"
-            );
-            shape.say(&number_node?.place, message, sentence);
-            None
-        }
-        _ => Some(Count::SinceImageTransitioned(number)),
-    }
+    Some(match kind {
+        "imageCountMoreThan" => Count::ImageCountMoreThan(number),
+        "sinceImagePushed" => Count::SinceImagePushed(number),
+        "sinceImagePulled" => Count::SinceImagePulled(number),
+        _ => Count::SinceImageTransitioned(number),
+    })
 }
 
 /// `countUnit` is `days` for the three ages, and an error with a count.
@@ -258,14 +275,14 @@ fn read_action(shape: &Shape<'_>, node: &Node) -> Option<Action> {
 }
 
 /// Which ages go with which action ("Important" boxes of lifecycle_policy_examples).
-fn check_pair(shape: &Shape<'_>, node: &Node, count: Count, action: Action) {
-    let wanted = match (count, action) {
-        (Count::SinceImagePulled(_), Action::Expire) => "transition",
-        (Count::SinceImageTransitioned(_), Action::Transition) => "expire",
+fn check_pair(shape: &Shape<'_>, node: &Node, kind: &str, action: Action) {
+    let wanted = match (kind, action) {
+        ("sinceImagePulled", Action::Expire) => "transition",
+        ("sinceImageTransitioned", Action::Transition) => "expire",
         _ => return,
     };
     let place = node.get("action").map_or(&node.place, |it| &it.place);
-    let message = format!("`{}` goes with the action {} only", count.as_str(), either(&[wanted]));
+    let message = format!("`{kind}` goes with the action {} only", either(&[wanted]));
     shape.say_plainly(place, message);
 }
 
@@ -292,10 +309,10 @@ mod tests {
             p.json:3:18: rule 1: `countUnit` is `hours`: it must be `days` | Lifecycle policy validation failure: instance value ("hours") not found in enum (possible values: ["days"])
             p.json:3:42: rule 1: `countNumber` is 0: it must be 1 or more | Lifecycle policy validation failure: numeric instance is lower than the required minimum (minimum: 1, found: 0)
             p.json:3:65: rule 1: `type` is `delete`: it must be `expire` or `transition` | Lifecycle policy validation failure: instance value ("delete") not found in enum (possible values: ["expire","transition"])
-            p.json:4:3: a rule lacks `action` | Lifecycle policy validation failure: object has missing required properties (["action"])
-            p.json:4:20: `rulePriority` must be a whole number, found a string | Lifecycle policy validation failure: instance type (string) does not match any allowed primitive type (allowed: ["integer"])
-            p.json:4:59: `selection` has an unknown key `tagPrefixLsit`: did you mean `tagPrefixList`? | Lifecycle policy validation failure: object instance has properties which are not allowed by the schema: ["tagPrefixLsit"]
-            p.json:5:20: `countNumber` must be a whole number, found a number | Lifecycle policy validation failure: instance type (number) does not match any allowed primitive type (allowed: ["integer"])"#]].assert_eq(&told(text).join("\n"));
+            p.json:4:3: rule at position 2: a rule lacks `action` | Lifecycle policy validation failure: object has missing required properties (["action"])
+            p.json:4:20: rule at position 2: `rulePriority` must be a whole number, found a string | Lifecycle policy validation failure: instance type (string) does not match any allowed primitive type (allowed: ["integer"])
+            p.json:4:59: rule at position 2: `selection` has an unknown key `tagPrefixLsit`: did you mean `tagPrefixList`? | Lifecycle policy validation failure: object instance has properties which are not allowed by the schema: ["tagPrefixLsit"]
+            p.json:5:20: rule at position 2: `countNumber` must be a whole number, found 1.5 | Lifecycle policy validation failure: instance type (number) does not match any allowed primitive type (allowed: ["integer"])"#]].assert_eq(&told(text).join("\n"));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::source::{Node, Place, Value, did_you_mean};
 pub struct Shape<'a> {
     /// The rule's `rulePriority`, where it could be read.
     pub rule: Option<i64>,
+    /// Which rule of the list it is, from 1; for those whose `rulePriority` cannot be read.
+    pub position: Option<usize>,
     /// All findings of the policy.
     pub findings: &'a RefCell<Vec<Finding>>,
 }
@@ -26,6 +28,10 @@ impl Shape<'_> {
     }
 
     fn push(&self, place: &Place, message: String, sentence: Option<String>) {
+        let message = match (self.rule, self.position) {
+            (None, Some(position)) => format!("rule at position {position}: {message}"),
+            _ => message,
+        };
         let finding = Finding { place: place.clone(), rule: self.rule, message, sentence };
         self.findings.borrow_mut().push(finding);
     }
@@ -152,9 +158,14 @@ impl Shape<'_> {
             "instance type ({found}) does not match any allowed primitive type (allowed: [\"{wanted}\"])"
         );
         let wanted = if wanted == "integer" { "whole number" } else { wanted };
+        let found = match &node.value {
+            Value::Table(_) => "an object",
+            Value::Number(number) => number,
+            _ => node.kind(),
+        };
         self.say(
             &node.place,
-            format!("{title} must be {} {wanted}, found {}", article(wanted), node.kind()),
+            format!("{title} must be {} {wanted}, found {found}", article(wanted)),
             sentence,
         );
     }

@@ -108,6 +108,9 @@ pub struct PreviewedRepository {
     pub in_doubt: Vec<DoubtfulImage>,
     /// Where ECR's own preview differs; null where it was not asked.
     pub disagreements: Option<Vec<Disagreement>>,
+    /// Why it could not be previewed; then every list is empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// An image of a [`PreviewedRepository`].
@@ -160,6 +163,7 @@ impl PreviewedRepository {
             freed_bytes: 0,
             in_doubt: Vec::new(),
             disagreements: None,
+            error: None,
         };
         for (image, decision) in images.iter().zip(decisions) {
             report.add(image, decision);
@@ -196,6 +200,9 @@ impl PreviewedRepository {
     /// The lines for people.
     pub fn lines(&self) -> Vec<String> {
         let name = self.name.as_deref().unwrap_or("images");
+        if self.error.is_some() {
+            return vec![format!("{name}: unknown")];
+        }
         let total = self.expired.len() + self.transitioned.len() + self.cascaded.len() + self.kept;
         let mut lines = vec![format!(
             "{name}: {}, {} would expire ({}), {} would be archived, {} would go with their subject, {} stay",

@@ -1,6 +1,6 @@
 //! `ecr lifecycle preview`: which images a policy would take, from a registry or from a list.
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 
 use anyhow::Context;
 
@@ -29,19 +29,27 @@ pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit,
         }
         None => online(flags, shell, policy).await?,
     };
+    let failed = repositories.iter().filter(|it| it.error.is_some()).count();
     for repository in &repositories {
         repository.lines().iter().for_each(|it| shell.print(it));
     }
-    let expired: usize = repositories.iter().map(|it| it.expired.len()).sum();
-    let repositories_text = count(repositories.len() as u64, "repository");
-    let text = format!("{repositories_text}, {} would expire", count(expired as u64, "image"));
+    let total = |of: fn(&PreviewedRepository) -> usize| repositories.iter().map(of).sum::<usize>() as u64;
+    let (expired, archived) = (total(|it| it.expired.len()), total(|it| it.transitioned.len()));
+    let mut text = format!(
+        "{}, {} would expire, {archived} would be archived",
+        count(repositories.len() as u64, "repository"),
+        count(expired, "image")
+    );
+    if failed > 0 {
+        text += &format!(", {failed} could not be previewed");
+    }
     shell.status("Previewed", text);
     let differs = repositories.iter().any(|it| it.disagreements.as_ref().is_some_and(|it| !it.is_empty()));
     if differs {
         shell.warn("ECR's own preview differs: trust it, and please report the policy");
     }
     shell.json(&PreviewReport { repositories });
-    Ok(Exit::Done)
+    Ok(if failed > 0 { Exit::Failed } else { Exit::Done })
 }
 
 /// Nothing but the files is looked at; the workspace only where it has to give the policy.
@@ -118,9 +126,9 @@ async fn online(
         now: flags.now.unwrap_or_else(now),
     };
     let each = desired.iter().map(|it| preview.repository(it));
-    let previewed = stream::iter(each).buffered(session.aws_concurrency()).try_collect::<Vec<_>>().await;
+    let previewed: Vec<_> = stream::iter(each).buffered(session.aws_concurrency()).collect().await;
     session.warn_of_denials();
-    Ok(previewed?.into_iter().flatten().collect())
+    Ok(previewed.into_iter().flatten().collect())
 }
 
 struct Preview<'a> {
@@ -132,25 +140,35 @@ struct Preview<'a> {
 }
 
 impl Preview<'_> {
-    /// `None` for a repository that does not exist, or whose images may not be listed.
-    async fn repository(&self, desired: &DesiredRepository) -> Result<Option<PreviewedRepository>, Failure> {
-        let (aws, name) = (&self.session.aws, &desired.name);
+    /// `None` for a repository that does not exist. One whose images cannot be listed is one that could not be previewed,
+    /// and stops no other.
+    async fn repository(&self, desired: &DesiredRepository) -> Option<PreviewedRepository> {
+        let name = &desired.name;
         if !self.observed.repositories.contains_key(name) {
             self.session.shell.status("Absent", name);
-            return Ok(None);
+            return None;
         }
-        let images = aws.inventory(name).await;
-        let images = images.with_context(|| format!("failed to list the images of `{name}`"))?;
-        let Some(images) = images else { return Ok(None) };
+        Some(self.previewed(desired).await.unwrap_or_else(|error| {
+            self.session.shell.bad_status("Failed", format!("{name}: {error}"));
+            PreviewedRepository {
+                error: Some(error),
+                ..PreviewedRepository::new(Some(name.to_string()), &[], &[])
+            }
+        }))
+    }
+
+    async fn previewed(&self, desired: &DesiredRepository) -> Result<PreviewedRepository, String> {
+        let (aws, name) = (&self.session.aws, &desired.name);
+        let images = aws.inventory(name).await.map_err(|it| it.to_string())?;
+        let images = images.ok_or("no permission to list its images")?;
         let (policy, text) = self.policy(desired);
         let decisions = evaluate(&policy, &images, self.now);
         let mut report = PreviewedRepository::new(Some(name.to_string()), &images, &decisions);
         if let (true, Some(text)) = (self.flags.aws, text) {
-            let theirs = aws.service_preview(name, &text).await;
-            let theirs = theirs.with_context(|| format!("failed to have `{name}` previewed"))?;
+            let theirs = aws.service_preview(name, &text).await.map_err(|it| it.to_string())?;
             report.disagreements = Some(disagreements(&images, &decisions, &theirs));
         }
-        Ok(Some(report))
+        Ok(report)
     }
 
     /// The policy to try, else the one that the workspace wants, else the one that is there.

@@ -119,10 +119,10 @@ async fn created(
     desired: &[DesiredRepository],
     yes: bool,
 ) -> Result<(Places, Option<String>), Failure> {
-    let observation = session.observe(desired).await?;
+    let mut observation = session.observe(desired).await?;
     session.begin(&observation.0).await?;
     let observed = observation.0.clone();
-    let plan = agreed(session, desired, &observation, &InUse::default(), yes).await?;
+    let plan = agreed(session, desired, &mut observation, &InUse::default(), yes).await?;
     let created = converge(session, desired, plan, observation).await;
     let mut places = Places::new();
     for (desired, report) in desired.iter().zip(&created.reports) {

@@ -83,6 +83,7 @@ pub fn lifecycle_images(repository: &Repository) -> Vec<Image> {
     let image = |(digest, image): (&crate::name::Digest, &crate::local::model::Image)| Image {
         digest: digest.clone(),
         tags: tags.get(digest).into_iter().flatten().map(ToString::to_string).collect(),
+        media_type: Some(image.media_type.clone()),
         pushed_at: Timestamp::from_seconds(image.pushed_at),
         last_pulled_at: image.last_pulled_at.map(Timestamp::from_seconds),
         size_bytes: image.size,
