@@ -131,7 +131,7 @@ class Docker(unittest.TestCase):
 
     def test_the_worker_starts_and_stops(self):
         image = f"{self.host}/my-app-worker:1.0.0"
-        container = self.docker("run", "--detach", "--network", "host", "--env", f"PROBE_URL={self.url}", image)
+        container = self.docker("run", "--detach", "--network", "host", "--env", f"PROBE_URL={self.url}/nothing", image)
         container = container.stdout.strip()
         for _ in range(100):
             logs = self.docker("logs", container).stdout
@@ -160,6 +160,14 @@ class Docker(unittest.TestCase):
             self.assertIn("does not exist", self.docker("push", image, code=1).stderr)
         self.docker("rmi", "--force", f"{self.host}/team/by-docker:2")
         self.docker("pull", f"{self.host}/team/by-docker:2")
+        # An index of two images, made, pushed, looked at and pulled.
+        both = [f"{self.host}/team/by-docker:{tag}" for tag in ("index", "1", "2")]
+        self.docker("manifest", "create", "--insecure", *both)
+        self.docker("manifest", "annotate", "--arch", "arm64", both[0], both[2])
+        self.docker("manifest", "push", "--insecure", both[0])
+        looked = json.loads(self.docker("manifest", "inspect", "--insecure", both[0]).stdout)
+        self.assertEqual(sorted(it["platform"]["architecture"] for it in looked["manifests"]), ["amd64", "arm64"])
+        self.docker("pull", both[0])
         wrong = self.docker("login", "--username", "AWS", "--password-stdin", self.host, input="wrong", code=1)
         self.assertIn("401", wrong.stderr)
         self.docker("login", "--username", "AWS", "--password-stdin", self.host,
@@ -268,6 +276,50 @@ class Foreign(unittest.TestCase):
         self.assertEqual(sorted(it["imageDigest"] for it in left), sorted(children))
         deleted = self.ecr.batch_delete_image(repositoryName="index-copy", imageIds=[{"imageDigest": it} for it in children])
         self.assertEqual(deleted["failures"], [])
+
+    def test_skopeo_is_refused_what_ecr_refuses(self):
+        target = self.repository("by-skopeo")
+        self.image("localhost/first:1", "first")
+        self.image("localhost/second:1", "second")
+        layouts = []
+        for name in ("first", "second"):
+            layouts.append(f"oci:{self.folder}/{name}:1")
+            self.buildah("push", f"localhost/{name}:1", layouts[-1])
+        copy = lambda source, to, *args, **options: self.call(
+            "skopeo", "copy", "--dest-tls-verify=false", *args, source, f"docker://{to}", **options)
+        copy(layouts[0], f"{target}:1")
+        self.assertIn("cannot be overwritten", copy(layouts[1], f"{target}:1", code=1).stderr)
+        self.assertIn("does not exist", copy(layouts[0], f"{self.host}/nothing:1", code=1).stderr)
+        wrong = copy(layouts[0], f"{target}:2", "--dest-creds", "AWS:wrong", code=1).stderr
+        self.assertRegex(wrong, "(?i)unauthorized|authentication required|not authorized")
+        out = f"oci:{self.folder}/out:1"
+        self.call("skopeo", "copy", "--src-tls-verify=false", f"docker://{target}:1", out)
+        digests = [json.loads(self.call("skopeo", "inspect", it).stdout)["Digest"] for it in (layouts[0], out)]
+        self.assertEqual(digests[0], digests[1])
+
+    def test_the_aws_cli_and_boto3_list_delete_and_are_refused(self):
+        target = self.repository("by-cli")
+        aws = lambda *args, **options: run(self.url, BIN / "aws", "ecr", *args, **options)
+        for name in ("one", "two"):
+            self.image(f"localhost/{name}-cli:1", name)
+            self.buildah("push", "--tls-verify=false", f"localhost/{name}-cli:1", f"docker://{target}:{name}")
+        got = self.ecr.batch_get_image(repositoryName="by-cli", imageIds=[{"imageTag": "two"}])["images"][0]
+        overwrite = aws("put-image", "--repository-name", "by-cli", "--image-tag", "one",
+                        "--image-manifest", got["imageManifest"], code=1)
+        self.assertIn("ImageTagAlreadyExistsException", overwrite.stderr)
+        with self.assertRaises(self.ecr.exceptions.ImageTagAlreadyExistsException):
+            self.ecr.put_image(repositoryName="by-cli", imageTag="one", imageManifest=got["imageManifest"])
+        with self.assertRaises(self.ecr.exceptions.RepositoryNotFoundException):
+            self.ecr.put_image(repositoryName="nothing", imageTag="one", imageManifest=got["imageManifest"])
+        self.assertIn("RepositoryNotFoundException", aws("list-images", "--repository-name", "nothing", code=1).stderr)
+        rows = json.loads(aws("list-images", "--repository-name", "by-cli").stdout)["imageIds"]
+        self.assertEqual([it["imageTag"] for it in rows], ["one", "two"])
+        gone = json.loads(aws("batch-delete-image", "--repository-name", "by-cli", "--image-ids", "imageTag=one",
+                              "imageTag=three").stdout)
+        self.assertEqual([it["imageTag"] for it in gone["imageIds"]], ["one"])
+        self.assertEqual(gone["failures"][0]["failureCode"], "ImageNotFound")
+        left = json.loads(aws("describe-images", "--repository-name", "by-cli").stdout)["imageDetails"]
+        self.assertEqual([it["imageTags"] for it in left], [["two"]])
 
     def test_the_control_plane_uploads_in_parts_and_hands_out_urls(self):
         self.repository("parts")
