@@ -192,7 +192,8 @@ fn manifests_are_read_soundly() {
     hold(manifest, |manifest| {
         let new =
             NewImage { tag: None, digest: None, media_type: None, bytes: manifest.to_string().into_bytes() };
-        if let Ok(stored) = put(&mut store.borrow_mut(), &key, &name, new, 0.0) {
+        let stored = put(&mut store.borrow_mut(), &key, &name, new, 0.0);
+        if let Ok(stored) = stored {
             let store = store.borrow();
             let image = &store.model().repository(&key, &name).unwrap().images[&stored.digest];
             assert!(image.layers.is_empty() && image.children.iter().all(|it| *it != stored.digest));
