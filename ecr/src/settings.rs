@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::lifecycle::TagPattern;
 use crate::source::{Located, Problems};
 
 /// Whether tags may be moved once pushed (ECR API, `imageTagMutability`).
@@ -255,17 +256,7 @@ fn is_exclusion_filter(filter: &str) -> bool {
 
 /// Whether `pattern`, in which `*` stands for any run of characters, covers the whole of `text`.
 pub fn wildcard_matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
+    TagPattern::pattern(pattern).matches(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::observe::NOT_FOUND;
 use super::{Aws, ServiceError};
+use crate::image::listed_digests;
 use crate::lifecycle::{Image, StorageClass, Timestamp};
 use crate::name::{Digest, RepositoryName};
 
@@ -69,7 +70,9 @@ impl Aws {
             Ok(answers) => {
                 let images = answers.into_iter().flat_map(|it| it.images.unwrap_or_default());
                 let read = |it: aws_sdk_ecr::types::Image| {
-                    Some((it.image_id()?.image_digest()?.to_owned(), listed(it.image_manifest()?)))
+                    let manifest = serde_json::from_str(it.image_manifest()?).unwrap_or_default();
+                    let children = listed_digests(&manifest, "manifests");
+                    Some((it.image_id()?.image_digest()?.to_owned(), children))
                 };
                 Ok(Some(images.filter_map(read).collect()))
             }
@@ -141,13 +144,6 @@ const PREVIEW_PATIENCE: Duration = Duration::from_secs(120);
 
 fn is_index(image: &ImageDetail) -> bool {
     image.image_manifest_media_type().is_some_and(crate::image::is_index)
-}
-
-/// The digests that a manifest list names.
-fn listed(manifest: &str) -> Vec<Digest> {
-    let manifest: serde_json::Value = serde_json::from_str(manifest).unwrap_or_default();
-    let children = manifest["manifests"].as_array().into_iter().flatten();
-    children.filter_map(|it| it["digest"].as_str()?.parse().ok()).collect()
 }
 
 /// `None` for an answer without a digest or a date, which ECR never gives.

@@ -23,5 +23,6 @@ mod shape;
 pub use finding::{Finding, Lint};
 pub use image::{Image, ImageList, Timestamp};
 pub use lint::lint;
+pub use pattern::TagPattern;
 pub use policy::{Action, Count, Policy, Rule, StorageClass, TagFilter};
 pub use read::{Document, read};

@@ -4,7 +4,6 @@
 //! that probability, drawn from a generator that `seed=NUMBER` starts. `*` stands for every operation. On `/v2/` the
 //! operations are those whose permission ECR asks for, such as PutImage for a PUT of a manifest.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -121,20 +120,6 @@ fn known_operation(text: &str) -> Result<String, String> {
         Some(similar) => format!("ECR has no operation `{name}`: did you mean `{similar}`?"),
         None => format!("ECR has no operation `{name}`"),
     })
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Deny => "deny",
-            Self::Ignore => "ignore",
-            Self::Throttle => "throttle",
-            Self::Error => "error",
-            Self::Drop => "drop",
-            Self::Expire => "expire",
-            Self::Slow(_) => "slow",
-        })
-    }
 }
 
 /// What strikes one request.

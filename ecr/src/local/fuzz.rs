@@ -1,12 +1,7 @@
 //! Everything that reads what a client wrote, under random texts: an error or a value, never a panic.
-//!
-//! The seed is fixed; `XTASK_ECR_FUZZ_SECONDS=30` goes on with random seeds for so long, as `.ci/run` does. Texts that
-//! once mattered stand in the lists here.
-
-use std::time::{Duration, Instant};
+//! Texts that once mattered stand in the lists here.
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestRunner};
 use serde_json::{Value, json};
 
 use super::distribution::fuzzing::{Route, parse_range};
@@ -16,21 +11,15 @@ use super::store::Store;
 use super::{Fault, api, token};
 use crate::settings::{EncryptionType, ImageTagMutability};
 
+#[path = "../../tests/it/support/hold.rs"]
+mod with_seeds;
+
+/// A property that fails by panicking.
 fn hold<S: Strategy>(strategy: S, property: impl Fn(S::Value)) {
-    let run = |rng_seed| {
-        let config = Config { cases: 256, rng_seed, failure_persistence: None, ..Config::default() };
-        let result = TestRunner::new(config).run(&strategy, |value| {
-            property(value);
-            Ok(())
-        });
-        result.unwrap_or_else(|it| panic!("{it}"));
-    };
-    run(RngSeed::Fixed(42));
-    let seconds = std::env::var("XTASK_ECR_FUZZ_SECONDS").ok().and_then(|it| it.parse().ok());
-    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(0));
-    while Instant::now() < end {
-        run(RngSeed::Random);
-    }
+    with_seeds::hold(strategy, |value| {
+        property(value);
+        Ok(())
+    });
 }
 
 /// Pieces that matter to a parser, in any order, between any others.

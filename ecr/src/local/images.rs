@@ -1,6 +1,6 @@
 //! The rules for images, one set for both planes: what a manifest may name, and which tags may move.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::api::covering;
 use super::model::{Change, Image, Registry, RegistryKey, Repository};
@@ -296,6 +296,21 @@ pub fn referrers<'a>(
     subject: &'a Digest,
 ) -> impl Iterator<Item = (&'a Digest, &'a Image)> {
     repository.images.iter().filter(move |(_, it)| it.subject.as_ref() == Some(subject))
+}
+
+/// The descriptor of an artifact, with the annotations of its manifest; the same on both planes.
+pub fn referrer(store: &Store, digest: &Digest, image: &Image) -> Value {
+    let text = std::fs::read(store.blob_path(digest)).unwrap_or_default();
+    let manifest: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let mut descriptor =
+        json!({"mediaType": image.media_type, "size": image.manifest_size, "digest": digest});
+    if let Some(artifact_type) = &image.artifact_media_type {
+        descriptor["artifactType"] = json!(artifact_type);
+    }
+    if manifest["annotations"].is_object() {
+        descriptor["annotations"] = manifest["annotations"].clone();
+    }
+    descriptor
 }
 
 /// Why an image was not deleted.

@@ -12,7 +12,7 @@ use anyhow::Context;
 use super::api::Preview;
 use super::faults::Faults;
 use super::model::RegistryKey;
-use super::store::{Store, new_upload_id};
+use super::store::{Store, blob_path, new_upload_id};
 use super::upload::Upload;
 use crate::name::{Digest, RegistryId, RepositoryName};
 
@@ -121,7 +121,7 @@ impl Shared {
 
     /// Whether the file of a digest is there; for those who hold the state.
     pub fn has_blob(&self, digest: &Digest) -> bool {
-        self.folder.join("blobs/sha256").join(digest.hex()).is_file()
+        blob_path(&self.folder, digest).is_file()
     }
 
     /// Where a person puts the findings of an image's scan.

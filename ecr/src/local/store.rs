@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A transaction is acknowledged after its line was written. A process that is killed leaves at most a last line
-//! without an end, which nobody was told about; it is dropped. Opening folds the journal into a new snapshot, and removes blobs
-//! that nothing names.
+//! without an end, which nobody was told about; it is dropped. Opening folds the journal into a new snapshot, and
+//! removes blobs that nothing names.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{Change, Model};
 use super::sweep;
 use crate::files;
-use crate::name::{Digest, hex};
+use crate::name::{Digest, RepositoryName, hex};
 
 /// The version of the files' format. Version 1 had no blobs of images; they are read from the manifests.
 const VERSION: u32 = 2;
@@ -50,8 +50,7 @@ struct Snapshot {
 impl Store {
     /// Opens the state in `folder`, or begins one. `lock` is the exclusively locked lock file of the folder.
     pub fn open(folder: &Path, lock: File) -> Result<Self> {
-        for part in ["blobs/sha256", "uploads"] {
-            let path = folder.join(part);
+        for path in [blobs_folder(folder), folder.join("uploads")] {
             fs::create_dir_all(&path).with_context(|| format!("failed to create `{}`", path.display()))?;
         }
         let (snapshot_path, journal_path) = (folder.join("state.json"), folder.join("journal.jsonl"));
@@ -102,7 +101,7 @@ impl Store {
 
     /// Where the blob of a digest is or would be.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.folder.join("blobs/sha256").join(digest.hex())
+        blob_path(&self.folder, digest)
     }
 
     /// Whether the file of a digest is there.
@@ -121,10 +120,24 @@ impl Store {
         files::write(&path, bytes).with_context(|| format!("failed to write `{}`", path.display()))
     }
 
-    /// Makes a file that was uploaded the blob of its digest.
-    pub fn adopt(&self, upload: &Path, digest: &Digest) -> Result<()> {
+    /// Makes an upload a layer of a repository: its file becomes the blob of its digest.
+    pub fn adopt(
+        &mut self,
+        key: &str,
+        name: &RepositoryName,
+        id: &str,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<()> {
         let path = self.blob_path(digest);
-        fs::rename(upload, &path).with_context(|| format!("failed to write `{}`", path.display()))
+        let renamed = fs::rename(self.upload_path(id), &path);
+        renamed.with_context(|| format!("failed to write `{}`", path.display()))?;
+        self.commit(vec![Change::PutLayer(key.to_owned(), name.clone(), digest.clone(), size)])
+    }
+
+    /// Throws an upload's file away; one that stays is only a waste of space.
+    pub fn discard(&self, id: &str) {
+        let _ = fs::remove_file(self.upload_path(id));
     }
 
     /// Removes those of `digests` that no repository names any more.
@@ -134,6 +147,16 @@ impl Store {
             let _ = fs::remove_file(self.blob_path(&digest));
         }
     }
+}
+
+/// The folder of the blobs in that of a state.
+pub fn blobs_folder(folder: &Path) -> PathBuf {
+    folder.join("blobs/sha256")
+}
+
+/// Where the blob of a digest is or would be, for those who have a state's folder and not the state.
+pub fn blob_path(folder: &Path, digest: &Digest) -> PathBuf {
+    blobs_folder(folder).join(digest.hex())
 }
 
 /// The state as it is on disk, read and nothing else.
@@ -190,12 +213,12 @@ fn read_snapshot(path: &Path) -> Result<Snapshot> {
     }
 }
 
-/// The snapshot is the first thing that is written: where it is missing and anything else is there, somebody took it
-/// away, and beginning anew would lose the rest.
+/// Nothing but an empty journal is written before the snapshot: where that is missing and anything else is there,
+/// somebody took it away, and beginning anew would lose the rest.
 fn check_is_new(snapshot: &Path) -> Result<()> {
     let folder = snapshot.parent().unwrap_or(snapshot);
     let has_journal = fs::metadata(folder.join("journal.jsonl")).is_ok_and(|it| it.len() > 0);
-    let has_blobs = fs::read_dir(folder.join("blobs/sha256")).is_ok_and(|mut it| it.next().is_some());
+    let has_blobs = fs::read_dir(blobs_folder(folder)).is_ok_and(|mut it| it.next().is_some());
     if has_journal || has_blobs {
         bail!(
             "the embedded ECR's state in `{}` is damaged: state.json is missing; \

@@ -12,34 +12,30 @@ use sha2::{Digest as _, Sha256};
 
 use super::lock::Lock;
 use super::model::{Change, Model};
-use super::store::read_model;
-use crate::image::is_index;
+use super::store::{blob_path, blobs_folder, read_model};
+use crate::image::{is_index, listed_digests};
 use crate::name::Digest;
 
 /// Reads what an older state did not keep of its images: the blobs that each names.
 pub fn complete(folder: &Path, model: &mut Model) {
     for (digest, image) in model.images_mut().filter(|(_, it)| it.layers.is_empty() && it.children.is_empty())
     {
-        let text = fs::read(folder.join("blobs/sha256").join(digest.hex())).unwrap_or_default();
+        let text = fs::read(blob_path(folder, digest)).unwrap_or_default();
         let manifest: Value = serde_json::from_slice(&text).unwrap_or_default();
-        let digests = |key: &str| {
-            let items = manifest[key].as_array().cloned().unwrap_or_default();
-            items.iter().filter_map(|it| it["digest"].as_str()?.parse().ok()).collect::<Vec<Digest>>()
-        };
         if is_index(&image.media_type) {
-            image.children = digests("manifests");
+            image.children = listed_digests(&manifest, "manifests");
         } else {
             let config = manifest["config"]["digest"].as_str().and_then(|it| it.parse().ok());
-            image.layers = config.into_iter().chain(digests("layers")).collect();
+            image.layers = config.into_iter().chain(listed_digests(&manifest, "layers")).collect();
         }
     }
 }
 
 /// Forgets blobs that no manifest has named for longer than `age`, and removes the files that nothing names.
 pub fn sweep(folder: &Path, model: &mut Model, age: Duration) -> Result<()> {
-    let blobs = folder.join("blobs/sha256");
+    let blobs = blobs_folder(folder);
     let is_old = |digest: &Digest| {
-        let modified = fs::metadata(blobs.join(digest.hex())).and_then(|it| it.modified());
+        let modified = fs::metadata(blob_path(folder, digest)).and_then(|it| it.modified());
         modified.is_ok_and(|it| SystemTime::now().duration_since(it).is_ok_and(|it| it > age))
     };
     let mut loose = Vec::new();
@@ -80,10 +76,9 @@ fn named(model: &Model) -> BTreeMap<Digest, String> {
 /// that is not. The lock keeps writers out meanwhile.
 pub fn check(folder: &Path, _lock: Lock) -> Result<(usize, Vec<String>)> {
     let model = read_model(folder)?;
-    let blobs = folder.join("blobs/sha256");
     let (mut whole, mut damaged) = (0, Vec::new());
     for (digest, place) in named(&model) {
-        match hash(&blobs.join(digest.hex())) {
+        match hash(&blob_path(folder, &digest)) {
             Ok(found) if found == digest => whole += 1,
             Ok(found) => damaged.push(format!("{digest} of {place} has become {found}")),
             Err(error) => damaged.push(format!("{digest} of {place} cannot be read: {error}")),

@@ -1,14 +1,11 @@
 //! What the documents say of every policy and every repository, held against random ones.
 //!
-//! The seed is fixed, so that a run is like the last; `XTASK_ECR_FUZZ_SECONDS=30` goes on with random seeds for so long
-//! (as `.ci/run` does). What once failed stands in `ecr/tests/corpus/`.
+//! What once failed stands in `ecr/tests/corpus/`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestRunner};
 use serde_json::{Value, json};
 use xtask_ecr::lifecycle::evaluate::{Fate, evaluate};
 use xtask_ecr::lifecycle::{
@@ -16,20 +13,7 @@ use xtask_ecr::lifecycle::{
 };
 use xtask_ecr::name::Digest;
 
-/// Runs a property with the fixed seed, and for as long as is wanted with others.
-fn hold<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let config = |rng_seed| Config { cases: 256, rng_seed, failure_persistence: None, ..Config::default() };
-    let run = |seed| {
-        let result = TestRunner::new(config(seed)).run(&strategy, &property);
-        result.unwrap_or_else(|it| panic!("{it}"));
-    };
-    run(RngSeed::Fixed(42));
-    let seconds = std::env::var("XTASK_ECR_FUZZ_SECONDS").ok().and_then(|it| it.parse().ok());
-    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(0));
-    while Instant::now() < end {
-        run(RngSeed::Random);
-    }
-}
+use crate::support::hold;
 
 const DAY: i128 = 86_400_000_000_000;
 const WORDS: [&str; 8] = ["a", "ab", "b", "prod", "prod-1", "release-1", "v1.0", "v1"];

@@ -6,9 +6,8 @@ use serde_json::json;
 
 use super::{Answer, Call, Input};
 use crate::local::error::ApiError;
-use crate::local::model::Change;
 use crate::local::token;
-use crate::local::upload::Upload;
+use crate::local::upload::{Taken, Upload};
 use crate::name::{Digest, RepositoryName};
 
 /// The part size that ECR suggests (`InitiateLayerUpload`, `partSize`), in bytes.
@@ -51,17 +50,15 @@ pub fn upload(call: &Call<'_>, input: Input<'_>) -> Answer {
     let name = call.with(input, |name, _| Ok(name.clone()))?;
     let id = input.required("uploadId");
     let bytes = BASE64_STANDARD.decode(input.required("layerPartBlob")).unwrap_or_default();
-    let mut upload = take(call, &name, id)?;
+    let mut taken = Taken::new(call.shared, id, take(call, &name, id)?);
+    let upload = taken.upload();
     let (first, last) = (input.number("partFirstByte"), input.number("partLastByte"));
     let expected = upload.size().checked_add(bytes.len() as u64).and_then(|it| it.checked_sub(1));
-    let fits = first == Some(upload.size()) && last == expected && !bytes.is_empty();
-    let result = match fits {
-        true => upload.write_part(&bytes).map_err(|it| ApiError::internal(&it)),
-        false => Err(invalid_part(call, &name, id, upload.size())),
-    };
+    if first != Some(upload.size()) || last != expected || bytes.is_empty() {
+        return Err(invalid_part(call, &name, id, upload.size()));
+    }
+    upload.write_part(&bytes).map_err(|it| ApiError::internal(&it))?;
     let size = upload.size();
-    call.shared.uploads().insert(id.to_owned(), upload);
-    result?;
     Ok(call.about(&name, json!({"uploadId": id, "lastByteReceived": size.saturating_sub(1)})))
 }
 
@@ -77,9 +74,8 @@ pub fn complete(call: &Call<'_>, input: Input<'_>) -> Answer {
         return Err(ApiError::repository_not_found(name.as_str(), call.shared.account.as_str()));
     };
     let exists = repository.layers.contains_key(&digest) && store.has_blob(&digest);
-    let path = store.upload_path(id);
     if refusal.is_some() || exists {
-        let _ = std::fs::remove_file(&path);
+        store.discard(id);
     }
     if let Some(refusal) = refusal {
         return Err(refusal);
@@ -89,9 +85,8 @@ pub fn complete(call: &Call<'_>, input: Input<'_>) -> Answer {
             format!("Layer with digest '{digest}' already exists in the repository with name '{name}'");
         return Err(ApiError::new("LayerAlreadyExistsException", message));
     }
-    store.adopt(&path, &digest).map_err(|it| ApiError::internal(&it))?;
-    let change = Change::PutLayer(call.registry.clone(), name.clone(), digest.clone(), upload.size());
-    store.commit(vec![change]).map_err(|it| ApiError::internal(&it))?;
+    let adopted = store.adopt(&call.registry, &name, id, &digest, upload.size());
+    adopted.map_err(|it| ApiError::internal(&it))?;
     Ok(call.about(&name, json!({"uploadId": id, "layerDigest": digest})))
 }
 

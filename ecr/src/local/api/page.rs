@@ -14,11 +14,7 @@ const DEFAULT: u64 = 100;
 pub fn paged<T: Into<Value>>(key: &str, items: Vec<T>, input: Input<'_>) -> Result<Value, ApiError> {
     let (items, next) = page(items, input)?;
     let items: Vec<Value> = items.into_iter().map(Into::into).collect();
-    let mut answer = json!({ key: items });
-    if let Some(next) = next {
-        answer["nextToken"] = json!(next);
-    }
-    Ok(answer)
+    Ok(with_next(json!({ key: items }), next))
 }
 
 /// The same of a list that is sorted by a key: the token names the last item, so that what is deleted between pages
@@ -30,11 +26,15 @@ pub fn paged_by(
     key_of: impl Fn(&Value) -> String,
 ) -> Result<Value, ApiError> {
     let (items, next) = page_by(items, input, key_of)?;
-    let mut answer = json!({ key: items });
+    Ok(with_next(json!({ key: items }), next))
+}
+
+/// An answer with the token of its next page, if there is one.
+pub fn with_next(mut answer: Value, next: Option<String>) -> Value {
     if let Some(next) = next {
         answer["nextToken"] = json!(next);
     }
-    Ok(answer)
+    answer
 }
 
 /// The same, where the items stand elsewhere in the answer.

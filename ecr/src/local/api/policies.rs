@@ -13,13 +13,13 @@ pub fn put_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
         it.lifecycle_policy = Some(text.clone());
         Ok(())
     })?;
-    Ok(json!({"registryId": call.shared.account, "repositoryName": name, "lifecyclePolicyText": text}))
+    Ok(call.about(&name, json!({"lifecyclePolicyText": text})))
 }
 
 pub fn get_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
     let account = &call.shared.account;
     call.with(input, |name, repository| match &repository.settings.lifecycle_policy {
-        Some(text) => Ok(json!({"registryId": account, "repositoryName": name, "lifecyclePolicyText": text})),
+        Some(text) => Ok(call.about(name, json!({"lifecyclePolicyText": text}))),
         None => Err(no_lifecycle_policy(name.as_str(), account.as_str())),
     })
 }
@@ -42,7 +42,7 @@ pub fn set_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
         it.repository_policy = Some(text.clone());
         Ok(())
     })?;
-    Ok(json!({"registryId": call.shared.account, "repositoryName": name, "policyText": text}))
+    Ok(call.about(&name, json!({"policyText": text})))
 }
 
 /// As much of IAM's grammar as every policy has: statements with an effect, actions and principals.
@@ -64,7 +64,7 @@ fn is_policy(text: &str) -> bool {
 pub fn get_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
     let account = &call.shared.account;
     call.with(input, |name, repository| match &repository.settings.repository_policy {
-        Some(text) => Ok(json!({"registryId": account, "repositoryName": name, "policyText": text})),
+        Some(text) => Ok(call.about(name, json!({"policyText": text}))),
         None => Err(ApiError::new(
             "RepositoryPolicyNotFoundException",
             format!(

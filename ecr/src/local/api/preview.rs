@@ -6,7 +6,7 @@ use super::images::{ImageId, is_wanted};
 use super::page::paged;
 use super::{Answer, Call, Input};
 use crate::lifecycle::evaluate::evaluate;
-use crate::lifecycle::{self, Action, Image, StorageClass, Timestamp};
+use crate::lifecycle::{Action, Image, StorageClass, Timestamp};
 use crate::local::error::ApiError;
 use crate::local::model::Repository;
 
@@ -36,12 +36,7 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
     })?;
     let text = preview.text.clone();
     call.shared.previews().insert((call.registry.clone(), name.clone()), preview);
-    Ok(json!({
-        "registryId": call.shared.account,
-        "repositoryName": name,
-        "lifecyclePolicyText": text,
-        "status": "IN_PROGRESS",
-    }))
+    Ok(call.about(&name, json!({"lifecyclePolicyText": text, "status": "IN_PROGRESS"})))
 }
 
 pub fn get(call: &Call<'_>, input: Input<'_>) -> Answer {
@@ -65,9 +60,7 @@ pub fn get(call: &Call<'_>, input: Input<'_>) -> Answer {
         let is_tagged = it["imageTags"].as_array().is_some_and(|it| !it.is_empty());
         is_wanted(input, is_tagged) && ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.is_of(it)))
     });
-    let mut answer = paged("previewResults", results, input)?;
-    answer["registryId"] = json!(call.shared.account);
-    answer["repositoryName"] = json!(name);
+    let mut answer = call.about(&name, paged("previewResults", results, input)?);
     answer["lifecyclePolicyText"] = json!(preview.text);
     answer["status"] = json!("COMPLETE");
     answer["summary"] = json!({
@@ -107,6 +100,6 @@ fn result(repository: &Repository, image: &Image, (rule, action): (i64, Action))
         "imagePushedAt": repository.images.get(&image.digest).map(|it| it.pushed_at),
         "action": action,
         "appliedRulePriority": rule,
-        "storageClass": lifecycle::StorageClass::Standard.as_str().to_uppercase(),
+        "storageClass": "STANDARD",
     })
 }

@@ -1,10 +1,10 @@
 //! `ListImageReferrers`: artifacts that are attached to an image.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::page::page_by;
+use super::page::{page_by, with_next};
 use super::{Answer, Call, Input};
-use crate::local::images::referrers;
+use crate::local::images::{referrer, referrers};
 use crate::local::model::Image;
 use crate::name::Digest;
 
@@ -31,26 +31,12 @@ pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
     })?;
     let found: Vec<(Digest, Image)> = if is_active { found } else { Vec::new() };
     let (found, next) = page_by(found, input, |(digest, _)| digest.to_string())?;
-    let mut rows = Vec::new();
-    for (digest, image) in found {
-        let manifest: Value = serde_json::from_str(&call.manifest(&digest)?).unwrap_or_default();
-        let mut row = json!({
-            "digest": digest,
-            "mediaType": image.media_type,
-            "size": image.manifest_size,
-            "artifactStatus": "ACTIVE",
-        });
-        if let Some(artifact_type) = &image.artifact_media_type {
-            row["artifactType"] = json!(artifact_type);
-        }
-        if manifest["annotations"].is_object() {
-            row["annotations"] = manifest["annotations"].clone();
-        }
-        rows.push(row);
-    }
-    let mut answer = json!({ "referrers": rows });
-    if let Some(next) = next {
-        answer["nextToken"] = json!(next);
-    }
-    Ok(answer)
+    let store = call.shared.store();
+    let row = |(digest, image): &(Digest, Image)| {
+        let mut row = referrer(&store, digest, image);
+        row["artifactStatus"] = json!("ACTIVE");
+        row
+    };
+    let rows: Vec<_> = found.iter().map(row).collect();
+    Ok(with_next(json!({ "referrers": rows }), next))
 }

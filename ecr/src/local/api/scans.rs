@@ -14,7 +14,7 @@
 use serde_json::{Value, json};
 
 use super::images::{ImageId, image_not_found, shown};
-use super::page::page;
+use super::page::{page, with_next};
 use super::{Answer, Call, Input};
 use crate::image::is_index;
 use crate::local::error::ApiError;
@@ -186,9 +186,7 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
     if let Some(findings) = scan.findings() {
         let (findings, next) = findings_page(findings, input)?;
         answer["imageScanFindings"] = findings;
-        if let Some(next) = next {
-            answer["nextToken"] = json!(next);
-        }
+        answer = with_next(answer, next);
     }
     Ok(answer)
 }

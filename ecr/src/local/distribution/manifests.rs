@@ -99,23 +99,7 @@ pub fn referrers(call: &Call, digest: &str, artifact_type: Option<&str>) -> Answ
     let all = repository.into_iter().flat_map(|it| images::referrers(it, &subject));
     let wanted = all
         .filter(|(_, it)| artifact_type.is_none_or(|kind| it.artifact_media_type.as_deref() == Some(kind)));
-    let descriptor = |(digest, image): (&Digest, &crate::local::model::Image)| {
-        let text = std::fs::read(store.blob_path(digest)).unwrap_or_default();
-        let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-        let mut descriptor = json!({
-            "mediaType": image.media_type,
-            "size": image.manifest_size,
-            "digest": digest,
-        });
-        if let Some(artifact_type) = &image.artifact_media_type {
-            descriptor["artifactType"] = json!(artifact_type);
-        }
-        if manifest["annotations"].is_object() {
-            descriptor["annotations"] = manifest["annotations"].clone();
-        }
-        descriptor
-    };
-    let manifests: Vec<_> = wanted.map(descriptor).collect();
+    let manifests: Vec<_> = wanted.map(|(digest, image)| images::referrer(&store, digest, image)).collect();
     let index = json!({"schemaVersion": 2, "mediaType": INDEXES[0], "manifests": manifests});
     let response = text_response(200, INDEXES[0], index.to_string());
     Ok(match artifact_type {

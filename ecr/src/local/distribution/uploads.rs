@@ -69,19 +69,17 @@ pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> A
     let upload = taken.into_upload();
     let found = upload.digest();
     let mut store = call.shared.store();
-    let path = store.upload_path(id);
     if found != digest {
-        let _ = std::fs::remove_file(path);
+        store.discard(id);
         return Err(digest_invalid(&format!("the body has digest {found}, not {digest}")));
     }
     // It may have been deleted while the body came in.
     if store.model().repository(&call.registry, &call.name).is_none() {
-        let _ = std::fs::remove_file(path);
+        store.discard(id);
         return Err(RegistryError::name_unknown(call.name.as_str(), call.shared.account.as_str()));
     }
-    store.adopt(&path, &digest).map_err(|it| RegistryError::internal(&it))?;
-    let change = Change::PutLayer(call.registry.clone(), call.name.clone(), digest.clone(), upload.size());
-    store.commit(vec![change]).map_err(|it| RegistryError::internal(&it))?;
+    let adopted = store.adopt(&call.registry, &call.name, id, &digest, upload.size());
+    adopted.map_err(|it| RegistryError::internal(&it))?;
     created(call, &digest)
 }
 
@@ -99,7 +97,7 @@ pub fn status(call: &Call, id: &str) -> Answer {
 /// `DELETE /v2/NAME/blobs/uploads/ID`.
 pub fn cancel(call: &Call, id: &str) -> Answer {
     take(call, id)?.into_upload();
-    let _ = std::fs::remove_file(call.shared.store().upload_path(id));
+    call.shared.store().discard(id);
     builder(204).body(empty()).map_err(|it| RegistryError::internal(&it))
 }
 

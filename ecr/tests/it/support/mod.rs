@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+mod hold;
 mod registry;
+pub use hold::hold;
 pub use registry::Registry;
 
 /// The seed's lifecycle policy, in one line.
