@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::definitions::Definitions;
+use crate::inventory::Price;
 use crate::metadata::{ImageMetadata, PackageMetadata, WorkspaceMetadata};
 use crate::name::{RegistryId, RepositoryName};
 use crate::settings::{EncryptionType, ImageTagMutability, PolicySource};
@@ -67,6 +68,10 @@ pub struct Desired {
     pub region: Option<String>,
     /// The only account in which anything may be written.
     pub account_id: Option<RegistryId>,
+    /// What a GB of storage costs in a month, where the workspace says.
+    pub price: Option<Price>,
+    /// The file of findings that the scan gate lets through, where the workspace names one.
+    pub scan_ignore: Option<Located<String>>,
     /// The repositories, sorted by name.
     pub repositories: Vec<DesiredRepository>,
     /// The services, sorted by package name.

@@ -17,6 +17,8 @@ pub enum Exit {
     Changes = 2,
     /// A tag is immutable and holds another image.
     Conflict = 3,
+    /// The scan gate failed.
+    Gate = 4,
     /// Refused: protected, another project's, the wrong account, an unclean tree, not confirmed.
     Refused = 5,
     /// Ctrl-C.

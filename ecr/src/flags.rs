@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::iam::Role;
 use crate::image::tag::TagTemplate;
 use crate::lifecycle::Timestamp;
 use crate::local::{DEFAULT_PORT, Fault};
 use crate::name::RegistryId;
-use crate::shell::{Color, Format, Verbosity};
+
+mod shared;
+pub use shared::{Cargo, Common, GateArgs, Output, Selection, StorageArgs, WorkspaceArgs};
 
 /// Container registries and images of this workspace
 #[derive(Debug, Parser)]
@@ -47,9 +50,19 @@ pub enum EcrTask {
     Create(Create),
     /// Delete the repositories with all their images
     Delete(Delete),
+    /// Show how everything stands: environment, repositories, images, cost
+    Status(Status),
+    /// List what is in the repositories
+    Images(Images),
+    /// Show what ECR's scanner found in the images
+    Scan(Scan),
     /// Check lifecycle policies, and see what they would take
     #[command(subcommand)]
     Lifecycle(LifecycleTask),
+    /// Print a least-privilege IAM policy for these repositories
+    IamPolicy(IamPolicy),
+    /// Log docker or podman in; `push` needs no login
+    Login(Login),
     /// Run the embedded ECR until Ctrl-C
     Serve(Serve),
 }
@@ -141,6 +154,79 @@ pub struct Delete {
     pub common: Common,
 }
 
+/// `ecr status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Also look for repositories of this project that the workspace no longer names
+    ///
+    /// This reads the resource tags of every other repository in the account.
+    #[arg(long)]
+    pub orphans: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub storage: StorageArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// `ecr images`
+#[derive(Debug, Args)]
+pub struct Images {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub storage: StorageArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// `ecr scan`
+#[derive(Debug, Args)]
+pub struct Scan {
+    /// The images with this tag [default: those with the configured tags, else the newest] (repeatable; `{version}`,
+    /// `{git-sha}`, `{git-short-sha}`)
+    #[arg(short, long, value_name = "TAG", conflicts_with = "all")]
+    pub tag: Vec<TagTemplate>,
+    /// Every image
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub gate: GateArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// `ecr iam-policy`
+#[derive(Debug, Args)]
+pub struct IamPolicy {
+    /// Whom it is for
+    #[arg(value_enum)]
+    pub role: Role,
+    /// Let --orphans work, too, which looks at every repository of the account
+    #[arg(long)]
+    pub orphans: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// `ecr login`
+#[derive(Debug, Args)]
+pub struct Login {
+    /// docker, podman, or the path of a program with their command line [default: the first that is installed]
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "print_token")]
+    pub engine: Option<PathBuf>,
+    /// Print the password of the user AWS on stdout, for scripts
+    #[arg(long)]
+    pub print_token: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
 /// `ecr serve`
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -190,7 +276,7 @@ pub struct Push {
     #[arg(short, long, value_name = "TAG")]
     pub tag: Vec<TagTemplate>,
     /// Compile, build and hash, but send nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "fail_on")]
     pub dry_run: bool,
     /// Do not build a service whose tags all exist
     #[arg(long)]
@@ -203,123 +289,13 @@ pub struct Push {
     pub image_refs: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub gate: GateArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub cargo: Cargo,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub common: Common,
-}
-
-/// Flags that go to cargo as they are
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Compilation")]
-pub struct Cargo {
-    /// The cargo profile
-    #[arg(long, value_name = "CARGO_PROFILE", default_value = "release")]
-    pub profile: String,
-    /// Assert that Cargo.lock stays as it is
-    #[arg(long)]
-    pub locked: bool,
-    /// Do not use the network for dependencies
-    #[arg(long)]
-    pub offline: bool,
-    /// Both --locked and --offline
-    #[arg(long)]
-    pub frozen: bool,
-    /// Parallel jobs of cargo
-    #[arg(short, long, value_name = "N")]
-    pub jobs: Option<u32>,
-}
-
-/// Flags of every command that talks to a registry
-#[derive(Debug, Clone, Args)]
-pub struct Common {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub selection: Selection,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub registry: Registry,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub workspace: WorkspaceArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub output: Output,
-}
-
-/// Which services
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Selection")]
-pub struct Selection {
-    /// Only this service (repeatable; globs such as 'my-*')
-    #[arg(short, long, value_name = "SPEC")]
-    pub package: Vec<String>,
-    /// All services but this one (repeatable; globs)
-    #[arg(long, value_name = "SPEC")]
-    pub exclude: Vec<String>,
-}
-
-/// Which registry
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Registry")]
-pub struct Registry {
-    /// Use the embedded ECR instead of AWS; needs no account and no network
-    #[arg(long)]
-    pub local: bool,
-    /// The folder of the embedded ECR's state [default: target/ecr-local]
-    #[arg(long, value_name = "DIR", requires = "local")]
-    pub data: Option<PathBuf>,
-    /// The AWS profile; --profile is cargo's
-    #[arg(long, value_name = "NAME", conflicts_with = "local")]
-    pub aws_profile: Option<String>,
-    /// Requests side by side
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub concurrency: u16,
-}
-
-/// Which workspace
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Workspace")]
-pub struct WorkspaceArgs {
-    /// The AWS region [default: AWS_REGION, the workspace's, the profile's]
-    #[arg(long, value_name = "REGION", value_parser = region)]
-    pub region: Option<String>,
-    /// The manifest of the workspace [default: that of the current directory]
-    #[arg(long, value_name = "PATH")]
-    pub manifest_path: Option<PathBuf>,
-}
-
-fn region(text: &str) -> Result<String, String> {
-    text.parse().map(|it: crate::metadata::Region| it.0)
-}
-
-/// How to talk
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Output")]
-pub struct Output {
-    /// What stdout carries
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    pub format: Format,
-    /// When to use colour [default: auto]
-    #[arg(long, value_enum, value_name = "WHEN")]
-    pub color: Option<Color>,
-    /// Say how things are done
-    #[arg(short, long, conflicts_with = "quiet")]
-    pub verbose: bool,
-    /// Say only what is wrong
-    #[arg(short, long)]
-    pub quiet: bool,
-}
-
-impl Output {
-    /// How much is said.
-    pub fn verbosity(&self) -> Verbosity {
-        match (self.quiet, self.verbose) {
-            (true, _) => Verbosity::Quiet,
-            (false, true) => Verbosity::Verbose,
-            (false, false) => Verbosity::Normal,
-        }
-    }
 }
 
 impl Task {
@@ -329,6 +305,11 @@ impl Task {
             Self::Ecr(EcrTask::Plan(it)) => &it.common.output,
             Self::Ecr(EcrTask::Create(it)) => &it.common.output,
             Self::Ecr(EcrTask::Delete(it)) => &it.common.output,
+            Self::Ecr(EcrTask::Status(it)) => &it.common.output,
+            Self::Ecr(EcrTask::Images(it)) => &it.common.output,
+            Self::Ecr(EcrTask::Scan(it)) => &it.common.output,
+            Self::Ecr(EcrTask::IamPolicy(it)) => &it.common.output,
+            Self::Ecr(EcrTask::Login(it)) => &it.common.output,
             Self::Ecr(EcrTask::Lifecycle(LifecycleTask::Check(it))) => &it.output,
             Self::Ecr(EcrTask::Lifecycle(LifecycleTask::Preview(it))) => &it.common.output,
             Self::Ecr(EcrTask::Serve(it)) => &it.output,

@@ -45,18 +45,22 @@
 //! sources - compile::build -> Binary - Image::assemble -> digest - Registry::upload -> host/name@sha256:...
 //! ```
 
+pub mod advice;
 pub mod aws;
 mod commands;
 pub mod compile;
 pub mod definitions;
 pub mod desired;
 pub mod distribution;
+pub mod docker;
 mod error;
 mod files;
 mod flags;
 pub mod git;
+pub mod iam;
 pub mod image;
 pub mod ineffective;
+pub mod inventory;
 pub mod layers;
 pub mod lifecycle;
 pub mod local;
@@ -65,9 +69,11 @@ pub mod name;
 pub mod observed;
 pub mod plan;
 pub mod report;
+pub mod scan;
 pub mod settings;
 mod shell;
 pub mod source;
+pub mod table;
 pub mod words;
 pub mod workspace;
 
@@ -128,6 +134,11 @@ async fn run(task: &Task, shell: &Shell) -> Result<Exit, Failure> {
             Task::Ecr(EcrTask::Plan(flags)) => commands::plan::run(flags, shell).await,
             Task::Ecr(EcrTask::Create(flags)) => commands::create::run(flags, shell).await,
             Task::Ecr(EcrTask::Delete(flags)) => commands::delete::run(flags, shell).await,
+            Task::Ecr(EcrTask::Status(flags)) => commands::status::run(flags, shell).await,
+            Task::Ecr(EcrTask::Images(flags)) => commands::images::run(flags, shell).await,
+            Task::Ecr(EcrTask::Scan(flags)) => commands::scan::run(flags, shell).await,
+            Task::Ecr(EcrTask::IamPolicy(flags)) => commands::iam_policy::run(flags, shell).await,
+            Task::Ecr(EcrTask::Login(flags)) => commands::login::run(flags, shell).await,
             Task::Ecr(EcrTask::Lifecycle(LifecycleTask::Check(flags))) => {
                 commands::lifecycle::check::run(flags, shell)
             }

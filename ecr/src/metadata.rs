@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::inventory::Price;
 use crate::name::{RegistryId, RepositoryName};
 use crate::settings::{PolicySource, RepositorySettings};
 use crate::source::{Fields, Located, Node, Place, Problems, Value};
@@ -24,6 +25,10 @@ pub struct WorkspaceMetadata {
     pub repositories: Option<Located<String>>,
     /// The lifecycle policy of every repository that names no other.
     pub lifecycle_policy: Option<Located<PolicySource>>,
+    /// What a GB of storage costs in a month, in USD.
+    pub price: Option<Located<Price>>,
+    /// The file of findings that the scan gate lets through, relative to the workspace's root.
+    pub scan_ignore: Option<Located<String>>,
     /// Resource tags of every repository.
     pub tags: BTreeMap<String, Located<String>>,
     /// Defaults for every service's image.
@@ -44,6 +49,8 @@ impl WorkspaceMetadata {
             prefix: fields.parsed::<Prefix>("prefix").map(|it| it.map(|prefix| prefix.0)),
             repositories: fields.string("repositories"),
             lifecycle_policy: lifecycle_policy(&mut fields, "", problems),
+            price: fields.number("price-per-gb-month"),
+            scan_ignore: fields.string("scan-ignore"),
             tags: fields.string_map("tags"),
             image: ImageMetadata::read_workspace(&mut fields, problems),
         };

@@ -8,10 +8,16 @@ use crate::name::RepositoryName;
 use crate::plan::{Blocked, Plan, RepositoryPlan, State, Step, Summary};
 use crate::words::{count, size, some_of};
 
+mod images;
 mod lifecycle;
+mod scan;
+mod status;
+pub use images::{ImagesTotal, ListedRepository, counts_cell, figures_text, left_text};
 pub use lifecycle::{
     CheckReport, CheckedFinding, Disagreement, PreviewReport, PreviewedImage, PreviewedRepository,
 };
+pub use scan::{IgnoreReport, ScanFailure, ScanReport, ScannedFinding, ScannedImage, Subject};
+pub use status::{EngineStatus, Environment, LatestImage, RepositoryStatus, StatusReport};
 
 /// Where a command works: begins every report.
 #[derive(Debug, Clone, Serialize)]
@@ -357,6 +363,9 @@ pub struct PushEntry {
     pub mounted_bytes: u64,
     /// Those that were there.
     pub skipped_bytes: u64,
+    /// What ECR found in it and what the gate says; only with `--fail-on`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan: Option<ScannedImage>,
     /// What went wrong.
     pub error: Option<String>,
 }

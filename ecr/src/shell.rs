@@ -2,15 +2,17 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 
 use crate::error::Failure;
 
+mod json;
 mod progress;
-pub use progress::Bar;
 use progress::Progress;
+pub use progress::{Bar, Waiting};
 
 /// What stdout carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -166,13 +168,16 @@ impl Shell {
     }
 
     fn out(&self, text: &str) {
-        self.progress.above(|| match writeln!(AutoStream::new(std::io::stdout(), self.color), "{text}") {
-            // A reader that went away (`| head -1`) has what it wanted; a full disk is another matter.
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                self.is_stdout_lost.store(true, Ordering::Relaxed);
-            }
-            _ => {}
-        });
+        let write = || writeln!(AutoStream::new(std::io::stdout(), self.color), "{text}");
+        let result = self.progress.above(write);
+        self.note_lost(result);
+    }
+
+    /// A reader that went away (`| head -1`) has what it wanted; a full disk is another matter.
+    fn note_lost(&self, result: std::io::Result<()>) {
+        if result.is_err_and(|it| it.kind() != std::io::ErrorKind::BrokenPipe) {
+            self.is_stdout_lost.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Shows an error that stops everything, on stderr and (if that is what is wanted) as JSON.
@@ -214,6 +219,14 @@ impl Shell {
             anstream::ColorChoice::Auto => None,
         };
         quiet.into_iter().chain(verbose).chain(color.map(str::to_owned)).collect()
+    }
+
+    /// Something that is waited for, at most for `timeout`: in the progress line, or told once where nobody watches.
+    pub fn waiting(&self, verb: &'static str, what: String, timeout: Duration) -> Waiting {
+        if !self.progress.is_visible() {
+            self.status(verb, format!("{what} (waiting for at most {timeout:?})"));
+        }
+        self.progress.wait(verb, what)
     }
 
     /// The share of an upload of `bytes` in the progress line, which is there where somebody watches.

@@ -34,6 +34,16 @@ pub fn age(seconds: f64) -> String {
     count(seconds / length, unit)
 }
 
+/// The same for a moment that is past: `just now`, `3 days ago`.
+pub fn ago(seconds: f64) -> String {
+    if seconds < 60.0 { "just now".to_owned() } else { format!("{} ago", age(seconds)) }
+}
+
+/// USD as people read them: `$1.20`, and `<$0.01` rather than nothing.
+pub fn money(usd: f64) -> String {
+    if usd > 0.0 && usd < 0.005 { "<$0.01".to_owned() } else { format!("${usd:.2}") }
+}
+
 /// A size as people read it: `1.4 MB`. Decimal units, as ECR's prices are.
 pub fn size(bytes: u64) -> String {
     let units = ["kB", "MB", "GB", "TB"];
@@ -63,6 +73,11 @@ mod tests {
         assert_eq!(
             (age(0.4), age(90.0), age(200_000.0)),
             ("0 seconds".into(), "1 minute".into(), "2 days".into())
+        );
+        assert_eq!((ago(59.0), ago(60.0)), ("just now".into(), "1 minute ago".into()));
+        assert_eq!(
+            (money(0.0), money(0.0001), money(12.345)),
+            ("$0.00".into(), "<$0.01".into(), "$12.35".into())
         );
         assert_eq!(some_of(&["a", "b", "c"], 2), "a, b and 1 more");
     }

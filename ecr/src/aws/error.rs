@@ -7,6 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 
+use crate::advice::advice;
 use crate::error::{causes, is_refused};
 
 /// A request that failed: the operation, AWS's code and sentence (or what went wrong before AWS could answer).
@@ -33,7 +34,8 @@ impl ServiceError {
             (None, None) => innermost(&error),
         };
         let mut found = Self { operation, code, message, status, help: None };
-        found.help = help_for(&error, found.code.as_deref());
+        let known = || advice(&found.to_string()).map(str::to_owned);
+        found.help = help_for(&error, found.code.as_deref()).or_else(known);
         if found.is_denied() {
             found.help =
                 Some(format!("these credentials lack the permission {operation}: grant it, or use others"));

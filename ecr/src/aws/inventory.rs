@@ -1,4 +1,4 @@
-//! The images of a repository, as a lifecycle policy sees them, and the service's own preview of one.
+//! The images of a repository, and the service's own preview of a lifecycle policy.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,13 +8,14 @@ use aws_sdk_ecr::types::{
     DescribeImagesFilter, ImageDetail, ImageIdentifier, ImageStatus, ImageStatusFilter,
     LifecyclePolicyPreviewStatus,
 };
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 
 use super::observe::NOT_FOUND;
 use super::{Aws, ServiceError};
-use crate::image::listed_digests;
+use crate::inventory::{Detail, Inventory, Manifest};
 use crate::lifecycle::{Image, StorageClass, Timestamp};
 use crate::name::{Digest, RepositoryName};
+use crate::scan::Severity;
 
 /// What the service's own preview applies to an image: the rule's priority.
 pub type ServicePreview = BTreeMap<Digest, i64>;
@@ -22,65 +23,114 @@ pub type ServicePreview = BTreeMap<Digest, i64>;
 /// Images whose manifests are fetched by one call (service model, `BatchGetImage`).
 const MANIFESTS_PER_CALL: usize = 100;
 
+/// Which manifests to read. ECR counts that as a pull (aws/containers-roadmap#2390).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manifests {
+    /// None.
+    None,
+    /// Those of indexes: what they list.
+    Indexes,
+    /// All of them: which blobs images share.
+    All,
+}
+
 impl Aws {
     /// Every image of a repository, archived ones too; `None` where they may not be listed. A repository that does
-    /// not exist has none. What indexes list is unknown where `ecr:BatchGetImage` is denied.
-    pub async fn inventory(&self, name: &RepositoryName) -> Result<Option<Vec<Image>>, ServiceError> {
+    /// not exist has none. What manifests say is unknown where `ecr:BatchGetImage` is denied.
+    pub async fn inventory(
+        &self,
+        name: &RepositoryName,
+        manifests: Manifests,
+    ) -> Result<Option<Inventory>, ServiceError> {
         const ACTION: &str = "ecr:DescribeImages";
-        let details = match self.image_details(name).await {
-            Ok(details) => details,
-            Err(error) if error.is(NOT_FOUND) => return Ok(Some(Vec::new())),
+        let listed = match self.listed_images(name).await {
+            Ok(listed) => listed,
+            Err(error) if error.is(NOT_FOUND) => return Ok(Some(Inventory::default())),
             Err(error) => {
-                let skipped = "what a lifecycle policy takes was not worked out";
-                return self.forgiven(error, ACTION, skipped, name.as_str()).map(|()| None);
+                return self
+                    .forgiven(error, ACTION, "images were not looked at", name.as_str())
+                    .map(|()| None);
             }
         };
-        let indexes = details.iter().filter(|it| is_index(it));
-        let indexes = indexes.filter_map(|it| it.image_digest().map(str::to_owned)).collect();
-        let children = self.children(name, indexes).await?;
-        Ok(Some(details.iter().filter_map(|it| image(it, children.as_ref())).collect()))
+        let mut inventory = Inventory::new(listed);
+        self.read_manifests(name, &mut inventory, manifests).await?;
+        Ok(Some(inventory))
     }
 
-    async fn image_details(&self, name: &RepositoryName) -> Result<Vec<ImageDetail>, ServiceError> {
+    /// Page by page: what the SDK holds of an image is larger than what is kept of it.
+    async fn listed_images(&self, name: &RepositoryName) -> Result<Vec<(Image, Detail)>, ServiceError> {
         let any = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
         let request = self.ecr.describe_images().repository_name(name.as_str()).filter(any).max_results(1000);
         let mut pages = request.into_paginator().items().send();
-        let mut details = Vec::new();
+        let mut listed = Vec::new();
         while let Some(image) = pages.next().await {
-            details.push(image.map_err(|it| ServiceError::new("ecr:DescribeImages", it))?);
+            let detail = image.map_err(|it| ServiceError::new("ecr:DescribeImages", it))?;
+            listed.extend(listed_image(&detail));
         }
-        Ok(details)
+        Ok(listed)
     }
 
-    /// What each index lists; `None` where manifests may not be read.
-    async fn children(
+    /// The image with a tag; `None` where there is none.
+    pub async fn tagged_image(
         &self,
         name: &RepositoryName,
-        indexes: Vec<String>,
-    ) -> Result<Option<BTreeMap<String, Vec<Digest>>>, ServiceError> {
+        tag: &str,
+    ) -> Result<Option<Image>, ServiceError> {
+        let id = ImageIdentifier::builder().image_tag(tag).build();
+        let request = self.ecr.describe_images().repository_name(name.as_str()).image_ids(id);
+        match request.send().await.map_err(|it| ServiceError::new("ecr:DescribeImages", it)) {
+            Ok(answer) => Ok(answer.image_details().iter().find_map(listed_image).map(|(image, _)| image)),
+            Err(error) if error.is("ImageNotFoundException") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The text of a manifest, which ECR counts as a pull.
+    pub async fn manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<String, ServiceError> {
         const ACTION: &str = "ecr:BatchGetImage";
-        let batches = indexes.chunks(MANIFESTS_PER_CALL).map(|digests| async move {
-            let ids = digests.iter().map(|it| ImageIdentifier::builder().image_digest(it).build()).collect();
-            let request = self.ecr.batch_get_image().repository_name(name.as_str()).set_image_ids(Some(ids));
+        let id = ImageIdentifier::builder().image_digest(digest.as_str()).build();
+        let request = self.ecr.batch_get_image().repository_name(name.as_str()).image_ids(id);
+        let answer = request.send().await.map_err(|it| ServiceError::new(ACTION, it))?;
+        let text = answer.images().first().and_then(|it| it.image_manifest());
+        let missing = || ServiceError::unexpected(ACTION, &format!("no manifest of {digest}"));
+        text.map(str::to_owned).ok_or_else(missing)
+    }
+
+    /// Adds what manifests say, a hundred a call, side by side.
+    async fn read_manifests(
+        &self,
+        name: &RepositoryName,
+        inventory: &mut Inventory,
+        manifests: Manifests,
+    ) -> Result<(), ServiceError> {
+        const ACTION: &str = "ecr:BatchGetImage";
+        // Archived images cannot be pulled.
+        let is_wanted = |it: &&Image| match manifests {
+            Manifests::None => false,
+            Manifests::Indexes => it.has_unknown_children(),
+            Manifests::All => it.storage_class == StorageClass::Standard,
+        };
+        let wanted: Vec<Digest> =
+            inventory.images.iter().filter(is_wanted).map(|it| it.digest.clone()).collect();
+        let batches = wanted.chunks(MANIFESTS_PER_CALL).map(|digests| async move {
+            let ids = digests.iter().map(|it| ImageIdentifier::builder().image_digest(it.as_str()).build());
+            let request = self.ecr.batch_get_image().repository_name(name.as_str());
+            let request = request.set_image_ids(Some(ids.collect()));
+            let _slot = self.slots.acquire().await;
             request.send().await.map_err(|it| ServiceError::new(ACTION, it))
         });
-        let answers: Result<Vec<_>, _> =
-            stream::iter(batches).buffered(self.concurrency()).try_collect().await;
-        match answers {
-            Ok(answers) => {
-                let images = answers.into_iter().flat_map(|it| it.images.unwrap_or_default());
-                let read = |it: aws_sdk_ecr::types::Image| {
-                    let manifest = serde_json::from_str(it.image_manifest()?).unwrap_or_default();
-                    let children = listed_digests(&manifest, "manifests");
-                    Some((it.image_id()?.image_digest()?.to_owned(), children))
-                };
-                Ok(Some(images.filter_map(read).collect()))
-            }
-            Err(error) => {
-                let skipped = "which images an index protects is not known";
-                self.forgiven(error, ACTION, skipped, name.as_str()).map(|()| None)
+        let mut answers = stream::iter(batches).buffer_unordered(self.concurrency());
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(answer) => inventory.add_manifests(answer.images().iter().filter_map(manifest)),
+                Err(error) if error.is(NOT_FOUND) => return Ok(()),
+                Err(error) => {
+                    let skipped = "what indexes list, and which layers images share, is not known";
+                    return self.forgiven(error, ACTION, skipped, name.as_str());
+                }
             }
         }
+        Ok(())
     }
 
     /// Asks ECR itself what a policy would take (`StartLifecyclePolicyPreview`) and waits for the answer, for at
@@ -142,32 +192,44 @@ impl Aws {
 const GET_PREVIEW: &str = "ecr:GetLifecyclePolicyPreview";
 const PREVIEW_PATIENCE: Duration = Duration::from_secs(120);
 
-fn is_index(image: &ImageDetail) -> bool {
-    image.image_manifest_media_type().is_some_and(crate::image::is_index)
+fn manifest(image: &aws_sdk_ecr::types::Image) -> Option<(Digest, Manifest)> {
+    let digest = image.image_id()?.image_digest()?.parse().ok()?;
+    Some((digest, Manifest::parse(image.image_manifest()?)))
 }
 
 /// `None` for an answer without a digest or a date, which ECR never gives.
-fn image(detail: &ImageDetail, children: Option<&BTreeMap<String, Vec<Digest>>>) -> Option<Image> {
-    let digest = detail.image_digest()?;
-    let children = match is_index(detail) {
-        // An index whose manifest did not come is one whose images are not known.
-        true => children.and_then(|it| it.get(digest).cloned()),
-        false => Some(Vec::new()),
-    };
+fn listed_image(detail: &ImageDetail) -> Option<(Image, Detail)> {
+    let media_type = detail.image_manifest_media_type();
+    let is_index = media_type.is_some_and(crate::image::is_index);
     let is_archived = detail.image_status() == Some(&ImageStatus::Archived);
-    Some(Image {
-        digest: digest.parse().ok()?,
+    let image = Image {
+        digest: detail.image_digest()?.parse().ok()?,
         tags: detail.image_tags().to_vec(),
-        media_type: detail.image_manifest_media_type().map(str::to_owned),
+        media_type: media_type.map(str::to_owned),
         pushed_at: timestamp(detail.image_pushed_at())?,
         last_pulled_at: timestamp(detail.last_recorded_pull_time()),
         size_bytes: detail.image_size_in_bytes().and_then(|it| u64::try_from(it).ok()).unwrap_or_default(),
         subject: detail.subject_manifest_digest().and_then(|it| it.parse().ok()),
-        children,
+        // An index whose manifest does not come is one whose images are not known.
+        children: (!is_index).then(Vec::new),
         storage_class: if is_archived { StorageClass::Archive } else { StorageClass::Standard },
         last_archived_at: timestamp(detail.last_archived_at()),
         last_activated_at: timestamp(detail.last_activated_at()),
-    })
+    };
+    Some((image, details_of(detail)))
+}
+
+fn details_of(detail: &ImageDetail) -> Detail {
+    let status = detail.image_scan_status().and_then(|it| it.status());
+    let counts = detail.image_scan_findings_summary().and_then(|it| it.finding_severity_counts());
+    let count = |n: &i32| u64::try_from(*n).unwrap_or_default();
+    let counts =
+        counts.map(|it| it.iter().map(|(key, n)| (Severity::of_api(key.as_str()), count(n))).collect());
+    Detail::new(
+        detail.artifact_media_type().map(str::to_owned),
+        status.map(|it| it.as_str().to_owned()),
+        counts,
+    )
 }
 
 fn timestamp(time: Option<&DateTime>) -> Option<Timestamp> {

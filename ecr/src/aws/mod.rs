@@ -21,13 +21,14 @@ mod images;
 mod inventory;
 mod observe;
 mod retry;
+mod scans;
 mod token;
 
 pub use apply::Applied;
 pub use denials::Denials;
 pub use error::ServiceError;
 pub use images::ImageTotals;
-pub use inventory::ServicePreview;
+pub use inventory::{Manifests, ServicePreview};
 pub use observe::Reads;
 pub use token::AuthorizationToken;
 
@@ -58,6 +59,7 @@ pub struct Aws {
     ecr: aws_sdk_ecr::Client,
     sts: aws_sdk_sts::Client,
     region: String,
+    endpoint: Option<String>,
     concurrency: usize,
     /// Requests that may still begin.
     slots: tokio::sync::Semaphore,
@@ -79,12 +81,15 @@ impl Aws {
     /// # Errors
     /// No region is configured anywhere.
     pub async fn connect(target: &Target, concurrency: usize) -> Result<Self> {
-        let config = match target {
+        let (config, endpoint) = match target {
             Target::Environment { region, workspace_region, profile } => {
                 check_endpoints()?;
-                from_environment(region.clone(), workspace_region.clone(), profile.as_deref()).await
+                let config =
+                    from_environment(region.clone(), workspace_region.clone(), profile.as_deref()).await;
+                let endpoint = endpoint(&config);
+                (config, endpoint)
             }
-            Target::Local { url, region } => local(url, region),
+            Target::Local { url, region } => (local(url, region), Some(url.clone())),
         };
         let region = config.region().context(NoRegion)?.to_string();
         region.parse::<crate::metadata::Region>().map_err(anyhow::Error::msg)?;
@@ -100,6 +105,7 @@ impl Aws {
             ecr: aws_sdk_ecr::Client::from_conf(ecr),
             sts: aws_sdk_sts::Client::from_conf(sts),
             region,
+            endpoint,
             concurrency,
             slots: tokio::sync::Semaphore::new(concurrency),
             denials: Denials::default(),
@@ -109,6 +115,11 @@ impl Aws {
     /// The region that requests go to.
     pub fn region(&self) -> &str {
         &self.region
+    }
+
+    /// Where ECR's API is, if not at AWS.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
     }
 
     /// How many requests go side by side.
@@ -190,6 +201,12 @@ fn local(url: &str, region: &str) -> SdkConfig {
         .retry_config(retry_config())
         .timeout_config(timeouts())
         .build()
+}
+
+/// The endpoint that is configured for ECR: its own variable wins over that of all services, as in the SDK.
+fn endpoint(config: &SdkConfig) -> Option<String> {
+    let own = std::env::var("AWS_ENDPOINT_URL_ECR").ok().filter(|it| !it.is_empty());
+    own.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
 /// An endpoint without a scheme fails deep inside the SDK, with a page of text.

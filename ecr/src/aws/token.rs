@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::{Aws, ServiceError};
+use crate::lifecycle::Timestamp;
 
 /// Credentials of a registry (ECR `GetAuthorizationToken`): valid for twelve hours.
 #[derive(Clone)]
@@ -14,6 +15,10 @@ pub struct AuthorizationToken {
     pub proxy_endpoint: String,
     /// The value of an HTTP header `Authorization`.
     pub authorization: String,
+    /// What docker takes as password of the user `AWS`.
+    pub password: String,
+    /// When it is good no longer.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl fmt::Debug for AuthorizationToken {
@@ -38,12 +43,15 @@ impl Aws {
         let data = answer.authorization_data().first();
         let token = data.and_then(|it| it.authorization_token()).unwrap_or_default();
         // What docker wants as user and password is what HTTP Basic takes as it is.
-        if BASE64_STANDARD.decode(token).is_err() || token.is_empty() {
-            return Err(ServiceError::unexpected(ACTION, &"no token"));
-        }
+        let decoded = BASE64_STANDARD.decode(token).ok().and_then(|it| String::from_utf8(it).ok());
+        let password = decoded.as_deref().and_then(|it| Some(it.split_once(':')?.1.to_owned()));
+        let password = password.ok_or_else(|| ServiceError::unexpected(ACTION, &"no token"))?;
+        let expires_at = data.and_then(|it| it.expires_at());
         Ok(AuthorizationToken {
             proxy_endpoint: data.and_then(|it| it.proxy_endpoint()).unwrap_or_default().to_owned(),
             authorization: format!("Basic {token}"),
+            password,
+            expires_at: expires_at.map(|it| Timestamp::from_nanoseconds(it.as_nanos())),
         })
     }
 }

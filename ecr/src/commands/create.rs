@@ -268,17 +268,10 @@ fn help_next(session: &Session<'_>, header: &Header) {
     let uri = header.registry.clone();
     let Some(registry) = uri else { return };
     let (local, data) = (session.local_flags(), session.data_flag());
-    session.shell.help(format!("push the images with `cargo xtask push{local}`; it needs no docker login"));
-    let region = &header.region;
-    let endpoint =
-        if session.is_local() { format!("AWS_ENDPOINT_URL=http://{registry} ") } else { String::new() };
-    session.shell.help(format!(
-        "to log in with docker: `{endpoint}aws ecr get-login-password --region {region} \
-         | docker login --username AWS --password-stdin {registry}`"
-    ));
+    let shell = session.shell;
+    shell.help(format!("push the images with `cargo xtask push{local}`; it needs no docker login"));
+    shell.help(format!("to log docker in to {registry}: `cargo xtask ecr login{local}`"));
     if session.ends_with_command() {
-        session
-            .shell
-            .help(format!("the embedded ECR listens there while `cargo xtask ecr serve{data}` runs"));
+        shell.help(format!("the embedded ECR listens there while `cargo xtask ecr serve{data}` runs"));
     }
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use futures_util::stream::{self, StreamExt};
 
 use super::session::{Session, now};
-use crate::aws::ServiceError;
+use crate::aws::{Manifests, ServiceError};
 use crate::error::Failure;
 use crate::lifecycle::impact::Impact;
 use crate::lifecycle::in_use::InUse;
@@ -38,8 +38,8 @@ pub fn in_use(session: &Session<'_>, path: Option<&Path>) -> Result<InUse, Failu
 pub async fn weigh(session: &Session<'_>, plan: &mut Plan, in_use: &InUse) -> Failures {
     let changes: Vec<(&mut RepositoryPlan, String)> = plan.lifecycle_changes().collect();
     let each = changes.into_iter().map(|(plan, text)| async move {
-        let images = match session.aws.inventory(&plan.name).await {
-            Ok(images) => images?,
+        let images = match session.aws.inventory(&plan.name, Manifests::Indexes).await {
+            Ok(inventory) => inventory?.images,
             Err(error) => return Some((plan.name.clone(), error)),
         };
         let policy = read("", &text).map(|it| it.policy).unwrap_or_default();

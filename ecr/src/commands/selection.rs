@@ -6,6 +6,11 @@ use crate::flags::Selection;
 use crate::source::did_you_mean;
 
 impl Selection {
+    /// Whether nothing is left out.
+    pub fn is_everything(&self) -> bool {
+        self.package.is_empty() && self.exclude.is_empty()
+    }
+
     /// The services that are selected; all of them without `-p`.
     pub fn services<'a>(&self, desired: &'a Desired) -> Result<Vec<&'a Service>, Failure> {
         let is_selected = self.matcher(desired)?;

@@ -81,11 +81,6 @@ impl<'a> Session<'a> {
         self.aws.concurrency()
     }
 
-    /// Whether the embedded ECR stands in for AWS.
-    pub fn is_local(&self) -> bool {
-        self.is_local
-    }
-
     /// The flags that lead another command to the same registry, with a space before each.
     pub fn local_flags(&self) -> String {
         if self.is_local { format!(" --local{}", self.data_flag()) } else { String::new() }
@@ -116,11 +111,27 @@ impl<'a> Session<'a> {
 
     /// The repositories as they are, with everything that a plan compares.
     pub async fn observe(&self, desired: &[DesiredRepository]) -> Result<Observation, Failure> {
+        self.observe_for(desired, |it| it.lifecycle_policy.is_some()).await
+    }
+
+    /// The same with every lifecycle policy, also those that the workspace leaves alone.
+    pub async fn observe_with_lifecycle(
+        &self,
+        desired: &[DesiredRepository],
+    ) -> Result<Observation, Failure> {
+        self.observe_for(desired, |_| true).await
+    }
+
+    async fn observe_for(
+        &self,
+        desired: &[DesiredRepository],
+        wants_lifecycle: fn(&DesiredRepository) -> bool,
+    ) -> Result<Observation, Failure> {
         let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
         let reads = |name: &RepositoryName| {
             let desired = desired.iter().find(|it| it.name == *name);
             Reads {
-                lifecycle_policy: desired.is_some_and(|it| it.lifecycle_policy.is_some()),
+                lifecycle_policy: desired.is_some_and(wants_lifecycle),
                 repository_policy: desired.is_some_and(|it| it.repository_policy.is_some()),
                 tags: true,
             }
@@ -181,6 +192,11 @@ impl<'a> Session<'a> {
                 }
             },
         };
+        Ok(self.begin_at(registry))
+    }
+
+    /// The same where the registry's host is known.
+    pub fn begin_at(&self, registry: Option<String>) -> Header {
         let header = Header {
             account: self.identity.account.to_string(),
             region: self.aws.region().to_owned(),
@@ -195,7 +211,7 @@ impl<'a> Session<'a> {
             format!("{host} (account {}, region {}{project}{kind})", header.account, header.region),
         );
         self.warn_of_denials();
-        Ok(header)
+        header
     }
 
     /// One warning for each missing permission that was not told yet.

@@ -49,6 +49,8 @@ pub struct Binary {
     pub libraries: Vec<Library>,
     /// Why it is not static, if it is not.
     pub why_dynamic: Option<String>,
+    /// Whether it carries the list of its crates (`cargo auditable`).
+    pub is_auditable: bool,
     /// What the compiler said: warnings, to be shown.
     pub diagnostics: String,
 }
@@ -77,6 +79,7 @@ pub fn build(options: &Options, toolchain: &Toolchain, service: &Service) -> Res
         name: bin.to_owned(),
         platform: toolchain.platform().clone(),
         why_dynamic: built.why_dynamic.filter(|_| !libraries.is_empty()),
+        is_auditable: built.elf.is_auditable,
         libraries,
         diagnostics: built.diagnostics,
     })

@@ -22,6 +22,8 @@ pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Pr
     Desired {
         project: resolver.project(),
         region: configuration.workspace.region.as_ref().map(|it| it.value.clone()),
+        price: configuration.workspace.price.as_ref().map(|it| it.value),
+        scan_ignore: configuration.workspace.scan_ignore.clone(),
         account_id: configuration.workspace.account_id.as_ref().map(|it| it.value.clone()),
         repositories: repositories.into_iter().map(|(repository, _)| repository).collect(),
         services,

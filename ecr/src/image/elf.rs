@@ -15,6 +15,8 @@ pub struct Elf {
     pub needed: Vec<String>,
     /// Folders to look into (`DT_RUNPATH`, else `DT_RPATH`).
     pub search: Vec<String>,
+    /// Whether it carries the list of its crates, as `cargo auditable` puts it there (section `.dep-v0`).
+    pub is_auditable: bool,
 }
 
 type File<'a> = ElfBytes<'a, AnyEndian>;
@@ -37,6 +39,7 @@ impl Elf {
             }
         }
         found.read_dynamic(&file).map_err(broken)?;
+        found.is_auditable = file.section_header_by_name(".dep-v0").is_ok_and(|it| it.is_some());
         Ok(found)
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::desired::Service;
 use crate::name::{Digest, ImageTag};
 
 /// A tag as it is configured, or given with `--tag`.
@@ -36,6 +37,14 @@ impl TagTemplate {
     /// `{version}`, the default of every service.
     pub fn version() -> Self {
         Self { text: "{version}".to_owned(), parts: vec![Part::Version] }
+    }
+
+    /// The tags of a service.
+    pub fn configured(service: &Service) -> Vec<Self> {
+        match &service.image.tags {
+            Some(tags) => tags.value.iter().map(|it| it.value.clone()).collect(),
+            None => vec![Self::version()],
+        }
     }
 
     /// Whether the tag is known only after the build.

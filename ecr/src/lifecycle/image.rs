@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -26,9 +26,35 @@ impl Timestamp {
         Self::from_nanoseconds((seconds * 1000.0).round() as i128 * 1_000_000)
     }
 
+    /// Seconds since the beginning of 1970.
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000_000)
+    }
+
     /// How many nanoseconds `earlier` lies before this.
     pub fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// RFC 3339 in UTC, with milliseconds where there are any.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time =
+            OffsetDateTime::from_unix_timestamp_nanos(self.0.into()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let (date, month) = (time.date(), u8::from(time.month()));
+        write!(f, "{:04}-{month:02}-{:02}T", date.year(), date.day())?;
+        write!(f, "{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())?;
+        match time.millisecond() {
+            0 => f.write_str("Z"),
+            milliseconds => write!(f, ".{milliseconds:03}Z"),
+        }
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 
@@ -182,5 +208,8 @@ mod tests {
         assert_eq!(at("9999-12-31T23:59:59Z").0, i64::MAX);
         assert_eq!(Timestamp::from_seconds(1.25).0, 1_250_000_000);
         assert!("yesterday".parse::<Timestamp>().is_err());
+        let shown = |text: &str| at(text).to_string();
+        assert_eq!(shown("2026-06-15T14:00:00.25+02:00"), "2026-06-15T12:00:00.250Z");
+        assert_eq!(shown("1969-12-31T23:59:59Z"), "1969-12-31T23:59:59Z");
     }
 }

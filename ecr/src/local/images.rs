@@ -112,6 +112,28 @@ pub fn put(
     Ok(Stored { digest, media_type, subject, existed })
 }
 
+/// How often a pull is recorded, in seconds: `lastRecordedPullTime` is refreshed "at least once every 24 hours".
+const PULL_INTERVAL: f64 = 60.0 * 60.0;
+
+/// Records that manifests were read, which ECR takes for a pull on either plane (aws/containers-roadmap#2390).
+pub fn pulled<'a>(
+    store: &mut Store,
+    key: &RegistryKey,
+    name: &RepositoryName,
+    digests: impl IntoIterator<Item = &'a Digest>,
+    now: f64,
+) -> anyhow::Result<()> {
+    let Some(repository) = store.model().repository(key, name) else { return Ok(()) };
+    let images = digests.into_iter().filter_map(|it| repository.images.get_key_value(it));
+    let stale = images.filter(|(_, image)| image.last_pulled_at.is_none_or(|it| now - it >= PULL_INTERVAL));
+    let change = |(digest, image): (&Digest, &Image)| {
+        let image = Image { last_pulled_at: Some(now), ..image.clone() };
+        Change::PutImage(key.clone(), name.clone(), digest.clone(), image)
+    };
+    let changes: Vec<_> = stale.map(change).collect();
+    if changes.is_empty() { Ok(()) } else { store.commit(changes) }
+}
+
 /// The one place where a tag is written: immutability holds for every way in because there is no other.
 fn tag_change(
     repository: &Repository,

@@ -1,4 +1,5 @@
-//! One line at the bottom of the terminal that tells how far the uploads are, all of them together.
+//! One line at the bottom of the terminal that tells how far the uploads are, all of them together, or what is waited
+//! for.
 //!
 //! Written here rather than taken from a library: four crates more for one line would show in every adopter's cold
 //! build.
@@ -7,7 +8,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::words::size;
+use crate::table::cut;
+use crate::words::{size, some_of};
 
 /// The line; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -22,11 +24,21 @@ struct Line {
     sent: u64,
     total: u64,
     drawn: Option<Instant>,
+    /// What is waited for, each with a number.
+    waits: Vec<(u64, &'static str, String)>,
+    /// When the first of them began.
+    since: Option<Instant>,
+    /// The last number.
+    last: u64,
 }
 
 /// The share of one upload. When it is dropped, the upload has ended.
 #[derive(Debug)]
 pub struct Bar(Progress);
+
+/// Something that is waited for. When it is dropped, the waiting is over.
+#[derive(Debug)]
+pub struct Waiting(Progress, u64);
 
 /// How often the line is drawn anew at most.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -45,6 +57,22 @@ impl Progress {
         line.open += 1;
         line.total += bytes;
         Bar(self.clone())
+    }
+
+    /// Something is waited for.
+    pub fn wait(&self, verb: &'static str, what: String) -> Waiting {
+        let mut line = self.line();
+        line.last += 1;
+        let number = line.last;
+        line.since.get_or_insert_with(Instant::now);
+        line.waits.push((number, verb, what));
+        line.draw();
+        Waiting(self.clone(), number)
+    }
+
+    /// Whether somebody sees the line.
+    pub fn is_visible(&self) -> bool {
+        self.line().is_visible
     }
 
     /// Writes something above the line.
@@ -72,24 +100,57 @@ impl Bar {
     }
 }
 
+impl Waiting {
+    /// Sleeps, and lets the line tell how long it has been.
+    pub async fn sleep(&self, time: Duration) {
+        let end = Instant::now() + time;
+        loop {
+            self.0.line().draw();
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(Duration::from_secs(1))).await;
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut line = self.0.line();
+        line.waits.retain(|(number, ..)| *number != self.1);
+        if line.waits.is_empty() {
+            line.since = None;
+        }
+        line.clear();
+        line.draw();
+    }
+}
+
 impl Drop for Bar {
     fn drop(&mut self) {
         let mut line = self.0.line();
         line.open -= 1;
         if line.open == 0 {
             line.clear();
-            *line = Line { is_visible: line.is_visible, ..Line::default() };
+            (line.sent, line.total) = (0, 0);
         }
     }
 }
 
 impl Line {
     fn draw(&mut self) {
-        if !self.is_visible || self.open == 0 {
-            return;
-        }
+        let text = match self.waits.first() {
+            _ if !self.is_visible => return,
+            _ if self.open > 0 => render(self.sent, self.total),
+            Some((_, verb, _)) => {
+                let names: Vec<_> = self.waits.iter().map(|(.., what)| what.as_str()).collect();
+                let seconds = self.since.map_or(0, |it| it.elapsed().as_secs());
+                format!("{verb:>12} {} ({seconds} s)", cut(&some_of(&names, 2), 56))
+            }
+            None => return,
+        };
         self.drawn = Some(Instant::now());
-        let text = render(self.sent, self.total);
         // Carriage return and "erase to the end of the line" (ECMA-48).
         let _ = write!(std::io::stderr(), "\r{text}\x1b[K");
         let _ = std::io::stderr().flush();

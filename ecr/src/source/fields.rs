@@ -98,6 +98,20 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A number that parses as `T`; the parser's error is the message.
+    pub fn number<T: FromStr>(&mut self, key: &'static str) -> Option<Located<T>>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let node = self.node(key)?;
+        match &node.value {
+            Value::Number(text) => {
+                parsed(Located { place: node.place.clone(), value: text.clone() }, self.problems)
+            }
+            _ => self.wrong_type(node, key, "a number"),
+        }
+    }
+
     /// A list, each element read by `read`.
     pub fn list<T>(
         &mut self,

@@ -32,8 +32,9 @@ fn create_makes_what_is_absent_and_then_writes_nothing() {
              Created my-app-worker
             Finished 2 repositories: 2 created
         help: push the images with `cargo xtask push`; it needs no docker login
-        help: to log in with docker: `aws ecr get-login-password --region us-east-1 | docker login --username AWS --password-stdin 127.0.0.1:[PORT]`
-    "#]].assert_eq(&first.shown());
+        help: to log docker in to 127.0.0.1:[PORT]: `cargo xtask ecr login`
+    "#]]
+    .assert_eq(&first.shown());
     let found = registry.sdk(async |ecr| ecr.describe_repositories().send().await);
     let app = &found.repositories()[0];
     assert_eq!(app.image_tag_mutability().unwrap().as_str(), "IMMUTABLE");
@@ -112,7 +113,7 @@ fn the_seeds_permissions_are_enough() {
     expect![[r#"
         no permission for ecr:GetLifecyclePolicy: lifecycle policies are written again, unread (my-app, my-app-worker)
         no permission for ecr:ListTagsForResource: ownership and resource tags were not checked (my-app, my-app-worker)
-        no permission for ecr:DescribeImages: what a lifecycle policy takes was not worked out (my-app, my-app-worker)"#]].assert_eq(&second.warnings().join("\n"));
+        no permission for ecr:DescribeImages: images were not looked at (my-app, my-app-worker)"#]].assert_eq(&second.warnings().join("\n"));
 
     let deleted = workspace.on(&registry, &["ecr", "delete", "--yes", "--format", "json"]);
     let json = deleted.json_with(0);

@@ -5,24 +5,39 @@ use std::path::{Path, PathBuf};
 use crate::support::files_below;
 
 /// Modules of values and functions, with what is below them.
-const CORE: [&str; 13] = [
+const CORE: [&str; 18] = [
+    "advice",
     "definitions",
     "desired",
+    "iam",
     "image",
+    "inventory",
     "lifecycle",
     "metadata",
     "name",
     "observed",
     "plan",
     "report",
+    "scan",
     "settings",
     "source",
     "error",
+    "table",
     "words",
 ];
 /// Modules with one outside world each.
-const EDGES: [&str; 9] =
-    ["aws", "compile", "distribution", "git", "ineffective", "layers", "local", "shell", "workspace"];
+const EDGES: [&str; 10] = [
+    "aws",
+    "compile",
+    "distribution",
+    "docker",
+    "git",
+    "ineffective",
+    "layers",
+    "local",
+    "shell",
+    "workspace",
+];
 /// What belongs to an outside world.
 const OUTSIDE: [&str; 16] = [
     "std::fs",

@@ -5,7 +5,7 @@ use futures_util::stream::{self, StreamExt};
 use anyhow::Context;
 
 use super::{policy_of, text_of};
-use crate::aws::{Reads, ServicePreview};
+use crate::aws::{Manifests, Reads, ServicePreview};
 use crate::commands::session::{Session, now};
 use crate::desired::{self, Desired, DesiredRepository};
 use crate::error::{Exit, Failure};
@@ -159,8 +159,8 @@ impl Preview<'_> {
 
     async fn previewed(&self, desired: &DesiredRepository) -> Result<PreviewedRepository, String> {
         let (aws, name) = (&self.session.aws, &desired.name);
-        let images = aws.inventory(name).await.map_err(|it| it.to_string())?;
-        let images = images.ok_or("no permission to list its images")?;
+        let inventory = aws.inventory(name, Manifests::Indexes).await.map_err(|it| it.to_string())?;
+        let images = inventory.ok_or("no permission to list its images")?.images;
         let (policy, text) = self.policy(desired);
         let decisions = evaluate(&policy, &images, self.now);
         let mut report = PreviewedRepository::new(Some(name.to_string()), &images, &decisions);

@@ -32,6 +32,8 @@ pub(super) struct Built {
     diagnostics: String,
     libraries: Vec<Library>,
     why_dynamic: Option<String>,
+    /// Whether the binary carries the list of its crates.
+    pub is_auditable: bool,
 }
 
 impl Builder {
@@ -49,6 +51,7 @@ impl Builder {
             diagnostics: binary.diagnostics,
             libraries: binary.libraries,
             why_dynamic: binary.why_dynamic,
+            is_auditable: binary.is_auditable,
         })
     }
 

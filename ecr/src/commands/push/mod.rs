@@ -1,5 +1,6 @@
 //! `push`: builds the image of each service and pushes it. Asks first, builds then.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -24,9 +25,11 @@ use crate::shell::Shell;
 use crate::words::count;
 use crate::workspace::Workspace;
 
+use super::scan;
 use super::session::Session;
 
 mod build;
+mod gate;
 mod outcome;
 mod repositories;
 mod upload;
@@ -43,6 +46,7 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     let tree = git::tree(&workspace.root)?;
     guard_tree(flags, shell, tree.as_ref())?;
     let references = flags.image_refs.as_deref().map(create_file).transpose()?;
+    let gate = scan::gate(&flags.gate, &workspace)?;
     let root = workspace.root.clone();
     let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&root));
     let toolchain = toolchain.await.context("failed to ask rustc")??;
@@ -50,7 +54,11 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     push.skip_existing().await?;
     push.build(toolchain).await?;
     push.log_in().await?;
-    let done = push.upload().await?;
+    let auditable = push.auditable();
+    let mut done = push.upload().await?;
+    if let (Some(gate), Some(session)) = (&gate, &push.session) {
+        gate::pass(session, gate, &flags.gate, &auditable, &mut done).await;
+    }
     push.finish(done, began, references)
 }
 
@@ -214,6 +222,12 @@ impl<'a> Push<'a> {
         Ok(())
     }
 
+    /// The packages whose binaries carry the list of their crates.
+    fn auditable(&self) -> BTreeSet<String> {
+        let is_auditable = |it: &&Job| matches!(&it.stage, Stage::Built(_, built) if built.is_auditable);
+        self.jobs.iter().filter(is_auditable).map(|it| it.service.package.name.clone()).collect()
+    }
+
     /// Pushes the images side by side.
     async fn upload(&mut self) -> Result<Vec<Done>, Failure> {
         let jobs = std::mem::take(&mut self.jobs);
@@ -327,15 +341,8 @@ async fn find_repositories(
 
 fn tags(flags: &flags::Push, service: &Service) -> Vec<TagTemplate> {
     match flags.tag.as_slice() {
-        [] => configured_tags(service),
+        [] => TagTemplate::configured(service),
         given => given.to_vec(),
-    }
-}
-
-fn configured_tags(service: &Service) -> Vec<TagTemplate> {
-    match &service.image.tags {
-        Some(tags) => tags.value.iter().map(|it| it.value.clone()).collect(),
-        None => vec![TagTemplate::version()],
     }
 }
 

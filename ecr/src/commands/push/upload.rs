@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use crate::advice::advice;
 use crate::aws::Denials;
 use crate::distribution::{Progress, Registry, RegistryError};
 use crate::error::Exit;
@@ -63,7 +64,10 @@ impl Upload<'_> {
             Err(Stopped::Conflict(reason)) => {
                 (PushOutcome::Conflict, Exit::Conflict, Some(reason), Some(self.advice()))
             }
-            Err(Stopped::Failed(error)) => (PushOutcome::Failed, Exit::Failed, Some(error.to_string()), None),
+            Err(Stopped::Failed(error)) => {
+                let help = advice(&error.to_string()).map(str::to_owned);
+                (PushOutcome::Failed, Exit::Failed, Some(error.to_string()), help)
+            }
         };
         if exit == Exit::Done {
             entry.skipped_bytes = entry.compressed_bytes - entry.uploaded_bytes;

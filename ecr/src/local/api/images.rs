@@ -176,6 +176,11 @@ pub fn batch_get(call: &Call<'_>, input: Input<'_>) -> Answer {
         }
         Ok((found, failures))
     })?;
+    if let Some((name, ..)) = found.first() {
+        let digests = found.iter().map(|(_, digest, ..)| digest);
+        images::pulled(&mut call.shared.store(), &call.registry, name, digests, call.shared.now())
+            .map_err(|it| ApiError::internal(&it))?;
+    }
     let image = |(name, digest, tag, media_type): (RepositoryName, Digest, Option<String>, String)| {
         let manifest = call.manifest(&digest)?;
         let id = ImageId { digest: Some(digest.to_string()), tag };

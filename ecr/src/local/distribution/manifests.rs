@@ -10,7 +10,6 @@ use crate::image::INDEXES;
 use crate::local::error::RegistryError;
 use crate::local::http::{builder, empty, full, header, json_response, text_response, with_header};
 use crate::local::images::{self, DeleteError, MAX_MANIFEST, NewImage, PutError, immutable_sentence};
-use crate::local::model::Change;
 use crate::name::{Digest, ImageTag, InvalidName};
 
 /// `HEAD` or `GET /v2/NAME/manifests/REFERENCE`.
@@ -49,20 +48,10 @@ pub fn get(call: &Call, reference: &str, method: &Method) -> Answer {
         .map_err(|it| RegistryError::internal(&it))
 }
 
-/// How often a pull is recorded, in seconds: `lastRecordedPullTime` is refreshed "at least once every 24 hours".
-const PULL_INTERVAL: f64 = 60.0 * 60.0;
-
 fn pulled(call: &Call, digest: &Digest) -> Result<(), RegistryError> {
-    let now = call.shared.now();
     let mut store = call.shared.store();
-    let repository = store.model().repository(&call.registry, &call.name);
-    let Some(mut image) = repository.and_then(|it| it.images.get(digest)).cloned() else { return Ok(()) };
-    if image.last_pulled_at.is_some_and(|it| now - it < PULL_INTERVAL) {
-        return Ok(());
-    }
-    image.last_pulled_at = Some(now);
-    let change = Change::PutImage(call.registry.clone(), call.name.clone(), digest.clone(), image);
-    store.commit(vec![change]).map_err(|it| RegistryError::internal(&it))
+    images::pulled(&mut store, &call.registry, &call.name, [digest], call.shared.now())
+        .map_err(|it| RegistryError::internal(&it))
 }
 
 /// `DELETE /v2/NAME/manifests/REFERENCE`: a tag, or an image with all of its tags.

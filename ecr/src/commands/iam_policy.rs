@@ -1,0 +1,77 @@
+//! `ecr iam-policy`: a document to paste.
+
+use anyhow::Context;
+
+use crate::aws::{Aws, Target};
+use crate::error::{Exit, Failure};
+use crate::flags;
+use crate::iam::{Document, MANAGED_POLICY, Role, Scope};
+use crate::name::RegistryId;
+use crate::shell::Shell;
+use crate::workspace::Workspace;
+
+use super::session::local_account;
+
+/// Prints the policy of a role. AWS is asked only for what the workspace does not say: the account.
+pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failure> {
+    let workspace = Workspace::load(flags.common.workspace.manifest_path.as_deref())?;
+    let repositories = flags.common.selection.repositories(&workspace.desired)?;
+    let (account, region) = place(flags, &workspace).await?;
+    let scope = Scope {
+        region: &region,
+        account: &account,
+        repositories: &repositories,
+        has_project: workspace.desired.project.is_some(),
+        orphans: flags.orphans,
+    };
+    let document = Document::new(flags.role, &scope);
+    shell.print(serde_json::to_string_pretty(&document).unwrap_or_default());
+    shell.json(&document);
+    if document.size() > MANAGED_POLICY {
+        shell.warn(format!(
+            "the document has {} characters, and a managed policy may have {MANAGED_POLICY}",
+            document.size()
+        ));
+        shell.help("make several documents, each for some of the services, with -p or --exclude");
+    }
+    if repositories.is_empty() {
+        shell.warn("the workspace has no repository, so that the document allows next to nothing");
+    }
+    let name = match flags.role {
+        Role::Ci => "ci",
+        Role::Node => "node",
+        Role::Provision => "provision",
+        Role::Read => "read",
+    };
+    shell.help(format!(
+        "`aws iam put-role-policy --role-name ROLE --policy-name ecr-{name} --policy-document \
+         \"$(cargo xtask ecr iam-policy {name})\"`"
+    ));
+    Ok(Exit::Done)
+}
+
+async fn place(flags: &flags::IamPolicy, workspace: &Workspace) -> Result<(RegistryId, String), Failure> {
+    let pinned = workspace.desired.account_id.clone();
+    let region = flags.common.workspace.region.clone();
+    let workspace_region = workspace.desired.region.clone();
+    if flags.common.registry.local {
+        let region = region.or(workspace_region).unwrap_or_else(|| "us-east-1".to_owned());
+        return Ok((local_account(pinned), region));
+    }
+    let profile = flags.common.registry.aws_profile.clone();
+    let target = Target::Environment { region, workspace_region, profile };
+    let aws = Aws::connect(&target, 1).await?;
+    let account = match pinned {
+        Some(account) => account,
+        None => {
+            let identity = aws.identity().await.context("failed to find out which AWS account this is");
+            identity
+                .map_err(|it| match Failure::from(it) {
+                    failure if failure.help.is_some() => failure,
+                    failure => failure.with_help("or write `account-id` below [workspace.metadata.ecr]"),
+                })?
+                .account
+        }
+    };
+    Ok((account, aws.region().to_owned()))
+}

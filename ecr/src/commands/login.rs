@@ -1,0 +1,94 @@
+//! `ecr login`: docker's or podman's login for people who want it; `push` needs none.
+
+use anyhow::Context;
+use serde_json::json;
+
+use crate::advice::advice;
+use crate::aws::AuthorizationToken;
+use crate::docker::Engine;
+use crate::error::{Exit, Failure};
+use crate::flags;
+use crate::lifecycle::Timestamp;
+use crate::shell::Shell;
+use crate::words::age;
+
+use super::session::{Session, now};
+
+/// Logs in, or prints the token.
+pub async fn run(flags: &flags::Login, shell: &Shell) -> Result<Exit, Failure> {
+    let engine = if flags.print_token { None } else { Some(engine(flags)?) };
+    let session = Session::open(shell, &flags.common).await?;
+    if session.ends_with_command() {
+        let failure = Failure::new("the embedded ECR would end with this command");
+        let data = session.data_flag();
+        return Err(
+            failure.with_help(format!("start it with `cargo xtask ecr serve{data}`, and log in meanwhile"))
+        );
+    }
+    let token = session.aws.authorization_token().await.context("failed to get a token")?;
+    session.begin_at(Some(token.host().to_owned()));
+    match engine {
+        Some(engine) => log_in(shell, engine, &token).await?,
+        None => print(shell, &token),
+    }
+    Ok(Exit::Done)
+}
+
+fn engine(flags: &flags::Login) -> Result<Engine, Failure> {
+    let none = || {
+        let failure = Failure::new("neither docker nor podman is installed");
+        failure.with_help(
+            "install one of them, name another program with --engine PATH, or pass --print-token; \
+             `cargo xtask push` needs none of them",
+        )
+    };
+    Engine::find(flags.engine.as_deref()).ok_or_else(none)
+}
+
+async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Result<(), Failure> {
+    let (host, password) = (token.host().to_owned(), token.password.clone());
+    let name = engine.name().to_owned();
+    let login = tokio::task::spawn_blocking(move || engine.login(&host, USER, &password));
+    let said = login.await.context("the login was interrupted")?.map_err(|error| {
+        let help = advice(&format!("{error:#}"));
+        let failure =
+            Failure::from(error.context(format!("failed to log in to {} with {name}", token.host())));
+        match help {
+            Some(help) => failure.with_help(help),
+            None => failure,
+        }
+    })?;
+    for line in said.lines().filter(|it| it.to_lowercase().contains("warning")) {
+        shell.warn(format!("{name}: {}", line.trim_start_matches("WARNING! ")));
+    }
+    shell.status("Logged in", format!("to {} with {name}, {}", token.host(), until(token)));
+    shell.json(&json!({
+        "registry": token.host(),
+        "engine": name,
+        "username": USER,
+        "expiresAt": token.expires_at,
+    }));
+    Ok(())
+}
+
+fn print(shell: &Shell, token: &AuthorizationToken) {
+    shell.print(&token.password);
+    shell.status("Token", format!("of user {USER} for {}, {}", token.host(), until(token)));
+    shell.json(&json!({
+        "registry": token.host(),
+        "username": USER,
+        "password": token.password,
+        "expiresAt": token.expires_at,
+    }));
+}
+
+/// The user of every token (ECR user guide, "Private registry authentication").
+const USER: &str = "AWS";
+
+fn until(token: &AuthorizationToken) -> String {
+    let left = |it: Timestamp| age(it.since(now()) as f64 / 1e9 + 1.0);
+    match token.expires_at {
+        Some(at) => format!("until {at} ({})", left(at)),
+        None => "for twelve hours".to_owned(),
+    }
+}

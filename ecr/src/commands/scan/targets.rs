@@ -1,0 +1,202 @@
+//! Which images `ecr scan` looks at: those of the configured tags, else the newest; an index as what it lists.
+
+use anyhow::Context;
+use futures_util::stream::{self, StreamExt};
+
+use crate::aws::{Manifests, Reads, ServiceError};
+use crate::commands::session::Session;
+use crate::desired::{DesiredRepository, Service};
+use crate::error::Failure;
+use crate::flags;
+use crate::git;
+use crate::image::is_index;
+use crate::image::tag::{TagTemplate, TagValues};
+use crate::inventory::Inventory;
+use crate::lifecycle::{Image, Timestamp};
+use crate::name::Digest;
+use crate::report::{ScanFailure, Subject};
+use crate::scan::index;
+
+/// An image whose scan is asked for.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Which image.
+    pub subject: Subject,
+    /// When it was pushed, where that is known.
+    pub pushed_at: Option<Timestamp>,
+}
+
+/// The images that the flags choose, and the repositories in which none could be chosen.
+pub async fn of(
+    session: &Session<'_>,
+    flags: &flags::Scan,
+) -> Result<(Vec<Target>, Vec<ScanFailure>), Failure> {
+    let desired = flags.common.selection.repositories(session.desired())?;
+    let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
+    let observed = session.aws.observe(&names, |_| Reads::default()).await;
+    let (observed, mut failures) = observed.context("failed to look at the repositories")?;
+    session.begin(&observed).await?;
+    let chooser = Chooser { session, flags, commit: commit(session, flags, &desired) };
+    let each = desired.iter().map(|desired| {
+        let failure = failures.remove(&desired.name);
+        let exists = observed.repositories.contains_key(&desired.name);
+        let chooser = &chooser;
+        async move {
+            let chosen = match failure {
+                Some(error) => Err(error.to_string()),
+                None if exists => chooser.targets(desired).await,
+                None => Err("the repository does not exist".to_owned()),
+            };
+            let named = |error| {
+                let repository = desired.name.clone();
+                ScanFailure { error: format!("{repository}: {error}"), repository }
+            };
+            chosen.map_err(named)
+        }
+    });
+    let chosen: Vec<_> = stream::iter(each).buffered(session.aws_concurrency()).collect().await;
+    let (mut targets, mut failed) = (Vec::new(), Vec::new());
+    for chosen in chosen {
+        match chosen {
+            Ok(chosen) => targets.extend(chosen),
+            Err(failure) => failed.push(failure),
+        }
+    }
+    Ok((targets, failed))
+}
+
+/// The commit, if a tag needs it.
+fn commit(session: &Session<'_>, flags: &flags::Scan, desired: &[DesiredRepository]) -> Option<String> {
+    let services = desired.iter().filter_map(|it| service(session, it));
+    let configured = services.flat_map(TagTemplate::configured);
+    let needs_git = configured.chain(flags.tag.iter().cloned()).any(|it| it.needs_git());
+    let tree = needs_git.then(|| git::tree(&session.workspace.root).ok().flatten());
+    tree.flatten().and_then(|it| it.commit)
+}
+
+fn service<'a>(session: &'a Session<'_>, desired: &DesiredRepository) -> Option<&'a Service> {
+    session.desired().services.iter().find(|it| it.repository == desired.name)
+}
+
+struct Chooser<'a> {
+    session: &'a Session<'a>,
+    flags: &'a flags::Scan,
+    commit: Option<String>,
+}
+
+impl Chooser<'_> {
+    async fn targets(&self, desired: &DesiredRepository) -> Result<Vec<Target>, String> {
+        if self.flags.all {
+            return self.all(desired).await;
+        }
+        let is_given = !self.flags.tag.is_empty();
+        let wanted = self.tags(desired)?;
+        let (mut found, mut missing) = (Vec::<Image>::new(), Vec::new());
+        for tag in wanted {
+            let image = self.session.aws.tagged_image(&desired.name, &tag).await;
+            match image.map_err(|it| it.to_string())? {
+                Some(image) if found.iter().all(|it| it.digest != image.digest) => found.push(image),
+                Some(_) => {}
+                None => missing.push(tag),
+            }
+        }
+        if let (Some(tag), true) = (missing.first(), is_given || !found.is_empty()) {
+            return Err(format!("no image has the tag `{tag}`"));
+        }
+        if found.is_empty() {
+            found.extend(self.newest(desired, &missing).await?);
+        }
+        let mut targets = Vec::new();
+        for image in found {
+            targets.extend(self.resolved(desired, &image).await?);
+        }
+        Ok(targets)
+    }
+
+    /// The tags to look for; those that name the image's own digest are known to nobody but the build.
+    fn tags(&self, desired: &DesiredRepository) -> Result<Vec<String>, String> {
+        let service = service(self.session, desired);
+        let templates = match (self.flags.tag.as_slice(), service) {
+            ([], Some(service)) => TagTemplate::configured(service),
+            (given, _) => given.to_vec(),
+        };
+        let version = service.map_or("", |it| &it.package.version);
+        let values = TagValues { version, git_sha: self.commit.as_deref(), digest: None };
+        let known = templates.iter().filter(|it| !it.needs_digest());
+        known.map(|it| it.render(&values).map(|tag| tag.to_string())).collect()
+    }
+
+    async fn inventory(&self, desired: &DesiredRepository) -> Result<Inventory, String> {
+        let inventory = self.session.aws.inventory(&desired.name, Manifests::None).await;
+        Ok(inventory.map_err(|it| it.to_string())?.ok_or("no permission to list its images")?)
+    }
+
+    async fn newest(&self, desired: &DesiredRepository, missing: &[String]) -> Result<Option<Image>, String> {
+        let mut inventory = self.inventory(desired).await?;
+        let shell = self.session.shell;
+        let Some(newest) = inventory.newest() else {
+            shell.warn(format!("`{}` has no images", desired.name));
+            return Ok(None);
+        };
+        let image = inventory.images.swap_remove(newest);
+        if let Some(tag) = missing.first() {
+            let name = image.tags.first().map_or(image.digest.short(), String::as_str);
+            let text = "has no image with the tag";
+            shell
+                .warn(format!("`{}` {text} `{tag}`: the newest is looked at, which is {name}", desired.name));
+        }
+        Ok(Some(image))
+    }
+
+    /// Every image; what an index lists is among them, and artifacts are no images.
+    async fn all(&self, desired: &DesiredRepository) -> Result<Vec<Target>, String> {
+        let inventory = self.inventory(desired).await?;
+        let is_image = |it: &&Image| it.subject.is_none() && !it.media_type.as_deref().is_some_and(is_index);
+        Ok(inventory.images.iter().filter(is_image).map(|it| target(desired, it)).collect())
+    }
+
+    async fn resolved(&self, desired: &DesiredRepository, image: &Image) -> Result<Vec<Target>, String> {
+        let target = target(desired, image);
+        if !image.media_type.as_deref().is_some_and(is_index) {
+            return Ok(vec![target]);
+        }
+        resolve(self.session, target).await.map_err(|it| it.to_string())
+    }
+}
+
+/// The images that an index lists, and those that indexes below it list.
+pub async fn resolve(session: &Session<'_>, index: Target) -> Result<Vec<Target>, ServiceError> {
+    let mut targets = Vec::new();
+    let mut open = vec![index.subject.digest.clone()];
+    let mut seen: Vec<Digest> = Vec::new();
+    while let Some(digest) = open.pop() {
+        let manifest = session.aws.manifest(&index.subject.repository, &digest).await?;
+        seen.push(digest);
+        for listed in index::listed(&manifest) {
+            if listed.is_index {
+                open.extend((!seen.contains(&listed.digest)).then_some(listed.digest));
+                continue;
+            }
+            let subject = Subject {
+                digest: listed.digest,
+                index: Some(index.subject.digest.clone()),
+                platform: listed.platform,
+                ..index.subject.clone()
+            };
+            targets.push(Target { subject, pushed_at: index.pushed_at });
+        }
+    }
+    Ok(targets)
+}
+
+fn target(desired: &DesiredRepository, image: &Image) -> Target {
+    let subject = Subject {
+        repository: desired.name.clone(),
+        package: desired.package.clone(),
+        digest: image.digest.clone(),
+        tags: image.tags.clone(),
+        index: None,
+        platform: None,
+    };
+    Target { subject, pushed_at: Some(image.pushed_at) }
+}

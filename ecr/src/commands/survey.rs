@@ -1,0 +1,94 @@
+//! What repositories hold and cost: the part that `ecr images` and `ecr status` share.
+
+use std::sync::Mutex;
+
+use crate::aws::Manifests;
+use crate::desired::{self, DesiredRepository};
+use crate::flags::StorageArgs;
+use crate::inventory::{DEFAULT_PRICE, Figures, Inventory, Price};
+use crate::lifecycle::{Policy, Timestamp, read};
+use crate::observed::Observed;
+
+use super::session::{Session, now};
+
+/// Looks at repositories one by one.
+pub struct Survey<'a> {
+    session: &'a Session<'a>,
+    observed: &'a Observed,
+    /// What a GB costs.
+    pub price: Price,
+    /// The moment that everything is told for.
+    pub now: Timestamp,
+    keeps_pull_times: bool,
+    /// Repositories whose manifests were not read for the sake of their policies.
+    unread: Mutex<Vec<String>>,
+}
+
+/// What a repository holds and costs.
+#[derive(Debug, Default)]
+pub struct Surveyed {
+    /// Its images.
+    pub inventory: Inventory,
+    /// The figures.
+    pub figures: Figures,
+}
+
+impl<'a> Survey<'a> {
+    /// A survey of repositories that were observed with their lifecycle policies.
+    pub fn new(session: &'a Session<'a>, observed: &'a Observed, flags: &StorageArgs) -> Self {
+        Self {
+            session,
+            observed,
+            price: flags.price.or(session.desired().price).unwrap_or(DEFAULT_PRICE),
+            now: now(),
+            keeps_pull_times: flags.keep_pull_times,
+            unread: Mutex::default(),
+        }
+    }
+
+    /// Looks at one repository; an error is what to tell of it, and stops no other.
+    pub async fn look(&self, desired: &DesiredRepository) -> Result<Surveyed, String> {
+        let policy = self.policy(desired);
+        let manifests = self.manifests(desired, policy.as_ref());
+        let inventory = self.session.aws.inventory(&desired.name, manifests).await;
+        let inventory = inventory.map_err(|it| it.to_string())?.ok_or("no permission to list its images")?;
+        let figures = Figures::of(&inventory, policy.as_ref(), self.now, self.price);
+        Ok(Surveyed { inventory, figures })
+    }
+
+    /// The policy that is at work; where it may not be read, the one that is wanted.
+    fn policy(&self, desired: &DesiredRepository) -> Option<Policy> {
+        let wanted = || match &desired.lifecycle_policy {
+            Some(desired::Policy::Text(text)) => Some(text.clone()),
+            Some(desired::Policy::Absent) | None => None,
+        };
+        let found = self.observed.repositories.get(&desired.name).and_then(|it| it.lifecycle_policy.known());
+        let text = found.cloned().unwrap_or_else(wanted)?;
+        read("", &text).ok().map(|it| it.policy)
+    }
+
+    /// Reading a manifest counts as a pull: where pulls decide over images, that would keep them alive.
+    fn manifests(&self, desired: &DesiredRepository, policy: Option<&Policy>) -> Manifests {
+        if self.keeps_pull_times {
+            return Manifests::None;
+        }
+        if policy.is_some_and(Policy::depends_on_pulls) {
+            self.unread.lock().unwrap_or_else(|it| it.into_inner()).push(desired.name.to_string());
+            return Manifests::None;
+        }
+        Manifests::All
+    }
+
+    /// Says where sizes are bounds, and why.
+    pub fn tell_unread(&self) {
+        let mut unread = self.unread.lock().unwrap_or_else(|it| it.into_inner());
+        unread.sort();
+        if !unread.is_empty() {
+            self.session.shell.note(format!(
+                "manifests were not read, as that counts as a pull, on which the lifecycle policy depends: {}",
+                crate::words::some_of(&unread, 3)
+            ));
+        }
+        unread.clear();
+    }
+}

@@ -1,0 +1,149 @@
+//! What storage costs, now and once a lifecycle policy has done its work.
+
+use serde::{Serialize, Serializer};
+
+use super::{Inventory, Storage};
+use crate::lifecycle::evaluate::{Fate, evaluate};
+use crate::lifecycle::{Count, Policy, Timestamp};
+
+/// USD for a GB of 10⁹ bytes and a month.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+pub struct Price(f64);
+
+/// ECR's price of storage in most regions (AWS, "Amazon ECR pricing").
+pub const DEFAULT_PRICE: Price = Price(0.10);
+
+/// Storage and its cost.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Figures {
+    /// What is there.
+    #[serde(flatten)]
+    pub storage: Storage,
+    /// USD a month; archived images and everything but storage are left out.
+    #[serde(serialize_with = "rounded")]
+    pub cost_per_month: f64,
+    /// What the lifecycle policy would leave; null without a policy.
+    pub after_lifecycle: Option<Left>,
+}
+
+/// What a lifecycle policy leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Left {
+    /// What stays.
+    #[serde(flatten)]
+    pub storage: Storage,
+    /// USD a month.
+    #[serde(serialize_with = "rounded")]
+    pub cost_per_month: f64,
+}
+
+impl Price {
+    /// What so many bytes cost in a month, in USD.
+    pub fn of(self, bytes: u64) -> f64 {
+        bytes as f64 / 1e9 * self.0
+    }
+}
+
+/// A number of USD, such as `0.10`.
+impl std::str::FromStr for Price {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let price = text.parse().ok().filter(|it: &f64| it.is_finite() && (0.0..=1000.0).contains(it));
+        price
+            .map(Self)
+            .ok_or_else(|| format!("`{text}` is not a price in USD per GB and month, such as 0.10"))
+    }
+}
+
+impl std::fmt::Display for Price {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Prices have cents, some have parts of them.
+        let text = format!("{:.4}", self.0);
+        let cents = text.len() - 2;
+        let text = if text.ends_with("00") { &text[..cents] } else { text.trim_end_matches('0') };
+        write!(f, "${text}")
+    }
+}
+
+impl Figures {
+    /// The figures of a repository. `policy` is the lifecycle policy that is at work there.
+    pub fn of(inventory: &Inventory, policy: Option<&Policy>, now: Timestamp, price: Price) -> Self {
+        let storage = inventory.storage(|_| true);
+        let left = policy.map(|policy| {
+            let decisions = evaluate(policy, &inventory.images, now);
+            let storage = inventory.storage(|n| !decisions[n].fate.is_deleted());
+            // What moves to the archive is no longer stored at this price.
+            let stays = inventory.storage(|n| decisions[n].fate == Fate::Kept);
+            let archived_bytes = storage.archived_bytes + storage.stored_bytes - stays.stored_bytes;
+            let storage = Storage { images: storage.images, archived_bytes, ..stays };
+            Left { storage, cost_per_month: price.of(storage.stored_bytes) }
+        });
+        Self { storage, cost_per_month: price.of(storage.stored_bytes), after_lifecycle: left }
+    }
+}
+
+/// Sums; a repository without a policy keeps what it has.
+impl std::ops::AddAssign for Figures {
+    fn add_assign(&mut self, other: Self) {
+        let kept = |it: &Self| {
+            it.after_lifecycle.unwrap_or(Left { storage: it.storage, cost_per_month: it.cost_per_month })
+        };
+        if self.after_lifecycle.is_some() || other.after_lifecycle.is_some() {
+            let (mut left, more) = (kept(self), kept(&other));
+            left.storage += more.storage;
+            left.cost_per_month += more.cost_per_month;
+            self.after_lifecycle = Some(left);
+        }
+        self.storage += other.storage;
+        self.cost_per_month += other.cost_per_month;
+    }
+}
+
+impl Policy {
+    /// Whether pulls decide over images: then reading manifests, which counts as a pull, would change what it does.
+    pub fn depends_on_pulls(&self) -> bool {
+        self.rules.iter().any(|it| matches!(it.count, Count::SinceImagePulled(_)))
+    }
+}
+
+/// Millionths of a dollar are enough.
+fn rounded<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64((value * 1e6).round() / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_are_read_and_shown() {
+        assert_eq!("0.1".parse::<Price>().unwrap().to_string(), "$0.10");
+        assert_eq!("0.095".parse::<Price>().unwrap().to_string(), "$0.095");
+        assert_eq!(DEFAULT_PRICE.of(2_000_000_000), 0.2);
+        for wrong in ["", "-1", "free", "NaN", "1e9"] {
+            assert!(wrong.parse::<Price>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sums_keep_what_no_policy_touches() {
+        let of = |bytes, left: Option<u64>| Figures {
+            storage: Storage { images: 1, stored_bytes: bytes, ..Storage::default() },
+            cost_per_month: 1.0,
+            after_lifecycle: left.map(|it| Left {
+                storage: Storage { images: 1, stored_bytes: it, ..Storage::default() },
+                cost_per_month: 0.5,
+            }),
+        };
+        let mut total = Figures::default();
+        total += of(10, None);
+        assert_eq!(total.after_lifecycle, None);
+        total += of(20, Some(5));
+        let left = total.after_lifecycle.unwrap();
+        assert_eq!((total.storage.stored_bytes, left.storage.stored_bytes), (30, 15));
+        assert_eq!((total.cost_per_month, left.cost_per_month), (2.0, 1.5));
+    }
+}

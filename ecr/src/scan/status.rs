@@ -1,0 +1,237 @@
+//! The statuses of scans in words, with what to do about each.
+
+use super::Scan;
+
+/// `imageScanStatus.status` (API reference, `ImageScanStatus`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Status {
+    InProgress,
+    Complete,
+    Failed,
+    UnsupportedImage,
+    /// Continuous scanning: never complete, and always up to date.
+    Active,
+    Pending,
+    ScanEligibilityExpired,
+    FindingsUnavailable,
+    LimitExceeded,
+    ImageArchived,
+    /// One that this version does not know.
+    Other(String),
+}
+
+/// What a scan's status means for someone who waits for its findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// The findings are there.
+    Done,
+    /// They are still to come.
+    Running,
+    /// ECR cannot scan this image.
+    Unsupported,
+    /// There are none, and waiting does not change that.
+    Stopped,
+}
+
+impl Status {
+    /// The status that the API names.
+    pub fn of_api(text: &str) -> Self {
+        match text {
+            "IN_PROGRESS" => Self::InProgress,
+            "COMPLETE" => Self::Complete,
+            "FAILED" => Self::Failed,
+            "UNSUPPORTED_IMAGE" => Self::UnsupportedImage,
+            "ACTIVE" => Self::Active,
+            "PENDING" => Self::Pending,
+            "SCAN_ELIGIBILITY_EXPIRED" => Self::ScanEligibilityExpired,
+            "FINDINGS_UNAVAILABLE" => Self::FindingsUnavailable,
+            "LIMIT_EXCEEDED" => Self::LimitExceeded,
+            "IMAGE_ARCHIVED" => Self::ImageArchived,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+
+    /// The API's word.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::InProgress => "IN_PROGRESS",
+            Self::Complete => "COMPLETE",
+            Self::Failed => "FAILED",
+            Self::UnsupportedImage => "UNSUPPORTED_IMAGE",
+            Self::Active => "ACTIVE",
+            Self::Pending => "PENDING",
+            Self::ScanEligibilityExpired => "SCAN_ELIGIBILITY_EXPIRED",
+            Self::FindingsUnavailable => "FINDINGS_UNAVAILABLE",
+            Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::ImageArchived => "IMAGE_ARCHIVED",
+            Self::Other(text) => text,
+        }
+    }
+
+    /// A word or two, for a column of a table.
+    pub fn short(&self) -> &str {
+        match self {
+            Self::InProgress => "in progress",
+            Self::Complete | Self::Active => "scanned",
+            Self::Failed => "failed",
+            Self::UnsupportedImage => "unsupported",
+            Self::Pending => "pending",
+            Self::ScanEligibilityExpired => "expired",
+            Self::FindingsUnavailable => "unavailable",
+            Self::LimitExceeded => "over limit",
+            Self::ImageArchived => "archived",
+            Self::Other(text) => text,
+        }
+    }
+
+    /// What it means, as a sentence without its subject.
+    fn meaning(&self) -> &str {
+        match self {
+            Self::InProgress => "the scan is running",
+            Self::Complete => "the scan is complete",
+            Self::Failed => "the scan failed",
+            Self::UnsupportedImage => "ECR cannot scan this image: it knows no operating system in it",
+            Self::Active => "scanned continuously, as new vulnerabilities become known",
+            Self::Pending => "the scan has not begun yet",
+            Self::ScanEligibilityExpired => {
+                "Amazon Inspector no longer scans this image: its time for rescans is over"
+            }
+            Self::FindingsUnavailable => "the findings cannot be had at the moment",
+            Self::LimitExceeded => "the account's limit of scans is exceeded",
+            Self::ImageArchived => "archived images are not scanned",
+            Self::Other(_) => "a status that this version does not know",
+        }
+    }
+
+    fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Failed => Some(
+                "start another scan (once in 24 hours) with `aws ecr start-image-scan`, or push the image anew",
+            ),
+            Self::UnsupportedImage => Some(
+                "`trivy image` and `grype` look into it themselves; a gate lets it through with --unsupported pass",
+            ),
+            Self::Pending => Some("wait longer with --timeout; enhanced scanning may take some minutes"),
+            Self::InProgress => Some("wait longer with --timeout"),
+            Self::ScanEligibilityExpired => {
+                Some("push the image anew, or extend the rescan duration in Amazon Inspector's settings")
+            }
+            Self::FindingsUnavailable => Some("try again later"),
+            Self::LimitExceeded => Some("wait for a day, or ask AWS for a higher quota"),
+            Self::ImageArchived => Some("bring it back first: `aws ecr update-image-storage-class`"),
+            Self::Complete | Self::Active | Self::Other(_) => None,
+        }
+    }
+}
+
+impl Scan {
+    /// What the scan means for someone who waits for its findings.
+    pub fn progress(&self) -> Progress {
+        match self.status {
+            Status::InProgress | Status::Pending => Progress::Running,
+            Status::Complete | Status::Active if self.has_results() => Progress::Done,
+            Status::Complete | Status::Active => Progress::Running,
+            Status::UnsupportedImage => Progress::Unsupported,
+            // That is how basic scanning says it.
+            Status::Failed if self.says_unsupported() => Progress::Unsupported,
+            _ => Progress::Stopped,
+        }
+    }
+
+    fn says_unsupported(&self) -> bool {
+        self.description.as_deref().is_some_and(|it| it.contains("UnsupportedImageError"))
+    }
+
+    /// The status in words.
+    pub fn meaning(&self) -> &str {
+        match self.progress() {
+            Progress::Running if matches!(self.status, Status::Complete | Status::Active) => {
+                "ECR has finished, and the findings have not arrived yet"
+            }
+            Progress::Unsupported => Status::UnsupportedImage.meaning(),
+            _ => self.status.meaning(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> Option<&'static str> {
+        match self.progress() {
+            Progress::Done => None,
+            Progress::Running => self.status.help().or(Status::InProgress.help()),
+            Progress::Unsupported => Status::UnsupportedImage.help(),
+            Progress::Stopped => self.status.help(),
+        }
+    }
+
+    /// What there is to say in a column of a table.
+    pub fn short(&self) -> &str {
+        match self.progress() {
+            Progress::Unsupported => Status::UnsupportedImage.short(),
+            _ => self.status.short(),
+        }
+    }
+}
+
+/// What to say of an image that ECR never scanned, and what to do about it.
+pub const NEVER: (&str, &str) = (
+    "it was never scanned",
+    "let ECR scan on push (`scan-on-push = true`), or start a scan with `aws ecr start-image-scan`",
+);
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{basic, finding};
+    use super::super::{Counts, Fix, Severity};
+    use super::*;
+
+    fn with(status: Status, description: Option<&str>) -> Scan {
+        Scan { status, description: description.map(str::to_owned), ..basic(Vec::new()) }
+    }
+
+    #[test]
+    fn complete_without_results_is_still_running() {
+        let empty = || Scan { is_dated: false, counts: None, ..basic(Vec::new()) };
+        assert_eq!(empty().progress(), Progress::Running);
+        assert_eq!(Scan { status: Status::Active, ..empty() }.progress(), Progress::Running);
+        assert_eq!(Scan { is_dated: true, ..empty() }.progress(), Progress::Done);
+        assert_eq!(Scan { counts: Some(Counts::new()), ..empty() }.progress(), Progress::Done);
+        // Counted, and not listed yet.
+        let counts = Some(Counts::from([(Severity::High, 1)]));
+        assert_eq!(Scan { counts, is_dated: true, ..empty() }.progress(), Progress::Running);
+        let one = basic(vec![finding("CVE-1", Severity::Low, Fix::Unknown)]);
+        assert_eq!(Scan { is_dated: false, counts: None, ..one }.progress(), Progress::Done);
+    }
+
+    #[test]
+    fn every_status_has_words() {
+        let statuses = [
+            "IN_PROGRESS",
+            "COMPLETE",
+            "FAILED",
+            "UNSUPPORTED_IMAGE",
+            "ACTIVE",
+            "PENDING",
+            "SCAN_ELIGIBILITY_EXPIRED",
+            "FINDINGS_UNAVAILABLE",
+            "LIMIT_EXCEEDED",
+            "IMAGE_ARCHIVED",
+        ];
+        for text in statuses {
+            let status = Status::of_api(text);
+            assert_eq!(status.as_str(), text);
+            let scan = with(status, None);
+            assert!(!scan.meaning().is_empty() && scan.short().len() <= 12, "{text}");
+            assert_eq!(scan.help().is_none(), scan.progress() == Progress::Done, "{text}");
+        }
+        assert_eq!(with(Status::of_api("NEW"), None).progress(), Progress::Stopped);
+    }
+
+    #[test]
+    fn a_failure_that_is_about_the_image_is_unsupported() {
+        let why =
+            Some("UnsupportedImageError: The operating system and/or package manager are not supported.");
+        assert_eq!(with(Status::Failed, why).progress(), Progress::Unsupported);
+        assert_eq!(with(Status::Failed, Some("internal error")).progress(), Progress::Stopped);
+    }
+}

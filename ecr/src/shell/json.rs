@@ -1,0 +1,80 @@
+//! A JSON document that is written piece by piece, so that a long list need not be held as a whole.
+
+use std::io::{self, BufWriter, Write};
+
+use serde::Serialize;
+
+use super::{Format, Shell};
+
+/// `{"KEY": [item, item, ...], ...}` on its way to stdout; nothing where people read.
+pub struct JsonList<'a> {
+    shell: &'a Shell,
+    is_empty: bool,
+}
+
+impl Shell {
+    /// Begins a document with a list under `key`.
+    pub fn json_list(&self, key: &str) -> JsonList<'_> {
+        self.write_json(|out| write!(out, "{{\n  \"{key}\": ["));
+        JsonList { shell: self, is_empty: true }
+    }
+
+    fn write_json(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        if self.format != Format::Json {
+            return;
+        }
+        let result = self.progress.above(|| {
+            let mut out = BufWriter::new(io::stdout().lock());
+            write(&mut out).and_then(|()| out.flush())
+        });
+        self.note_lost(result);
+    }
+}
+
+impl JsonList<'_> {
+    /// Writes an item.
+    pub fn item(&mut self, item: &impl Serialize) {
+        let comma = if std::mem::take(&mut self.is_empty) { "" } else { "," };
+        self.shell.write_json(|out| {
+            write!(out, "{comma}\n    ")?;
+            serde_json::to_writer_pretty(Indented { out, indent: "    " }, item).map_err(io::Error::from)
+        });
+    }
+
+    /// Ends the list and the document, with the fields of `rest`.
+    pub fn end(self, rest: &impl Serialize) {
+        let rest = serde_json::to_value(rest).unwrap_or_default();
+        let close = if self.is_empty { "]" } else { "\n  ]" };
+        self.shell.write_json(|out| {
+            write!(out, "{close}")?;
+            for (key, value) in rest.as_object().into_iter().flatten() {
+                write!(out, ",\n  \"{key}\": ")?;
+                serde_json::to_writer_pretty(Indented { out: &mut *out, indent: "  " }, value)?;
+            }
+            writeln!(out, "\n}}")
+        });
+    }
+}
+
+/// Text whose lines, but for the first, stand further to the right.
+struct Indented<'a> {
+    out: &'a mut dyn Write,
+    indent: &'static str,
+}
+
+impl Write for Indented<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for (n, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            if n > 0 {
+                self.out.write_all(b"\n")?;
+                self.out.write_all(self.indent.as_bytes())?;
+            }
+            self.out.write_all(line)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
