@@ -34,9 +34,15 @@ pub fn age(seconds: f64) -> String {
     count(seconds / length, unit)
 }
 
-/// The same for a moment that is past: `just now`, `3 days ago`.
-pub fn ago(seconds: f64) -> String {
-    if seconds < 60.0 { "just now".to_owned() } else { format!("{} ago", age(seconds)) }
+/// How long ago, for a narrow column: `now`, `59 min`, `23 h`, `400 d`.
+pub fn short_age(seconds: f64) -> String {
+    let seconds = seconds.max(0.0) as u64;
+    match seconds {
+        0..60 => "now".to_owned(),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
 }
 
 /// USD as people read them: `$1.20`, and `<$0.01` rather than nothing.
@@ -74,7 +80,7 @@ mod tests {
             (age(0.4), age(90.0), age(200_000.0)),
             ("0 seconds".into(), "1 minute".into(), "2 days".into())
         );
-        assert_eq!((ago(59.0), ago(60.0)), ("just now".into(), "1 minute ago".into()));
+        assert_eq!([0.0, 60.0, 7200.0, 1e6].map(short_age), ["now", "1 min", "2 h", "11 d"]);
         assert_eq!(
             (money(0.0), money(0.0001), money(12.345)),
             ("$0.00".into(), "<$0.01".into(), "$12.35".into())

@@ -203,7 +203,7 @@ impl Aws {
         let _slot = self.slots.acquire().await;
         let answer = self.ecr.get_lifecycle_policy().repository_name(name).send().await;
         let answer = answer.map(|it| it.lifecycle_policy_text).map_err(|it| ServiceError::new(ACTION, it));
-        let skipped = "lifecycle policies are written again, unread";
+        let skipped = "lifecycle policies are not known, and `ecr create` writes them again";
         self.optional(answer, "LifecyclePolicyNotFoundException", ACTION, skipped, name)
     }
 

@@ -61,7 +61,8 @@ pub async fn run(flags: &flags::Images, shell: &Shell) -> Result<Exit, Failure> 
     drop(surveyed);
     session.warn_of_denials();
     survey.tell_unread();
-    shell.print(format!("total: {}", figures_text(&total)));
+    let known = if failed > 0 { " (of the repositories that could be read)" } else { "" };
+    shell.print(format!("total{known}: {}", figures_text(&total)));
     let repositories = count(desired.len() as u64, "repository");
     let left_out =
         format!("storage at {} a GB and month; transfer and replication are left out", survey.price);

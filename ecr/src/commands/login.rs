@@ -50,7 +50,10 @@ async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Re
     let name = engine.name().to_owned();
     let login = tokio::task::spawn_blocking(move || engine.login(&host, USER, &password));
     let said = login.await.context("the login was interrupted")?.map_err(|error| {
-        let help = advice(&format!("{error:#}"));
+        let is_absent = error.downcast_ref::<std::io::Error>().is_some();
+        let absent =
+            is_absent.then_some("name a program with docker's command line: --engine docker, podman or PATH");
+        let help = absent.or_else(|| advice(&format!("{error:#}")));
         let failure =
             Failure::from(error.context(format!("failed to log in to {} with {name}", token.host())));
         match help {

@@ -140,7 +140,9 @@ async fn latest(
             (None, None) => of_scan(asked(session, name, &inventory.images[n].digest).await?),
             (status, counts) => (status.clone(), counts.clone()),
         };
-        status = status.or(found);
+        // One image without findings is what there is to tell, whatever the others have.
+        let is_scanned = status.as_deref().is_none_or(|it| matches!(it, "COMPLETE" | "ACTIVE"));
+        status = if is_scanned { found.or(status) } else { status };
         if let Some(counts) = counts {
             let total: &mut Counts = findings.get_or_insert_default();
             counts.into_iter().for_each(|(severity, n)| *total.entry(severity).or_default() += n);

@@ -8,7 +8,7 @@ use crate::lifecycle::{Image, Timestamp};
 use crate::name::{Digest, RepositoryName};
 use crate::scan::{Counts, Severity, Status, counts_text};
 use crate::table::{Align, Cell, Table, Tone};
-use crate::words::{ago, count, money, size};
+use crate::words::{count, money, short_age, size};
 
 /// One repository of `ecr images`.
 #[derive(Debug, Serialize)]
@@ -119,7 +119,7 @@ impl ListedRepository<'_> {
 }
 
 fn cells(image: &Image, detail: &Detail, depth: usize, now: Timestamp) -> Vec<Cell> {
-    let ago = |time: Timestamp| ago(now.since(time) as f64 / 1e9).replace(" ago", "");
+    let ago = |time: Timestamp| short_age(now.since(time) as f64 / 1e9);
     let pulled = image.last_pulled_at.map_or("never".to_owned(), ago);
     vec![
         title(image, detail, depth),

@@ -27,6 +27,9 @@ pub struct ScanFailure {
     pub repository: RepositoryName,
     /// Why.
     pub error: String,
+    /// What to do about it, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
 }
 
 /// Entries of the ignore file that no longer do what they were written for.
@@ -100,7 +103,7 @@ pub struct ScannedFinding {
 #[derive(Debug, Clone)]
 struct Outcome {
     meaning: String,
-    help: Option<&'static str>,
+    help: Option<String>,
     is_done: bool,
     judgement: Option<(Severity, Judgement)>,
 }
@@ -152,6 +155,12 @@ impl ScannedImage {
         let findings = findings.map(|(n, it)| ScannedFinding::new(it, blocks(n))).collect();
         let counted = |count: fn(&Judgement) -> u64| judgement.as_ref().map_or(0, |(_, it)| count(it));
         let Subject { repository, package, digest, tags, index, platform } = subject;
+        let help = scan.map_or(Some(NEVER.1), Scan::help);
+        // Commands are to be typed as they stand.
+        let start = format!(
+            "aws ecr start-image-scan --repository-name {repository} --image-id imageDigest={digest}"
+        );
+        let help = help.map(|it| it.replace("aws ecr start-image-scan", &start));
         Self {
             repository,
             package,
@@ -169,7 +178,7 @@ impl ScannedImage {
             unfixed: counted(|it| it.unfixed),
             outcome: Outcome {
                 meaning: scan.map_or(NEVER.0, Scan::meaning).to_owned(),
-                help: scan.map_or(Some(NEVER.1), Scan::help),
+                help,
                 is_done,
                 judgement,
             },
@@ -224,7 +233,7 @@ impl ScannedImage {
         if let (false, Some(description)) = (self.outcome.is_done, &self.description) {
             lines.push(format!("  ECR says: {description}"));
         }
-        lines.extend(self.outcome.help.map(|it| format!("  help: {it}")));
+        lines.extend(self.outcome.help.iter().map(|it| format!("  help: {it}")));
         lines.extend(self.finding_lines());
         lines.extend(self.gate_line());
         lines

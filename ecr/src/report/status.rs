@@ -9,7 +9,7 @@ use crate::lifecycle::Timestamp;
 use crate::name::{Digest, RepositoryName};
 use crate::scan::{Counts, Status};
 use crate::table::{Align, Cell, Table, Tone};
-use crate::words::{ago, money, size, some_of};
+use crate::words::{money, short_age, size, some_of};
 
 /// `ecr status`.
 #[derive(Debug, Clone, Serialize)]
@@ -100,6 +100,9 @@ impl StatusReport {
         lines.push(String::new());
         lines.push(Tone::Title.paint("Storage"));
         lines.push(format!("  {}", figures_text(&self.total)));
+        if self.repositories.iter().any(|it| it.storage.is_none()) {
+            lines.push("  of the repositories that could be read".to_owned());
+        }
         lines.push(format!("  at {} a GB and month, without transfer and replication", self.price));
         lines.extend(self.orphan_lines());
         lines
@@ -161,7 +164,7 @@ impl RepositoryStatus {
             Some("drifted" | "absent") => Tone::Warning,
             _ => Tone::Bad,
         };
-        let mut cells = vec![self.title(), Cell::new(self.state.unwrap_or("unknown"), tone)];
+        let mut cells = vec![self.name.as_str().into(), Cell::new(self.state.unwrap_or("unknown"), tone)];
         cells.extend(match &self.latest {
             Some(latest) => latest.cells(now),
             None => ["-", "", ""].map(|it| Cell::new(it, Tone::Dim)),
@@ -176,23 +179,19 @@ impl RepositoryStatus {
         });
         cells
     }
-
-    /// The repository, with its service where that goes by another name.
-    fn title(&self) -> Cell {
-        match &self.package {
-            Some(package) if package != self.name.as_str() => format!("{} ({package})", self.name).into(),
-            _ => self.name.as_str().into(),
-        }
-    }
 }
 
 impl LatestImage {
     fn cells(&self, now: Timestamp) -> [Cell; 3] {
         let title = self.tags.first().map_or(self.digest.short(), String::as_str);
-        let pushed = ago(now.since(self.pushed_at) as f64 / 1e9).replace(" ago", "");
+        let pushed = short_age(now.since(self.pushed_at) as f64 / 1e9);
         let scan = match (&self.scan_status, &self.findings) {
-            (_, Some(counts)) => counts_cell(counts),
-            (Some(status), None) => Cell::new(Status::of_api(status).short(), Tone::Dim),
+            (_, Some(counts)) if counts.values().any(|n| *n > 0) => counts_cell(counts),
+            (Some(status), Some(counts)) if matches!(status.as_str(), "COMPLETE" | "ACTIVE") => {
+                counts_cell(counts)
+            }
+            (Some(status), _) => Cell::new(Status::of_api(status).short(), Tone::Dim),
+            (None, Some(counts)) => counts_cell(counts),
             (None, None) => Cell::new("never", Tone::Warning),
         };
         [title.into(), pushed.into(), scan]

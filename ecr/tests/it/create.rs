@@ -111,7 +111,7 @@ fn the_seeds_permissions_are_enough() {
     let second = workspace.on(&registry, &["ecr", "create", "--format", "json"]);
     assert_eq!(by_name(&second.json_with(0)["repositories"], "my-app")["outcome"], "updated");
     expect![[r#"
-        no permission for ecr:GetLifecyclePolicy: lifecycle policies are written again, unread (my-app, my-app-worker)
+        no permission for ecr:GetLifecyclePolicy: lifecycle policies are not known, and `ecr create` writes them again (my-app, my-app-worker)
         no permission for ecr:ListTagsForResource: ownership and resource tags were not checked (my-app, my-app-worker)
         no permission for ecr:DescribeImages: images were not looked at (my-app, my-app-worker)"#]].assert_eq(&second.warnings().join("\n"));
 

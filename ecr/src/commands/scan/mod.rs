@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 
+use crate::aws::ServiceError;
 use crate::error::{Exit, Failure};
 use crate::flags;
 use crate::report::{IgnoreReport, ScanFailure, ScanReport, ScannedImage, Subject};
@@ -31,15 +32,14 @@ pub async fn run(flags: &flags::Scan, shell: &Shell) -> Result<Exit, Failure> {
     let is_everything = flags.common.selection.is_everything() && failures.is_empty();
     let scanned = Scanner::new(&session, gate.as_ref(), flags.gate.timeout).scan(targets).await;
     let report = scanned.report(gate.as_ref(), failures, is_everything);
-    tell(shell, &report, &flags.gate);
-    session.warn_of_denials();
     if report.images.is_empty() && report.failures.is_empty() {
         let nothing = Failure::new("there is no image to look at");
         return Err(nothing.with_help(format!("push one with `cargo xtask push{}`", session.local_flags())));
     }
-    let exit = exit(&report);
+    tell(shell, &report, &flags.gate);
+    session.warn_of_denials();
     shell.json(&report);
-    Ok(exit)
+    Ok(exit(&report))
 }
 
 /// The gate that the flags ask for, with the ignore file; `None` without `--fail-on`.
@@ -119,8 +119,12 @@ impl<'a> Scanner<'a> {
     }
 }
 
-fn failure(subject: &Subject, error: &dyn std::fmt::Display) -> ScanFailure {
-    ScanFailure { repository: subject.repository.clone(), error: format!("{subject}: {error}") }
+fn failure(subject: &Subject, error: &ServiceError) -> ScanFailure {
+    ScanFailure {
+        repository: subject.repository.clone(),
+        error: format!("{subject}: {error}"),
+        help: error.help().map(str::to_owned),
+    }
 }
 
 impl Scanned {
@@ -147,7 +151,10 @@ fn tell(shell: &Shell, report: &ScanReport, flags: &flags::GateArgs) {
     for image in &report.images {
         image.lines().iter().for_each(|it| shell.print(it));
     }
-    report.failures.iter().for_each(|it| shell.bad_status("Failed", &it.error));
+    for failure in &report.failures {
+        shell.bad_status("Failed", &failure.error);
+        failure.help.iter().for_each(|it| shell.help(it));
+    }
     hints(shell, &report.images, flags, &BTreeSet::new());
     for ignore in report.ignore.iter() {
         warn_of_expired(shell, &ignore.expired);

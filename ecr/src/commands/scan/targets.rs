@@ -49,7 +49,7 @@ pub async fn of(
             };
             let named = |error| {
                 let repository = desired.name.clone();
-                ScanFailure { error: format!("{repository}: {error}"), repository }
+                ScanFailure { error: format!("{repository}: {error}"), repository, help: None }
             };
             chosen.map_err(named)
         }

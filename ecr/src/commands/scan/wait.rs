@@ -33,7 +33,7 @@ impl Wait {
             let scan = session.aws.scan(&target.subject.repository, &target.subject.digest).await?;
             let is_over = match &scan {
                 Some(scan) => scan.progress() != Progress::Running,
-                None => !target.pushed_at.is_some_and(|it| now().since(it) < YOUNG),
+                None => target.pushed_at.is_none_or(|it| now().since(it) >= YOUNG),
             };
             let left = self.end.saturating_duration_since(Instant::now());
             if is_over || left.is_zero() {

@@ -45,11 +45,13 @@ pub async fn answer(shared: Arc<Shared>, mut request: Request<Incoming>) -> Opti
         Some(Route::In(_, target)) => operation(request.method(), target),
         _ => "GetAuthorizationToken",
     };
-    shared.log(operation);
+    let carried = carried(&request, route.as_ref());
+    [operation].iter().chain(carried).for_each(|it| shared.log(it));
     let strikes = shared.faults.strike(operation);
     tokio::time::sleep(strikes.delay).await;
     let host = shared.host.clone();
-    let response = match dispatch(shared, &mut request, route, operation, strikes).await {
+    let operations = (operation, carried);
+    let response = match dispatch(shared, &mut request, route, operations, strikes).await {
         Ok(response) => response,
         Err(error) if error.status == 0 => return None,
         Err(error) => drained(refuse(&error, &host), &mut request).await,
@@ -61,7 +63,7 @@ async fn dispatch(
     shared: Arc<Shared>,
     request: &mut Request<Incoming>,
     route: Option<Route>,
-    operation: &str,
+    (operation, carried): (&str, &[&str]),
     strikes: Strikes,
 ) -> Answer {
     let registry = authenticate(&shared, header(request, "authorization"), strikes)?;
@@ -73,6 +75,7 @@ async fn dispatch(
         .parse()
         .map_err(|it: crate::name::InvalidName| RegistryError::new(400, "NAME_INVALID", it.to_string()))?;
     permit(&shared, operation, strikes)?;
+    carried.iter().try_for_each(|it| permitted(&shared, it))?;
     let call = Call { shared, registry, name, strikes };
     call.check_repository()?;
     call.answer(request, target).await
@@ -151,6 +154,19 @@ fn operation(method: &Method, target: &Target) -> &'static str {
     }
 }
 
+/// The further permissions that a request wants which does several things at once: the last one of an upload may bring
+/// the bytes, the first one all of it.
+fn carried(request: &Request<Incoming>, route: Option<&Route>) -> &'static [&'static str] {
+    let has_body = !hyper::body::Body::is_end_stream(request.body());
+    match (request.method(), route) {
+        (&Method::PUT, Some(Route::In(_, Target::Upload(_)))) if has_body => &["UploadLayerPart"],
+        (&Method::POST, Some(Route::In(_, Target::Uploads))) if query(request, "digest").is_some() => {
+            &["UploadLayerPart", "CompleteLayerUpload"]
+        }
+        _ => &[],
+    }
+}
+
 fn permit(shared: &Shared, operation: &str, strikes: Strikes) -> Result<(), RegistryError> {
     if strikes.error {
         return Err(RegistryError::internal(&"a fault was asked for"));
@@ -158,10 +174,14 @@ fn permit(shared: &Shared, operation: &str, strikes: Strikes) -> Result<(), Regi
     if strikes.throttle {
         return Err(RegistryError::new(429, "TOOMANYREQUESTS", "Rate exceeded"));
     }
-    if shared.faults.denies(operation) {
-        return Err(RegistryError::new(403, "DENIED", shared.denial(operation)));
+    permitted(shared, operation)
+}
+
+fn permitted(shared: &Shared, operation: &str) -> Result<(), RegistryError> {
+    match shared.faults.denies(operation) {
+        true => Err(RegistryError::new(403, "DENIED", shared.denial(operation))),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// The most bytes of a refused request that are read to keep its connection.

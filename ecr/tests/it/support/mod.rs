@@ -156,6 +156,13 @@ impl Run {
         self
     }
 
+    /// Finds the Rust toolchain and no other program: neither docker nor podman.
+    pub fn without_path(self) -> Self {
+        let cargo = std::env::var("CARGO").unwrap();
+        let bin = Path::new(&cargo).parent().unwrap().display().to_string();
+        self.env("PATH", &bin)
+    }
+
     /// Runs it to its end.
     pub fn run(mut self) -> Output {
         let output = self.command.output().unwrap();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ecr::config::{BehaviorVersion, Credentials, Region};
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use xtask_ecr::local::lock::{self, Holder};
 use xtask_ecr::local::{Fault, Options, Server};
@@ -13,6 +14,7 @@ pub struct Registry {
     runtime: Runtime,
     server: Server,
     client: aws_sdk_ecr::Client,
+    state: std::path::PathBuf,
     _data: Option<tempfile::TempDir>,
 }
 
@@ -53,7 +55,7 @@ impl Registry {
         let Ok(Some(Holder::Us(lock))) = lock::take(&options.data) else { panic!("a folder of our own") };
         let server = runtime.block_on(Server::start(&options, lock)).unwrap();
         let client = client(&server.url());
-        Self { runtime, server, client, _data: data }
+        Self { runtime, server, client, state: state.to_owned(), _data: data }
     }
 
     /// Where it listens.
@@ -125,13 +127,66 @@ impl Registry {
             "config": descriptor("application/vnd.oci.image.config.v1+json"),
             "layers": [descriptor("application/vnd.oci.image.layer.v1.tar")],
         });
+        self.put(name, &manifest, Some(tag))
+    }
+
+    /// An image of several layers, each of so many bytes of a letter, with what else its manifest says.
+    pub fn layered(&self, name: &str, layers: &[(char, usize)], more: Value, tag: Option<&str>) -> String {
+        let descriptor = |kind: &str, bytes: &[u8]| {
+            let digest = self.upload(name, bytes);
+            json!({"mediaType": kind, "digest": digest, "size": bytes.len()})
+        };
+        let config = json!({"letters": layers, "more": more}).to_string();
+        let layer = |(letter, size): &(char, usize)| {
+            descriptor("application/vnd.oci.image.layer.v1.tar", letter.to_string().repeat(*size).as_bytes())
+        };
+        let mut manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": descriptor("application/vnd.oci.image.config.v1+json", config.as_bytes()),
+            "layers": layers.iter().map(layer).collect::<Vec<_>>(),
+        });
+        let more = more.as_object().cloned().unwrap_or_default();
+        manifest.as_object_mut().unwrap().extend(more);
+        self.put(name, &manifest, tag)
+    }
+
+    /// An index of images, each for an architecture.
+    pub fn index(&self, name: &str, images: &[(&str, &str)], tag: &str) -> String {
+        let descriptor = |(architecture, digest): &(&str, &str)| {
+            json!({
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": digest,
+                "size": 1,
+                "platform": {"os": "linux", "architecture": architecture},
+            })
+        };
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": images.iter().map(descriptor).collect::<Vec<_>>(),
+        });
+        self.put(name, &manifest, Some(tag))
+    }
+
+    /// A manifest, under a tag or without. Gives its digest.
+    pub fn put(&self, name: &str, manifest: &Value, tag: Option<&str>) -> String {
         let manifest = manifest.to_string();
         let put = async |ecr: &aws_sdk_ecr::Client| {
-            ecr.put_image().repository_name(name).image_manifest(&manifest).image_tag(tag).send().await
+            let request = ecr.put_image().repository_name(name).image_manifest(&manifest);
+            request.set_image_tag(tag.map(str::to_owned)).send().await
         };
         self.sdk(put);
         self.calls();
         Digest::of(manifest.as_bytes()).to_string()
+    }
+
+    /// What the scan of an image finds, as `DescribeImageScanFindings` has it.
+    pub fn scan(&self, digest: &str, scan: &Value) {
+        let folder = self.state.join("scans");
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join(format!("{}.json", digest.replace("sha256:", "")));
+        std::fs::write(file, scan.to_string()).unwrap();
     }
 
     /// Uploads a blob in one request.

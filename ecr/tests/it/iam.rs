@@ -1,0 +1,246 @@
+//! `ecr iam-policy`: each document holds what its commands need, and nothing else.
+
+use std::collections::BTreeSet;
+
+use expect_test::expect;
+use serde_json::{Value, json};
+
+use crate::support::{Registry, Workspace};
+
+/// The document of a role.
+fn document(workspace: &Workspace, role: &str, args: &[&str]) -> Value {
+    let command = [&["ecr", "iam-policy", role, "--local", "--format", "json"], args].concat();
+    workspace.command(&command).run().json_with(0)
+}
+
+/// Whether a document allows an action on a resource (IAM, "Policy evaluation logic": `*` and `?` are wildcards).
+fn allows(document: &Value, action: &str, resource: &str) -> bool {
+    let any = |list: &Value, text: &str| {
+        list.as_array().unwrap().iter().any(|it| matches(it.as_str().unwrap(), text))
+    };
+    let statements = document["Statement"].as_array().unwrap();
+    statements
+        .iter()
+        .any(|it| it["Effect"] == "Allow" && any(&it["Action"], action) && any(&it["Resource"], resource))
+}
+
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((before, after)) => {
+            let rest = text.strip_prefix(before);
+            rest.is_some_and(|rest| (0..=rest.len()).any(|n| matches(after, &rest[n..])))
+        }
+    }
+}
+
+/// All actions of a document.
+fn actions(document: &Value) -> BTreeSet<String> {
+    let statements = document["Statement"].as_array().unwrap().iter();
+    let actions = statements.flat_map(|it| it["Action"].as_array().unwrap());
+    actions.map(|it| it.as_str().unwrap().to_owned()).collect()
+}
+
+/// What a registry was asked for since the last call, as IAM spells it. STS never denies.
+fn asked(registry: &Registry) -> BTreeSet<String> {
+    let calls = registry.calls().into_keys().filter(|it| it != "GetCallerIdentity");
+    calls.map(|it| format!("ecr:{it}")).collect()
+}
+
+/// A workspace that uses every kind of setting.
+fn workspace() -> Workspace {
+    let policy = "repository-policy = \"policy.json\"\n";
+    let workspace = Workspace::seed().service("bare", "lifecycle-policy = false\n").service("shared", policy);
+    workspace.file("shared/policy.json", r#"{"Version": "2012-10-17", "Statement": [{"Sid": "Pull",
+        "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::210987654321:root"}, "Action": "ecr:BatchGetImage"}]}"#);
+    workspace
+}
+
+fn fails_nowhere(workspace: &Workspace, registry: &Registry, args: &[&str]) {
+    let output = workspace.on(registry, args);
+    assert!(matches!(output.code, 0 | 2), "{output:#?}");
+    assert_eq!(output.warnings(), [""; 0]);
+}
+
+/// What moves repositories away from what is desired, so that there is something to write.
+fn drift(registry: &Registry) {
+    use aws_sdk_ecr::types::ImageTagMutability;
+    registry.sdk(async |ecr| {
+        let mutable = ImageTagMutability::Mutable;
+        ecr.put_image_tag_mutability().repository_name("my-app").image_tag_mutability(mutable).send().await
+    });
+    registry.sdk(async |ecr| {
+        let off = aws_sdk_ecr::types::ImageScanningConfiguration::builder().scan_on_push(false).build();
+        ecr.put_image_scanning_configuration()
+            .repository_name("my-app")
+            .image_scanning_configuration(off)
+            .send()
+            .await
+    });
+    let text = include_str!("../../lifecycle-policy.json").replace(": 10", ": 5");
+    for name in ["my-app", "bare"] {
+        let put = async |ecr: &aws_sdk_ecr::Client| {
+            ecr.put_lifecycle_policy().repository_name(name).lifecycle_policy_text(&text).send().await
+        };
+        registry.sdk(put);
+    }
+    registry.tag("my-app", &[("Service", "another")]);
+    registry.calls();
+}
+
+/// An index of one image, whose manifest says what it lists.
+fn index(registry: &Registry) {
+    let image = registry.image("my-app", "0.1.0");
+    registry.index("my-app", &[("amd64", &image)], "0.2.0");
+}
+
+#[test]
+fn provision_is_what_plan_create_delete_and_preview_ask_for() {
+    let registry = Registry::start();
+    let workspace = workspace();
+    fails_nowhere(&workspace, &registry, &["ecr", "plan"]);
+    fails_nowhere(&workspace, &registry, &["ecr", "create"]);
+    let mut asked_for = asked(&registry);
+    index(&registry);
+    drift(&registry);
+    fails_nowhere(&workspace, &registry, &["ecr", "plan", "--check"]);
+    fails_nowhere(&workspace, &registry, &["ecr", "create", "--yes"]);
+    fails_nowhere(&workspace, &registry, &["ecr", "lifecycle", "preview", "--aws"]);
+    fails_nowhere(&workspace, &registry, &["ecr", "delete", "--yes"]);
+    asked_for.extend(asked(&registry));
+    assert_eq!(asked_for, actions(&document(&workspace, "provision", &[])));
+}
+
+#[test]
+fn read_is_what_images_scan_status_and_preview_ask_for() {
+    let registry = Registry::start();
+    let workspace = workspace();
+    fails_nowhere(&workspace, &registry, &["ecr", "status"]);
+    let mut asked_for = asked(&registry);
+    workspace.on(&registry, &["ecr", "create"]).good();
+    index(&registry);
+    drift(&registry);
+    for command in [
+        &["ecr", "images"][..],
+        &["ecr", "scan", "-t", "0.2.0", "-p", "my-app"],
+        &["ecr", "scan", "-p", "my-app"],
+        &["ecr", "status"],
+        &["ecr", "lifecycle", "preview"],
+    ] {
+        fails_nowhere_but_for_tags(&workspace, &registry, command);
+    }
+    asked_for.extend(asked(&registry));
+    assert_eq!(asked_for, actions(&document(&workspace, "read", &[])));
+}
+
+fn fails_nowhere_but_for_tags(workspace: &Workspace, registry: &Registry, args: &[&str]) {
+    let output = workspace.on(registry, args).good();
+    assert!(!output.warnings().iter().any(|it| it.contains("permission")), "{output:#?}");
+}
+
+#[test]
+fn ci_is_what_push_asks_for() {
+    let registry = Registry::start();
+    let workspace =
+        Workspace::new().metadata("region = \"us-east-1\"\nproject = \"p\"\n").service("my-app", "");
+    workspace.on(&registry, &["ecr", "create"]).good();
+    registry.calls();
+    let push = ["push", "--profile", "dev", "--fail-on", "low", "--unsupported", "pass"];
+    workspace.on(&registry, &push).good();
+    assert_eq!(asked(&registry), actions(&document(&workspace, "ci", &[])));
+    let others: Vec<_> = ["provision", "read", "node"].into_iter().collect();
+    for role in others {
+        let document = document(&workspace, role, &[]);
+        assert!(
+            !allows(&document, "ecr:PutImage", "arn:aws:ecr:us-east-1:000000000000:repository/my-app"),
+            "{role}"
+        );
+    }
+    // Without a project nothing is foreign, and nobody's tags are read.
+    let alone = Workspace::new().service("my-app", "");
+    assert!(!actions(&document(&alone, "ci", &[])).contains("ecr:ListTagsForResource"));
+}
+
+#[test]
+fn a_document_is_about_these_repositories_and_no_other() {
+    let workspace = Workspace::seed();
+    let arn = |name: &str| format!("arn:aws:ecr:us-east-1:000000000000:repository/{name}");
+    for role in ["ci", "node", "provision", "read"] {
+        let document = document(&workspace, role, &[]);
+        assert!(allows(&document, "ecr:BatchGetImage", &arn("my-app")), "{role}");
+        for other in ["my-app2", "my-app/x", "other", "my"] {
+            assert!(!allows(&document, "ecr:BatchGetImage", &arn(other)), "{role} {other}");
+        }
+        let elsewhere = arn("my-app").replace("us-east-1", "eu-west-1");
+        assert!(!allows(&document, "ecr:BatchGetImage", &elsewhere), "{role}");
+        for statement in document["Statement"].as_array().unwrap() {
+            let has_no_resource = ["ecr:GetAuthorizationToken", "ecr:GetRegistryScanningConfiguration"];
+            let is_free = |it: &Value| has_no_resource.contains(&it.as_str().unwrap());
+            let is_wild = statement["Resource"].as_array().unwrap().contains(&json!("*"));
+            assert_eq!(is_wild, statement["Action"].as_array().unwrap().iter().all(is_free), "{statement}");
+        }
+    }
+    let read = document(&workspace, "read", &["--orphans"]);
+    assert!(allows(&read, "ecr:DescribeRepositories", &arn("other")));
+    assert!(!allows(&read, "ecr:BatchGetImage", &arn("other")));
+    let one = document(&workspace, "ci", &["-p", "my-app-worker"]);
+    assert!(!allows(&one, "ecr:PutImage", &arn("my-app")));
+}
+
+#[test]
+fn the_document_is_ready_to_paste() {
+    let workspace = Workspace::seed().metadata("region = \"cn-north-1\"\naccount-id = \"123456789012\"\n");
+    // Nobody is asked: the workspace knows its account and region.
+    let output = workspace.command(&["ecr", "iam-policy", "node"]).without_keys().run().good();
+    expect![[r#"
+        {
+          "Version": "2012-10-17",
+          "Statement": [
+            {
+              "Sid": "Registry",
+              "Effect": "Allow",
+              "Action": [
+                "ecr:GetAuthorizationToken"
+              ],
+              "Resource": [
+                "*"
+              ]
+            },
+            {
+              "Sid": "Repositories",
+              "Effect": "Allow",
+              "Action": [
+                "ecr:BatchCheckLayerAvailability",
+                "ecr:BatchGetImage",
+                "ecr:GetDownloadUrlForLayer"
+              ],
+              "Resource": [
+                "arn:aws-cn:ecr:cn-north-1:123456789012:repository/my-app",
+                "arn:aws-cn:ecr:cn-north-1:123456789012:repository/my-app-worker"
+              ]
+            }
+          ]
+        }
+        --- stderr
+        help: `aws iam put-role-policy --role-name ROLE --policy-name ecr-node --policy-document "$(cargo xtask ecr iam-policy node)"`
+    "#]].assert_eq(&output.shown());
+}
+
+#[test]
+fn a_customers_key_comes_with_what_ecr_does_with_it() {
+    let key = "arn:aws:kms:us-east-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let workspace =
+        Workspace::new().service("vault", &format!("encryption = \"KMS\"\nkms-key = \"{key}\"\n"));
+    let document = document(&workspace, "provision", &[]);
+    assert!(allows(&document, "kms:CreateGrant", key));
+    assert!(!allows(&document, "kms:CreateGrant", "*"));
+}
+
+#[test]
+fn a_document_that_is_too_long_says_so() {
+    let services: Vec<_> =
+        (0..80).map(|n| json!({"name": format!("repository-with-a-long-name-{n}")})).collect();
+    let workspace = Workspace::new().repositories(&json!({"repositories": services}).to_string());
+    let output = workspace.command(&["ecr", "iam-policy", "ci", "--local"]).run().good();
+    assert!(output.warnings()[0].contains("a managed policy may have 6144"), "{output:#?}");
+}

@@ -1,0 +1,105 @@
+//! `ecr login`: the password goes by standard input, and nowhere else.
+
+use std::os::unix::fs::PermissionsExt;
+
+use expect_test::expect;
+
+use crate::support::{Registry, Workspace};
+
+/// A program that takes docker's place.
+fn engine(workspace: &Workspace, script: &str) -> String {
+    workspace.file("engine", &format!("#!/bin/sh\n{script}\n"));
+    let path = workspace.root().join("engine");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.display().to_string()
+}
+
+/// Times become a word.
+fn without_times(text: &str) -> String {
+    let line = |line: &str| match line.split_once(", until ") {
+        Some((before, after)) => format!("{before}, until [TIME]{}\n", &after[after.find(' ').unwrap()..]),
+        None => line.to_owned() + "\n",
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn the_password_goes_by_standard_input() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    let engine =
+        engine(&workspace, "echo \"$@\" >args; cat >password; echo 'WARNING! stored unencrypted' >&2");
+    let output = workspace.on(&registry, &["ecr", "login", "--engine", &engine]).good();
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+        warning: engine: stored unencrypted
+           Logged in to 127.0.0.1:[PORT] with engine, until [TIME] (12 hours)
+    "#]]
+    .assert_eq(&without_times(&output.shown()));
+    let read = |name: &str| std::fs::read_to_string(workspace.root().join(name)).unwrap();
+    let host = registry.url().replace("http://", "");
+    assert_eq!(read("args").trim(), format!("login --username AWS --password-stdin {host}"));
+    let printed = workspace.on(&registry, &["ecr", "login", "--print-token"]).good();
+    assert!(read("password").len() > 20 && printed.stdout.trim().len() > 20);
+    let json = workspace.on(&registry, &["ecr", "login", "--print-token", "--format", "json"]).json_with(0);
+    assert_eq!(json["username"], "AWS");
+    assert!(json["expiresAt"].as_str().unwrap().ends_with('Z'), "{json}");
+}
+
+#[test]
+fn what_the_engine_says_is_told_and_turned_into_advice() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    let engine = engine(&workspace, "echo 'Cannot connect to the Docker daemon at unix:///x' >&2; exit 1");
+    let output = workspace.on(&registry, &["ecr", "login", "--engine", &engine]);
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+        error: failed to log in to 127.0.0.1:[PORT] with engine
+
+        Caused by:
+          Cannot connect to the Docker daemon at unix:///x
+
+        help: start docker (`sudo systemctl start docker`, or Docker Desktop), or use podman (--engine podman)
+        --- exit 1
+    "#]]
+    .assert_eq(&output.shown());
+}
+
+#[test]
+fn without_an_engine_it_says_what_to_do() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    let output = workspace.command(&["ecr", "login"]).registry(&registry).without_path().run();
+    expect![[r#"
+        --- stderr
+        error: neither docker nor podman is installed
+
+        help: install one of them, name another program with --engine PATH, or pass --print-token; `cargo xtask push` needs none of them
+        --- exit 1
+    "#]].assert_eq(&output.shown());
+    let output = workspace.on(&registry, &["ecr", "login", "--engine", "/nowhere/docker"]);
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+        error: failed to log in to 127.0.0.1:[PORT] with docker
+
+        Caused by:
+          failed to run `/nowhere/docker`
+          No such file or directory (os error 2)
+
+        help: name a program with docker's command line: --engine docker, podman or PATH
+        --- exit 1
+    "#]]
+    .assert_eq(&output.shown());
+    let output = workspace.local(&["ecr", "login", "--print-token"]);
+    expect![[r#"
+        --- stderr
+        error: the embedded ECR would end with this command
+
+        help: start it with `cargo xtask ecr serve`, and log in meanwhile
+        --- exit 1
+    "#]]
+    .assert_eq(&output.shown());
+}

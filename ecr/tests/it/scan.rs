@@ -1,0 +1,352 @@
+//! `ecr scan` and the gate: nothing that ECR has not scanned gets through.
+
+use expect_test::expect;
+use serde_json::{Value, json};
+
+use crate::images::{basic, filled, without_digests};
+use crate::support::{Output, Registry, Workspace};
+
+/// One service with one image, which is scanned on push. Gives its digest, too.
+fn service(registry: &Registry) -> (Workspace, String) {
+    let workspace = Workspace::new().service("my-app", "");
+    workspace.on(registry, &["ecr", "create"]).good();
+    let digest = registry.image("my-app", "1.0.0");
+    (workspace, digest)
+}
+
+fn gate(workspace: &Workspace, registry: &Registry, args: &[&str]) -> Output {
+    let gate = ["ecr", "scan", "--fail-on", "high", "--timeout", "600ms", "--format", "json"];
+    workspace.on(registry, &[&gate[..], args].concat())
+}
+
+/// What the gate says of the only image.
+fn verdict(output: &Output, code: i32) -> Value {
+    let json = output.json_with(code);
+    assert_eq!(json["images"].as_array().unwrap().len(), 1, "{json}");
+    json["images"][0]["gate"].clone()
+}
+
+fn enhanced(findings: &[(&str, &str, &str)]) -> Value {
+    let finding = |(name, severity, fix): &(&str, &str, &str)| {
+        json!({
+            "title": format!("{name} - curl"),
+            "severity": severity,
+            "status": "ACTIVE",
+            "fixAvailable": fix,
+            "packageVulnerabilityDetails": {
+                "vulnerabilityId": name,
+                "sourceUrl": format!("https://nvd.nist.gov/vuln/detail/{name}"),
+                "vulnerablePackages": [{
+                    "name": "curl",
+                    "version": "8.0.0",
+                    "fixedInVersion": if *fix == "YES" { "8.0.1" } else { "NotAvailable" },
+                }],
+            },
+        })
+    };
+    json!({
+        "imageScanStatus": {"status": "ACTIVE", "description": "Continuous scan is selected for image."},
+        "imageScanFindings": {
+            "imageScanCompletedAt": 1_780_000_000,
+            "enhancedFindings": findings.iter().map(finding).collect::<Vec<_>>(),
+        },
+    })
+}
+
+#[test]
+fn findings_have_package_versions_and_link() {
+    let registry = Registry::start();
+    let workspace = filled(&registry);
+    let output = workspace.on(&registry, &["ecr", "scan", "-p", "my-app", "--tag", "1.0.1"]).good();
+    expect![[r#"
+        my-app:1.0.1  [-digest--]  COMPLETE, basic scanning
+          1 CRITICAL, 2 HIGH
+          SEVERITY  ID             PACKAGE  INSTALLED  FIXED IN
+          CRITICAL  CVE-2024-6119  openssl  3.0.13-1   not told
+                    https://security-tracker.debian.org/tracker/CVE-2024-6119
+          HIGH      CVE-2024-1     openssl  3.0.13-1   not told
+                    https://security-tracker.debian.org/tracker/CVE-2024-1
+          HIGH      CVE-2024-2     openssl  3.0.13-1   not told
+                    https://security-tracker.debian.org/tracker/CVE-2024-2
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+            Finished 1 image: 1 scanned
+    "#]]
+    .assert_eq(&without_digests(&output.shown()));
+}
+
+#[test]
+fn enhanced_scanning_tells_the_fix_and_never_ends() {
+    let registry = Registry::start();
+    let (workspace, digest) = service(&registry);
+    registry.scan(&digest, &enhanced(&[("CVE-2025-1", "HIGH", "YES"), ("CVE-2025-2", "HIGH", "NO")]));
+    let output = workspace.on(&registry, &["ecr", "scan", "--fail-on", "critical"]).good();
+    expect![[r#"
+        my-app:1.0.0  [-digest--]  ACTIVE, enhanced scanning
+          2 HIGH
+          SEVERITY  ID          PACKAGE  INSTALLED  FIXED IN
+          HIGH      CVE-2025-1  curl     8.0.0      8.0.1
+                    https://nvd.nist.gov/vuln/detail/CVE-2025-1
+          HIGH      CVE-2025-2  curl     8.0.0      no fix
+                    https://nvd.nist.gov/vuln/detail/CVE-2025-2
+          gate passed
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+            Finished 1 image: 1 passed
+    "#]]
+    .assert_eq(&without_digests(&output.shown()));
+    assert_eq!(verdict(&gate(&workspace, &registry, &["--ignore-unfixed"]), 4), "failed");
+    registry.scan(&digest, &enhanced(&[("CVE-2025-2", "HIGH", "NO")]));
+    assert_eq!(verdict(&gate(&workspace, &registry, &["--ignore-unfixed"]), 0), "passed");
+}
+
+#[test]
+fn an_index_is_scanned_as_the_images_that_it_lists() {
+    let registry = Registry::start();
+    let workspace = filled(&registry);
+    let args = ["ecr", "scan", "-p", "my-app", "-t", "2.0.0", "--fail-on", "high"];
+    let output = workspace.on(&registry, &args);
+    expect![[r#"
+        my-app:2.0.0 (linux/amd64)  [-digest--]  UNSUPPORTED_IMAGE
+          ECR cannot scan this image: it knows no operating system in it
+          ECR says: UnsupportedImageError: The operating system and/or package manager are not supported.
+          help: `trivy image` and `grype` look into it themselves; a gate lets it through with --unsupported pass
+          gate not passed: ECR cannot scan it
+        my-app:2.0.0 (linux/arm64)  [-digest--]  COMPLETE
+          no findings
+          gate passed
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+        note: ECR's scanner cannot see into a Rust binary on scratch. One that was built with `cargo auditable` carries the list of its crates, which `cargo audit bin`, `trivy` and `grype` read
+            Finished 2 images: 1 passed, 1 not passed
+        --- exit 4
+    "#]].assert_eq(&without_digests(&output.shown()));
+    let passed = workspace.on(&registry, &[&args[..], &["--unsupported", "pass"]].concat());
+    assert_eq!(passed.code, 0, "{passed:#?}");
+}
+
+#[test]
+fn a_scan_that_finishes_late_is_waited_for() {
+    let registry = Registry::start();
+    let (workspace, digest) = service(&registry);
+    let mut scan = basic(&[("CVE-1", "LOW")]);
+    scan["statuses"] = json!(["PENDING", "IN_PROGRESS", "COMPLETE"]);
+    registry.scan(&digest, &scan);
+    let args = ["ecr", "scan", "--fail-on", "high", "--timeout", "1m"];
+    let output = workspace.on(&registry, &args).good();
+    assert!(output.stderr.contains("Scanning my-app:1.0.0 (waiting for at most 60s)"), "{}", output.stderr);
+    assert!(output.stdout.contains("gate passed"), "{}", output.stdout);
+}
+
+#[test]
+fn a_scan_that_never_finishes_does_not_pass() {
+    let registry = Registry::start();
+    let (workspace, digest) = service(&registry);
+    for status in ["IN_PROGRESS", "PENDING"] {
+        registry.scan(&digest, &json!({"imageScanStatus": {"status": status}}));
+        assert_eq!(verdict(&gate(&workspace, &registry, &[]), 4), "not-scanned", "{status}");
+    }
+}
+
+#[test]
+fn findings_that_come_only_after_complete_are_waited_for() {
+    let registry = Registry::start();
+    let (workspace, digest) = service(&registry);
+    // What ECR answered in aws/aws-sdk#289.
+    let early = json!({"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindings": {"findings": []}});
+    for status in ["COMPLETE", "ACTIVE"] {
+        let mut early = early.clone();
+        early["imageScanStatus"]["status"] = json!(status);
+        registry.scan(&digest, &early);
+        assert_eq!(verdict(&gate(&workspace, &registry, &[]), 4), "not-scanned", "{status}");
+    }
+    let args = ["ecr", "scan", "--fail-on", "high", "--timeout", "1m", "--format", "json"];
+    let output = std::thread::scope(|scope| {
+        let command = scope.spawn(|| workspace.on(&registry, &args));
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        registry.scan(&digest, &basic(&[("CVE-1", "HIGH")]));
+        command.join().unwrap()
+    });
+    assert_eq!(verdict(&output, 4), "failed");
+}
+
+#[test]
+fn every_other_status_is_told_and_does_not_pass() {
+    let registry = Registry::start();
+    let (workspace, digest) = service(&registry);
+    let mut shown = String::new();
+    let statuses =
+        ["FAILED", "SCAN_ELIGIBILITY_EXPIRED", "FINDINGS_UNAVAILABLE", "LIMIT_EXCEEDED", "UNSUPPORTED_IMAGE"];
+    for status in statuses {
+        registry.scan(&digest, &json!({"imageScanStatus": {"status": status}}));
+        let output = gate(&workspace, &registry, &[]);
+        let wanted = if status == "UNSUPPORTED_IMAGE" { "unsupported" } else { "not-scanned" };
+        assert_eq!(verdict(&output, 4), wanted, "{status}");
+        shown += &workspace.on(&registry, &["ecr", "scan"]).good().stdout;
+    }
+    expect![[r#"
+        my-app:1.0.0  [-digest--]  FAILED
+          the scan failed
+          help: start another scan (once in 24 hours) with `aws ecr start-image-scan --repository-name my-app --image-id imageDigest=sha256:bf4c5b3d2cd54645b2ca138ed923c0a4c509f65e4500977d6b24fb7f58602ca9`, or push the image anew
+        my-app:1.0.0  [-digest--]  SCAN_ELIGIBILITY_EXPIRED
+          Amazon Inspector no longer scans this image: its time for rescans is over
+          help: push the image anew, or extend the rescan duration in Amazon Inspector's settings
+        my-app:1.0.0  [-digest--]  FINDINGS_UNAVAILABLE
+          the findings cannot be had at the moment
+          help: try again later
+        my-app:1.0.0  [-digest--]  LIMIT_EXCEEDED
+          the account's limit of scans is exceeded
+          help: wait for a day, or ask AWS for a higher quota
+        my-app:1.0.0  [-digest--]  UNSUPPORTED_IMAGE
+          ECR cannot scan this image: it knows no operating system in it
+          ECR says: UnsupportedImageError: The operating system and/or package manager are not supported.
+          help: `trivy image` and `grype` look into it themselves; a gate lets it through with --unsupported pass
+    "#]].assert_eq(&without_digests(&shown));
+    // Basic scanning says it in another way.
+    let description = "UnsupportedImageError: The operating system and/or package manager are not supported.";
+    registry.scan(&digest, &json!({"imageScanStatus": {"status": "FAILED", "description": description}}));
+    assert_eq!(verdict(&gate(&workspace, &registry, &[]), 4), "unsupported");
+    assert_eq!(verdict(&gate(&workspace, &registry, &["--unsupported", "pass"]), 0), "unsupported");
+}
+
+#[test]
+fn an_image_that_was_never_scanned_does_not_pass() {
+    let registry = Registry::start();
+    let workspace = Workspace::new().service("my-app", "scan-on-push = false\n");
+    workspace.on(&registry, &["ecr", "create"]).good();
+    registry.image("my-app", "1.0.0");
+    let output = gate(&workspace, &registry, &["--unsupported", "pass"]);
+    assert_eq!(verdict(&output, 4), "not-scanned");
+    let output = workspace.on(&registry, &["ecr", "scan", "--timeout", "0s"]).good();
+    expect![[r#"
+        my-app:1.0.0  [-digest--]  not scanned
+          it was never scanned
+          help: let ECR scan on push (`scan-on-push = true`), or start a scan with `aws ecr start-image-scan --repository-name my-app --image-id imageDigest=sha256:[DIGEST]`
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+            Finished 1 image: 1 without findings
+    "#]]
+    .assert_eq(&without_digests(&output.shown()));
+}
+
+#[test]
+fn known_findings_are_let_through_until_their_time_is_over() {
+    let registry = Registry::start();
+    let (workspace, digest) = service(&registry);
+    registry.scan(&digest, &basic(&[("CVE-1", "HIGH")]));
+    let file = |id: &str, expires: &str| {
+        let entry = format!("[[ignore]]\nid = \"{id}\"\nreason = \"not reachable\"\nexpires = {expires}\n");
+        workspace.file("ecr/scan-ignore.toml", &entry);
+    };
+    file("CVE-1", "9999-01-01");
+    let output = gate(&workspace, &registry, &[]);
+    assert_eq!(verdict(&output, 0), "passed");
+    assert_eq!((&output.json()["images"][0]["ignored"], output.warnings()), (&json!(1), vec![]));
+    file("CVE-1", "2020-01-01");
+    let output = gate(&workspace, &registry, &[]);
+    assert_eq!(verdict(&output, 4), "failed");
+    expect![[r#"the time of `CVE-1` in the ignore file is over: the finding counts again"#]]
+        .assert_eq(&output.warnings().join("\n"));
+    file("CVE-0", "9999-01-01");
+    let output = gate(&workspace, &registry, &[]);
+    assert_eq!(output.json()["ignore"], json!({"expired": [], "stale": ["CVE-0"]}));
+    expect![[r#"`CVE-0` in the ignore file is stale: no image has the finding any more"#]]
+        .assert_eq(&output.warnings().join("\n"));
+    workspace.file("ecr/scan-ignore.toml", "[[ignore]]\nid = \"CVE-1\"\n");
+    let output = workspace.on(&registry, &["ecr", "scan", "--fail-on", "low"]);
+    expect![[r#"
+        --- stderr
+        error: there are 2 problems in the configuration
+
+        ecr/scan-ignore.toml:1:1: an entry of `ignore` needs `expires`
+
+        ecr/scan-ignore.toml:1:1: an entry of `ignore` needs `reason`
+        --- exit 1
+    "#]]
+    .assert_eq(&output.shown());
+}
+
+#[test]
+fn without_the_configured_tag_the_newest_is_looked_at() {
+    let registry = Registry::start();
+    let workspace = Workspace::new().service("my-app", "");
+    workspace.on(&registry, &["ecr", "create"]).good();
+    let empty = workspace.on(&registry, &["ecr", "scan"]);
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+        warning: `my-app` has no images
+        error: there is no image to look at
+
+        help: push one with `cargo xtask push`
+        --- exit 1
+    "#]]
+    .assert_eq(&empty.shown());
+    registry.image("my-app", "0.9.0");
+    let output = workspace.on(&registry, &["ecr", "scan"]).good();
+    assert_eq!(
+        output.warnings(),
+        ["`my-app` has no image with the tag `1.0.0`: the newest is looked at, which is 0.9.0"]
+    );
+    let named = workspace.on(&registry, &["ecr", "scan", "-t", "1.0.0"]);
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+              Failed my-app: no image has the tag `1.0.0`
+            Finished 1 image: 1 failed
+        --- exit 1
+    "#]]
+    .assert_eq(&named.shown());
+}
+
+#[test]
+fn every_image_is_looked_at_on_demand() {
+    let registry = Registry::start();
+    let workspace = filled(&registry);
+    let args = ["ecr", "scan", "--all", "-p", "my-app", "--format", "json"];
+    let json = workspace.on(&registry, &args).json_with(0);
+    let images = json["images"].as_array().unwrap();
+    assert_eq!(images.len(), 4, "neither the index nor the artifact");
+    assert!(images.iter().all(|it| it["gate"].is_null()));
+}
+
+#[test]
+fn a_push_ends_at_the_gate() {
+    let registry = Registry::start();
+    let (workspace, _) = service(&registry);
+    let main = "#[used]\n#[unsafe(link_section = \".dep-v0\")]\nstatic CRATES: [u8; 4] = *b\"data\";\nfn main() {}\n";
+    workspace.file("my-app/src/main.rs", main);
+    let push = |args: &[&str]| {
+        let push = ["push", "--profile", "dev", "-t", "2", "--fail-on", "High", "--timeout", "600ms"];
+        workspace.on(&registry, &[&push[..], args].concat())
+    };
+    let output = push(&["-q"]);
+    assert_eq!(output.code, 4, "{output:#?}");
+    assert!(output.stdout.contains("/my-app@sha256:"), "it was pushed: {output:#?}");
+    let output = push(&[]);
+    assert!(output.stderr.contains("my-app carries `cargo auditable` data"), "{}", output.stderr);
+    assert!(output.stderr.contains("gate not passed: ECR cannot scan it"), "{}", output.stderr);
+    let output = push(&["--unsupported", "pass", "--format", "json"]);
+    let image = &output.json_with(0)["images"][0];
+    assert_eq!((&image["outcome"], &image["scan"]["gate"]), (&json!("unchanged"), &json!("unsupported")));
+    registry.scan(image["digest"].as_str().unwrap(), &basic(&[("CVE-1", "CRITICAL")]));
+    let json = push(&["--format", "json"]).json_with(4);
+    assert_eq!(json["images"][0]["scan"]["gate"], "failed");
+    let dry = push(&["--dry-run"]);
+    assert_eq!(dry.code, 1, "a dry run has nothing to scan: {dry:#?}");
+}
+
+#[test]
+fn a_scan_that_may_not_be_read_is_a_failure() {
+    let registry = Registry::with_faults(&["deny=DescribeImageScanFindings"]);
+    let (workspace, _) = service(&registry);
+    let output = workspace.on(&registry, &["ecr", "scan", "--fail-on", "low"]);
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+              Failed my-app:1.0.0: ecr:DescribeImageScanFindings: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:DescribeImageScanFindings because no identity-based policy allows the ecr:DescribeImageScanFindings action
+        help: these credentials lack the permission ecr:DescribeImageScanFindings: grant it, or use others
+            Finished 1 image: 1 failed
+        --- exit 1
+    "#]].assert_eq(&output.shown());
+}

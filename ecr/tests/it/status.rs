@@ -1,0 +1,137 @@
+//! `ecr status`: the one page for a person.
+
+use expect_test::expect;
+use serde_json::json;
+
+use crate::images::{filled, without_digests};
+use crate::support::{Registry, Workspace, by_name};
+
+#[test]
+fn one_page_tells_how_everything_stands() {
+    let registry = Registry::start();
+    let workspace = filled(&registry).service("late", "repository = \"team/late\"\n");
+    registry.create_plain("old");
+    registry.tag("old", &[("ManagedBy", "cargo-xtask-ecr"), ("Project", "my-project")]);
+    let drift = async |ecr: &aws_sdk_ecr::Client| {
+        let mutable = aws_sdk_ecr::types::ImageTagMutability::Mutable;
+        ecr.put_image_tag_mutability()
+            .repository_name("my-app-worker")
+            .image_tag_mutability(mutable)
+            .send()
+            .await
+    };
+    registry.sdk(drift);
+    let output = workspace.command(&["ecr", "status", "--orphans"]).registry(&registry).without_path().run();
+    assert!(output.stdout.lines().all(|it| it.chars().count() <= 80), "{}", output.stdout);
+    expect![[r#"
+        Environment
+          identity  arn:aws:iam::123456789012:root
+          account   [-digest--]
+          region    us-east-1
+          registry  127.0.0.1:[PORT]
+          endpoint  http://127.0.0.1:[PORT]
+          project   my-project
+          engine    neither docker nor podman (`cargo xtask push` needs none)
+
+        Repositories
+          REPOSITORY     STATE    LATEST  PUSHED  SCAN         IMAGES      SIZE  A MONTH
+          my-app         current  2.0.0   now     unsupported       6  442.4 kB   <$0.01
+          my-app-worker  drifted  -                                 0       0 B    $0.00
+          team/late      absent   -                                 0       0 B    $0.00
+          my-app-worker differs in imageTagMutability
+
+        Storage
+          6 images, 442.4 kB stored, <$0.01 a month
+          at $0.10 a GB and month, without transfer and replication
+
+        Orphans
+          old
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+        help: `cargo xtask ecr create` would change 2 repositories; see `ecr plan`
+        help: `cargo xtask ecr delete --orphans` would delete the orphans, too
+    "#]]
+    .assert_eq(&without_digests(&output.shown()));
+}
+
+#[test]
+fn json_has_the_same() {
+    let registry = Registry::start();
+    let workspace = filled(&registry);
+    let json = workspace.on(&registry, &["ecr", "status", "--format", "json", "--price", "0.5"]).json_with(0);
+    let app = by_name(&json["repositories"], "my-app");
+    assert_eq!((&app["state"], &app["latest"]["tags"]), (&json!("current"), &json!(["2.0.0"])));
+    // Of the index's two images one was scanned, the other cannot be.
+    assert_eq!(app["latest"]["findings"], json!({}));
+    assert_eq!((&json["price"], &json["orphans"]), (&json!(0.5), &json!(null)));
+    let bytes = app["storage"]["storedBytes"].as_f64().unwrap();
+    assert_eq!(json["total"]["costPerMonth"].as_f64().unwrap(), (bytes / 1e9 * 0.5 * 1e6).round() / 1e6);
+}
+
+#[test]
+fn the_workspace_may_name_the_price() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed().metadata("price-per-gb-month = 0.25\nregion = \"us-east-1\"\n");
+    workspace.on(&registry, &["ecr", "create"]).good();
+    let json = workspace.on(&registry, &["ecr", "status", "--format", "json"]).json_with(0);
+    assert_eq!(json["price"], 0.25);
+    let wrong = Workspace::seed().metadata("price-per-gb-month = \"cheap\"\nscan-ignore = 5\n");
+    let output = wrong.on(&registry, &["ecr", "status"]);
+    expect![[r#"
+        --- stderr
+        error: there are 2 problems in the configuration
+
+        Cargo.toml:6:22: `price-per-gb-month` must be a number, found a string
+
+        Cargo.toml:7:15: `scan-ignore` must be a string, found a number
+        --- exit 1
+    "#]]
+    .assert_eq(&output.shown());
+}
+
+#[test]
+fn enhanced_scanning_is_asked_for_the_latest_image() {
+    let registry = Registry::start();
+    let workspace = Workspace::new().service("my-app", "scan-on-push = false\n");
+    workspace.on(&registry, &["ecr", "create"]).good();
+    registry.image("my-app", "1.0.0");
+    registry.calls();
+    let output = workspace.on(&registry, &["ecr", "status"]).good();
+    assert_eq!(registry.calls()["DescribeImageScanFindings"], 1);
+    assert!(output.stdout.contains("never"), "{}", output.stdout);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_stops_nothing() {
+    let registry = Registry::with_faults(&["deny=DescribeImages"]);
+    let workspace = Workspace::seed();
+    workspace.on(&registry, &["ecr", "create"]);
+    let output = workspace.command(&["ecr", "status"]).registry(&registry).without_path().run();
+    expect![[r#"
+        Environment
+          identity  arn:aws:iam::123456789012:root
+          account   123456789012
+          region    us-east-1
+          registry  127.0.0.1:[PORT]
+          endpoint  http://127.0.0.1:[PORT]
+          project   my-project
+          engine    neither docker nor podman (`cargo xtask push` needs none)
+
+        Repositories
+          REPOSITORY     STATE    LATEST  PUSHED  SCAN  IMAGES  SIZE  A MONTH
+          my-app         current  -                          ?     ?        ?
+          my-app-worker  current  -                          ?     ?        ?
+
+        Storage
+          0 images, 0 B stored, $0.00 a month
+          of the repositories that could be read
+          at $0.10 a GB and month, without transfer and replication
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+        warning: no permission for ecr:DescribeImages: images were not looked at (my-app, my-app-worker)
+              Failed my-app: no permission to list its images
+              Failed my-app-worker: no permission to list its images
+        --- exit 1
+    "#]]
+    .assert_eq(&output.shown());
+}
