@@ -96,8 +96,7 @@ class Docker(unittest.TestCase):
                 break
             time.sleep(0.1)
         run(cls.url, XTASK, "push", "--create", "--allow-dirty", env=cls.env, cwd=ROOT)
-        password = run(cls.url, BIN / "aws", "ecr", "get-login-password").stdout
-        cls.docker("login", "--username", "AWS", "--password-stdin", cls.host, input=password)
+        run(cls.url, XTASK, "ecr", "login", "--engine", "docker", env=cls.env, cwd=ROOT)
 
     @classmethod
     def tearDownClass(cls):
@@ -128,6 +127,39 @@ class Docker(unittest.TestCase):
         self.assertEqual(self.docker("wait", container).stdout.strip(), "0")
         self.assertLess(time.monotonic() - began, 2)
         self.docker("rm", container)
+
+    def uttered(self, script):
+        """What `ecr login` makes of the words in which docker fails."""
+        with tempfile.TemporaryDirectory() as folder:
+            engine = pathlib.Path(folder) / "engine"
+            engine.write_text(f"#!/bin/sh\nexec {script}\n")
+            engine.chmod(0o755)
+            env = self.env | {"EMPTY": folder}
+            return run(self.url, XTASK, "ecr", "login", "--engine", engine, env=env, cwd=ROOT, code=1).stderr
+
+    def test_dockers_errors_become_advice(self):
+        image = f"{self.host}/my-app:1.0.0"
+        self.docker("pull", image)
+        for script, word, advice in [
+            (f"docker --config $EMPTY push {image}", "no basic auth credentials", "cargo xtask ecr login"),
+            (f"docker pull {self.host}/nothing:1", "does not exist", "cargo xtask ecr create"),
+            ("docker --host unix:///nowhere info", "docker daemon", "start docker"),
+        ]:
+            said = self.uttered(script)
+            self.assertIn(word, said)
+            self.assertIn(advice, said)
+        # Another image under a tag that is taken.
+        taken = f"{self.host}/my-app-worker:1.0.0"
+        self.docker("tag", image, taken)
+        self.addCleanup(self.docker, "rmi", taken)
+        said = self.uttered(f"docker push {taken}")
+        self.assertIn("tag invalid", said)
+        self.assertIn("bump the version", said)
+
+    def test_status_tells_dockers_version(self):
+        status = run(self.url, XTASK, "ecr", "status", env=self.env, cwd=ROOT).stdout
+        version = self.docker("version", "--format", "{{.Server.Version}}").stdout.strip()
+        self.assertIn(f"docker {version}", status)
 
     def test_the_worker_starts_and_stops(self):
         image = f"{self.host}/my-app-worker:1.0.0"
@@ -197,6 +229,18 @@ class Skopeo(unittest.TestCase):
             again = run(url, "skopeo", "copy", *insecure, f"oci:{folder}/layout:1.0.0", f"docker://{host}/nothing:1",
                         code=1)
             self.assertIn("does not exist", again.stderr)
+
+
+class Podman(unittest.TestCase):
+    def test_login_by_standard_input(self):
+        need("podman")
+        with tempfile.TemporaryDirectory() as folder, server() as url:
+            host = url.removeprefix("http://")
+            env = environment(url) | {"REGISTRY_AUTH_FILE": f"{folder}/auth.json", "XDG_RUNTIME_DIR": folder}
+            said = run(url, XTASK, "ecr", "login", "--engine", "podman", env=env, cwd=ROOT).stderr
+            self.assertIn(f"to {host} with podman, until ", said)
+            auths = json.loads(pathlib.Path(folder, "auth.json").read_text())["auths"]
+            self.assertEqual(list(auths), [host])
 
 
 class Foreign(unittest.TestCase):

@@ -1,5 +1,6 @@
 """`ecr create` and `ecr delete` against moto, which nobody here wrote."""
 
+import base64
 import json
 import unittest
 import urllib.request
@@ -81,6 +82,52 @@ class Convergence(unittest.TestCase):
             self.assertEqual([it["outcome"] for it in report["repositories"]], ["deleted", "deleted"])
             left = [it["repositoryName"] for it in ecr.describe_repositories()["repositories"]]
             self.assertEqual(left, ["not-ours"])
+
+
+class AfterThePush(unittest.TestCase):
+    """`ecr images`, `scan` and `status`: moto has every operation that they use."""
+
+    def image(self, ecr, tag, size):
+        layer = {"digest": "sha256:" + f"{size:064x}", "size": size, "mediaType": "application/vnd.oci.image.layer.v1.tar"}
+        shared = {"digest": "sha256:" + "1" * 64, "size": 1000, "mediaType": "application/vnd.oci.image.layer.v1.tar"}
+        manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+                    "config": {"digest": "sha256:" + f"{size + 1:064x}", "size": 10, "mediaType": "config"},
+                    "layers": [shared, layer]}
+        made = ecr.put_image(repositoryName="my-app", imageManifest=json.dumps(manifest), imageTag=tag)
+        return made["image"]["imageId"]["imageDigest"]
+
+    def test_images_scan_and_status(self):
+        with moto() as url:
+            workspace = Workspace()
+            workspace.run(url, "ecr", "create")
+            ecr = client("ecr", url)
+            for tag, size in (("0.9.0", 100), ("1.0.0", 300)):
+                self.image(ecr, tag, size)
+            report = workspace.json(url, "ecr", "images")
+            listed = {tuple(it["tags"]) for it in report["repositories"][0]["images"]}
+            self.assertEqual(listed, {("0.9.0",), ("1.0.0",)})
+            # The shared layer counts once: 1000 + 100 + 300, and two configs.
+            self.assertEqual(report["total"]["storedBytes"], 1420)
+            shown = workspace.run(url, "ecr", "status").stdout
+            self.assertIn("1.0.0", shown)
+            self.assertTrue(all(len(line) <= 80 for line in shown.splitlines()), shown)
+
+            # Never scanned: not through the gate.
+            gate = ("ecr", "scan", "-p", "my-app", "--fail-on", "critical", "--timeout", "0s")
+            report = workspace.json(url, *gate, code=4)
+            self.assertEqual(report["images"][0]["gate"], "not-scanned")
+            # moto finds the same five things in every image.
+            ecr.start_image_scan(repositoryName="my-app", imageId={"imageTag": "1.0.0"})
+            report = workspace.json(url, *gate[:-4], "--fail-on", "high", code=4)
+            self.assertEqual(report["images"][0]["status"], "COMPLETE")
+            self.assertEqual(report["images"][0]["scanner"], "basic")
+            self.assertTrue(any(it["blocks"] and it["package"] for it in report["images"][0]["findings"]), report)
+
+    def test_the_token_is_printed_for_scripts(self):
+        with moto() as url:
+            shown = Workspace().run(url, "ecr", "login", "--print-token").stdout.strip()
+            token = client("ecr", url).get_authorization_token()["authorizationData"][0]["authorizationToken"]
+            self.assertEqual(shown, base64.b64decode(token).decode().split(":", 1)[1])
 
 
 class LeastPrivilege(unittest.TestCase):
