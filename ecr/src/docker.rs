@@ -1,9 +1,10 @@
 //! docker and podman, through their command lines.
 
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub enum Found {
 
 /// Engines that are looked for, in this order.
 const KNOWN: [&str; 2] = ["docker", "podman"];
+/// Lines of an engine's talk that are passed on.
+const LINES: usize = 20;
 /// How long a daemon may take to tell its version.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -44,23 +47,45 @@ impl Engine {
         self.program.file_name().and_then(OsStr::to_str).unwrap_or("docker")
     }
 
-    fn is_podman(&self) -> bool {
-        self.name().starts_with("podman")
-    }
-
     /// Whether it runs, and in which version.
     pub fn probe(&self) -> Result<Found> {
-        // podman has no daemon to ask.
-        let format = if self.is_podman() { "{{.Client.Version}}" } else { "{{.Server.Version}}" };
+        // podman, under whatever name, has no daemon to ask.
+        if let Some(version) = self.podman_version()? {
+            return Ok(Found::Running(version));
+        }
+        let version = self.ask(&["version", "--format", "{{.Server.Version}}"])?;
+        Ok(version.filter(|it| !it.is_empty()).map_or(Found::Stopped, Found::Running))
+    }
+
+    /// `podman version 4.3.1`.
+    fn podman_version(&self) -> Result<Option<String>> {
+        let said = self.ask(&["--version"])?.unwrap_or_default();
+        Ok(said.strip_prefix("podman version ").map(str::to_owned))
+    }
+
+    /// What the program answers, if it ends well and in time.
+    fn ask(&self, args: &[&str]) -> Result<Option<String>> {
         let mut command = Command::new(&self.program);
-        command.args(["version", "--format", format]);
-        let output = finish(spawn(&mut command)?, PATIENCE)?;
-        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        Ok(if output.status.success() && !version.is_empty() {
-            Found::Running(version)
-        } else {
-            Found::Stopped
-        })
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = spawn(&mut command)?;
+        let pipe = child.stdout.take();
+        let (sender, receiver) = mpsc::channel();
+        // What the program leaves running may hold the pipe open, so nobody waits for the end of this thread.
+        thread::spawn(move || {
+            let mut line = String::new();
+            let is_read = pipe.is_some_and(|it| BufReader::new(it).read_line(&mut line).is_ok());
+            let _ = sender.send(is_read.then_some(line));
+        });
+        let end = Instant::now() + PATIENCE;
+        let line = receiver.recv_timeout(PATIENCE).ok().flatten();
+        while child.try_wait()?.is_none() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(5));
+        }
+        if child.try_wait()?.is_none() {
+            child.kill()?;
+        }
+        let is_good = child.wait()?.success();
+        Ok(line.filter(|_| is_good).map(|it| it.trim().to_owned()))
     }
 
     /// Logs in to a registry; the password goes by standard input. Gives what the engine has to say about it.
@@ -70,17 +95,21 @@ impl Engine {
     pub fn login(&self, host: &str, username: &str, password: &str) -> Result<String> {
         let mut command = Command::new(&self.program);
         command.args(["login", "--username", username, "--password-stdin"]);
-        if self.is_podman() && is_loopback(host) {
+        if is_loopback(host) && self.podman_version()?.is_some() {
             // docker takes loopback registries for insecure ones by itself.
             command.arg("--tls-verify=false");
         }
-        let mut child = spawn(command.arg(host).stdin(Stdio::piped()))?;
+        let command = command.arg(host).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn(command)?;
         if let Some(mut stdin) = child.stdin.take() {
             // An engine that ends before it has read says why itself.
             let _ = stdin.write_all(password.as_bytes());
         }
         let output = child.wait_with_output().context("failed to wait for it")?;
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        // Nothing that an engine repeats may bring the password into a log.
+        let said = String::from_utf8_lossy(&output.stderr).replace(password, "***");
+        let lines: Vec<_> = said.lines().map(str::trim).filter(|it| !it.is_empty()).take(LINES).collect();
+        let said = lines.join("\n");
         if !output.status.success() {
             bail!(if said.is_empty() { format!("it ended with {}", output.status) } else { said });
         }
@@ -90,11 +119,23 @@ impl Engine {
 
 fn is_installed(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).any(|it| it.join(program).is_file())
+    std::env::split_paths(&folders).any(|it| is_executable(&it.join(program)))
+}
+
+#[cfg(unix)]
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(path: &Path) -> bool {
+    path.is_file()
 }
 
 fn is_loopback(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let has_port = !host.ends_with(']');
+    let name = host.rsplit_once(':').filter(|_| has_port).map_or(host, |(name, _)| name);
     name == "localhost"
         || name == "[::1]"
         || name.parse::<std::net::Ipv4Addr>().is_ok_and(|it| it.is_loopback())
@@ -102,27 +143,7 @@ fn is_loopback(host: &str) -> bool {
 
 fn spawn(command: &mut Command) -> Result<Child> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().with_context(|| format!("failed to run `{program}`"))
-}
-
-/// The end of a process; one that takes longer than `patience` is ended.
-fn finish(mut child: Child, patience: Duration) -> Result<Output> {
-    let end = Instant::now() + patience;
-    while child.try_wait()?.is_none() {
-        if Instant::now() >= end {
-            child.kill()?;
-            break;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    let status = child.wait()?;
-    // What it left running may hold the pipe open: read what is there only of a process that ended by itself.
-    let (mut stdout, stderr) = (Vec::new(), Vec::new());
-    if let (true, Some(mut pipe)) = (status.success(), child.stdout.take()) {
-        pipe.read_to_end(&mut stdout)?;
-    }
-    Ok(Output { status, stdout, stderr })
 }
 
 #[cfg(test)]
@@ -131,7 +152,12 @@ mod tests {
 
     #[test]
     fn loopback_is_loopback() {
-        assert!(is_loopback("127.0.0.1:4510") && is_loopback("localhost") && is_loopback("[::1]:80"));
+        assert!(
+            is_loopback("127.0.0.1:4510")
+                && is_loopback("localhost")
+                && is_loopback("[::1]:80")
+                && is_loopback("[::1]")
+        );
         assert!(!is_loopback("127.0.0.1.example.com") && !is_loopback("1.dkr.ecr.eu-west-1.amazonaws.com"));
     }
 }

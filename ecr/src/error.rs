@@ -6,10 +6,11 @@ use std::{fmt, io};
 use crate::source::Problem;
 
 /// The exit codes, which scripts rely on. 101 stays what it is in cargo: xtask itself did not compile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[repr(u8)]
 pub enum Exit {
     /// Done.
+    #[default]
     Done = 0,
     /// Failed; usage errors are failures too.
     Failed = 1,

@@ -188,7 +188,7 @@ pub struct Scan {
     /// `{git-sha}`, `{git-short-sha}`)
     #[arg(short, long, value_name = "TAG", conflicts_with = "all")]
     pub tag: Vec<TagTemplate>,
-    /// Every image
+    /// Every image, without artifacts such as signatures
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]

@@ -3,9 +3,11 @@
 //! Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon Elastic Container
 //! Registry"; Amazon ECR user guide, "Pushing an image" and "Encryption at rest" (required IAM permissions).
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::desired::{DesiredRepository, Policy};
+use crate::desired::{DesiredRepository, MANAGED_BY, Policy};
 use crate::name::RegistryId;
 use crate::settings::EncryptionType;
 
@@ -31,8 +33,8 @@ pub struct Scope<'a> {
     pub account: &'a RegistryId,
     /// The repositories.
     pub repositories: &'a [DesiredRepository],
-    /// Whether ownership is checked, which reads resource tags.
-    pub has_project: bool,
+    /// The project: with one, ownership is checked, which reads resource tags.
+    pub project: Option<&'a str>,
     /// Whether `--orphans` is to work, which looks at every repository of the account.
     pub orphans: bool,
 }
@@ -53,6 +55,25 @@ struct Statement {
     effect: &'static str,
     action: Vec<String>,
     resource: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Condition>,
+}
+
+/// A condition: only repositories with these resource tags (ECR user guide, "Using tag-based access control").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Condition {
+    string_equals: BTreeMap<&'static str, String>,
+}
+
+impl Condition {
+    fn of_project(project: &str) -> Self {
+        let tags = [
+            ("aws:ResourceTag/ManagedBy", MANAGED_BY.to_owned()),
+            ("aws:ResourceTag/Project", project.to_owned()),
+        ];
+        Self { string_equals: tags.into() }
+    }
 }
 
 /// The most characters of a managed policy, white space aside (IAM quotas).
@@ -72,7 +93,12 @@ impl Document {
         if scope.orphans && matches!(role, Role::Provision | Role::Read) {
             let every = vec![scope.arn("ecr", "repository/*")];
             let reads = &["DescribeRepositories", "ListTagsForResource"];
-            statement.push(Statement::new("Orphans", reads.to_vec(), every));
+            statement.push(Statement::new("Orphans", reads.to_vec(), every.clone()));
+            let project = scope.project.filter(|_| role == Role::Provision);
+            statement.extend(project.map(|it| Statement {
+                condition: Some(Condition::of_project(it)),
+                ..Statement::new("DeleteOrphans", vec!["DeleteRepository", "DescribeImages"], every)
+            }));
         }
         if role == Role::Provision {
             statement.extend(keys(scope));
@@ -93,7 +119,7 @@ impl Statement {
         let mut action: Vec<_> = actions.into_iter().map(|it| format!("ecr:{it}")).collect();
         action.sort();
         action.dedup();
-        Self { sid, effect: "Allow", action, resource }
+        Self { sid, effect: "Allow", action, resource, condition: None }
     }
 }
 
@@ -133,7 +159,7 @@ fn repository_actions(role: Role, scope: &Scope<'_>) -> Vec<&'static str> {
                 "PutImage",
                 "UploadLayerPart",
             ];
-            actions.extend(scope.has_project.then_some("ListTagsForResource"));
+            actions.extend(scope.project.map(|_| "ListTagsForResource"));
             actions
         }
         Role::Provision => {
@@ -146,13 +172,17 @@ fn repository_actions(role: Role, scope: &Scope<'_>) -> Vec<&'static str> {
                 "PutImageScanningConfiguration",
                 "PutImageTagMutability",
                 "TagResource",
+                // What `lifecycle preview --aws` asks for, also with a policy that is not in use yet.
+                "BatchGetImage",
+                "GetLifecyclePolicy",
+                "GetLifecyclePolicyPreview",
+                "StartLifecyclePolicyPreview",
             ];
             if scope.has_lifecycle(|it| matches!(it, Policy::Text(_))) {
-                actions.extend(["BatchGetImage", "GetLifecyclePolicy", "PutLifecyclePolicy"]);
-                actions.extend(["GetLifecyclePolicyPreview", "StartLifecyclePolicyPreview"]);
+                actions.push("PutLifecyclePolicy");
             }
             if scope.has_lifecycle(|it| matches!(it, Policy::Absent)) {
-                actions.extend(["DeleteLifecyclePolicy", "GetLifecyclePolicy"]);
+                actions.push("DeleteLifecyclePolicy");
             }
             if scope.has_repository_policy() {
                 actions.extend(["GetRepositoryPolicy", "SetRepositoryPolicy"]);
@@ -178,11 +208,17 @@ fn repository_actions(role: Role, scope: &Scope<'_>) -> Vec<&'static str> {
 fn keys(scope: &Scope<'_>) -> Option<Statement> {
     let encryptions = scope.repositories.iter().filter_map(|it| it.encryption.as_ref());
     let keys = encryptions.filter(|it| it.kind != EncryptionType::Aes256).filter_map(|it| it.kms_key.clone());
-    let mut resource: Vec<_> = keys.filter(|it| it.starts_with("arn:")).collect();
+    let mut resource: Vec<_> = keys.filter(|it| is_key_arn(it)).collect();
     resource.sort();
     resource.dedup();
     let action = ["kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant"].map(str::to_owned).to_vec();
-    (!resource.is_empty()).then_some(Statement { sid: "Keys", effect: "Allow", action, resource })
+    let keys = Statement { sid: "Keys", effect: "Allow", action, resource, condition: None };
+    (!keys.resource.is_empty()).then_some(keys)
+}
+
+/// Whether a policy can name a KMS key so: by its ARN. An alias or an identifier matches no request.
+pub fn is_key_arn(key: &str) -> bool {
+    key.starts_with("arn:") && key.contains(":key/")
 }
 
 /// The partition that a region belongs to (AWS General Reference, "Amazon Resource Names").
@@ -227,7 +263,7 @@ mod tests {
             region: "us-east-1",
             account: &account,
             repositories: &[],
-            has_project: false,
+            project: None,
             orphans: false,
         };
         assert_eq!(Document::new(Role::Node, &scope).statement.len(), 1);

@@ -1,13 +1,13 @@
 //! The images of a repository as a registry lists them, and the storage that they take.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
 use crate::lifecycle::{Image, StorageClass};
 use crate::name::Digest;
-use crate::scan::Counts;
+use crate::scan::{Counts, index};
 
 mod figures;
 pub use figures::{DEFAULT_PRICE, Figures, Left, Price};
@@ -19,6 +19,8 @@ pub struct Inventory {
     pub images: Vec<Image>,
     /// What else is known of each image, in the same order.
     pub details: Vec<Detail>,
+    /// The indices of the images, in the order of their digests.
+    by_digest: Vec<u32>,
     /// The blobs that manifests name.
     blobs: BlobTable,
 }
@@ -32,7 +34,9 @@ pub struct Detail {
     pub scan_status: Option<String>,
     /// Findings by severity, where the list of images has them.
     pub counts: Option<Counts>,
-    /// The blobs of its manifest; `None` where that was not read.
+    /// Whether an index lists it as an attestation of one of its images, as `docker buildx` does.
+    pub is_attestation: bool,
+    /// The blobs of its manifest; `None` where that was not read, or names none.
     blobs: Option<Box<[u32]>>,
 }
 
@@ -41,6 +45,8 @@ pub struct Detail {
 pub struct Manifest {
     /// The images that an index lists.
     pub children: Vec<Digest>,
+    /// Those of them that are attestations.
+    pub attestations: Vec<Digest>,
     /// Config and layers, with their sizes.
     pub blobs: Vec<(Digest, u64)>,
 }
@@ -76,6 +82,10 @@ pub struct Storage {
     pub archived_bytes: u64,
 }
 
+/// Media types of the configuration of an image that runs; ECR lists them as the image's `artifactMediaType`.
+const CONFIGS: [&str; 2] =
+    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+
 impl Manifest {
     /// Reads a manifest of either kind; what is none has nothing.
     pub fn parse(text: &str) -> Self {
@@ -86,6 +96,7 @@ impl Manifest {
             |it: &serde_json::Value| Some((it["digest"].as_str()?.parse().ok()?, it["size"].as_u64()?));
         Self {
             children: crate::image::listed_digests(&json, "manifests"),
+            attestations: index::attestations(&json),
             blobs: descriptors.filter_map(blob).collect(),
         }
     }
@@ -94,7 +105,7 @@ impl Manifest {
 impl Detail {
     /// What a list of images tells; manifests come later.
     pub fn new(artifact_type: Option<String>, scan_status: Option<String>, counts: Option<Counts>) -> Self {
-        Self { artifact_type, scan_status, counts, blobs: None }
+        Self { artifact_type, scan_status, counts, is_attestation: false, blobs: None }
     }
 }
 
@@ -104,27 +115,39 @@ impl Inventory {
         listed.sort_by(|(a, _), (b, _)| {
             (Reverse(a.pushed_at), &a.digest).cmp(&(Reverse(b.pushed_at), &b.digest))
         });
-        let (images, details) = listed.into_iter().unzip();
-        Self { images, details, blobs: BlobTable::default() }
+        let (images, details): (Vec<Image>, _) = listed.into_iter().unzip();
+        // A repository has at most a hundred thousand images (service quotas).
+        let mut by_digest: Vec<u32> = (0..images.len() as u32).collect();
+        by_digest.sort_by_key(|n| &images[*n as usize].digest);
+        Self { images, details, by_digest, blobs: BlobTable::default() }
+    }
+
+    /// The index of the image with a digest.
+    fn find(&self, digest: &Digest) -> Option<usize> {
+        let found = self.by_digest.binary_search_by_key(&digest, |n| &self.images[*n as usize].digest);
+        found.ok().map(|at| self.by_digest[at] as usize)
     }
 
     /// Notes what the manifests of some images say.
     pub fn add_manifests(&mut self, manifests: impl IntoIterator<Item = (Digest, Manifest)>) {
-        let numbers: HashMap<_, _> =
-            self.images.iter().enumerate().map(|(n, it)| (it.digest.clone(), n)).collect();
         for (digest, manifest) in manifests {
-            let Some(n) = numbers.get(&digest) else { continue };
+            let Some(n) = self.find(&digest) else { continue };
+            for attestation in manifest.attestations.iter().filter_map(|it| self.find(it)).collect::<Vec<_>>()
+            {
+                self.details[attestation].is_attestation = true;
+            }
+            let is_index = self.images[n].is_index();
             let blobs = manifest.blobs.iter().map(|(digest, size)| self.blobs.number(digest, *size));
-            self.details[*n].blobs = Some(blobs.collect());
-            if self.images[*n].children.is_none() {
-                self.images[*n].children = Some(manifest.children);
+            let blobs: Box<[u32]> = blobs.collect();
+            self.details[n].blobs = Some(blobs).filter(|it| is_index || !it.is_empty());
+            if self.images[n].children.is_none() {
+                self.images[n].children = Some(manifest.children);
             }
         }
     }
 
     /// The images in the order in which people read them: the newest first, what belongs to an image below it.
     pub fn rows(&self) -> Vec<Row> {
-        let numbers: HashMap<_, _> = self.images.iter().enumerate().map(|(n, it)| (&it.digest, n)).collect();
         let mut below: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         let mut has_parent = vec![false; self.images.len()];
         let mut attach = |parent: usize, n: usize| {
@@ -134,10 +157,10 @@ impl Inventory {
             }
         };
         for (parent, image) in self.images.iter().enumerate() {
-            image.children().iter().filter_map(|it| numbers.get(it)).for_each(|n| attach(parent, *n));
+            image.children().iter().filter_map(|it| self.find(it)).for_each(|n| attach(parent, n));
         }
         for (n, image) in self.images.iter().enumerate() {
-            image.subject.iter().filter_map(|it| numbers.get(it)).for_each(|parent| attach(*parent, n));
+            image.subject.iter().filter_map(|it| self.find(it)).for_each(|parent| attach(parent, n));
         }
         // What a registry cannot hold, a circle, would have no beginning: its images would be lost below one another.
         let mut rows = Vec::with_capacity(self.images.len());
@@ -156,10 +179,30 @@ impl Inventory {
         rows
     }
 
-    /// The newest image that stands for itself: tagged if any is, and no artifact of another one.
+    /// The images that an index lists, and those that indexes below it list.
+    pub fn listed_by(&self, n: usize) -> BTreeSet<usize> {
+        let mut listed = BTreeSet::new();
+        let mut open = vec![n];
+        while let Some(n) = open.pop() {
+            let children = self.images[n].children().iter().filter_map(|it| self.find(it));
+            open.extend(children.filter(|it| listed.insert(*it)).collect::<Vec<_>>());
+        }
+        listed
+    }
+
+    /// Whether it is an image (or an index of images) that could run: no signature, SBOM, chart or build cache.
+    pub fn is_runnable(&self, n: usize) -> bool {
+        let (image, detail) = (&self.images[n], &self.details[n]);
+        // The tag scheme of cosign and of the OCI referrers fallback: `sha256-HEX`, with or without a suffix.
+        let is_scheme = |tag: &String| tag.strip_prefix("sha256-").is_some_and(|it| it.len() >= 64);
+        let is_artifact = detail.artifact_type.as_deref().is_some_and(|it| !CONFIGS.contains(&it));
+        image.subject.is_none() && !is_artifact && !detail.is_attestation && !image.tags.iter().any(is_scheme)
+    }
+
+    /// The newest image that stands for itself: tagged if any is.
     pub fn newest(&self) -> Option<usize> {
         let rows = self.rows();
-        let own = || rows.iter().filter(|it| it.depth == 0 && self.images[it.image].subject.is_none());
+        let own = || rows.iter().filter(|it| it.depth == 0 && self.is_runnable(it.image));
         let tagged = own().find(|it| !self.images[it.image].tags.is_empty());
         tagged.or_else(|| own().next()).map(|it| it.image)
     }
@@ -184,7 +227,7 @@ impl Inventory {
                     }
                 }
                 // The size of an index is that of an image which it lists, and that one is counted by itself.
-                None if image.media_type.as_deref().is_some_and(crate::image::is_index) => {}
+                None if image.is_index() => {}
                 None => {
                     storage.stored_bytes += image.size_bytes;
                     storage.is_upper_bound = true;
@@ -241,8 +284,8 @@ mod tests {
 
     fn layers(names: &[&str]) -> Manifest {
         Manifest {
-            children: Vec::new(),
             blobs: names.iter().map(|it| (Digest::of(it.as_bytes()), 10)).collect(),
+            ..Manifest::default()
         }
     }
 

@@ -151,7 +151,10 @@ async fn run(task: &Task, shell: &Shell) -> Result<Exit, Failure> {
     };
     tokio::select! {
         result = command => result,
-        _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+        _ = tokio::signal::ctrl_c() => {
+            shell.interrupted();
+            Ok(Exit::Interrupted)
+        }
     }
 }
 
@@ -162,8 +165,10 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
         return ExitCode::from(Exit::Done as u8);
     }
     if wants_json(args) {
+        // What follows the first paragraph is how to use the command.
         let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let lines = text.lines().take_while(|it| !it.trim().is_empty()).map(str::trim);
+        let message = lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned();
         let failure = Failure::new(message).with_help("see --help");
         Shell::new(Format::Json, None, Verbosity::Quiet).json_failure(&failure);
     }

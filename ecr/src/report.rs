@@ -12,7 +12,7 @@ mod images;
 mod lifecycle;
 mod scan;
 mod status;
-pub use images::{ImagesTotal, ListedRepository, counts_cell, figures_text, left_text};
+pub use images::{ImagesTotal, ListedRepository, figures_text};
 pub use lifecycle::{
     CheckReport, CheckedFinding, Disagreement, PreviewReport, PreviewedImage, PreviewedRepository,
 };
@@ -363,9 +363,9 @@ pub struct PushEntry {
     pub mounted_bytes: u64,
     /// Those that were there.
     pub skipped_bytes: u64,
-    /// What ECR found in it and what the gate says; only with `--fail-on`.
+    /// What ECR found in it (in each of its platforms) and what the gate says; only with `--fail-on`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub scan: Option<ScannedImage>,
+    pub scans: Option<Vec<ScannedImage>>,
     /// What went wrong.
     pub error: Option<String>,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 
 mod json;
 mod progress;
@@ -55,6 +55,8 @@ pub struct Shell {
     color: anstream::ColorChoice,
     progress: Progress,
     is_stdout_lost: AtomicBool,
+    /// Whether the JSON document, or its beginning, is written.
+    has_json: AtomicBool,
 }
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -84,6 +86,7 @@ impl Shell {
             color,
             progress: Progress::new(has_bars),
             is_stdout_lost: AtomicBool::new(false),
+            has_json: AtomicBool::new(false),
         }
     }
 
@@ -138,6 +141,13 @@ impl Shell {
         });
     }
 
+    /// Lines on stderr that belong to the result; `--quiet` hides them unless they are bad news.
+    pub fn detail(&self, is_bad: bool, lines: &[String]) {
+        if is_bad || self.verbosity >= Verbosity::Normal {
+            lines.iter().for_each(|it| self.talk(it));
+        }
+    }
+
     /// A question on stderr, and the line that was answered; `None` at the end of the input. Ctrl-C is heard
     /// meanwhile.
     pub async fn ask(&self, question: &str) -> Option<String> {
@@ -163,6 +173,7 @@ impl Shell {
     /// The result as JSON, if that is what is wanted.
     pub fn json(&self, value: &impl serde::Serialize) {
         if self.format == Format::Json {
+            self.has_json.store(true, Ordering::Relaxed);
             self.out(&serde_json::to_string_pretty(value).unwrap_or_default());
         }
     }
@@ -207,6 +218,13 @@ impl Shell {
             "causes": failure.cause_lines(),
             "help": failure.help,
         }}));
+    }
+
+    /// Says as JSON that the command was interrupted, if there is no document yet.
+    pub fn interrupted(&self) {
+        if !self.has_json.load(Ordering::Relaxed) {
+            self.json_failure(&Failure { exit: Exit::Interrupted, ..Failure::new("interrupted") });
+        }
     }
 
     /// How cargo is to talk, so that it agrees with us.

@@ -2,6 +2,8 @@
 
 use anstyle::{AnsiColor, Style};
 
+use crate::words::printable;
+
 /// The width that every table keeps to.
 pub const WIDTH: usize = 80;
 
@@ -70,7 +72,7 @@ impl Tone {
 impl Cell {
     /// Text in a tone.
     pub fn new(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone }
+        Self { text: printable(&text.into()), tone }
     }
 }
 
@@ -151,7 +153,7 @@ impl Table {
 /// Spaces between columns.
 const GAP: usize = 2;
 /// What remains of a flexible column at least.
-const NARROWEST: usize = 8;
+const NARROWEST: usize = 6;
 
 /// `text` with an ellipsis where it is longer than `width` characters.
 pub fn cut(text: &str, width: usize) -> String {

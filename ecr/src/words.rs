@@ -45,6 +45,38 @@ pub fn short_age(seconds: f64) -> String {
     }
 }
 
+/// `text` in lines of at most `width` characters, broken between words; what is longer than a line stays whole.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().map(|it| it.chars().count()).unwrap_or_default();
+        if line > 0 && line + 1 + word.chars().count() > width {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            *line += if line.is_empty() { "" } else { " " };
+            *line += word;
+        }
+    }
+    lines
+}
+
+/// `text` without what would move the cursor or change colours: control characters are written out.
+pub fn printable(text: &str) -> String {
+    let is_harmless = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_harmless(c) {
+            true => shown.push(c),
+            false => shown.extend(c.escape_default()),
+        }
+    }
+    shown
+}
+
 /// USD as people read them: `$1.20`, and `<$0.01` rather than nothing.
 pub fn money(usd: f64) -> String {
     if usd > 0.0 && usd < 0.005 { "<$0.01".to_owned() } else { format!("${usd:.2}") }
@@ -85,6 +117,8 @@ mod tests {
             (money(0.0), money(0.0001), money(12.345)),
             ("$0.00".into(), "<$0.01".into(), "$12.35".into())
         );
+        assert_eq!(wrap("aa bb  cccccc d", 5), ["aa bb", "cccccc", "d"]);
+        assert_eq!(printable("a\x1b[1m\n\u{202e}é"), "a\\u{1b}[1m\\n\\u{202e}é");
         assert_eq!(some_of(&["a", "b", "c"], 2), "a, b and 1 more");
     }
 }

@@ -49,6 +49,13 @@ impl ServiceError {
         Self { operation, code: None, message, status: None, help: None }
     }
 
+    /// An answer that did not come in time.
+    pub(crate) fn no_answer(operation: &'static str) -> Self {
+        let message = "no answer in time".to_owned();
+        let help = Some("wait longer with --timeout".to_owned());
+        Self { operation, code: None, message, status: None, help }
+    }
+
     /// AWS's name of the error, where it gave one.
     pub fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)

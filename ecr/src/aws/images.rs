@@ -3,6 +3,7 @@
 use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::error::SdkError;
 use aws_sdk_ecr::operation::describe_images::DescribeImagesError;
+use aws_sdk_ecr::types::{DescribeImagesFilter, ImageStatusFilter};
 
 use super::observe::NOT_FOUND;
 use super::{Aws, ServiceError};
@@ -11,7 +12,7 @@ use crate::name::RepositoryName;
 /// How many images a repository holds and how large they are together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImageTotals {
-    /// Images, tagged or not.
+    /// Images, tagged or not, archived ones too.
     pub images: u64,
     /// The sum of their sizes, as ECR counts them: layers that images share are counted for each.
     pub bytes: u64,
@@ -34,7 +35,8 @@ impl Aws {
 
     /// Page by page, so that memory does not grow with the repository.
     async fn count_images(&self, name: &RepositoryName) -> Result<ImageTotals, Failure> {
-        let request = self.ecr.describe_images().repository_name(name.as_str()).max_results(1000);
+        let any = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
+        let request = self.ecr.describe_images().repository_name(name.as_str()).filter(any).max_results(1000);
         let mut images = request.into_paginator().items().send();
         let mut totals = ImageTotals::default();
         while let Some(image) = images.try_next().await? {

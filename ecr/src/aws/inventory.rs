@@ -15,7 +15,6 @@ use super::{Aws, ServiceError};
 use crate::inventory::{Detail, Inventory, Manifest};
 use crate::lifecycle::{Image, StorageClass, Timestamp};
 use crate::name::{Digest, RepositoryName};
-use crate::scan::Severity;
 
 /// What the service's own preview applies to an image: the rule's priority.
 pub type ServicePreview = BTreeMap<Digest, i64>;
@@ -222,13 +221,10 @@ fn listed_image(detail: &ImageDetail) -> Option<(Image, Detail)> {
 fn details_of(detail: &ImageDetail) -> Detail {
     let status = detail.image_scan_status().and_then(|it| it.status());
     let counts = detail.image_scan_findings_summary().and_then(|it| it.finding_severity_counts());
-    let count = |n: &i32| u64::try_from(*n).unwrap_or_default();
-    let counts =
-        counts.map(|it| it.iter().map(|(key, n)| (Severity::of_api(key.as_str()), count(n))).collect());
     Detail::new(
         detail.artifact_media_type().map(str::to_owned),
         status.map(|it| it.as_str().to_owned()),
-        counts,
+        counts.map(super::scans::counts),
     )
 }
 

@@ -1,7 +1,10 @@
 //! The findings of scans.
 
+use std::collections::HashMap;
+
 use aws_sdk_ecr::types::{
-    EnhancedImageScanFinding, ImageIdentifier, ImageScanFinding, ImageScanFindings, VulnerablePackage,
+    EnhancedImageScanFinding, FindingSeverity, ImageIdentifier, ImageScanFinding, ImageScanFindings,
+    VulnerablePackage,
 };
 
 use super::{Aws, ServiceError};
@@ -21,7 +24,7 @@ impl Aws {
         loop {
             let id = ImageIdentifier::builder().image_digest(digest.as_str()).build();
             let request = self.ecr.describe_image_scan_findings().repository_name(name.as_str()).image_id(id);
-            let request = request.max_results(FINDINGS_PER_CALL).set_next_token(token);
+            let request = request.max_results(FINDINGS_PER_CALL).set_next_token(token.clone());
             let answer = match request.send().await.map_err(|it| ServiceError::new(ACTION, it)) {
                 Ok(answer) => answer,
                 Err(error) if error.is("ScanNotFoundException") => return Ok(None),
@@ -36,9 +39,11 @@ impl Aws {
             if let Some(findings) = answer.image_scan_findings() {
                 add(scan, findings);
             }
-            token = answer.next_token;
-            if token.is_none() {
-                break;
+            // A token that does not move on would make this go on for ever.
+            let next = answer.next_token.filter(|it| !it.is_empty() && Some(it) != token.as_ref());
+            match next {
+                Some(next) => token = Some(next),
+                None => break,
             }
         }
         Ok(scan.map(|mut it: Scan| {
@@ -49,12 +54,19 @@ impl Aws {
     }
 }
 
+/// Findings by severity, as the API counts them.
+pub(super) fn counts(counts: &HashMap<FindingSeverity, i32>) -> Counts {
+    let count = |n: &i32| u64::try_from(*n).unwrap_or_default();
+    counts.iter().map(|(severity, n)| (Severity::of_api(severity.as_str()), count(n))).collect()
+}
+
 fn empty() -> Scan {
     Scan {
         status: Status::Other(String::new()),
         description: None,
         kind: None,
         is_dated: false,
+        is_settled: false,
         counts: None,
         findings: Vec::new(),
         listed: Counts::new(),
@@ -63,11 +75,7 @@ fn empty() -> Scan {
 
 fn add(scan: &mut Scan, page: &ImageScanFindings) {
     scan.is_dated |= page.image_scan_completed_at().is_some();
-    if let Some(counts) = page.finding_severity_counts() {
-        let count = |n: &i32| u64::try_from(*n).unwrap_or_default();
-        let counts = counts.iter().map(|(severity, n)| (Severity::of_api(severity.as_str()), count(n)));
-        scan.counts = Some(counts.collect());
-    }
+    scan.counts = page.finding_severity_counts().map(counts).or(scan.counts.take());
     // The shape tells the scanner: an enhanced scan may be COMPLETE, too.
     if !page.enhanced_findings().is_empty() {
         scan.kind = Some(Kind::Enhanced);
@@ -87,16 +95,25 @@ fn add(scan: &mut Scan, page: &ImageScanFindings) {
     }
 }
 
+/// A text that says something.
+fn text(text: Option<&str>) -> Option<String> {
+    text.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned)
+}
+
+fn no_name() -> String {
+    "(no name)".to_owned()
+}
+
 /// Basic scanning knows the installed version, and no version with a fix.
 fn basic(finding: &ImageScanFinding) -> Finding {
     let attribute = |key: &str| {
         let found = finding.attributes().iter().find(|it| it.key() == key);
-        found.and_then(|it| it.value()).map(str::to_owned)
+        text(found.and_then(|it| it.value()))
     };
     Finding {
-        name: finding.name().unwrap_or("(no name)").to_owned(),
+        name: text(finding.name()).unwrap_or_else(no_name),
         severity: Severity::of_api(finding.severity().map_or("UNDEFINED", |it| it.as_str())),
-        uri: finding.uri().filter(|it| !it.is_empty()).map(str::to_owned),
+        uri: text(finding.uri()),
         package: attribute("package_name"),
         installed: attribute("package_version"),
         fixed_in: None,
@@ -108,24 +125,30 @@ fn basic(finding: &ImageScanFinding) -> Finding {
 /// Enhanced scanning names every package that a vulnerability is in.
 fn enhanced(finding: &EnhancedImageScanFinding) -> Vec<Finding> {
     let details = finding.package_vulnerability_details();
-    let name = details.and_then(|it| it.vulnerability_id()).or(finding.title()).unwrap_or("(no name)");
-    let uri = details.and_then(|it| it.source_url()).map(str::to_owned);
+    let name = text(details.and_then(|it| it.vulnerability_id()));
+    let name = name.or_else(|| text(finding.title())).unwrap_or_else(no_name);
+    let uri = text(details.and_then(|it| it.source_url()));
     let fix = match finding.fix_available() {
         Some("YES" | "PARTIAL") => Fix::Available,
         Some("NO") => Fix::None,
         _ => Fix::Unknown,
     };
     let one = |package: Option<&VulnerablePackage>| {
-        // Amazon Inspector writes "NotAvailable" where there is no fix.
-        let fixed_in = package.and_then(|it| it.fixed_in_version());
-        let fixed_in = fixed_in.filter(|it| !it.is_empty() && *it != "NotAvailable").map(str::to_owned);
+        // Amazon Inspector writes "NotAvailable" where a package has no fix, whatever others have.
+        let said = text(package.and_then(|it| it.fixed_in_version()));
+        let fixed_in = said.clone().filter(|it| it != "NotAvailable");
+        let fix = match (&said, &fixed_in) {
+            (_, Some(_)) => Fix::Available,
+            (Some(_), None) => Fix::None,
+            (None, None) => fix,
+        };
         Finding {
-            name: name.to_owned(),
+            name: name.clone(),
             severity: Severity::of_api(finding.severity().unwrap_or("UNTRIAGED")),
             uri: uri.clone(),
-            package: package.and_then(|it| it.name()).map(str::to_owned),
-            installed: package.and_then(|it| it.version()).map(str::to_owned),
-            fix: if fixed_in.is_some() { Fix::Available } else { fix },
+            package: text(package.and_then(|it| it.name())),
+            installed: text(package.and_then(|it| it.version())),
+            fix,
             fixed_in,
             is_closed: matches!(finding.status(), Some("SUPPRESSED" | "CLOSED")),
         }

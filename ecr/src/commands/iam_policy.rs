@@ -1,19 +1,25 @@
 //! `ecr iam-policy`: a document to paste.
 
 use anyhow::Context;
+use clap::ValueEnum;
 
 use crate::aws::{Aws, Target};
 use crate::error::{Exit, Failure};
 use crate::flags;
-use crate::iam::{Document, MANAGED_POLICY, Role, Scope};
+use crate::iam::{Document, MANAGED_POLICY, Role, Scope, is_key_arn};
 use crate::name::RegistryId;
 use crate::shell::Shell;
+use crate::words::some_of;
 use crate::workspace::Workspace;
 
-use super::session::local_account;
+use super::session::{local_account, local_region};
 
 /// Prints the policy of a role. AWS is asked only for what the workspace does not say: the account.
 pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failure> {
+    if flags.orphans && !matches!(flags.role, Role::Provision | Role::Read) {
+        let failure = Failure::new("--orphans goes with the roles provision and read");
+        return Err(failure.with_help("neither pushing nor pulling looks for orphans"));
+    }
     let workspace = Workspace::load(flags.common.workspace.manifest_path.as_deref())?;
     let repositories = flags.common.selection.repositories(&workspace.desired)?;
     let (account, region) = place(flags, &workspace).await?;
@@ -21,7 +27,7 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
         region: &region,
         account: &account,
         repositories: &repositories,
-        has_project: workspace.desired.project.is_some(),
+        project: workspace.desired.project.as_deref(),
         orphans: flags.orphans,
     };
     let document = Document::new(flags.role, &scope);
@@ -37,15 +43,17 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
     if repositories.is_empty() {
         shell.warn("the workspace has no repository, so that the document allows next to nothing");
     }
-    let name = match flags.role {
-        Role::Ci => "ci",
-        Role::Node => "node",
-        Role::Provision => "provision",
-        Role::Read => "read",
-    };
+    let keys = repositories.iter().filter_map(|it| it.encryption.as_ref()?.kms_key.as_deref());
+    let unnamed: Vec<_> = keys.filter(|it| flags.role == Role::Provision && !is_key_arn(it)).collect();
+    if !unnamed.is_empty() {
+        shell
+            .warn(format!("KMS keys that are not named by their ARN are left out: {}", some_of(&unnamed, 3)));
+    }
+    let name = flags.role.to_possible_value();
+    let name = name.as_ref().map_or("policy", |it| it.get_name());
     shell.help(format!(
-        "`aws iam put-role-policy --role-name ROLE --policy-name ecr-{name} --policy-document \
-         \"$(cargo xtask ecr iam-policy {name})\"`"
+        "save it as policy.json, then `aws iam create-policy --policy-name ecr-{name} --policy-document \
+         file://policy.json`"
     ));
     Ok(Exit::Done)
 }
@@ -55,8 +63,7 @@ async fn place(flags: &flags::IamPolicy, workspace: &Workspace) -> Result<(Regis
     let region = flags.common.workspace.region.clone();
     let workspace_region = workspace.desired.region.clone();
     if flags.common.registry.local {
-        let region = region.or(workspace_region).unwrap_or_else(|| "us-east-1".to_owned());
-        return Ok((local_account(pinned), region));
+        return Ok((local_account(pinned), local_region(region, workspace_region)));
     }
     let profile = flags.common.registry.aws_profile.clone();
     let target = Target::Environment { region, workspace_region, profile };

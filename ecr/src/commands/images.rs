@@ -31,10 +31,10 @@ pub async fn run(flags: &flags::Images, shell: &Shell) -> Result<Exit, Failure> 
         let failure = failures.remove(&desired.name);
         let (survey, observed) = (&survey, &observed);
         async move {
-            let exists = observed.repositories.contains_key(&desired.name);
+            let exists = failure.is_none().then(|| observed.repositories.contains_key(&desired.name));
             let looked = match failure {
                 Some(error) => Err(error.to_string()),
-                None if exists => survey.look(desired).await,
+                None if exists == Some(true) => survey.look(desired).await,
                 None => Ok(Surveyed::default()),
             };
             (desired, exists, looked)

@@ -1,5 +1,7 @@
 //! `ecr login`: docker's or podman's login for people who want it; `push` needs none.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use serde_json::json;
 
@@ -10,7 +12,7 @@ use crate::error::{Exit, Failure};
 use crate::flags;
 use crate::lifecycle::Timestamp;
 use crate::shell::Shell;
-use crate::words::age;
+use crate::words::{age, printable};
 
 use super::session::{Session, now};
 
@@ -27,6 +29,9 @@ pub async fn run(flags: &flags::Login, shell: &Shell) -> Result<Exit, Failure> {
     }
     let token = session.aws.authorization_token().await.context("failed to get a token")?;
     session.begin_at(Some(token.host().to_owned()));
+    if token.expires_at.is_some_and(|it| it <= now()) {
+        shell.warn("the token has expired already, if the clocks are right");
+    }
     match engine {
         Some(engine) => log_in(shell, engine, &token).await?,
         None => print(shell, &token),
@@ -49,7 +54,9 @@ async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Re
     let (host, password) = (token.host().to_owned(), token.password.clone());
     let name = engine.name().to_owned();
     let login = tokio::task::spawn_blocking(move || engine.login(&host, USER, &password));
-    let said = login.await.context("the login was interrupted")?.map_err(|error| {
+    let login = tokio::time::timeout(PATIENCE, login).await;
+    let login = login.with_context(|| format!("{name} has not logged in within {PATIENCE:?}"))?;
+    let said = login.context("the login was interrupted")?.map_err(|error| {
         let is_absent = error.downcast_ref::<std::io::Error>().is_some();
         let absent =
             is_absent.then_some("name a program with docker's command line: --engine docker, podman or PATH");
@@ -61,8 +68,9 @@ async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Re
             None => failure,
         }
     })?;
-    for line in said.lines().filter(|it| it.to_lowercase().contains("warning")) {
-        shell.warn(format!("{name}: {}", line.trim_start_matches("WARNING! ")));
+    if said.to_lowercase().contains("warning") {
+        shell
+            .warn(format!("{name}: {}", printable(&said.replace('\n', " ")).trim_start_matches("WARNING! ")));
     }
     shell.status("Logged in", format!("to {} with {name}, {}", token.host(), until(token)));
     shell.json(&json!({
@@ -85,6 +93,8 @@ fn print(shell: &Shell, token: &AuthorizationToken) {
     }));
 }
 
+/// How long an engine may take, which has to reach the registry itself.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The user of every token (ECR user guide, "Private registry authentication").
 const USER: &str = "AWS";
 

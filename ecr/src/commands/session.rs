@@ -248,7 +248,7 @@ async fn target(
         let profile = common.registry.aws_profile.clone();
         return Ok((Target::Environment { region, workspace_region, profile }, None));
     }
-    let region = region.or(workspace_region).unwrap_or_else(|| "us-east-1".to_owned());
+    let region = local_region(region, workspace_region);
     let options = local_options(workspace, common.registry.data.clone(), region.clone());
     let folder = options.data.display().to_string();
     let tell = || shell.status("Blocking", format!("waiting for another command on `{folder}`"));
@@ -274,6 +274,11 @@ fn local_options(workspace: &Workspace, data: Option<PathBuf>, region: String) -
         allowed_hosts: Vec::new(),
         request_log: None,
     }
+}
+
+/// The region that the embedded ECR plays: the flag's, else the workspace's.
+pub fn local_region(flag: Option<String>, workspace: Option<String>) -> String {
+    flag.or(workspace).unwrap_or_else(|| "us-east-1".to_owned())
 }
 
 /// The account that the embedded ECR plays.

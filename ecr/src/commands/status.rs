@@ -13,15 +13,16 @@ use crate::plan::{RepositoryPlan, State};
 use crate::report::{EngineStatus, Environment, LatestImage, RepositoryStatus, StatusReport};
 use crate::scan::{Counts, Scan};
 use crate::shell::Shell;
-use crate::words::count;
+use crate::table::cut;
+use crate::words::{count, printable};
 
 use super::session::Session;
 use super::survey::{Survey, Surveyed};
 
 /// Shows how everything stands. Drift is no failure; what cannot be read is one.
 pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> {
-    let engine = tokio::task::spawn_blocking(engine);
     let session = Session::open(shell, &flags.common).await?;
+    let engine = tokio::task::spawn_blocking(engine);
     let mut desired = flags.common.selection.repositories(session.desired())?;
     // What is at work counts for the cost, also where the workspace leaves it alone.
     let (observed, mut failures) = session.observe_with_lifecycle(&desired).await?;
@@ -47,7 +48,7 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
             engine: engine.await.unwrap_or_default(),
         },
         price: survey.price,
-        orphans: if flags.orphans { Some(session.orphans().await?) } else { None },
+        orphans: orphans(&session, flags).await?,
         repositories,
         total,
     };
@@ -55,6 +56,21 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
     session.warn_of_denials();
     survey.tell_unread();
     Ok(finish(&session, &report))
+}
+
+/// Without a project nothing is anybody's, and so nothing is an orphan for sure.
+async fn orphans(
+    session: &Session<'_>,
+    flags: &flags::Status,
+) -> Result<Option<Vec<RepositoryName>>, Failure> {
+    match session.project() {
+        _ if !flags.orphans => Ok(None),
+        Some(_) => session.orphans().await.map(Some),
+        None => {
+            session.shell.warn("without a project nothing tells which repositories are orphans");
+            Ok(None)
+        }
+    }
 }
 
 fn finish(session: &Session<'_>, report: &StatusReport) -> Exit {
@@ -129,11 +145,11 @@ async fn latest(
     let Some(newest) = inventory.newest() else { return Ok(None) };
     let image = &inventory.images[newest];
     // An index is scanned as the images that it lists.
-    let is_child = |it: &Digest| image.children().contains(it);
-    let own = [newest].into_iter().filter(|_| image.children().is_empty());
-    let listed = (0..inventory.images.len()).filter(|n| is_child(&inventory.images[*n].digest));
+    let listed = inventory.listed_by(newest);
+    let own = [newest].into_iter().filter(|_| !image.is_index());
+    let is_listed = |n: &usize| !inventory.images[*n].is_index() && !inventory.details[*n].is_attestation;
     let (mut status, mut findings) = (None, None);
-    for n in own.chain(listed) {
+    for n in own.chain(listed.into_iter().filter(is_listed)) {
         let detail = &inventory.details[n];
         let (found, counts) = match (&detail.scan_status, &detail.counts) {
             // Enhanced scanning, and basic scanning's newer engine, say nothing in lists.
@@ -152,6 +168,7 @@ async fn latest(
         digest: image.digest.clone(),
         tags: image.tags.clone(),
         pushed_at: image.pushed_at,
+        is_scan_known: !image.has_unknown_children(),
         scan_status: status,
         findings,
     }))
@@ -182,7 +199,7 @@ fn of_scan(scan: Option<Scan>) -> (Option<String>, Option<Counts>) {
 fn engine() -> Option<EngineStatus> {
     let engine = Engine::find(None)?;
     let version = match engine.probe() {
-        Ok(Found::Running(version)) => Some(version),
+        Ok(Found::Running(version)) => Some(cut(&printable(&version), 40)),
         Ok(Found::Stopped) | Err(_) => None,
     };
     Some(EngineStatus { program: engine.name().to_owned(), version })

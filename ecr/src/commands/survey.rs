@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use crate::aws::Manifests;
-use crate::desired::{self, DesiredRepository};
+use crate::desired::DesiredRepository;
 use crate::flags::StorageArgs;
 use crate::inventory::{DEFAULT_PRICE, Figures, Inventory, Price};
 use crate::lifecycle::{Policy, Timestamp, read};
@@ -23,6 +23,9 @@ pub struct Survey<'a> {
     /// Repositories whose manifests were not read for the sake of their policies.
     unread: Mutex<Vec<String>>,
 }
+
+/// Something that could not be found out.
+struct Unknown;
 
 /// What a repository holds and costs.
 #[derive(Debug, Default)]
@@ -49,30 +52,36 @@ impl<'a> Survey<'a> {
     /// Looks at one repository; an error is what to tell of it, and stops no other.
     pub async fn look(&self, desired: &DesiredRepository) -> Result<Surveyed, String> {
         let policy = self.policy(desired);
-        let manifests = self.manifests(desired, policy.as_ref());
+        let manifests = self.manifests(desired, &policy);
+        let policy = policy.unwrap_or_default();
         let inventory = self.session.aws.inventory(&desired.name, manifests).await;
         let inventory = inventory.map_err(|it| it.to_string())?.ok_or("no permission to list its images")?;
         let figures = Figures::of(&inventory, policy.as_ref(), self.now, self.price);
         Ok(Surveyed { inventory, figures })
     }
 
-    /// The policy that is at work; where it may not be read, the one that is wanted.
-    fn policy(&self, desired: &DesiredRepository) -> Option<Policy> {
-        let wanted = || match &desired.lifecycle_policy {
-            Some(desired::Policy::Text(text)) => Some(text.clone()),
-            Some(desired::Policy::Absent) | None => None,
-        };
-        let found = self.observed.repositories.get(&desired.name).and_then(|it| it.lifecycle_policy.known());
-        let text = found.cloned().unwrap_or_else(wanted)?;
-        read("", &text).ok().map(|it| it.policy)
+    /// The policy that is at work, if there is one.
+    ///
+    /// # Errors
+    /// Nobody knows: it may not be read, or says what this version does not understand.
+    fn policy(&self, desired: &DesiredRepository) -> Result<Option<Policy>, Unknown> {
+        let found = self.observed.repositories.get(&desired.name);
+        match found.and_then(|it| it.lifecycle_policy.known()).ok_or(Unknown)? {
+            Some(text) => read("", text).map(|it| Some(it.policy)).map_err(|_| Unknown),
+            None => Ok(None),
+        }
     }
 
     /// Reading a manifest counts as a pull: where pulls decide over images, that would keep them alive.
-    fn manifests(&self, desired: &DesiredRepository, policy: Option<&Policy>) -> Manifests {
+    fn manifests(&self, desired: &DesiredRepository, policy: &Result<Option<Policy>, Unknown>) -> Manifests {
         if self.keeps_pull_times {
             return Manifests::None;
         }
-        if policy.is_some_and(Policy::depends_on_pulls) {
+        let may_depend_on_pulls = match policy {
+            Ok(policy) => policy.as_ref().is_some_and(Policy::depends_on_pulls),
+            Err(Unknown) => true,
+        };
+        if may_depend_on_pulls {
             self.unread.lock().unwrap_or_else(|it| it.into_inner()).push(desired.name.to_string());
             return Manifests::None;
         }
@@ -85,7 +94,8 @@ impl<'a> Survey<'a> {
         unread.sort();
         if !unread.is_empty() {
             self.session.shell.note(format!(
-                "manifests were not read, as that counts as a pull, on which the lifecycle policy depends: {}",
+                "manifests were not read, as that counts as a pull, and the lifecycle policy depends on pulls, or is \
+                 not known: {}",
                 crate::words::some_of(&unread, 3)
             ));
         }

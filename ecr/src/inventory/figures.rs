@@ -51,7 +51,8 @@ impl std::str::FromStr for Price {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let price = text.parse().ok().filter(|it: &f64| it.is_finite() && (0.0..=1000.0).contains(it));
+        let is_price = |it: &f64| it.is_sign_positive() && (0.0..=1000.0).contains(it);
+        let price = text.parse().ok().filter(is_price);
         price
             .map(Self)
             .ok_or_else(|| format!("`{text}` is not a price in USD per GB and month, such as 0.10"))
@@ -61,10 +62,9 @@ impl std::str::FromStr for Price {
 impl std::fmt::Display for Price {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Prices have cents, some have parts of them.
-        let text = format!("{:.4}", self.0);
-        let cents = text.len() - 2;
-        let text = if text.ends_with("00") { &text[..cents] } else { text.trim_end_matches('0') };
-        write!(f, "${text}")
+        let text = format!("{:.6}", self.0);
+        let (whole, parts) = text.split_once('.').unwrap_or((&text, ""));
+        write!(f, "${whole}.{:0<2}", parts.trim_end_matches('0'))
     }
 }
 
@@ -77,7 +77,9 @@ impl Figures {
             let storage = inventory.storage(|n| !decisions[n].fate.is_deleted());
             // What moves to the archive is no longer stored at this price.
             let stays = inventory.storage(|n| decisions[n].fate == Fate::Kept);
-            let archived_bytes = storage.archived_bytes + storage.stored_bytes - stays.stored_bytes;
+            let moves = |n: &usize| decisions[*n].fate != Fate::Kept && !decisions[*n].fate.is_deleted();
+            let moved: u64 = (0..decisions.len()).filter(moves).map(|n| inventory.images[n].size_bytes).sum();
+            let archived_bytes = stays.archived_bytes + moved;
             let storage = Storage { images: storage.images, archived_bytes, ..stays };
             Left { storage, cost_per_month: price.of(storage.stored_bytes) }
         });
@@ -123,7 +125,7 @@ mod tests {
         assert_eq!("0.1".parse::<Price>().unwrap().to_string(), "$0.10");
         assert_eq!("0.095".parse::<Price>().unwrap().to_string(), "$0.095");
         assert_eq!(DEFAULT_PRICE.of(2_000_000_000), 0.2);
-        for wrong in ["", "-1", "free", "NaN", "1e9"] {
+        for wrong in ["", "-1", "-0", "free", "NaN", "1e9"] {
             assert!(wrong.parse::<Price>().is_err(), "{wrong}");
         }
     }

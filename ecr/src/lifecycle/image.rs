@@ -113,9 +113,14 @@ pub struct Image {
 }
 
 impl Image {
+    /// Whether it is a list of images.
+    pub fn is_index(&self) -> bool {
+        self.media_type.as_deref().is_some_and(crate::image::is_index)
+    }
+
     /// Whether it is an index whose manifest could not be read.
     pub fn has_unknown_children(&self) -> bool {
-        self.children.is_none() && self.media_type.as_deref().is_some_and(crate::image::is_index)
+        self.children.is_none() && self.is_index()
     }
 
     /// The images that it lists.

@@ -18,8 +18,8 @@ pub struct ListedRepository<'a> {
     pub name: &'a RepositoryName,
     /// The service that it belongs to.
     pub package: Option<&'a str>,
-    /// Whether there is such a repository.
-    pub exists: bool,
+    /// Whether there is such a repository; null where that could not be read.
+    pub exists: Option<bool>,
     /// Its images, the newest first; empty where they could not be read.
     #[serde(serialize_with = "images")]
     pub images: &'a Inventory,
@@ -94,7 +94,7 @@ impl ListedRepository<'_> {
             return print(&format!("{name}: unknown"));
         }
         if self.images.images.is_empty() {
-            let what = if self.exists { "no images" } else { "it does not exist" };
+            let what = if self.exists == Some(true) { "no images" } else { "it does not exist" };
             return print(&format!("{name}: {what}"));
         }
         print(&name);
@@ -104,7 +104,7 @@ impl ListedRepository<'_> {
             ("PUSHED", Align::Left),
             ("LAST PULLED", Align::Left),
             ("SIZE", Align::Right),
-            ("SCAN", Align::Left),
+            ("SCAN", Align::Flexible),
         ];
         let mut table = Table::new(&columns);
         for row in self.images.rows() {
@@ -148,9 +148,8 @@ fn title(image: &Image, detail: &Detail, depth: usize) -> Cell {
 
 /// How a scan went, in a word or two.
 fn scan_cell(image: &Image, detail: &Detail) -> Cell {
-    let is_index = image.media_type.as_deref().is_some_and(crate::image::is_index);
     match (&detail.scan_status, &detail.counts) {
-        _ if is_index || image.subject.is_some() => "".into(),
+        _ if image.is_index() || image.subject.is_some() => "".into(),
         // Enhanced scanning, and basic scanning's newer engine, say nothing in lists.
         (None, None) => Cell::new("-", Tone::Dim),
         (_, Some(counts)) => counts_cell(counts),
@@ -169,12 +168,16 @@ pub fn counts_cell(counts: &Counts) -> Cell {
     };
     let more: u64 = worst.map(|(_, n)| n).sum();
     let more = if more > 0 { format!(" +{more}") } else { String::new() };
-    let tone = match severity {
+    Cell::new(format!("{n} {severity}{more}"), tone_of(*severity))
+}
+
+/// How a severity looks.
+pub fn tone_of(severity: Severity) -> Tone {
+    match severity {
         Severity::Unknown | Severity::Critical | Severity::High => Tone::Bad,
         Severity::Medium => Tone::Warning,
         _ => Tone::Plain,
-    };
-    Cell::new(format!("{n} {severity}{more}"), tone)
+    }
 }
 
 /// `3 images, 4.5 MB stored, $0.45 a month; the lifecycle policy would leave 1 image, $0.10 a month`.
@@ -197,7 +200,8 @@ pub fn figures_text(figures: &Figures) -> String {
 }
 
 /// `1 image, 1.5 MB, $0.10 a month`.
-pub fn left_text(left: &Left) -> String {
-    let bytes = size(left.storage.stored_bytes);
-    format!("{}, {bytes}, {} a month", count(left.storage.images, "image"), money(left.cost_per_month))
+fn left_text(left: &Left) -> String {
+    let bound = if left.storage.is_upper_bound { "at most " } else { "" };
+    let (bytes, cost) = (size(left.storage.stored_bytes), money(left.cost_per_month));
+    format!("{}, {bound}{bytes}, {bound}{cost} a month", count(left.storage.images, "image"))
 }

@@ -1,19 +1,20 @@
 //! What `ecr scan` and the gate of `push` print.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
+use super::images::tone_of;
 use crate::name::{Digest, RepositoryName};
 use crate::scan::{
-    Counts, Finding, Fix, Gate, Judgement, Kind, NEVER, Progress, Scan, Severity, Status, Verdict,
-    counts_text,
+    Counts, Finding, Fix, Gate, Judgement, Kind, NEVER, Progress, Scan, Severity, Verdict, counts_text,
 };
-use crate::table::{Align, Cell, Table, Tone};
+use crate::table::{Align, Cell, Table, Tone, WIDTH};
+use crate::words::{printable, wrap};
 
-/// `ecr scan`.
+/// What follows the list of images in `ecr scan`: one entry an image, where an index stands as the images that it lists.
 #[derive(Debug, Clone, Serialize)]
 pub struct ScanReport {
-    /// One entry an image; an index stands as the images that it lists.
-    pub images: Vec<ScannedImage>,
     /// What could not be looked at.
     pub failures: Vec<ScanFailure>,
     /// Entries of the ignore file that are to be looked at; null without a gate.
@@ -37,7 +38,7 @@ pub struct ScanFailure {
 pub struct IgnoreReport {
     /// Their time is over: the findings count again.
     pub expired: Vec<String>,
-    /// No image has the finding any more; null where not everything was looked at.
+    /// None of the images that were looked at has the finding any more; null where not everything was looked at.
     pub stale: Option<Vec<String>>,
 }
 
@@ -67,12 +68,16 @@ pub struct ScannedImage {
     pub counts: Counts,
     /// The findings, the worst first; one a package.
     pub findings: Vec<ScannedFinding>,
+    /// Findings that ECR counts and does not list; they stand in the way like others.
+    pub unlisted: Counts,
     /// What the gate says; null without one.
     pub gate: Option<Verdict>,
+    /// Whether the gate lets it through; null without one.
+    pub passed: Option<bool>,
     /// Findings that the ignore file lets through.
-    pub ignored: u64,
+    pub ignored: usize,
     /// Findings that are let through because no update mends them.
-    pub unfixed: u64,
+    pub unfixed: usize,
     #[serde(skip)]
     outcome: Outcome,
 }
@@ -95,6 +100,8 @@ pub struct ScannedFinding {
     pub fixed_in: Option<String>,
     /// Whether there is one.
     pub fix: Fix,
+    /// Whether a suppression rule of Amazon Inspector, or its end, has taken it off the list.
+    pub suppressed: bool,
     /// Whether it stands in the way at the gate.
     pub blocks: bool,
 }
@@ -102,9 +109,10 @@ pub struct ScannedFinding {
 /// What only people read.
 #[derive(Debug, Clone)]
 struct Outcome {
+    title: String,
     meaning: String,
     help: Option<String>,
-    is_done: bool,
+    progress: Option<Progress>,
     judgement: Option<(Severity, Judgement)>,
 }
 
@@ -127,22 +135,12 @@ pub struct Subject {
 
 impl std::fmt::Display for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        title(f, &self.repository, &self.tags, self.platform.as_deref(), &self.digest)
+        match self.tags.first() {
+            Some(tag) => write!(f, "{}:{tag}", self.repository)?,
+            None => write!(f, "{}@{}", self.repository, self.digest.short())?,
+        }
+        self.platform.as_ref().map_or(Ok(()), |it| write!(f, " ({it})"))
     }
-}
-
-fn title(
-    f: &mut dyn std::fmt::Write,
-    repository: &RepositoryName,
-    tags: &[String],
-    platform: Option<&str>,
-    digest: &Digest,
-) -> std::fmt::Result {
-    match tags.first() {
-        Some(tag) => write!(f, "{repository}:{tag}")?,
-        None => write!(f, "{repository}@{}", digest.short())?,
-    }
-    platform.map_or(Ok(()), |it| write!(f, " ({it})"))
 }
 
 impl ScannedImage {
@@ -150,10 +148,10 @@ impl ScannedImage {
     pub fn new(subject: Subject, scan: Option<&Scan>, gate: Option<&Gate>) -> Self {
         let judgement = gate.map(|it| (it.fail_on, it.judge(scan)));
         let blocks = |n: usize| judgement.as_ref().is_some_and(|(_, it)| it.blocking.get(n) == Some(&true));
-        let is_done = scan.is_some_and(|it| it.progress() == Progress::Done);
+        let title = subject.to_string();
         let findings = scan.iter().flat_map(|it| &it.findings).enumerate();
         let findings = findings.map(|(n, it)| ScannedFinding::new(it, blocks(n))).collect();
-        let counted = |count: fn(&Judgement) -> u64| judgement.as_ref().map_or(0, |(_, it)| count(it));
+        let counted = |count: fn(&Judgement) -> usize| judgement.as_ref().map_or(0, |(_, it)| count(it));
         let Subject { repository, package, digest, tags, index, platform } = subject;
         let help = scan.map_or(Some(NEVER.1), Scan::help);
         // Commands are to be typed as they stand.
@@ -173,13 +171,16 @@ impl ScannedImage {
             scanner: scan.and_then(|it| it.kind),
             counts: scan.map(Scan::totals).unwrap_or_default(),
             findings,
+            unlisted: scan.map(Scan::unlisted).unwrap_or_default(),
             gate: judgement.as_ref().map(|(_, it)| it.verdict),
-            ignored: counted(|it| it.ignored),
-            unfixed: counted(|it| it.unfixed),
+            passed: judgement.as_ref().map(|(_, it)| it.is_through),
+            ignored: counted(|it| it.ignored.len()),
+            unfixed: counted(|it| it.unfixed.len()),
             outcome: Outcome {
+                title,
                 meaning: scan.map_or(NEVER.0, Scan::meaning).to_owned(),
                 help,
-                is_done,
+                progress: scan.map(Scan::progress),
                 judgement,
             },
         }
@@ -187,32 +188,22 @@ impl ScannedImage {
 
     /// Whether the gate lets it through; without a gate, everything gets through.
     pub fn is_through(&self) -> bool {
-        self.outcome.judgement.as_ref().is_none_or(|(_, it)| it.is_through)
+        self.passed.unwrap_or(true)
     }
 
     /// Whether its findings are complete.
     pub fn is_done(&self) -> bool {
-        self.outcome.is_done
+        self.outcome.progress == Some(Progress::Done)
     }
 
     /// Whether ECR cannot scan it.
     pub fn is_unsupported(&self) -> bool {
-        let status = self.status.as_deref().map(Status::of_api);
-        let is_said = self.description.as_deref().is_some_and(|it| it.contains("UnsupportedImageError"));
-        status == Some(Status::UnsupportedImage) || (status == Some(Status::Failed) && is_said)
+        self.outcome.progress == Some(Progress::Unsupported)
     }
 
     /// Whether `--ignore-unfixed` could not be told about some finding.
     pub fn has_unknown_fixes(&self) -> bool {
-        self.outcome.judgement.as_ref().is_some_and(|(_, it)| it.fix_unknown > 0)
-    }
-
-    /// The image by name.
-    pub fn title(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = title(&mut text, &self.repository, &self.tags, self.platform.as_deref(), &self.digest);
-        text
+        self.outcome.judgement.as_ref().is_some_and(|(_, it)| !it.fix_unknown.is_empty())
     }
 
     /// The lines for people.
@@ -222,18 +213,22 @@ impl ScannedImage {
             Some(Kind::Enhanced) => ", enhanced scanning",
             None => "",
         };
-        let status = self.status.as_deref().unwrap_or("not scanned");
-        let title = Tone::Title.paint(&self.title());
+        let status = printable(self.status.as_deref().unwrap_or("not scanned"));
+        let status = if status.is_empty() { "no status" } else { &status };
+        let title = Tone::Title.paint(&self.outcome.title);
         let mut lines = vec![format!("{title}  {}  {status}{scanner}", self.digest.short())];
-        if self.outcome.is_done {
+        if self.is_done() {
             lines.push(format!("  {}", counts_text(&self.counts)));
         } else {
             lines.push(format!("  {}", self.outcome.meaning));
+            let said = self
+                .description
+                .iter()
+                .flat_map(|it| wrap(&format!("ECR says: {}", printable(it)), WIDTH - 4));
+            lines.extend(said.map(|it| format!("  {it}")));
         }
-        if let (false, Some(description)) = (self.outcome.is_done, &self.description) {
-            lines.push(format!("  ECR says: {description}"));
-        }
-        lines.extend(self.outcome.help.iter().map(|it| format!("  help: {it}")));
+        let help = self.outcome.help.iter().flat_map(|it| wrap(&format!("help: {it}"), WIDTH - 4));
+        lines.extend(help.map(|it| format!("  {it}")));
         lines.extend(self.finding_lines());
         lines.extend(self.gate_line());
         lines
@@ -256,7 +251,8 @@ impl ScannedImage {
         let mut lines: Vec<_> = rows.next().into_iter().map(|it| it.trim_end().to_owned()).collect();
         for (row, finding) in rows.zip(&self.findings) {
             lines.push(row.trim_end().to_owned());
-            let link = finding.uri.as_ref().map(|it| format!("            {}", Tone::Dim.paint(it)));
+            let link =
+                finding.uri.as_ref().map(|it| format!("            {}", Tone::Dim.paint(&printable(it))));
             lines.extend(link);
         }
         lines
@@ -264,14 +260,17 @@ impl ScannedImage {
 
     fn gate_line(&self) -> Option<String> {
         let (fail_on, judgement) = self.outcome.judgement.as_ref()?;
-        let blocking = self.findings.iter().filter(|it| it.blocks).count() as u64;
-        let unlisted: u64 = judgement.unlisted.values().sum();
+        let blocking = self.findings.iter().filter(|it| it.blocks).map(|it| &it.name);
+        let blocking = blocking.collect::<BTreeSet<_>>();
+        let unlisted = judgement.unlisted.values().sum::<u64>() as usize;
         let mut reasons = Vec::new();
-        let mut add = |n: u64, text: String| reasons.extend((n > 0).then(|| format!("{n} {text}")));
-        add(blocking, format!("{fail_on} or worse"));
+        let mut add = |n: usize, text: String| reasons.extend((n > 0).then(|| format!("{n} {text}")));
+        add(blocking.len(), format!("{fail_on} or worse"));
         add(unlisted, "counted by ECR and not listed".to_owned());
         add(self.ignored, "ignored".to_owned());
         add(self.unfixed, "without a fix".to_owned());
+        let suppressed = self.findings.iter().filter(|it| it.suppressed).map(|it| &it.name);
+        add(suppressed.collect::<BTreeSet<_>>().len(), "suppressed".to_owned());
         let (word, tone) = match (judgement.verdict, judgement.is_through) {
             (Verdict::Passed, _) => ("passed", Tone::Good),
             (Verdict::Failed, _) => ("failed", Tone::Bad),
@@ -286,25 +285,20 @@ impl ScannedImage {
 
 impl ScannedFinding {
     fn new(finding: &Finding, blocks: bool) -> Self {
-        let Finding { name, severity, uri, package, installed, fixed_in, fix, is_closed: _ } =
-            finding.clone();
-        Self { name, severity, uri, package, installed, fixed_in, fix, blocks }
+        let Finding { name, severity, uri, package, installed, fixed_in, fix, is_closed } = finding.clone();
+        Self { name, severity, uri, package, installed, fixed_in, fix, suppressed: is_closed, blocks }
     }
 
     fn cells(&self) -> Vec<Cell> {
-        let tone = match self.severity {
-            Severity::Unknown | Severity::Critical | Severity::High => Tone::Bad,
-            Severity::Medium => Tone::Warning,
-            _ => Tone::Plain,
-        };
         let fixed = match (&self.fixed_in, self.fix) {
+            _ if self.suppressed => Cell::new("suppressed", Tone::Dim),
             (Some(version), _) => version.clone().into(),
             (None, Fix::Available) => Cell::new("available", Tone::Plain),
             (None, Fix::None) => Cell::new("no fix", Tone::Dim),
             (None, Fix::Unknown) => Cell::new("not told", Tone::Dim),
         };
         vec![
-            Cell::new(self.severity.as_str(), tone),
+            Cell::new(self.severity.as_str(), tone_of(self.severity)),
             self.name.as_str().into(),
             self.package.as_deref().unwrap_or("-").into(),
             self.installed.as_deref().unwrap_or("-").into(),

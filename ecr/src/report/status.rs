@@ -80,7 +80,9 @@ pub struct LatestImage {
     pub tags: Vec<String>,
     /// When it was pushed.
     pub pushed_at: Timestamp,
-    /// `imageScanStatus.status`; null for an image that was never scanned.
+    /// Whether it is known which images an index lists; nothing is known of their scans otherwise.
+    pub is_scan_known: bool,
+    /// `imageScanStatus.status`; null for an image that was never scanned, or of which nothing is known.
     pub scan_status: Option<String>,
     /// Findings by severity.
     pub findings: Option<Counts>,
@@ -137,7 +139,7 @@ impl StatusReport {
             ("STATE", Align::Left),
             ("LATEST", Align::Flexible),
             ("PUSHED", Align::Left),
-            ("SCAN", Align::Left),
+            ("SCAN", Align::Flexible),
             ("IMAGES", Align::Right),
             ("SIZE", Align::Right),
             ("A MONTH", Align::Right),
@@ -192,6 +194,7 @@ impl LatestImage {
             }
             (Some(status), _) => Cell::new(Status::of_api(status).short(), Tone::Dim),
             (None, Some(counts)) => counts_cell(counts),
+            (None, None) if !self.is_scan_known => Cell::new("-", Tone::Dim),
             (None, None) => Cell::new("never", Tone::Warning),
         };
         [title.into(), pushed.into(), scan]

@@ -1,5 +1,7 @@
 //! The gate: which findings an image may have.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{Counts, Finding, Fix, IgnoreFile, Progress, Scan, Severity};
@@ -52,12 +54,12 @@ pub struct Judgement {
     pub blocking: Vec<bool>,
     /// Findings in the way that are counted and not listed.
     pub unlisted: Counts,
-    /// How many the file lets through.
-    pub ignored: u64,
-    /// How many are let through because no update mends them.
-    pub unfixed: u64,
-    /// How many would have been, had the scanner told whether there is an update.
-    pub fix_unknown: u64,
+    /// What the file lets through.
+    pub ignored: BTreeSet<String>,
+    /// What is let through because no update mends it.
+    pub unfixed: BTreeSet<String>,
+    /// What would have been, had the scanner told whether there is an update.
+    pub fix_unknown: BTreeSet<String>,
 }
 
 impl Gate {
@@ -73,9 +75,9 @@ impl Gate {
             is_through: verdict == Verdict::Unsupported && self.unsupported == Unsupported::Pass,
             blocking: Vec::new(),
             unlisted: Counts::new(),
-            ignored: 0,
-            unfixed: 0,
-            fix_unknown: 0,
+            ignored: BTreeSet::new(),
+            unfixed: BTreeSet::new(),
+            fix_unknown: BTreeSet::new(),
         };
         if let (Verdict::Passed, Some(scan)) = (verdict, scan) {
             judgement.look(self, scan);
@@ -100,16 +102,16 @@ impl Judgement {
             return false;
         }
         if gate.ignored.covers(&finding.name) {
-            self.ignored += 1;
+            self.ignored.insert(finding.name.clone());
             return false;
         }
         match finding.fix {
             Fix::None if gate.ignore_unfixed => {
-                self.unfixed += 1;
+                self.unfixed.insert(finding.name.clone());
                 false
             }
             Fix::Unknown if gate.ignore_unfixed => {
-                self.fix_unknown += 1;
+                self.fix_unknown.insert(finding.name.clone());
                 true
             }
             _ => true,
@@ -178,7 +180,12 @@ mod tests {
         ]);
         let gate = Gate { ignore_unfixed: true, ..gate() };
         let judgement = gate.judge(Some(&scan));
-        assert_eq!((judgement.blocking, judgement.unfixed, judgement.fix_unknown), (vec![false, true], 1, 1));
+        assert_eq!(judgement.blocking, [false, true]);
+        let names = |it: BTreeSet<String>| it.into_iter().collect::<Vec<_>>();
+        assert_eq!(
+            (names(judgement.unfixed), names(judgement.fix_unknown)),
+            (vec!["CVE-1".into()], vec!["CVE-2".into()])
+        );
     }
 
     #[test]

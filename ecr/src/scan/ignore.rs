@@ -34,7 +34,7 @@ impl FromStr for Date {
         let wrong = || format!("`{text}` is not a date such as 2027-03-31");
         let parts: Vec<_> = text.split('-').collect();
         let [year, month, day] = parts.as_slice() else { return Err(wrong()) };
-        let is_padded = (year.len(), month.len(), day.len()) == (4, 2, 2);
+        let is_padded = (year.len(), month.len(), day.len()) == (4, 2, 2) && !text.contains('+');
         let month = month.parse::<u8>().ok().and_then(|it| Month::try_from(it).ok());
         let (Some(month), Ok(year), Ok(day), true) = (month, year.parse(), day.parse(), is_padded) else {
             return Err(wrong());
@@ -121,6 +121,9 @@ impl Ignore {
         fields.finish();
         for empty in [&id, &reason].into_iter().flatten().filter(|it| it.value.trim().is_empty()) {
             problems.add(&empty.place, "this must not be empty");
+        }
+        for id in id.iter().filter(|it| it.value.trim() != it.value) {
+            problems.add(&id.place, format!("`{}` has white space around it, as no finding has", id.value));
         }
         Some(Self {
             place: node.place.clone(),

@@ -146,6 +146,8 @@ pub struct Scan {
     pub kind: Option<Kind>,
     /// Whether the answer has a time of completion.
     pub is_dated: bool,
+    /// Whether it has been the same for a while, so that no more is to be expected.
+    pub is_settled: bool,
     /// `findingSeverityCounts`; `None` where the answer has none.
     pub counts: Option<Counts>,
     /// The findings, the worst first; one a package.
@@ -174,11 +176,14 @@ impl Scan {
     }
 
     /// Whether the answer holds results. ECR says COMPLETE and ACTIVE before there are any, with nothing but an empty
-    /// list (aws/aws-sdk#289): that is no clean image.
+    /// list (aws/aws-sdk#289), and then adds findings one after the other (aws/aws-sdk#288): what has no date of
+    /// completion counts only once it stays as it is, and an empty list without one is never a clean image.
     fn has_results(&self) -> bool {
         let is_counted = self.counts.as_ref().is_some_and(|it| it.values().any(|n| *n > 0));
-        let is_listed = !self.listed.is_empty();
-        is_listed || (!is_counted && (self.is_dated || self.counts.is_some()))
+        match self.listed.is_empty() {
+            true => self.is_dated && !is_counted,
+            false => self.is_dated || self.is_settled,
+        }
     }
 }
 
@@ -202,6 +207,7 @@ pub(crate) mod tests {
             description: None,
             kind: Some(Kind::Basic),
             is_dated: true,
+            is_settled: false,
             counts: Some(listed.clone()),
             findings,
             listed,

@@ -120,7 +120,8 @@ impl Status {
             Self::FindingsUnavailable => Some("try again later"),
             Self::LimitExceeded => Some("wait for a day, or ask AWS for a higher quota"),
             Self::ImageArchived => Some("bring it back first: `aws ecr update-image-storage-class`"),
-            Self::Complete | Self::Active | Self::Other(_) => None,
+            Self::Other(_) => Some("a newer xtask-ecr may know it; ECR's documentation does"),
+            Self::Complete | Self::Active => None,
         }
     }
 }
@@ -195,12 +196,15 @@ mod tests {
         assert_eq!(empty().progress(), Progress::Running);
         assert_eq!(Scan { status: Status::Active, ..empty() }.progress(), Progress::Running);
         assert_eq!(Scan { is_dated: true, ..empty() }.progress(), Progress::Done);
-        assert_eq!(Scan { counts: Some(Counts::new()), ..empty() }.progress(), Progress::Done);
+        assert_eq!(Scan { counts: Some(Counts::new()), ..empty() }.progress(), Progress::Running);
+        assert_eq!(Scan { is_settled: true, ..empty() }.progress(), Progress::Running);
         // Counted, and not listed yet.
         let counts = Some(Counts::from([(Severity::High, 1)]));
         assert_eq!(Scan { counts, is_dated: true, ..empty() }.progress(), Progress::Running);
         let one = basic(vec![finding("CVE-1", Severity::Low, Fix::Unknown)]);
-        assert_eq!(Scan { is_dated: false, counts: None, ..one }.progress(), Progress::Done);
+        let undated = || Scan { is_dated: false, counts: None, ..one.clone() };
+        assert_eq!(undated().progress(), Progress::Running);
+        assert_eq!(Scan { is_settled: true, ..undated() }.progress(), Progress::Done);
     }
 
     #[test]

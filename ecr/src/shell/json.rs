@@ -1,8 +1,10 @@
 //! A JSON document that is written piece by piece, so that a long list need not be held as a whole.
 
 use std::io::{self, BufWriter, Write};
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{Format, Shell};
 
@@ -10,19 +12,21 @@ use super::{Format, Shell};
 pub struct JsonList<'a> {
     shell: &'a Shell,
     is_empty: bool,
+    is_ended: bool,
 }
 
 impl Shell {
     /// Begins a document with a list under `key`.
     pub fn json_list(&self, key: &str) -> JsonList<'_> {
         self.write_json(|out| write!(out, "{{\n  \"{key}\": ["));
-        JsonList { shell: self, is_empty: true }
+        JsonList { shell: self, is_empty: true, is_ended: false }
     }
 
     fn write_json(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
         if self.format != Format::Json {
             return;
         }
+        self.has_json.store(true, Ordering::Relaxed);
         let result = self.progress.above(|| {
             let mut out = BufWriter::new(io::stdout().lock());
             write(&mut out).and_then(|()| out.flush())
@@ -42,8 +46,12 @@ impl JsonList<'_> {
     }
 
     /// Ends the list and the document, with the fields of `rest`.
-    pub fn end(self, rest: &impl Serialize) {
-        let rest = serde_json::to_value(rest).unwrap_or_default();
+    pub fn end(mut self, rest: &impl Serialize) {
+        self.finish(&serde_json::to_value(rest).unwrap_or_default());
+    }
+
+    fn finish(&mut self, rest: &Value) {
+        self.is_ended = true;
         let close = if self.is_empty { "]" } else { "\n  ]" };
         self.shell.write_json(|out| {
             write!(out, "{close}")?;
@@ -53,6 +61,15 @@ impl JsonList<'_> {
             }
             writeln!(out, "\n}}")
         });
+    }
+}
+
+/// After Ctrl-C, in the middle of the list: what is there is a document all the same, and says that it is not all.
+impl Drop for JsonList<'_> {
+    fn drop(&mut self) {
+        if !self.is_ended {
+            self.finish(&json!({"interrupted": true}));
+        }
     }
 }
 

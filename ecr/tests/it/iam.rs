@@ -183,6 +183,19 @@ fn a_document_is_about_these_repositories_and_no_other() {
     let read = document(&workspace, "read", &["--orphans"]);
     assert!(allows(&read, "ecr:DescribeRepositories", &arn("other")));
     assert!(!allows(&read, "ecr:BatchGetImage", &arn("other")));
+    // Orphans may be deleted only if they bear the project's tags.
+    let provision = document(&workspace, "provision", &["--orphans"]);
+    let statements = provision["Statement"].as_array().unwrap();
+    let deletes = |it: &&Value| it["Action"].as_array().unwrap().contains(&json!("ecr:DeleteRepository"));
+    let wide: Vec<_> =
+        statements.iter().filter(deletes).filter(|it| it["Resource"] == json!([arn("*")])).collect();
+    assert_eq!(wide.len(), 1);
+    assert_eq!(
+        wide[0]["Condition"]["StringEquals"],
+        json!({"aws:ResourceTag/ManagedBy": "cargo-xtask-ecr", "aws:ResourceTag/Project": "my-project"})
+    );
+    let refused = workspace.command(&["ecr", "iam-policy", "ci", "--orphans", "--local"]).run();
+    assert_eq!(refused.code, 1, "{refused:#?}");
     let one = document(&workspace, "ci", &["-p", "my-app-worker"]);
     assert!(!allows(&one, "ecr:PutImage", &arn("my-app")));
 }
@@ -222,7 +235,7 @@ fn the_document_is_ready_to_paste() {
           ]
         }
         --- stderr
-        help: `aws iam put-role-policy --role-name ROLE --policy-name ecr-node --policy-document "$(cargo xtask ecr iam-policy node)"`
+        help: save it as policy.json, then `aws iam create-policy --policy-name ecr-node --policy-document file://policy.json`
     "#]].assert_eq(&output.shown());
 }
 

@@ -220,7 +220,7 @@ fn without_permissions_it_shows_what_it_can() {
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
         warning: no permission for ecr:GetLifecyclePolicy: lifecycle policies are not known, and `ecr create` writes them again (my-app, my-app-worker)
-        warning: no permission for ecr:BatchGetImage: what indexes list, and which layers images share, is not known (my-app)
+        note: manifests were not read, as that counts as a pull, and the lifecycle policy depends on pulls, or is not known: my-app, my-app-worker
               Listed 2 repositories; storage at $0.10 a GB and month; transfer and replication are left out
     "#]].assert_eq(&without_digests(&output.shown()));
 

@@ -68,6 +68,16 @@ fn what_the_engine_says_is_told_and_turned_into_advice() {
 }
 
 #[test]
+fn an_engine_that_repeats_the_password_brings_it_nowhere() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    let engine = engine(&workspace, "read -r word; echo \"wrong password $word\" >&2; exit 1");
+    let output = workspace.on(&registry, &["ecr", "login", "--engine", &engine, "--format", "json"]);
+    assert!(output.stderr.contains("wrong password ***"), "{}", output.stderr);
+    assert!(output.json_with(1)["error"]["causes"][0].as_str().unwrap().contains("***"));
+}
+
+#[test]
 fn without_an_engine_it_says_what_to_do() {
     let registry = Registry::start();
     let workspace = Workspace::seed();

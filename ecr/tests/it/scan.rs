@@ -109,8 +109,10 @@ fn an_index_is_scanned_as_the_images_that_it_lists() {
     expect![[r#"
         my-app:2.0.0 (linux/amd64)  [-digest--]  UNSUPPORTED_IMAGE
           ECR cannot scan this image: it knows no operating system in it
-          ECR says: UnsupportedImageError: The operating system and/or package manager are not supported.
-          help: `trivy image` and `grype` look into it themselves; a gate lets it through with --unsupported pass
+          ECR says: UnsupportedImageError: The operating system and/or package manager
+          are not supported.
+          help: `trivy image` and `grype` look into it themselves; a gate lets it
+          through with --unsupported pass
           gate not passed: ECR cannot scan it
         my-app:2.0.0 (linux/arm64)  [-digest--]  COMPLETE
           no findings
@@ -187,10 +189,14 @@ fn every_other_status_is_told_and_does_not_pass() {
     expect![[r#"
         my-app:1.0.0  [-digest--]  FAILED
           the scan failed
-          help: start another scan (once in 24 hours) with `aws ecr start-image-scan --repository-name my-app --image-id imageDigest=sha256:bf4c5b3d2cd54645b2ca138ed923c0a4c509f65e4500977d6b24fb7f58602ca9`, or push the image anew
+          help: start another scan (once in 24 hours) with `aws ecr start-image-scan
+          --repository-name my-app --image-id
+          imageDigest=sha256:bf4c5b3d2cd54645b2ca138ed923c0a4c509f65e4500977d6b24fb7f58602ca9`,
+          or push the image anew
         my-app:1.0.0  [-digest--]  SCAN_ELIGIBILITY_EXPIRED
           Amazon Inspector no longer scans this image: its time for rescans is over
-          help: push the image anew, or extend the rescan duration in Amazon Inspector's settings
+          help: push the image anew, or extend the rescan duration in Amazon
+          Inspector's settings
         my-app:1.0.0  [-digest--]  FINDINGS_UNAVAILABLE
           the findings cannot be had at the moment
           help: try again later
@@ -199,9 +205,12 @@ fn every_other_status_is_told_and_does_not_pass() {
           help: wait for a day, or ask AWS for a higher quota
         my-app:1.0.0  [-digest--]  UNSUPPORTED_IMAGE
           ECR cannot scan this image: it knows no operating system in it
-          ECR says: UnsupportedImageError: The operating system and/or package manager are not supported.
-          help: `trivy image` and `grype` look into it themselves; a gate lets it through with --unsupported pass
-    "#]].assert_eq(&without_digests(&shown));
+          ECR says: UnsupportedImageError: The operating system and/or package manager
+          are not supported.
+          help: `trivy image` and `grype` look into it themselves; a gate lets it
+          through with --unsupported pass
+    "#]]
+    .assert_eq(&without_digests(&shown));
     // Basic scanning says it in another way.
     let description = "UnsupportedImageError: The operating system and/or package manager are not supported.";
     registry.scan(&digest, &json!({"imageScanStatus": {"status": "FAILED", "description": description}}));
@@ -221,7 +230,9 @@ fn an_image_that_was_never_scanned_does_not_pass() {
     expect![[r#"
         my-app:1.0.0  [-digest--]  not scanned
           it was never scanned
-          help: let ECR scan on push (`scan-on-push = true`), or start a scan with `aws ecr start-image-scan --repository-name my-app --image-id imageDigest=sha256:[DIGEST]`
+          help: let ECR scan on push (`scan-on-push = true`), or start a scan with
+          `aws ecr start-image-scan --repository-name my-app --image-id
+          imageDigest=sha256:[DIGEST]`
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
             Finished 1 image: 1 without findings
@@ -250,7 +261,7 @@ fn known_findings_are_let_through_until_their_time_is_over() {
     file("CVE-0", "9999-01-01");
     let output = gate(&workspace, &registry, &[]);
     assert_eq!(output.json()["ignore"], json!({"expired": [], "stale": ["CVE-0"]}));
-    expect![[r#"`CVE-0` in the ignore file is stale: no image has the finding any more"#]]
+    expect!["`CVE-0` in the ignore file is stale: none of these images has the finding"]
         .assert_eq(&output.warnings().join("\n"));
     workspace.file("ecr/scan-ignore.toml", "[[ignore]]\nid = \"CVE-1\"\n");
     let output = workspace.on(&registry, &["ecr", "scan", "--fail-on", "low"]);
@@ -322,18 +333,126 @@ fn a_push_ends_at_the_gate() {
     };
     let output = push(&["-q"]);
     assert_eq!(output.code, 4, "{output:#?}");
-    assert!(output.stdout.contains("/my-app@sha256:"), "it was pushed: {output:#?}");
+    assert_eq!(output.stdout, "", "what did not get through is not handed on");
     let output = push(&[]);
     assert!(output.stderr.contains("my-app carries `cargo auditable` data"), "{}", output.stderr);
     assert!(output.stderr.contains("gate not passed: ECR cannot scan it"), "{}", output.stderr);
     let output = push(&["--unsupported", "pass", "--format", "json"]);
     let image = &output.json_with(0)["images"][0];
-    assert_eq!((&image["outcome"], &image["scan"]["gate"]), (&json!("unchanged"), &json!("unsupported")));
+    assert_eq!((&image["outcome"], &image["scans"][0]["gate"]), (&json!("unchanged"), &json!("unsupported")));
     registry.scan(image["digest"].as_str().unwrap(), &basic(&[("CVE-1", "CRITICAL")]));
     let json = push(&["--format", "json"]).json_with(4);
-    assert_eq!(json["images"][0]["scan"]["gate"], "failed");
+    assert_eq!(json["images"][0]["scans"][0]["gate"], "failed");
     let dry = push(&["--dry-run"]);
     assert_eq!(dry.code, 1, "a dry run has nothing to scan: {dry:#?}");
+}
+
+#[test]
+fn a_gate_that_looked_at_nothing_lets_nothing_through() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    let clean = registry.image("my-app-worker", "1.0.0");
+    registry.scan(&clean, &basic(&[]));
+    let reason = |output: &Output| output.json_with(1)["failures"][0]["error"].clone();
+    assert_eq!(reason(&gate(&workspace, &registry, &[])), "my-app: the repository has no images");
+    assert_eq!(reason(&gate(&workspace, &registry, &["--all"])), "my-app: the repository has no images");
+    let empty =
+        json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []});
+    registry.put("my-app", &empty, Some("1.0.0"));
+    assert_eq!(reason(&gate(&workspace, &registry, &[])), "my-app: the index lists no image");
+    let output = workspace.on(&registry, &["ecr", "scan", "-t", "{version}-{digest}", "--fail-on", "low"]);
+    expect![[r#"
+        --- stderr
+        error: tag `{version}-{digest}` names the image's own digest, which only a build knows
+
+        help: name the tag as the push printed it, or look at every image with --all
+        --- exit 1
+    "#]]
+    .assert_eq(&output.shown());
+}
+
+/// An index of an image, and of what `docker buildx` attests about it.
+fn attested(registry: &Registry, image: &str, attestation: &str, tag: &str) {
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let unknown = json!({"os": "unknown", "architecture": "unknown"});
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [
+            // No platform is no reason to look away.
+            {"mediaType": kind, "digest": image, "size": 1, "platform": unknown},
+            {"mediaType": kind, "digest": attestation, "size": 1, "platform": unknown,
+             "annotations": {"vnd.docker.reference.type": "attestation-manifest"}},
+        ],
+    });
+    registry.put("my-app", &index, Some(tag));
+}
+
+#[test]
+fn attestations_are_no_images_and_nothing_else_is_left_out() {
+    let registry = Registry::start();
+    let workspace = Workspace::new().service("my-app", "");
+    workspace.on(&registry, &["ecr", "create"]).good();
+    let image = registry.layered("my-app", &[('i', 10)], json!({}), None);
+    let attestation = registry.layered("my-app", &[('a', 10)], json!({}), None);
+    attested(&registry, &image, &attestation, "1.0.0");
+    registry.scan(&image, &basic(&[("CVE-1", "CRITICAL")]));
+    for args in [&[][..], &["--all"]] {
+        let output = gate(&workspace, &registry, args);
+        assert_eq!(verdict(&output, 4), "failed", "{args:?}");
+        assert_eq!(output.json()["images"][0]["digest"], image);
+    }
+}
+
+#[test]
+fn findings_that_trickle_in_are_waited_for() {
+    let registry = Registry::start();
+    let (workspace, digest) = service(&registry);
+    let mut scan = enhanced(&[("CVE-1", "LOW", "NO")]);
+    scan["imageScanFindings"]["imageScanCompletedAt"] = Value::Null;
+    registry.scan(&digest, &scan);
+    assert_eq!(verdict(&gate(&workspace, &registry, &[]), 4), "not-scanned");
+}
+
+#[test]
+fn suppressed_findings_are_shown_and_do_not_count() {
+    let registry = Registry::start();
+    let (workspace, digest) = service(&registry);
+    let mut scan = enhanced(&[("CVE-1", "HIGH", "YES")]);
+    scan["imageScanFindings"]["enhancedFindings"][0]["status"] = json!("SUPPRESSED");
+    registry.scan(&digest, &scan);
+    let output = workspace.on(&registry, &["ecr", "scan", "--fail-on", "low"]).good();
+    assert!(output.stdout.contains("suppressed\n"), "{}", output.stdout);
+    assert!(output.stdout.contains("gate passed: 1 suppressed"), "{}", output.stdout);
+}
+
+#[test]
+fn what_a_scan_says_moves_no_cursor() {
+    let registry = Registry::start();
+    let (workspace, digest) = service(&registry);
+    registry.scan(&digest, &basic(&[("CVE\x1b[2J\r\n1", "HIGH")]));
+    let output = workspace.on(&registry, &["ecr", "scan"]).good();
+    assert!(!output.stdout.contains(['\x1b', '\r']), "{:?}", output.stdout);
+    assert!(output.stdout.contains(r"CVE\u{1b}[2J\r\n1"), "{}", output.stdout);
+}
+
+#[test]
+fn ctrl_c_leaves_one_document() {
+    let registry = Registry::start();
+    let (workspace, digest) = service(&registry);
+    registry.scan(&digest, &json!({"imageScanStatus": {"status": "IN_PROGRESS"}}));
+    let args = ["ecr", "scan", "--timeout", "1m", "--format", "json"];
+    let child = workspace.command(&args).registry(&registry).spawn();
+    while !registry.calls().contains_key("DescribeImageScanFindings") {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json, json!({"images": [], "interrupted": true}));
 }
 
 #[test]

@@ -102,6 +102,42 @@ fn enhanced_scanning_is_asked_for_the_latest_image() {
 }
 
 #[test]
+fn one_image_of_an_index_that_was_not_scanned_is_told() {
+    let registry = Registry::start();
+    let workspace = Workspace::new().service("my-app", "");
+    workspace.on(&registry, &["ecr", "create"]).good();
+    let one = registry.layered("my-app", &[('1', 10)], json!({}), None);
+    let two = registry.layered("my-app", &[('2', 10)], json!({}), None);
+    registry.index("my-app", &[("amd64", &one), ("arm64", &two)], "1.0.0");
+    registry.scan(&one, &crate::images::basic(&[]));
+    registry.scan(&two, &json!({"imageScanStatus": {"status": "FAILED"}}));
+    let output = workspace.on(&registry, &["ecr", "status"]).good();
+    assert!(output.stdout.contains(" failed "), "{}", output.stdout);
+    let output = workspace.on(&registry, &["ecr", "status", "--keep-pull-times", "--format", "json"]);
+    assert_eq!(output.json_with(0)["repositories"][0]["latest"]["isScanKnown"], false);
+}
+
+#[test]
+fn an_engine_that_hangs_does_not_hold_the_page_up() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let registry = Registry::start();
+    let workspace = Workspace::new().service("my-app", "");
+    // A child of it keeps the pipe open, and it talks a lot.
+    let script = "#!/bin/sh\nsleep 20 &\nhead -c 100000 /dev/zero >&2\necho 27.0\n";
+    workspace.file("bin/docker", script);
+    let docker = workspace.root().join("bin/docker");
+    std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", workspace.root().join("bin").display(), std::env::var("PATH").unwrap());
+    let began = std::time::Instant::now();
+    let run =
+        workspace.command(&["ecr", "status", "--format", "json"]).registry(&registry).env("PATH", &path);
+    let json = run.run().json_with(0);
+    assert_eq!(json["environment"]["engine"], json!({"program": "docker", "version": "27.0"}));
+    assert!(began.elapsed().as_secs() < 20, "it waited for the child of docker");
+}
+
+#[test]
 fn what_cannot_be_read_is_told_and_stops_nothing() {
     let registry = Registry::with_faults(&["deny=DescribeImages"]);
     let workspace = Workspace::seed();

@@ -1,9 +1,12 @@
 //! After the push: the scan gate, for every image that is in the registry now.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use crate::commands::scan::{Scanner, Target, exit_of, hints, warn_of_expired};
-use crate::commands::session::{Session, now};
+use futures_util::stream::StreamExt;
+
+use crate::commands::scan::{GRACE, Hints, Scanner, Target, exit_of, resolve, warn_of_expired};
+use crate::commands::session::Session;
 use crate::error::Exit;
 use crate::flags;
 use crate::report::{PushOutcome, ScannedImage, Subject};
@@ -21,30 +24,51 @@ pub(super) async fn pass(
 ) {
     warn_of_expired(session.shell, gate.ignored.expired.iter().map(|it| &it.id));
     let scanner = Scanner::new(session, Some(gate), flags.timeout);
-    let targets = done.iter().filter_map(target).collect();
-    let scanned = scanner.scan(targets).await;
-    for failure in scanned.failures {
-        session.shell.bad_status("Failed", &failure.error);
-        let failed = done.iter_mut().filter(|it| it.entry.repository == failure.repository);
-        for done in failed {
-            done.exit = Exit::of_parts([done.exit, Exit::Failed]);
-            done.entry.error = Some(failure.error.clone());
+    let mut hints = Hints::default();
+    let (mut services, mut targets) = (Vec::new(), Vec::new());
+    for (n, done) in done.iter_mut().enumerate() {
+        match resolved(session, done).await {
+            Ok(found) => {
+                services.extend(found.iter().map(|_| n));
+                targets.extend(found);
+            }
+            Err(error) => failed(session, done, error),
         }
     }
-    let images = scanned.images;
-    for image in &images {
-        image.lines().iter().for_each(|it| session.shell.talk(it));
+    let mut scans = std::pin::pin!(scanner.scan(targets));
+    for n in services {
+        match scans.next().await {
+            Some(Ok(image)) => {
+                hints.add(&image);
+                session.shell.detail(!image.is_through(), &image.lines());
+                attach(&mut done[n], image);
+            }
+            Some(Err(failure)) => failed(session, &mut done[n], failure.error),
+            None => {}
+        }
     }
-    hints(session.shell, &images, flags, auditable);
-    images.into_iter().for_each(|it| attach(done, it));
+    hints.tell(session.shell, flags, auditable);
+}
+
+fn failed(session: &Session<'_>, done: &mut Done, error: String) {
+    session.shell.bad_status("Failed", &error);
+    done.exit = Exit::of_parts([done.exit, Exit::Failed]);
+    done.entry.error = Some(error);
+}
+
+/// The images of a service that are in the registry: what was built here is one; what was skipped may be an index.
+async fn resolved(session: &Session<'_>, done: &Done) -> Result<Vec<Target>, String> {
+    let Some(target) = target(done) else { return Ok(Vec::new()) };
+    let is_built_here = !done.entry.platforms.is_empty();
+    if is_built_here { Ok(vec![target]) } else { resolve(session, target).await }
 }
 
 fn target(done: &Done) -> Option<Target> {
     let entry = &done.entry;
-    // ECR begins its scan a moment after the push; of an image that was there before, nothing is to be expected.
-    let pushed_at = match entry.outcome {
-        PushOutcome::Pushed => Some(now()),
-        PushOutcome::Unchanged => None,
+    let grace = match entry.outcome {
+        PushOutcome::Pushed => Duration::MAX,
+        // It may have been pushed a moment ago by another run.
+        PushOutcome::Unchanged => GRACE,
         _ => return None,
     };
     let subject = Subject {
@@ -55,15 +79,10 @@ fn target(done: &Done) -> Option<Target> {
         index: None,
         platform: None,
     };
-    Some(Target { subject, pushed_at })
+    Some(Target { subject, grace })
 }
 
-fn attach(done: &mut [Done], image: ScannedImage) {
-    let its = done.iter_mut().find(|it| {
-        it.entry.digest.as_ref() == Some(&image.digest) && it.entry.repository == image.repository
-    });
-    if let Some(done) = its {
-        done.exit = Exit::of_parts([done.exit, exit_of(&image)]);
-        done.entry.scan = Some(image);
-    }
+fn attach(done: &mut Done, image: ScannedImage) {
+    done.exit = Exit::of_parts([done.exit, exit_of(&image)]);
+    done.entry.scans.get_or_insert_default().push(image);
 }

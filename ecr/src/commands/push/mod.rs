@@ -20,7 +20,7 @@ use crate::image::tag::{TagTemplate, TagValues};
 use crate::layers::LayerCache;
 use crate::metadata::Platform;
 use crate::name::{ImageTag, RepositoryName};
-use crate::report::{PushEntry, PushOutcome, PushReport};
+use crate::report::{PushEntry, PushOutcome, PushReport, ScannedImage};
 use crate::shell::Shell;
 use crate::words::count;
 use crate::workspace::Workspace;
@@ -170,15 +170,15 @@ impl<'a> Push<'a> {
                 continue;
             }
             let Ok(tags) = self.tags(job, None) else { continue };
-            let mut digest = None;
+            let mut digests = BTreeSet::new();
             for tag in &tags {
                 // Where that may not be asked, the service is built, and the push finds out.
-                digest = registry.manifest(&job.service.repository, tag.as_str()).await.unwrap_or_default();
-                if digest.is_none() {
-                    break;
-                }
+                digests.insert(
+                    registry.manifest(&job.service.repository, tag.as_str()).await.unwrap_or_default(),
+                );
             }
-            if let Some(digest) = digest {
+            // Tags that hold different images are a matter for the push.
+            if let (1, Some(Some(digest))) = (digests.len(), digests.pop_first()) {
                 let entry = PushEntry {
                     tags,
                     reference: self.reference(&job.service, &digest),
@@ -283,7 +283,11 @@ impl<'a> Push<'a> {
     }
 
     fn finish(&self, done: Vec<Done>, began: Instant, file: Option<File>) -> Result<Exit, Failure> {
-        let present = |it: &&Done| matches!(it.entry.outcome, PushOutcome::Pushed | PushOutcome::Unchanged);
+        // What the gate did not let through is in the registry, and is not handed on from here.
+        let present = |it: &&Done| {
+            matches!(it.entry.outcome, PushOutcome::Pushed | PushOutcome::Unchanged)
+                && it.entry.scans.iter().flatten().all(ScannedImage::is_through)
+        };
         let references: Vec<_> =
             done.iter().filter(present).filter_map(|it| it.entry.reference.clone()).collect();
         references.iter().for_each(|it| self.shell.print(it));

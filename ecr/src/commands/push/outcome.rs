@@ -29,7 +29,7 @@ pub(super) fn entry(service: &Service, outcome: PushOutcome) -> PushEntry {
         uploaded_bytes: 0,
         mounted_bytes: 0,
         skipped_bytes: 0,
-        scan: None,
+        scans: None,
         error: None,
     }
 }

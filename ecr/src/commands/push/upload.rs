@@ -65,7 +65,8 @@ impl Upload<'_> {
                 (PushOutcome::Conflict, Exit::Conflict, Some(reason), Some(self.advice()))
             }
             Err(Stopped::Failed(error)) => {
-                let help = advice(&error.to_string()).map(str::to_owned);
+                // A login is of no use here: the token is this command's own.
+                let help = advice(&error.to_string()).filter(|_| !error.is_denied()).map(str::to_owned);
                 (PushOutcome::Failed, Exit::Failed, Some(error.to_string()), help)
             }
         };

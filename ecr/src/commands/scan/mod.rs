@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 
 use crate::aws::ServiceError;
 use crate::error::{Exit, Failure};
@@ -20,26 +20,39 @@ use super::session::{Session, now};
 mod targets;
 mod wait;
 
-pub use targets::Target;
+pub use targets::{GRACE, Target, resolve};
 use wait::Wait;
 
-/// Shows the findings of the selected images.
+/// Shows the findings of the selected images, one after the other.
 pub async fn run(flags: &flags::Scan, shell: &Shell) -> Result<Exit, Failure> {
     let workspace = Workspace::load(flags.common.workspace.manifest_path.as_deref())?;
     let gate = gate(&flags.gate, &workspace)?;
     let session = Session::connect(shell, &flags.common, workspace).await?;
-    let (targets, failures) = targets::of(&session, flags).await?;
-    let is_everything = flags.common.selection.is_everything() && failures.is_empty();
-    let scanned = Scanner::new(&session, gate.as_ref(), flags.gate.timeout).scan(targets).await;
-    let report = scanned.report(gate.as_ref(), failures, is_everything);
-    if report.images.is_empty() && report.failures.is_empty() {
+    let (targets, failures) = targets::of(&session, flags, gate.is_some()).await?;
+    if targets.is_empty() && failures.is_empty() {
         let nothing = Failure::new("there is no image to look at");
         return Err(nothing.with_help(format!("push one with `cargo xtask push{}`", session.local_flags())));
     }
-    tell(shell, &report, &flags.gate);
+    let scanner = Scanner::new(&session, gate.as_ref(), flags.gate.timeout);
+    let mut scans = std::pin::pin!(scanner.scan(targets));
+    let mut tally = Tally { failures, ..Tally::default() };
+    let mut json = shell.json_list("images");
+    while let Some(scanned) = scans.next().await {
+        match scanned {
+            Ok(image) => {
+                image.lines().iter().for_each(|it| shell.print(it));
+                json.item(&image);
+                tally.add(&image);
+            }
+            Err(failure) => tally.failures.push(failure),
+        }
+    }
+    let is_everything = flags.common.selection.is_everything() && flags.tag.is_empty();
+    let report = tally.report(gate.as_ref(), is_everything);
+    tell(shell, &report, &tally, &flags.gate);
     session.warn_of_denials();
-    shell.json(&report);
-    Ok(exit(&report))
+    json.end(&report);
+    Ok(Exit::of_parts([tally.exit, if report.failures.is_empty() { Exit::Done } else { Exit::Failed }]))
 }
 
 /// The gate that the flags ask for, with the ignore file; `None` without `--fail-on`.
@@ -83,33 +96,15 @@ pub struct Scanner<'a> {
 /// Images that are waited for side by side.
 const PARALLEL: usize = 256;
 
-/// What became of the scans.
-#[derive(Default)]
-pub struct Scanned {
-    /// The images.
-    pub images: Vec<ScannedImage>,
-    /// Those that could not be looked at.
-    pub failures: Vec<ScanFailure>,
-}
-
 impl<'a> Scanner<'a> {
     /// A scanner that waits for all scans together no longer than `timeout` from now on.
     pub fn new(session: &'a Session<'a>, gate: Option<&'a Gate>, timeout: Duration) -> Self {
         Self { session, gate, wait: Wait::new(timeout) }
     }
 
-    /// Waits for the scans of all targets side by side.
-    pub async fn scan(&self, targets: Vec<Target>) -> Scanned {
-        let each = targets.into_iter().map(|target| self.scan_one(target));
-        let results: Vec<_> = stream::iter(each).buffered(PARALLEL).collect().await;
-        let mut scanned = Scanned::default();
-        for result in results {
-            match result {
-                Ok(image) => scanned.images.push(image),
-                Err(failure) => scanned.failures.push(failure),
-            }
-        }
-        scanned
+    /// Waits for the scans of all targets side by side, and gives them in their order.
+    pub fn scan(&self, targets: Vec<Target>) -> impl Stream<Item = Result<ScannedImage, ScanFailure>> {
+        stream::iter(targets).map(|target| self.scan_one(target)).buffered(PARALLEL)
     }
 
     async fn scan_one(&self, target: Target) -> Result<ScannedImage, ScanFailure> {
@@ -127,61 +122,69 @@ fn failure(subject: &Subject, error: &ServiceError) -> ScanFailure {
     }
 }
 
-impl Scanned {
+/// What is remembered of images that were told already.
+#[derive(Default)]
+struct Tally {
+    images: usize,
+    /// Those whose findings are there.
+    done: usize,
+    /// Those that the gate lets through.
+    through: usize,
+    hints: Hints,
+    /// Identifiers of all findings.
+    found: BTreeSet<String>,
+    /// Whether some findings are counted and not listed.
+    has_unlisted: bool,
+    exit: Exit,
+    failures: Vec<ScanFailure>,
+}
+
+impl Tally {
+    fn add(&mut self, image: &ScannedImage) {
+        self.images += 1;
+        self.done += usize::from(image.is_done());
+        self.through += usize::from(image.is_through());
+        self.hints.add(image);
+        self.found.extend(image.findings.iter().map(|it| it.name.clone()));
+        self.has_unlisted |= !image.unlisted.is_empty();
+        self.exit = Exit::of_parts([self.exit, exit_of(image)]);
+    }
+
     /// With what the ignore file has that is of no use any more. That an entry is stale can be said only once
     /// everything was looked at.
-    fn report(self, gate: Option<&Gate>, failures: Vec<ScanFailure>, is_everything: bool) -> ScanReport {
-        let failures: Vec<_> = failures.into_iter().chain(self.failures).collect();
-        let is_known = is_everything && failures.is_empty() && self.images.iter().all(ScannedImage::is_done);
+    fn report(&self, gate: Option<&Gate>, is_everything: bool) -> ScanReport {
+        let is_known =
+            is_everything && self.failures.is_empty() && self.done == self.images && !self.has_unlisted;
         let ignore = gate.map(|gate| {
-            let found: BTreeSet<_> =
-                self.images.iter().flat_map(|it| &it.findings).map(|it| it.name.clone()).collect();
-            let stale = || gate.ignored.stale(&found).map(|it| it.id.clone()).collect();
+            let stale = || gate.ignored.stale(&self.found).map(|it| it.id.clone()).collect();
             IgnoreReport {
                 expired: gate.ignored.expired.iter().map(|it| it.id.clone()).collect(),
                 stale: is_known.then(stale),
             }
         });
-        ScanReport { images: self.images, failures, ignore }
+        ScanReport { failures: self.failures.clone(), ignore }
     }
 }
 
-/// Prints findings for people, and says what to do.
-fn tell(shell: &Shell, report: &ScanReport, flags: &flags::GateArgs) {
-    for image in &report.images {
-        image.lines().iter().for_each(|it| shell.print(it));
-    }
+/// What is to be said after all images.
+fn tell(shell: &Shell, report: &ScanReport, tally: &Tally, flags: &flags::GateArgs) {
     for failure in &report.failures {
         shell.bad_status("Failed", &failure.error);
         failure.help.iter().for_each(|it| shell.help(it));
     }
-    hints(shell, &report.images, flags, &BTreeSet::new());
+    tally.hints.tell(shell, flags, &BTreeSet::new());
     for ignore in report.ignore.iter() {
         warn_of_expired(shell, &ignore.expired);
         for id in ignore.stale.iter().flatten() {
-            shell.warn(format!("`{id}` in the ignore file is stale: no image has the finding any more"));
+            shell.warn(format!("`{id}` in the ignore file is stale: none of these images has the finding"));
         }
     }
-    let of = |is_wanted: fn(&&ScannedImage) -> bool| report.images.iter().filter(is_wanted).count();
+    let failed = (report.failures.len(), "failed");
     let counts = match flags.fail_on {
-        Some(_) => {
-            let through = of(|it| it.is_through());
-            [
-                (through, "passed"),
-                (report.images.len() - through, "not passed"),
-                (report.failures.len(), "failed"),
-            ]
-        }
-        None => {
-            let done = of(|it| it.is_done());
-            [
-                (done, "scanned"),
-                (report.images.len() - done, "without findings"),
-                (report.failures.len(), "failed"),
-            ]
-        }
+        Some(_) => [(tally.through, "passed"), (tally.images - tally.through, "not passed"), failed],
+        None => [(tally.done, "scanned"), (tally.images - tally.done, "without findings"), failed],
     };
-    shell.status("Finished", counted(report.images.len() + report.failures.len(), "image", &counts));
+    shell.status("Finished", counted(tally.images + report.failures.len(), "image", &counts));
 }
 
 /// Entries whose time is over say so, until somebody looks at them again.
@@ -192,34 +195,42 @@ pub fn warn_of_expired<'a>(shell: &Shell, ids: impl IntoIterator<Item = &'a Stri
 }
 
 /// What to know of scans that looked into nothing, or that cannot tell about fixes.
-///
-/// `auditable` are packages whose binaries are known to carry the list of their crates.
-pub fn hints(shell: &Shell, images: &[ScannedImage], flags: &flags::GateArgs, auditable: &BTreeSet<String>) {
-    let unsupported = || images.iter().filter(|it| it.is_unsupported()).filter_map(|it| it.package.as_ref());
-    let known: Vec<_> = unsupported().filter(|it| auditable.contains(*it)).cloned().collect();
-    if !known.is_empty() {
-        shell.note(format!(
-            "{} carries `cargo auditable` data, into which ECR's scanner cannot see on scratch: `cargo audit bin`, \
-             `trivy` and `grype` read it, and --unsupported pass leaves the matter to them",
-            some_of(&known, 3)
-        ));
-    } else if unsupported().next().is_some() {
-        shell.note(
-            "ECR's scanner cannot see into a Rust binary on scratch. One that was built with `cargo auditable` carries \
-             the list of its crates, which `cargo audit bin`, `trivy` and `grype` read",
-        );
-    }
-    if flags.ignore_unfixed && images.iter().any(ScannedImage::has_unknown_fixes) {
-        shell.warn(
-            "basic scanning does not tell whether there is a fix: --ignore-unfixed lets none of its findings through",
-        );
-    }
+#[derive(Default)]
+pub struct Hints {
+    /// Packages whose images ECR cannot scan.
+    unsupported: BTreeSet<String>,
+    has_unknown_fixes: bool,
 }
 
-/// A failure outranks the gate.
-fn exit(report: &ScanReport) -> Exit {
-    let failed = report.failures.iter().map(|_| Exit::Failed);
-    Exit::of_parts(report.images.iter().map(exit_of).chain(failed))
+impl Hints {
+    /// Looks at an image.
+    pub fn add(&mut self, image: &ScannedImage) {
+        self.unsupported.extend(image.package.clone().filter(|_| image.is_unsupported()));
+        self.has_unknown_fixes |= image.has_unknown_fixes();
+    }
+
+    /// Says it. `auditable` are packages whose binaries are known to carry the list of their crates.
+    pub fn tell(&self, shell: &Shell, flags: &flags::GateArgs, auditable: &BTreeSet<String>) {
+        let known: Vec<_> = self.unsupported.intersection(auditable).collect();
+        if !known.is_empty() {
+            shell.note(format!(
+                "{} carries `cargo auditable` data, into which ECR's scanner cannot see on scratch: `cargo audit bin`, \
+                 `trivy` and `grype` read it, and --unsupported pass leaves the matter to them",
+                some_of(&known, 3)
+            ));
+        } else if !self.unsupported.is_empty() {
+            shell.note(
+                "ECR's scanner cannot see into a Rust binary on scratch. One that was built with `cargo auditable` \
+                 carries the list of its crates, which `cargo audit bin`, `trivy` and `grype` read",
+            );
+        }
+        if flags.ignore_unfixed && self.has_unknown_fixes {
+            shell.warn(
+                "basic scanning does not tell whether there is a fix: --ignore-unfixed lets none of its findings \
+                 through",
+            );
+        }
+    }
 }
 
 /// What an image alone would make the command end with.

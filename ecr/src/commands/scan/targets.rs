@@ -1,18 +1,20 @@
 //! Which images `ecr scan` looks at: those of the configured tags, else the newest; an index as what it lists.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use anyhow::Context;
 use futures_util::stream::{self, StreamExt};
 
-use crate::aws::{Manifests, Reads, ServiceError};
-use crate::commands::session::Session;
+use crate::aws::{Manifests, Reads};
+use crate::commands::session::{Session, now};
 use crate::desired::{DesiredRepository, Service};
 use crate::error::Failure;
 use crate::flags;
 use crate::git;
-use crate::image::is_index;
 use crate::image::tag::{TagTemplate, TagValues};
 use crate::inventory::Inventory;
-use crate::lifecycle::{Image, Timestamp};
+use crate::lifecycle::{Image, StorageClass};
 use crate::name::Digest;
 use crate::report::{ScanFailure, Subject};
 use crate::scan::index;
@@ -22,21 +24,34 @@ use crate::scan::index;
 pub struct Target {
     /// Which image.
     pub subject: Subject,
-    /// When it was pushed, where that is known.
-    pub pushed_at: Option<Timestamp>,
+    /// How long it may still be without any scan: ECR begins a moment after the push.
+    pub grace: Duration,
 }
+
+/// How long a young image may be without any scan.
+pub const GRACE: Duration = Duration::from_secs(30);
+/// Until when an image is young, in nanoseconds since its push.
+const YOUNG: i64 = 300_000_000_000;
 
 /// The images that the flags choose, and the repositories in which none could be chosen.
 pub async fn of(
     session: &Session<'_>,
     flags: &flags::Scan,
+    has_gate: bool,
 ) -> Result<(Vec<Target>, Vec<ScanFailure>), Failure> {
+    if let Some(tag) = flags.tag.iter().find(|it| it.needs_digest()) {
+        let failure =
+            Failure::new(format!("tag `{tag}` names the image's own digest, which only a build knows"));
+        return Err(
+            failure.with_help("name the tag as the push printed it, or look at every image with --all")
+        );
+    }
     let desired = flags.common.selection.repositories(session.desired())?;
     let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
     let observed = session.aws.observe(&names, |_| Reads::default()).await;
     let (observed, mut failures) = observed.context("failed to look at the repositories")?;
     session.begin(&observed).await?;
-    let chooser = Chooser { session, flags, commit: commit(session, flags, &desired) };
+    let chooser = Chooser { session, flags, has_gate, commit: commit(session, flags, &desired) };
     let each = desired.iter().map(|desired| {
         let failure = failures.remove(&desired.name);
         let exists = observed.repositories.contains_key(&desired.name);
@@ -81,6 +96,7 @@ fn service<'a>(session: &'a Session<'_>, desired: &DesiredRepository) -> Option<
 struct Chooser<'a> {
     session: &'a Session<'a>,
     flags: &'a flags::Scan,
+    has_gate: bool,
     commit: Option<String>,
 }
 
@@ -126,17 +142,20 @@ impl Chooser<'_> {
         known.map(|it| it.render(&values).map(|tag| tag.to_string())).collect()
     }
 
-    async fn inventory(&self, desired: &DesiredRepository) -> Result<Inventory, String> {
-        let inventory = self.session.aws.inventory(&desired.name, Manifests::None).await;
+    async fn inventory(
+        &self,
+        desired: &DesiredRepository,
+        manifests: Manifests,
+    ) -> Result<Inventory, String> {
+        let inventory = self.session.aws.inventory(&desired.name, manifests).await;
         Ok(inventory.map_err(|it| it.to_string())?.ok_or("no permission to list its images")?)
     }
 
     async fn newest(&self, desired: &DesiredRepository, missing: &[String]) -> Result<Option<Image>, String> {
-        let mut inventory = self.inventory(desired).await?;
+        let mut inventory = self.inventory(desired, Manifests::None).await?;
         let shell = self.session.shell;
         let Some(newest) = inventory.newest() else {
-            shell.warn(format!("`{}` has no images", desired.name));
-            return Ok(None);
+            return self.nothing(desired).map(|()| None);
         };
         let image = inventory.images.swap_remove(newest);
         if let Some(tag) = missing.first() {
@@ -148,33 +167,53 @@ impl Chooser<'_> {
         Ok(Some(image))
     }
 
-    /// Every image; what an index lists is among them, and artifacts are no images.
+    /// Every image that could run; what an index lists is among them.
     async fn all(&self, desired: &DesiredRepository) -> Result<Vec<Target>, String> {
-        let inventory = self.inventory(desired).await?;
-        let is_image = |it: &&Image| it.subject.is_none() && !it.media_type.as_deref().is_some_and(is_index);
-        Ok(inventory.images.iter().filter(is_image).map(|it| target(desired, it)).collect())
+        let inventory = self.inventory(desired, Manifests::Indexes).await?;
+        let is_scanned = |n: &usize| {
+            let image = &inventory.images[*n];
+            inventory.is_runnable(*n) && !image.is_index() && image.storage_class == StorageClass::Standard
+        };
+        let images = (0..inventory.images.len()).filter(is_scanned).map(|n| &inventory.images[n]);
+        let targets: Vec<_> = images.map(|it| target(desired, it)).collect();
+        if targets.is_empty() {
+            self.nothing(desired)?;
+        }
+        Ok(targets)
+    }
+
+    /// A gate that looked at nothing let nothing through.
+    fn nothing(&self, desired: &DesiredRepository) -> Result<(), String> {
+        if self.has_gate {
+            return Err("the repository has no images".to_owned());
+        }
+        self.session.shell.warn(format!("`{}` has no images", desired.name));
+        Ok(())
     }
 
     async fn resolved(&self, desired: &DesiredRepository, image: &Image) -> Result<Vec<Target>, String> {
         let target = target(desired, image);
-        if !image.media_type.as_deref().is_some_and(is_index) {
-            return Ok(vec![target]);
-        }
-        resolve(self.session, target).await.map_err(|it| it.to_string())
+        if image.is_index() { resolve(self.session, target).await } else { Ok(vec![target]) }
     }
 }
 
-/// The images that an index lists, and those that indexes below it list.
-pub async fn resolve(session: &Session<'_>, index: Target) -> Result<Vec<Target>, ServiceError> {
+/// The images that an index lists, and those that indexes below it list, each once; an image that is no index stands for
+/// itself.
+pub async fn resolve(session: &Session<'_>, index: Target) -> Result<Vec<Target>, String> {
     let mut targets = Vec::new();
     let mut open = vec![index.subject.digest.clone()];
-    let mut seen: Vec<Digest> = Vec::new();
+    let mut seen: BTreeSet<Digest> = BTreeSet::from([index.subject.digest.clone()]);
     while let Some(digest) = open.pop() {
-        let manifest = session.aws.manifest(&index.subject.repository, &digest).await?;
-        seen.push(digest);
-        for listed in index::listed(&manifest) {
+        let manifest = session.aws.manifest(&index.subject.repository, &digest).await;
+        let manifest = manifest.map_err(|it| it.to_string())?;
+        let Some(listed) = index::listed(&manifest)? else {
+            let subject = Subject { digest, ..index.subject.clone() };
+            targets.push(Target { subject, grace: index.grace });
+            continue;
+        };
+        for listed in listed.into_iter().filter(|it| seen.insert(it.digest.clone())) {
             if listed.is_index {
-                open.extend((!seen.contains(&listed.digest)).then_some(listed.digest));
+                open.push(listed.digest);
                 continue;
             }
             let subject = Subject {
@@ -183,7 +222,7 @@ pub async fn resolve(session: &Session<'_>, index: Target) -> Result<Vec<Target>
                 platform: listed.platform,
                 ..index.subject.clone()
             };
-            targets.push(Target { subject, pushed_at: index.pushed_at });
+            targets.push(Target { subject, grace: index.grace });
         }
     }
     Ok(targets)
@@ -198,5 +237,6 @@ fn target(desired: &DesiredRepository, image: &Image) -> Target {
         index: None,
         platform: None,
     };
-    Target { subject, pushed_at: Some(image.pushed_at) }
+    let is_young = now().since(image.pushed_at) < YOUNG;
+    Target { subject, grace: if is_young { GRACE } else { Duration::ZERO } }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::aws::ServiceError;
-use crate::commands::session::{Session, now};
+use crate::commands::session::Session;
 use crate::scan::{Progress, Scan};
 
 use super::Target;
@@ -16,8 +16,10 @@ pub struct Wait {
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How long after its push an image may still be without any scan, in nanoseconds: ECR begins a moment later.
-const YOUNG: i64 = 30_000_000_000;
+/// How long an answer may take, even where there is no time to wait.
+const ANSWER: Duration = Duration::from_secs(15);
+/// How long an answer without a date has to stay as it is.
+const SETTLED: Duration = Duration::from_secs(10);
 
 impl Wait {
     /// From now on, for so long.
@@ -25,17 +27,29 @@ impl Wait {
         Self { timeout, end: Instant::now() + timeout }
     }
 
+    fn left(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now())
+    }
+
     /// The scan of an image, once there are findings, or it is clear that there will be none, or the time is over.
     pub async fn scan(&self, session: &Session<'_>, target: &Target) -> Result<Option<Scan>, ServiceError> {
+        let began = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut waiting = None;
+        let mut same: Option<(Instant, Scan)> = None;
         loop {
-            let scan = session.aws.scan(&target.subject.repository, &target.subject.digest).await?;
+            let asked = session.aws.scan(&target.subject.repository, &target.subject.digest);
+            // A service that does not answer, or only says that it is busy, is not waited for any longer.
+            let scan = tokio::time::timeout(self.left().max(ANSWER), asked).await;
+            let scan =
+                scan.unwrap_or_else(|_| Err(ServiceError::no_answer("ecr:DescribeImageScanFindings")))?;
+            let scan = scan.map(|it| settled(&mut same, it));
             let is_over = match &scan {
                 Some(scan) => scan.progress() != Progress::Running,
-                None => target.pushed_at.is_none_or(|it| now().since(it) >= YOUNG),
+                // ECR begins to scan a moment after the push.
+                None => began.elapsed() >= target.grace,
             };
-            let left = self.end.saturating_duration_since(Instant::now());
+            let left = self.left();
             if is_over || left.is_zero() {
                 return Ok(scan);
             }
@@ -46,4 +60,14 @@ impl Wait {
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// Notes how long the answer has been the same.
+fn settled(same: &mut Option<(Instant, Scan)>, scan: Scan) -> Scan {
+    let since = match same.take() {
+        Some((since, earlier)) if earlier == scan => since,
+        _ => Instant::now(),
+    };
+    *same = Some((since, scan.clone()));
+    Scan { is_settled: since.elapsed() >= SETTLED, ..scan }
 }

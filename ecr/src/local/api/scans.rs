@@ -133,6 +133,11 @@ fn status_of(file: &Value, asked: usize) -> Result<String, String> {
     if !are_objects("findings") || !are_objects("enhancedFindings") {
         return Err("its findings are no list of objects".to_owned());
     }
+    let counts = &file["imageScanFindings"]["findingSeverityCounts"];
+    let is_count = |it: &Value| it.as_u64().is_some_and(|it| i32::try_from(it).is_ok());
+    if !counts.is_null() && !counts.as_object().is_some_and(|it| it.values().all(is_count)) {
+        return Err("its findingSeverityCounts are no numbers of findings".to_owned());
+    }
     if matches!(status, "COMPLETE" | "ACTIVE") && !file["imageScanFindings"].is_object() {
         return Err(format!("`{status}` needs `imageScanFindings`, even if nothing was found"));
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 mod hold;
 mod registry;
+mod schema;
 pub use hold::hold;
 pub use registry::Registry;
 
@@ -166,11 +167,13 @@ impl Run {
     /// Runs it to its end.
     pub fn run(mut self) -> Output {
         let output = self.command.output().unwrap();
+        let args = self.command.get_args().map(|it| it.to_string_lossy().into_owned()).collect();
         Output {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
             root: self.root,
+            args,
         }
     }
 
@@ -187,12 +190,15 @@ pub struct Output {
     pub stdout: String,
     pub stderr: String,
     root: PathBuf,
+    args: Vec<String>,
 }
 
 impl Output {
-    /// The JSON on stdout.
+    /// The JSON on stdout, which keeps to the schema of its command.
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+        let json = serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"));
+        schema::check(&self.args, &json);
+        json
     }
 
     /// The same, of a command that must have ended with `code`.
