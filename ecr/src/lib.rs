@@ -17,6 +17,7 @@
 //!   layers      files of this machine -> compressed layers, and their cache
 //!   distribution  client of the OCI distribution API
 //!   ineffective  writes that were without effect, remembered
+//!   docker      docker and podman
 //!   git         is the tree clean, which commit is it?
 //!   files       files that appear whole or not at all, for the others
 //!   shell       the terminal: status lines, data, errors
@@ -31,8 +32,12 @@
 //!   plan        (desired, observed) -> steps
 //!   lifecycle   what a lifecycle policy says, what is wrong with it, which images it takes
 //!   image       files -> layers -> config -> manifest
+//!   inventory   the images of a repository, and what they cost
+//!   scan        what scanners found, and the gate
+//!   iam         what each role must be allowed
+//!   advice      what docker, podman and ECR complain about -> what to type
 //!   report      what commands print
-//!   words       numbers and lists as people read them
+//!   table, words  columns, numbers and lists as people read them
 //! ```
 //!
 //! # Data flow

@@ -1,5 +1,6 @@
 """What only a terminal shows: the question that `ecr delete` asks, and Ctrl-C."""
 
+import hashlib
 import json
 import os
 import pty
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import time
 import unittest
+import urllib.request
 
 from peers import POLICY, XTASK, Workspace, client, embedded, environment
 
@@ -66,6 +68,38 @@ class Create(unittest.TestCase):
                 terminal.type(answer)
                 self.assertEqual(terminal.end(), code)
                 self.assertIn(shown, terminal.seen)
+
+
+class Scan(unittest.TestCase):
+    def test_a_line_tells_what_is_waited_for(self):
+        workspace = Workspace(services=("my-app",))
+        with embedded(workspace.root / "state") as url:
+            workspace.run(url, "ecr", "create")
+            ecr = client("ecr", url)
+            manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
+            digest = push_config(url, ecr, manifest)
+            scans = workspace.root / "state/scans"
+            scans.mkdir()
+            file = scans / f"{digest.removeprefix('sha256:')}.json"
+            file.write_text(json.dumps({"imageScanStatus": {"status": "IN_PROGRESS"}}))
+            terminal = Terminal(workspace, "ecr", "scan", url=url)
+            terminal.until("Scanning my-app:1.0.0 (1 s)")
+            found = {"imageScanCompletedAt": 1780000000, "findingSeverityCounts": {}, "findings": []}
+            file.write_text(json.dumps({"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindings": found}))
+            terminal.until("no findings")
+            self.assertEqual(terminal.end(), 0)
+
+
+def push_config(url, ecr, manifest):
+    """An image of nothing but its configuration."""
+    token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    digest = "sha256:" + hashlib.sha256(b"{}").hexdigest()
+    request = urllib.request.Request(f"{url}/v2/my-app/blobs/uploads/?digest={digest}", b"{}",
+                                     {"authorization": f"Basic {token}"}, method="POST")
+    urllib.request.urlopen(request).read()
+    manifest["config"] = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 2}
+    made = ecr.put_image(repositoryName="my-app", imageManifest=json.dumps(manifest), imageTag="1.0.0")
+    return made["image"]["imageId"]["imageDigest"]
 
 
 class Delete(unittest.TestCase):
