@@ -1,6 +1,7 @@
 //! argv -> [`Task`]. The only file that knows how a flag is spelled.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -8,6 +9,7 @@ use crate::iam::Role;
 use crate::image::tag::TagTemplate;
 use crate::lifecycle::Timestamp;
 use crate::local::{DEFAULT_PORT, Fault};
+use crate::metadata::Platform;
 use crate::name::RegistryId;
 
 mod shared;
@@ -245,7 +247,7 @@ pub struct Serve {
     /// A failure to inject (repeatable): KIND=OPERATION, KIND=OPERATION:N for the first N, or KIND=OPERATION:P%
     ///
     /// KIND is deny, ignore, throttle, error (status 500), drop (the connection ends in the middle of a body), expire
-    /// (credentials) or slow (slow=OPERATION:200ms). OPERATION is one of ECR's, or `*`. `seed=NUMBER` starts the
+    /// (credentials), forget (an upload) or slow (slow=OPERATION:200ms). OPERATION is one of ECR's, or `*`. `seed=NUMBER` starts the
     /// generator for percentages.
     #[arg(long, value_name = "FAULT")]
     pub fault: Vec<Fault>,
@@ -263,6 +265,25 @@ pub struct Serve {
     pub output: Output,
 }
 
+/// A binary that was built elsewhere: `linux/arm64=PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenBinary {
+    /// What it runs on.
+    pub platform: Platform,
+    /// The file, or the folder that holds it under the name of its target.
+    pub path: PathBuf,
+}
+
+impl FromStr for GivenBinary {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not PLATFORM=PATH, such as linux/arm64=target/arm64/my-app");
+        let (platform, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or_else(wrong)?;
+        Ok(Self { platform: platform.parse()?, path: path.into() })
+    }
+}
+
 /// `push`
 #[derive(Debug, Args)]
 pub struct Push {
@@ -275,6 +296,12 @@ pub struct Push {
     /// The tag to push, instead of the configured ones (repeatable; `{version}`, `{git-sha}`, `{git-short-sha}`, `{digest}`)
     #[arg(short, long, value_name = "TAG")]
     pub tag: Vec<TagTemplate>,
+    /// Build for these platforms, such as linux/amd64,linux/arm64 [default: the service's, else this machine's]
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub platform: Vec<Platform>,
+    /// Do not compile for PLATFORM, but take the binary from PATH: a file, or a folder that holds it (repeatable)
+    #[arg(long, value_name = "PLATFORM=PATH")]
+    pub binary: Vec<GivenBinary>,
     /// Compile, build and hash, but send nothing
     #[arg(long, conflicts_with = "fail_on")]
     pub dry_run: bool,

@@ -1,6 +1,7 @@
 //! What every command that talks to a registry begins with: workspace, endpoint, identity, account guard.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 
@@ -26,7 +27,7 @@ pub struct Session<'a> {
     /// The workspace and what it asks for.
     pub workspace: Workspace,
     /// The clients.
-    pub aws: Aws,
+    pub aws: Arc<Aws>,
     /// Who the credentials belong to.
     pub identity: Identity,
     /// The embedded ECR of this very command, if it runs one.
@@ -58,7 +59,7 @@ impl<'a> Session<'a> {
     pub async fn connect(shell: &'a Shell, common: &Common, workspace: Workspace) -> Result<Self, Failure> {
         let (target, server) = target(shell, common, &workspace).await?;
         let is_local = common.registry.local;
-        let aws = Aws::connect(&target, common.registry.concurrency.into()).await?;
+        let aws = Arc::new(Aws::connect(&target, common.registry.concurrency.into()).await?);
         let identity = aws.identity().await.context("failed to find out which AWS account this is")?;
         let data = common.registry.data.clone();
         let session = Self { shell, workspace, aws, identity, server, is_local, data };

@@ -21,7 +21,7 @@ mod target;
 
 pub use libraries::Library;
 use linkage::{Linkage, Remembered};
-pub use target::Toolchain;
+pub use target::{Target, Toolchain};
 
 /// Where and how to build.
 #[derive(Debug, Clone)]
@@ -55,33 +55,48 @@ pub struct Binary {
     pub diagnostics: String,
 }
 
-/// Builds a service for the host's own platform.
+/// Builds a service for a platform.
 ///
 /// Each service is a cargo invocation of its own: with several `-p` flags cargo unifies their features, and a
 /// service's bytes would depend on which others were selected.
-pub fn build(options: &Options, toolchain: &Toolchain, service: &Service) -> Result<Binary> {
+pub fn build(options: &Options, target: &Target, service: &Service) -> Result<Binary> {
     let bin = bin_name(service)?;
     let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
-    let memory = Remembered::of(&options.target, &options.root, &manifest, &service.package.name);
+    let architecture = target.platform.to_string().replace('/', "-");
+    let title = format!("{}-{architecture}", service.package.name);
+    let memory = Remembered::of(&options.target, &options.root, &manifest, &title);
     // What worked with a toolchain that is no longer there is no way to begin with.
-    let remembered = memory.read().filter(|(linkage, _)| toolchain.linkages().contains(linkage));
+    let remembered = memory.read().filter(|(linkage, _)| target.linkages().contains(linkage));
     let built = match remembered {
-        Some((linkage, reason)) => attempts(options, toolchain, service, bin, &linkage, reason)?,
-        None => attempts(options, toolchain, service, bin, toolchain.first(), None)?,
+        Some((linkage, reason)) => attempts(options, target, service, bin, &linkage, reason)?,
+        None => attempts(options, target, service, bin, target.first(), None)?,
     };
     memory
         .write(&built.linkage, built.why_dynamic.as_deref())
         .context("failed to write to the target folder")?;
-    check_architecture(&built.elf, toolchain, &built.path)?;
-    let libraries = libraries::closure(&built.path, &built.elf)?;
+    let binary = found(service, &target.platform, built.path, &built.elf)?;
+    let why_dynamic = built.why_dynamic.filter(|_| !binary.libraries.is_empty());
+    Ok(Binary { why_dynamic, diagnostics: built.diagnostics, ..binary })
+}
+
+/// A binary that was built elsewhere: `path` is the file, or a folder that holds it by its name.
+pub fn given(service: &Service, platform: &Platform, path: &Path) -> Result<Binary> {
+    let path = if path.is_dir() { path.join(bin_name(service)?) } else { path.to_owned() };
+    let elf = read_elf(&path)?;
+    found(service, platform, path, &elf)
+}
+
+/// A binary that is there, checked against its platform, with the libraries that it needs.
+fn found(service: &Service, platform: &Platform, path: PathBuf, elf: &Elf) -> Result<Binary> {
+    check_architecture(elf, platform, &path)?;
     Ok(Binary {
-        path: built.path,
-        name: bin.to_owned(),
-        platform: toolchain.platform().clone(),
-        why_dynamic: built.why_dynamic.filter(|_| !libraries.is_empty()),
-        is_auditable: built.elf.is_auditable,
-        libraries,
-        diagnostics: built.diagnostics,
+        name: bin_name(service)?.to_owned(),
+        platform: platform.clone(),
+        libraries: libraries::closure(&path, elf)?,
+        why_dynamic: None,
+        is_auditable: elf.is_auditable,
+        diagnostics: String::new(),
+        path,
     })
 }
 
@@ -96,16 +111,16 @@ struct Built {
 /// Tries one way to link after the other, from `first` on, until one works.
 fn attempts(
     options: &Options,
-    toolchain: &Toolchain,
+    target: &Target,
     service: &Service,
     bin: &str,
     first: &Linkage,
     mut reason: Option<String>,
 ) -> Result<Built> {
     let mut said = String::new();
-    for linkage in toolchain.linkages().iter().skip_while(|it| *it != first) {
-        let is_last = toolchain.linkages().last() == Some(linkage);
-        match cargo(options, linkage, service, bin)? {
+    for linkage in target.linkages().iter().skip_while(|it| *it != first) {
+        let is_last = target.linkages().last() == Some(linkage);
+        match cargo(options, target, linkage, service, bin)? {
             Outcome::Built(path, diagnostics) => {
                 let elf = read_elf(&path)?;
                 // lld links shared libraries into a static binary without a word; nothing would load them.
@@ -121,7 +136,7 @@ fn attempts(
                 said = diagnostics;
             }
             // Another C library may want a C compiler of its own, which not everybody has.
-            Outcome::Failed(diagnostics) if toolchain.is_host(linkage) => {
+            Outcome::Failed(diagnostics) if target.is_host(linkage) => {
                 bail!(failure(service, &diagnostics));
             }
             Outcome::Failed(diagnostics) => said = diagnostics,
@@ -172,23 +187,32 @@ enum Outcome {
     Failed(String),
 }
 
-fn cargo(options: &Options, linkage: &Linkage, service: &Service, bin: &str) -> Result<Outcome> {
+fn cargo(
+    options: &Options,
+    target: &Target,
+    linkage: &Linkage,
+    service: &Service,
+    bin: &str,
+) -> Result<Outcome> {
     let sh = Shell::new().context("failed to find the current directory")?;
     sh.change_dir(&options.root);
     let folder = linkage.target_folder(&options.target);
     let flags = rustflags::for_image(&options.root, &folder, linkage)?;
     let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let (target, profile) = (&linkage.triple, &options.profile);
-    let mut command = cmd!(sh, "{cargo} build --manifest-path {manifest} --bin {bin} --target {target}")
-        .args(["--profile", profile, "--message-format", "json-diagnostic-rendered-ansi"])
-        .arg("--target-dir")
-        .arg(folder)
-        .args(feature_flags(service))
-        .args(&options.flags)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags)
-        .ignore_status()
-        .quiet();
+    let (triple, profile) = (&linkage.triple, &options.profile);
+    // zig brings a linker and a C library for every target.
+    let subcommand = if target.is_foreign(linkage) && has_zigbuild() { "zigbuild" } else { "build" };
+    let mut command =
+        cmd!(sh, "{cargo} {subcommand} --manifest-path {manifest} --bin {bin} --target {triple}")
+            .args(["--profile", profile, "--message-format", "json-diagnostic-rendered-ansi"])
+            .arg("--target-dir")
+            .arg(folder)
+            .args(feature_flags(service))
+            .args(&options.flags)
+            .env("CARGO_ENCODED_RUSTFLAGS", flags)
+            .ignore_status()
+            .quiet();
     for (key, value) in environment::changes(&options.target, std::env::vars_os()) {
         command = match value {
             Some(value) => command.env(key, value),
@@ -197,6 +221,11 @@ fn cargo(options: &Options, linkage: &Linkage, service: &Service, bin: &str) -> 
     }
     let output = command.read().context("failed to run cargo")?;
     Ok(read_messages(&output, bin))
+}
+
+fn has_zigbuild() -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|it| it.join("cargo-zigbuild").is_file())
 }
 
 fn feature_flags(service: &Service) -> Vec<String> {
@@ -247,8 +276,7 @@ fn linker_reason(diagnostic: &cargo_metadata::diagnostic::Diagnostic) -> String 
     lines.map(str::trim).find(complaint).unwrap_or("the linker refused").to_owned()
 }
 
-fn check_architecture(elf: &Elf, toolchain: &Toolchain, path: &Path) -> Result<()> {
-    let wanted = toolchain.platform();
+fn check_architecture(elf: &Elf, wanted: &Platform, path: &Path) -> Result<()> {
     match elf.architecture {
         Some(found) if found == wanted.architecture => Ok(()),
         found => bail!(

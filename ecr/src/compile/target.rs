@@ -1,6 +1,6 @@
 //! Which target to compile for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use xshell::{Shell, cmd};
@@ -8,38 +8,92 @@ use xshell::{Shell, cmd};
 use super::linkage::Linkage;
 use crate::metadata::Platform;
 
-/// The compiler's host and the target that images of its platform are compiled for.
+/// The compiler, as the workspace chooses it (which may pin its toolchain).
 #[derive(Debug, Clone)]
 pub struct Toolchain {
-    /// Never empty.
-    linkages: Vec<Linkage>,
+    root: PathBuf,
     host: String,
     platform: Platform,
 }
 
+/// What a platform is compiled with.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The ways to link, the best first; never empty.
+    linkages: Vec<Linkage>,
+    host: String,
+    /// The platform.
+    pub platform: Platform,
+}
+
 impl Toolchain {
-    /// Asks rustc, in the workspace (which may pin its toolchain).
+    /// Asks rustc for its host, in the workspace.
     pub fn find(root: &Path) -> Result<Self> {
         let sh = Shell::new().context("failed to find the current directory")?;
         sh.change_dir(root);
-        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let rustc = rustc();
         let version = cmd!(sh, "{rustc} -vV").quiet().read().context("failed to run rustc")?;
         let host = version.lines().find_map(|it| it.strip_prefix("host: ")).unwrap_or_default().to_owned();
-        let is_installed = |triple: &str| {
-            let folder =
-                cmd!(sh, "{rustc} --print target-libdir --target {triple}").quiet().ignore_stderr().read();
-            folder.is_ok_and(|it| Path::new(it.trim()).exists())
-        };
-        let architecture = host.split('-').next().unwrap_or_default().to_owned();
-        let mut linkages = linkages(&host, &architecture);
-        linkages.retain(|it| it.triple == host || is_installed(&it.triple));
-        if linkages.is_empty() {
-            bail!("no Linux target is installed: run `rustup target add {architecture}-unknown-linux-musl`");
-        }
-        let platform = format!("linux/{}", go_architecture(&architecture));
-        Ok(Self { linkages, host, platform: platform.parse().map_err(anyhow::Error::msg)? })
+        let architecture = host.split('-').next().unwrap_or_default();
+        let platform = format!("linux/{}", go_architecture(architecture));
+        let platform = platform.parse().map_err(anyhow::Error::msg)?;
+        Ok(Self { root: root.to_owned(), host, platform })
     }
 
+    /// The platform of this machine.
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// What a platform is compiled with.
+    ///
+    /// # Errors
+    /// No Rust target of the platform is installed.
+    pub fn target(&self, platform: &Platform) -> Result<Target> {
+        let Some(architecture) = rust_architecture(platform) else {
+            bail!(
+                "{platform}: no Rust target is known for it; build it elsewhere and pass --binary {platform}=PATH"
+            );
+        };
+        let mut linkages = self.linkages(&architecture);
+        linkages.retain(|it| it.triple == self.host || self.is_installed(&it.triple));
+        if linkages.is_empty() {
+            bail!(
+                "{platform}: no Rust target for it is installed: run `rustup target add {}`, or build it elsewhere and \
+                 pass --binary {platform}=PATH",
+                architecture.triple(architecture.preferred())
+            );
+        }
+        Ok(Target { linkages, host: self.host.clone(), platform: platform.clone() })
+    }
+
+    /// musl first: its static binaries have nothing left to look up at run time. Then the GNU C library: statically,
+    /// and for the host's own also with shared libraries, which are there.
+    fn linkages(&self, architecture: &Architecture) -> Vec<Linkage> {
+        let linkage = |triple: &str, is_static| Linkage { triple: triple.to_owned(), is_static };
+        let (musl, gnu) = (architecture.triple("musl"), architecture.triple("gnu"));
+        let is_own = self.host.contains("-linux-") && self.host.split('-').next() == Some(architecture.cpu);
+        let other = if is_own { self.host.as_str() } else { gnu.as_str() };
+        let mut linkages = vec![linkage(&musl, true)];
+        linkages.retain(|it| it.triple != other);
+        linkages.push(linkage(other, true));
+        linkages.extend(is_own.then(|| linkage(other, false)));
+        linkages
+    }
+
+    fn is_installed(&self, triple: &str) -> bool {
+        let installed = || {
+            let sh = Shell::new().ok()?;
+            sh.change_dir(&self.root);
+            let rustc = rustc();
+            let folder = cmd!(sh, "{rustc} --print target-libdir --target {triple}").quiet().ignore_stderr();
+            Some(Path::new(folder.read().ok()?.trim()).exists())
+        };
+        installed().unwrap_or_default()
+    }
+}
+
+impl Target {
     /// The ways to link, the best first.
     pub(super) fn linkages(&self) -> &[Linkage] {
         &self.linkages
@@ -50,38 +104,77 @@ impl Toolchain {
         &self.linkages[0]
     }
 
-    /// Whether a way is for the host itself, for which a C compiler is there as it is for every other build.
+    /// Whether a way is for the host itself, for which a C compiler is there as it is for every other build; or the last
+    /// one that there is.
     pub(super) fn is_host(&self, linkage: &Linkage) -> bool {
         linkage.triple == self.host || self.linkages.last() == Some(linkage)
     }
 
-    /// The platform of images.
-    pub fn platform(&self) -> &Platform {
-        &self.platform
+    /// Whether a way is for machines of another architecture, for which the host's linker is of no use.
+    pub(super) fn is_foreign(&self, linkage: &Linkage) -> bool {
+        linkage.triple.split('-').next() != self.host.split('-').next()
     }
 }
 
-/// musl first: its static binaries have nothing left to look up at run time. Then the host, where that is Linux:
-/// statically, and with shared libraries.
-fn linkages(host: &str, architecture: &str) -> Vec<Linkage> {
-    let linkage = |triple: &str, is_static| Linkage { triple: triple.to_owned(), is_static };
-    let musl = format!("{architecture}-unknown-linux-musl");
-    let mut linkages = vec![linkage(&musl, true)];
-    if host.contains("-linux-") {
-        linkages.retain(|it| it.triple != host);
-        linkages.extend([linkage(host, true), linkage(host, false)]);
+fn rustc() -> std::ffi::OsString {
+    std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
+}
+
+/// An architecture as target triples spell it.
+struct Architecture {
+    cpu: &'static str,
+    /// What follows the C library's name.
+    abi: &'static str,
+}
+
+impl Architecture {
+    /// The C library of the target that rustup has ready to install: musl, but for a few.
+    fn preferred(&self) -> &'static str {
+        if matches!(self.cpu, "x86_64" | "aarch64" | "i686" | "arm" | "armv7") { "musl" } else { "gnu" }
     }
-    linkages
+
+    fn triple(&self, libc: &str) -> String {
+        format!("{}-unknown-linux-{libc}{}", self.cpu, self.abi)
+    }
+}
+
+/// GOARCH's names beside those of target triples.
+const ARCHITECTURES: [(&str, &str); 6] = [
+    ("amd64", "x86_64"),
+    ("arm64", "aarch64"),
+    ("386", "i686"),
+    ("riscv64", "riscv64gc"),
+    ("ppc64le", "powerpc64le"),
+    ("s390x", "s390x"),
+];
+
+fn rust_architecture(platform: &Platform) -> Option<Architecture> {
+    if platform.architecture == "arm" {
+        // Without a variant, what docker takes for linux/arm.
+        let cpu = if platform.variant.as_deref() == Some("v6") { "arm" } else { "armv7" };
+        return Some(Architecture { cpu, abi: "eabihf" });
+    }
+    let found = ARCHITECTURES.into_iter().find(|(go, _)| *go == platform.architecture);
+    found.map(|(_, cpu)| Architecture { cpu, abi: "" })
 }
 
 /// GOARCH's name of the architecture in a target triple.
-fn go_architecture(architecture: &str) -> &str {
-    match architecture {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "i686" => "386",
-        "riscv64gc" => "riscv64",
-        "powerpc64le" => "ppc64le",
-        other => other,
+fn go_architecture(cpu: &str) -> &str {
+    ARCHITECTURES.into_iter().find(|(_, rust)| *rust == cpu).map_or(cpu, |(go, _)| go)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_have_triples() {
+        let triple =
+            |platform: &str| rust_architecture(&platform.parse().unwrap()).map(|it| it.triple("musl"));
+        assert_eq!(triple("linux/arm64").as_deref(), Some("aarch64-unknown-linux-musl"));
+        assert_eq!(triple("linux/arm64/v8").as_deref(), Some("aarch64-unknown-linux-musl"));
+        assert_eq!(triple("linux/arm/v7").as_deref(), Some("armv7-unknown-linux-musleabihf"));
+        assert_eq!(triple("linux/mips"), None);
+        assert_eq!(go_architecture("x86_64"), "amd64");
     }
 }

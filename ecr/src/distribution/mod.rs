@@ -9,20 +9,22 @@ use http_body_util::BodyExt;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use hyper::{Method, StatusCode};
 
+mod credentials;
 mod error;
 mod http;
 
+use credentials::Credentials;
+pub use credentials::{Authorization, Renew};
 pub use error::RegistryError;
 use http::{Answer, Body, Http, empty, file_body, full};
 
-use crate::image::manifest::MANIFEST;
 use crate::name::{Digest, RepositoryName};
 
-/// The registry of one host, with credentials that live in memory.
+/// The registry of one host.
 pub struct Registry {
     http: Http,
     host: String,
-    authorization: String,
+    credentials: Credentials,
 }
 
 impl fmt::Debug for Registry {
@@ -51,6 +53,15 @@ pub enum Content {
     File(PathBuf),
 }
 
+/// A manifest to put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Its media type.
+    pub media_type: &'static str,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
 /// Called with the number of bytes that were just sent.
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
@@ -62,18 +73,21 @@ const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, application/
 type Result<T> = std::result::Result<T, RegistryError>;
 
 impl Registry {
-    /// The registry at `host` (as in `repositoryUri`, before the slash). `authorization` is a header's value.
-    /// A loopback registry is spoken to in plain HTTP.
-    pub fn new(host: &str, authorization: String) -> std::io::Result<Self> {
-        Ok(Self { http: Http::new(host)?, host: host.to_owned(), authorization })
+    /// The registry at `host` (as in `repositoryUri`, before the slash). A loopback registry is spoken to in plain HTTP.
+    pub fn new(host: &str, first: Authorization, renew: Renew) -> std::io::Result<Self> {
+        Ok(Self {
+            http: Http::new(host)?,
+            host: host.to_owned(),
+            credentials: Credentials::new(first, renew),
+        })
     }
 
     /// The digest that `reference` (a tag or digest) has there; `None` where there is no such image.
     pub async fn manifest(&self, name: &RepositoryName, reference: &str) -> Result<Option<Digest>> {
         let what = format!("look up `{name}:{reference}`");
         let path = format!("/v2/{name}/manifests/{reference}");
-        let answer = self.http.retry(&what, async || {
-            let request = self.request(Method::HEAD, &path).header("accept", ACCEPTED);
+        let answer = self.retry(&what, async |authorization| {
+            let request = self.request(Method::HEAD, &path, authorization).header("accept", ACCEPTED);
             self.http.ask(request.body(empty())).await
         });
         let answer = answer.await?;
@@ -93,9 +107,9 @@ impl Registry {
     pub async fn has_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<bool> {
         let what = format!("look up the blob {} in `{name}`", digest.short());
         let path = format!("/v2/{name}/blobs/{digest}");
-        let answer = self
-            .http
-            .retry(&what, async || self.http.ask(self.request(Method::HEAD, &path).body(empty())).await);
+        let answer = self.retry(&what, async |authorization| {
+            self.http.ask(self.request(Method::HEAD, &path, authorization).body(empty())).await
+        });
         let answer = answer.await?;
         match answer.status() {
             // ECR redirects to where the blob can be fetched from: it is there.
@@ -105,16 +119,21 @@ impl Registry {
         }
     }
 
-    /// Uploads a blob. An attempt that breaks off begins anew, with an upload of its own.
+    /// Uploads a blob. An attempt that breaks off, or that the registry has forgotten, begins anew with an upload of its
+    /// own.
     pub async fn upload(&self, name: &RepositoryName, blob: &Blob, progress: &Progress) -> Result<()> {
         let what = format!("upload the blob {} to `{name}`", blob.digest.short());
-        let answer = self.http.retry(&what, async || {
-            let begun = self.begin_upload(name).await?;
+        let answer = self.retry(&what, async |authorization| {
+            let begun = self.begin_upload(name, authorization).await?;
             if begun.status() != StatusCode::ACCEPTED {
                 return Ok(begun);
             }
             let location = begun.headers().get(LOCATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
-            self.finish_upload(location, blob, progress).await
+            let finished = self.finish_upload(location, blob, progress, authorization).await?;
+            match finished.status() {
+                StatusCode::NOT_FOUND => Err(std::io::Error::other("the registry has forgotten the upload")),
+                _ => Ok(finished),
+            }
         });
         let answer = answer.await?;
         match answer.status() {
@@ -123,14 +142,20 @@ impl Registry {
         }
     }
 
-    /// Puts a manifest under a tag or its digest. All that it names must be there.
-    pub async fn put_manifest(&self, name: &RepositoryName, reference: &str, manifest: &[u8]) -> Result<()> {
+    /// Puts a manifest of a media type under a tag or its digest. All that it names must be there.
+    pub async fn put_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &str,
+        manifest: &Manifest,
+    ) -> Result<()> {
         let what = format!("push `{name}:{reference}`");
         let path = format!("/v2/{name}/manifests/{reference}");
-        let answer = self.http.retry(&what, async || {
-            let request = self.request(Method::PUT, &path).header(CONTENT_TYPE, MANIFEST);
-            let request = request.header(CONTENT_LENGTH, manifest.len());
-            self.http.send(request.body(full(manifest.to_vec()))).await
+        let answer = self.retry(&what, async |authorization| {
+            let request = self.request(Method::PUT, &path, authorization);
+            let request = request.header(CONTENT_TYPE, manifest.media_type);
+            let request = request.header(CONTENT_LENGTH, manifest.bytes.len());
+            self.http.send(request.body(full(manifest.bytes.clone()))).await
         });
         let answer = answer.await?;
         match answer.status() {
@@ -140,8 +165,29 @@ impl Registry {
         }
     }
 
-    async fn begin_upload(&self, name: &RepositoryName) -> std::io::Result<Answer> {
-        let request = self.request(Method::POST, &format!("/v2/{name}/blobs/uploads/"));
+    /// Attempts with the authorization of the moment. One that is refused may have run out, or have been withdrawn: it
+    /// is renewed, once.
+    async fn retry(
+        &self,
+        what: &str,
+        attempt: impl AsyncFn(&str) -> std::io::Result<Answer>,
+    ) -> Result<Answer> {
+        let unauthorized = |reason: String| RegistryError::unexpected(what, &reason);
+        let mut authorization = self.credentials.get().await.map_err(unauthorized)?;
+        loop {
+            let answer = self.http.retry(what, async || attempt(&authorization).await).await?;
+            if !matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                return Ok(answer);
+            }
+            match self.credentials.instead_of(&authorization).await.map_err(unauthorized)? {
+                Some(renewed) => authorization = renewed,
+                None => return Ok(answer),
+            }
+        }
+    }
+
+    async fn begin_upload(&self, name: &RepositoryName, authorization: &str) -> std::io::Result<Answer> {
+        let request = self.request(Method::POST, &format!("/v2/{name}/blobs/uploads/"), authorization);
         self.http.ask(request.header(CONTENT_LENGTH, 0).body(empty())).await
     }
 
@@ -150,6 +196,7 @@ impl Registry {
         location: &str,
         blob: &Blob,
         progress: &Progress,
+        authorization: &str,
     ) -> std::io::Result<Answer> {
         let separator = if location.contains('?') { '&' } else { '?' };
         let location = format!("{location}{separator}digest={}", blob.digest);
@@ -158,7 +205,7 @@ impl Registry {
             Content::File(path) => file_body(std::fs::File::open(path)?, progress.clone()),
         };
         let request = self
-            .request(Method::PUT, &location)
+            .request(Method::PUT, &location, authorization)
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, blob.size);
         self.http.send(request.body(body)).await
@@ -166,13 +213,13 @@ impl Registry {
 
     /// A request to a path of this registry, or to an absolute URL that it named. Credentials go to its own host
     /// only.
-    fn request(&self, method: Method, location: &str) -> hyper::http::request::Builder {
+    fn request(&self, method: Method, location: &str, authorization: &str) -> hyper::http::request::Builder {
         let is_path = location.starts_with('/');
         let url = if is_path { self.http.url(&self.host, location) } else { location.to_owned() };
         let is_ours = is_path || url.starts_with(&self.http.url(&self.host, "/"));
         let request = hyper::Request::builder().method(method).uri(url);
         let request = request.header("user-agent", concat!("xtask-ecr/", env!("CARGO_PKG_VERSION")));
-        if is_ours { request.header("authorization", &self.authorization) } else { request }
+        if is_ours { request.header("authorization", authorization) } else { request }
     }
 }
 

@@ -10,6 +10,8 @@ use crate::name::Digest;
 
 /// The media type of a manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// The media type of an index.
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// Nothing of the clock goes into an image; this is what others that build reproducibly write.
@@ -119,6 +121,60 @@ impl Image {
         };
         let manifest = serde_json::to_vec(&manifest).unwrap_or_default();
         Self { digest: Digest::of(&manifest), manifest, config, config_digest }
+    }
+}
+
+/// A list of images, one for each platform.
+#[derive(Debug, Clone)]
+pub struct Index {
+    /// Its bytes.
+    pub manifest: Vec<u8>,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IndexManifest<'a> {
+    schema_version: u32,
+    media_type: &'a str,
+    manifests: Vec<PlatformDescriptor<'a>>,
+}
+
+#[derive(Serialize)]
+struct PlatformDescriptor<'a> {
+    #[serde(flatten)]
+    descriptor: Descriptor<'a>,
+    platform: PlatformName<'a>,
+}
+
+#[derive(Serialize)]
+struct PlatformName<'a> {
+    architecture: &'a str,
+    os: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<&'a str>,
+}
+
+impl Index {
+    /// The index of images, in their order (OCI image specification, "Image Index").
+    pub fn assemble<'a>(images: impl IntoIterator<Item = (&'a Platform, &'a Image)>) -> Self {
+        let descriptor = |(platform, image): (&'a Platform, &'a Image)| PlatformDescriptor {
+            descriptor: Descriptor {
+                media_type: MANIFEST,
+                digest: &image.digest,
+                size: image.manifest.len() as u64,
+            },
+            platform: PlatformName {
+                architecture: &platform.architecture,
+                os: &platform.os,
+                variant: platform.variant.as_deref(),
+            },
+        };
+        let manifests = images.into_iter().map(descriptor).collect();
+        let index = IndexManifest { schema_version: 2, media_type: INDEX, manifests };
+        let manifest = serde_json::to_vec(&index).unwrap_or_default();
+        Self { digest: Digest::of(&manifest), manifest }
     }
 }
 

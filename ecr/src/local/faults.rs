@@ -26,6 +26,8 @@ pub enum Kind {
     Drop,
     /// `expire`: the credentials have expired.
     Expire,
+    /// `forget`: the upload is unknown, once its bytes are there.
+    Forget,
     /// `slow=OPERATION:MILLISECONDSms`: the answer waits.
     Slow(Duration),
 }
@@ -62,7 +64,7 @@ impl FromStr for Fault {
         let wrong = || {
             format!(
                 "`{text}` is not a fault: write KIND=OPERATION, KIND=OPERATION:N or KIND=OPERATION:P%, with the kinds \
-                 deny, ignore, throttle, error, drop, expire and slow (slow=OPERATION:200ms); or seed=NUMBER"
+                 deny, ignore, throttle, error, drop, expire, forget and slow (slow=OPERATION:200ms); or seed=NUMBER"
             )
         };
         let (kind, rest) = text.split_once('=').ok_or_else(wrong)?;
@@ -74,6 +76,9 @@ impl FromStr for Fault {
         if kind == "ignore" && !IGNORABLE.contains(&operation.as_str()) {
             return Err(format!("`ignore` goes with {} only", IGNORABLE.join(" and ")));
         }
+        if kind == "forget" && operation != "CompleteLayerUpload" {
+            return Err("`forget` goes with CompleteLayerUpload only".to_owned());
+        }
         if kind == "deny" && operation == "GetCallerIdentity" {
             return Err("AWS never denies GetCallerIdentity".to_owned());
         }
@@ -84,6 +89,7 @@ impl FromStr for Fault {
             "error" => Kind::Error,
             "drop" => Kind::Drop,
             "expire" => Kind::Expire,
+            "forget" => Kind::Forget,
             "slow" => {
                 let time =
                     parts.next().and_then(|it| it.strip_suffix("ms")?.parse().ok()).ok_or_else(wrong)?;
@@ -133,6 +139,8 @@ pub struct Strikes {
     pub drop: bool,
     /// The credentials have expired.
     pub expire: bool,
+    /// The upload is unknown.
+    pub forget: bool,
     /// The answer waits.
     pub delay: Duration,
 }
@@ -184,6 +192,7 @@ impl Faults {
             error: is(Kind::Error),
             drop: is(Kind::Drop),
             expire: is(Kind::Expire),
+            forget: is(Kind::Forget),
             delay,
         }
     }

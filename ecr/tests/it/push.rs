@@ -3,7 +3,7 @@
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{Output, Registry, Workspace};
+use crate::support::{Output, Registry, Workspace, files_below};
 
 /// One service without dependencies, whose repository is there.
 fn service(registry: &Registry) -> Workspace {
@@ -298,7 +298,7 @@ fn a_way_to_link_that_is_no_longer_there_is_forgotten() {
     let registry = Registry::start();
     let workspace = service(&registry);
     push(&workspace, &registry, &[]).good();
-    let memory = workspace.root().join("target/xtask-ecr/linkage/my-app.json");
+    let memory = files_below(&workspace.root().join("target/xtask-ecr/linkage")).remove(0);
     let text = std::fs::read_to_string(&memory).unwrap();
     std::fs::write(&memory, text.replace("-unknown-linux-", "-unknown-other-")).unwrap();
     assert_eq!(image(&push(&workspace, &registry, &[]), 0)["outcome"], "unchanged");
@@ -336,7 +336,7 @@ fn what_this_version_cannot_build_is_told() {
     expect![[r#"
         based/Cargo.toml:8:8: base `debian:12` is not supported by this version, only `scratch`
         `docked/Dockerfile` asks for docker, which this version does not support; it builds natively once that file has another name
-        foreign/Cargo.toml:8:13: platforms linux/s390x: this version builds for the host's own platform only, which is linux/amd64
+        linux/s390x: no Rust target for it is installed: run `rustup target add s390x-unknown-linux-gnu`, or build it elsewhere and pass --binary linux/s390x=PATH
         package `two-bins` has several binaries, `one`, `two`; choose one in [package.metadata.ecr.image]: bin = "...""#]].assert_eq(&errors.join("\n"));
 }
 

@@ -76,6 +76,27 @@ fn findings_have_package_versions_and_link() {
 }
 
 #[test]
+fn colours_come_on_demand_and_take_no_room() {
+    let registry = Registry::start();
+    let workspace = filled(&registry);
+    let args = ["ecr", "scan", "-p", "my-app", "-t", "1.0.1", "--fail-on", "critical", "--color", "always"];
+    let output = workspace.on(&registry, &args);
+    expect![[r#"
+        ^[1mmy-app:1.0.1^[0m  [-digest--]  COMPLETE, basic scanning
+          1 CRITICAL, 2 HIGH
+          ^[2mSEVERITY^[0m  ^[2mID^[0m             ^[2mPACKAGE^[0m  ^[2mINSTALLED^[0m  ^[2mFIXED IN^[0m
+          ^[1m^[31mCRITICAL^[0m  CVE-2024-6119  openssl  3.0.13-1   ^[2mnot told^[0m
+                    ^[2mhttps://security-tracker.debian.org/tracker/CVE-2024-6119^[0m
+          ^[1m^[31mHIGH^[0m      CVE-2024-1     openssl  3.0.13-1   ^[2mnot told^[0m
+                    ^[2mhttps://security-tracker.debian.org/tracker/CVE-2024-1^[0m
+          ^[1m^[31mHIGH^[0m      CVE-2024-2     openssl  3.0.13-1   ^[2mnot told^[0m
+                    ^[2mhttps://security-tracker.debian.org/tracker/CVE-2024-2^[0m
+          gate ^[1m^[31mfailed^[0m: 1 CRITICAL or worse
+    "#]]
+    .assert_eq(&without_digests(&output.stdout.replace('\x1b', "^")));
+}
+
+#[test]
 fn enhanced_scanning_tells_the_fix_and_never_ends() {
     let registry = Registry::start();
     let (workspace, digest) = service(&registry);

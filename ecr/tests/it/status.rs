@@ -55,6 +55,24 @@ fn one_page_tells_how_everything_stands() {
 }
 
 #[test]
+fn colours_come_on_demand_and_take_no_room() {
+    let registry = Registry::start();
+    let workspace = filled(&registry);
+    let args = ["ecr", "status", "-p", "my-app", "--color", "always"];
+    let output = workspace.command(&args).registry(&registry).without_path().run().good();
+    let (_, table) = output.stdout.split_once("Repositories").unwrap();
+    expect![[r#"
+        ^[0m
+          ^[2mREPOSITORY^[0m  ^[2mSTATE^[0m    ^[2mLATEST^[0m  ^[2mPUSHED^[0m  ^[2mSCAN^[0m         ^[2mIMAGES^[0m      ^[2mSIZE^[0m  ^[2mA MONTH^[0m
+          my-app      ^[32mcurrent^[0m  2.0.0   now     ^[2munsupported^[0m       6  442.4 kB   <$0.01
+
+        ^[1mStorage^[0m
+          6 images, 442.4 kB stored, <$0.01 a month
+          at $0.10 a GB and month, without transfer and replication
+    "#]].assert_eq(&without_digests(&table.replace('\x1b', "^")));
+}
+
+#[test]
 fn json_has_the_same() {
     let registry = Registry::start();
     let workspace = filled(&registry);

@@ -1,17 +1,19 @@
 //! One service -> its image: compile, layers, config, manifest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use crate::compile::{self, Binary, Library, Toolchain};
+use crate::compile::{self, Binary, Toolchain};
 use crate::desired::Service;
-use crate::distribution::{Blob, Content};
+use crate::distribution::{Blob, Content, Manifest};
 use crate::image::base;
 use crate::image::layer::{Files, Layer};
-use crate::image::manifest::{Image, Settings};
+use crate::image::manifest::{self, Image, Index, Settings};
 use crate::layers::{self, LayerCache};
 use crate::metadata::Platform;
+use crate::name::Digest;
 use crate::shell::Shell;
 use crate::words::size;
 
@@ -20,39 +22,65 @@ pub(super) struct Builder {
     pub options: compile::Options,
     pub toolchain: Toolchain,
     pub cache: LayerCache,
+    /// `--platform`: wins over what services say.
+    pub platforms: Vec<Platform>,
+    /// `--binary`: platforms that are built elsewhere.
+    pub binaries: BTreeMap<Platform, PathBuf>,
 }
 
 /// An image that is ready to be pushed.
 #[derive(Debug)]
 pub(super) struct Built {
-    pub image: Image,
-    pub platform: Platform,
-    /// Config and layers, each once.
+    /// One for each platform.
+    pub images: Vec<(Platform, Image)>,
+    /// What lists them, where there are several: Lambda and ECR's scanner want a plain manifest for a single one.
+    pub index: Option<Index>,
+    /// Configs and layers, each once.
     pub blobs: Vec<Blob>,
-    diagnostics: String,
-    libraries: Vec<Library>,
-    why_dynamic: Option<String>,
-    /// Whether the binary carries the list of its crates.
-    pub is_auditable: bool,
+    binaries: Vec<Binary>,
 }
 
 impl Builder {
-    /// Compiles a service and makes its image.
+    /// Compiles a service and makes its image, for each platform.
     pub(super) fn build(&self, service: &Service) -> Result<Built> {
-        let binary = compile::build(&self.options, &self.toolchain, service)?;
-        let layers = self.layers(service, &binary)?;
-        let settings = settings(service, &binary);
-        let image = Image::assemble(&binary.platform, &settings, &layers);
-        let blobs = self.blobs(&image, &layers);
-        Ok(Built {
-            image,
-            platform: binary.platform,
-            blobs,
-            diagnostics: binary.diagnostics,
-            libraries: binary.libraries,
-            why_dynamic: binary.why_dynamic,
-            is_auditable: binary.is_auditable,
-        })
+        let (mut images, mut binaries, mut blobs) = (Vec::new(), Vec::new(), BTreeMap::new());
+        for platform in self.platforms(service) {
+            let binary = self.binary(service, &platform)?;
+            let layers = self.layers(service, &binary)?;
+            let image = Image::assemble(&platform, &settings(service, &binary), &layers);
+            blobs.extend(self.blobs(&image, &layers).into_iter().map(|it| (it.digest.clone(), it)));
+            images.push((platform, image));
+            binaries.push(binary);
+        }
+        let list = images.iter().map(|(platform, image)| (platform, image));
+        let index = (images.len() > 1).then(|| Index::assemble(list));
+        Ok(Built { images, index, blobs: blobs.into_values().collect(), binaries })
+    }
+
+    /// The platforms of a service: the flag's, else its own, else those that are given, else the host's.
+    pub(super) fn platforms(&self, service: &Service) -> Vec<Platform> {
+        let configured = service.image.platforms.iter().flat_map(|it| it.value.clone());
+        let mut wanted: Vec<_> = match self.platforms.as_slice() {
+            [] => configured.collect(),
+            flag => flag.to_vec(),
+        };
+        if wanted.is_empty() {
+            wanted.extend(self.binaries.keys().cloned());
+        }
+        if wanted.is_empty() {
+            wanted.push(self.toolchain.platform().clone());
+        }
+        let mut seen = BTreeSet::new();
+        wanted.retain(|it| seen.insert(it.clone()));
+        wanted
+    }
+
+    fn binary(&self, service: &Service, platform: &Platform) -> Result<Binary> {
+        if let Some(path) = self.binaries.get(platform) {
+            return compile::given(service, platform, path);
+        }
+        let target = self.toolchain.target(platform)?;
+        compile::build(&self.options, &target, service)
     }
 
     /// What changes least comes first: base, libraries, files, binary.
@@ -79,6 +107,7 @@ impl Builder {
         wanted.map(|(text, files)| Ok((text, self.cache.layer(&files)?))).collect()
     }
 
+    /// Config and layers.
     fn blobs(&self, image: &Image, layers: &[(&str, Layer)]) -> Vec<Blob> {
         let config = Blob {
             digest: image.config_digest.clone(),
@@ -90,38 +119,67 @@ impl Builder {
             size: layer.size,
             content: Content::File(self.cache.blob(&layer.digest)),
         };
-        let mut blobs: BTreeMap<_, _> =
-            layers.iter().map(layer).map(|blob| (blob.digest.clone(), blob)).collect();
-        blobs.insert(config.digest.clone(), config);
-        blobs.into_values().collect()
+        layers.iter().map(layer).chain([config]).collect()
     }
 }
 
 impl Built {
+    /// The digest of the service's image: of the index, where there is one.
+    pub(super) fn digest(&self) -> &Digest {
+        match &self.index {
+            Some(index) => &index.digest,
+            None => &self.images[0].1.digest,
+        }
+    }
+
+    /// What tags point to.
+    pub(super) fn manifest(&self) -> Manifest {
+        match &self.index {
+            Some(index) => Manifest { media_type: manifest::INDEX, bytes: index.manifest.clone() },
+            None => image_manifest(&self.images[0].1),
+        }
+    }
+
+    /// What the index lists, which has to be there before it.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (&Digest, Manifest)> {
+        let images = self.images.iter().filter(|_| self.index.is_some());
+        images.map(|(_, image)| (&image.digest, image_manifest(image)))
+    }
+
+    /// Whether every binary carries the list of its crates.
+    pub(super) fn is_auditable(&self) -> bool {
+        self.binaries.iter().all(|it| it.is_auditable)
+    }
+
     /// What a person should know of the build.
     pub(super) fn tell(&self, shell: &Shell, service: &Service) {
-        if !self.diagnostics.is_empty() {
-            shell.talk(self.diagnostics.trim_end());
-        }
-        if let Some(reason) = &self.why_dynamic {
-            let names = self.libraries.iter().filter_map(|it| it.path.rsplit('/').next()).collect::<Vec<_>>();
-            shell.note(format!(
-                "`{}` cannot be linked statically ({reason}); its image carries {}",
-                service.package.name,
-                names.join(", ")
-            ));
-        }
+        self.binaries.iter().for_each(|it| tell_of(it, shell, service));
         let bytes = self.blobs.iter().map(|it| it.size).sum();
-        shell.verbose(
-            "Assembled",
-            format!("{} {} ({})", service.package.name, self.image.digest, size(bytes)),
-        );
+        shell.verbose("Assembled", format!("{} {} ({})", service.package.name, self.digest(), size(bytes)));
     }
 }
 
-/// Whether a service can be built at all, found out before anything else is done: it has a binary, and no key that
-/// is read and checked and that this version cannot serve.
-pub(super) fn check(service: &Service, host: &Platform) -> Result<()> {
+fn image_manifest(image: &Image) -> Manifest {
+    Manifest { media_type: manifest::MANIFEST, bytes: image.manifest.clone() }
+}
+
+fn tell_of(binary: &Binary, shell: &Shell, service: &Service) {
+    if !binary.diagnostics.is_empty() {
+        shell.talk(binary.diagnostics.trim_end());
+    }
+    if let Some(reason) = &binary.why_dynamic {
+        let names = binary.libraries.iter().filter_map(|it| it.path.rsplit('/').next()).collect::<Vec<_>>();
+        shell.note(format!(
+            "`{}` cannot be linked statically ({reason}); its image carries {}",
+            service.package.name,
+            names.join(", ")
+        ));
+    }
+}
+
+/// Whether a service can be built at all, found out before anything else is done: it has a binary, targets for its
+/// platforms, and no key that is read and checked and that this version cannot serve.
+pub(super) fn check(service: &Service, builder: &Builder) -> Result<()> {
     compile::bin_name(service)?;
     let image = &service.image;
     if let Some(base) = image.base.as_ref().filter(|it| it.value != "scratch") {
@@ -137,16 +195,12 @@ pub(super) fn check(service: &Service, host: &Platform) -> Result<()> {
             service.package.folder
         );
     }
-    if let Some(platforms) = &image.platforms
-        && platforms.value.iter().any(|it| it != host)
-    {
-        let wanted = platforms.value.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        bail!(
-            "{}: platforms {wanted}: this version builds for the host's own platform only, which is {host}",
-            platforms.place
-        );
-    }
-    Ok(())
+    let here = |it: &Platform| !builder.binaries.contains_key(it);
+    builder
+        .platforms(service)
+        .iter()
+        .filter(|it| here(it))
+        .try_for_each(|it| builder.toolchain.target(it).map(drop))
 }
 
 fn entrypoint(binary: &Binary) -> String {

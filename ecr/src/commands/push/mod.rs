@@ -3,22 +3,22 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use futures_util::stream::{self, StreamExt};
 
+use crate::aws::{AuthorizationToken, Aws};
 use crate::compile::{self, Toolchain};
 use crate::desired::{DesiredRepository, Service};
-use crate::distribution::Registry;
+use crate::distribution::{Authorization, Registry, Renew};
 use crate::error::{Exit, Failure};
 use crate::flags;
 use crate::git::{self, Tree};
 use crate::image::tag::{TagTemplate, TagValues};
 use crate::layers::LayerCache;
-use crate::metadata::Platform;
 use crate::name::{ImageTag, RepositoryName};
 use crate::report::{PushEntry, PushOutcome, PushReport, ScannedImage};
 use crate::shell::Shell;
@@ -26,7 +26,7 @@ use crate::words::count;
 use crate::workspace::Workspace;
 
 use super::scan;
-use super::session::Session;
+use super::session::{Session, now};
 
 mod build;
 mod gate;
@@ -34,7 +34,7 @@ mod outcome;
 mod repositories;
 mod upload;
 
-use build::Built;
+use build::{Builder, Built};
 use outcome::{Done, entry, failed, summary, tell};
 use repositories::Place;
 
@@ -50,10 +50,10 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     let root = workspace.root.clone();
     let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&root));
     let toolchain = toolchain.await.context("failed to ask rustc")??;
-    let mut push = Push::open(flags, shell, workspace, services, tree, toolchain.platform()).await?;
+    let builder = builder(flags, shell, &workspace, &services, toolchain)?;
+    let mut push = Push::open(flags, shell, workspace, services, tree, builder).await?;
     push.skip_existing().await?;
-    push.build(toolchain).await?;
-    push.log_in().await?;
+    push.build().await?;
     let auditable = push.auditable();
     let mut done = push.upload().await?;
     if let (Some(gate), Some(session)) = (&gate, &push.session) {
@@ -85,10 +85,40 @@ struct Push<'a> {
     session: Option<Session<'a>>,
     registry: Option<Arc<Registry>>,
     host: Option<String>,
-    root: PathBuf,
-    target: PathBuf,
+    builder: Arc<Builder>,
     tree: Option<Tree>,
     jobs: Vec<Job>,
+}
+
+/// How everything is built. A binary that is given for all services has to be a folder of them.
+fn builder(
+    flags: &flags::Push,
+    shell: &Shell,
+    workspace: &Workspace,
+    services: &[Service],
+    toolchain: Toolchain,
+) -> Result<Builder, Failure> {
+    let file = flags.binary.iter().find(|it| it.path.is_file());
+    if let (Some(file), true) = (file, services.len() > 1) {
+        let path = file.path.display();
+        let message = format!("`{path}` is one binary, and {} services are to be pushed", services.len());
+        return Err(
+            Failure::new(message).with_help("choose one with -p, or name a folder that holds all of them")
+        );
+    }
+    let options = compile::Options {
+        root: workspace.root.clone(),
+        target: workspace.target.clone(),
+        profile: flags.cargo.profile.clone(),
+        flags: cargo_flags(flags, shell),
+    };
+    Ok(Builder {
+        options,
+        toolchain,
+        cache: LayerCache::new(&workspace.target),
+        platforms: flags.platform.clone(),
+        binaries: flags.binary.iter().map(|it| (it.platform.clone(), it.path.clone())).collect(),
+    })
 }
 
 fn services(flags: &flags::Push, workspace: &Workspace) -> Result<Vec<Service>, Failure> {
@@ -125,34 +155,34 @@ impl<'a> Push<'a> {
         workspace: Workspace,
         services: Vec<Service>,
         tree: Option<Tree>,
-        platform: &Platform,
+        builder: Builder,
     ) -> Result<Self, Failure> {
-        let (root, target) = (workspace.root.clone(), workspace.target.clone());
         let job = |service: Service| Job {
             tags: tags(flags, &service),
-            stage: checked(&service, platform),
+            stage: checked(&service, &builder),
             service,
         };
         let mut jobs: Vec<Job> = services.into_iter().map(job).collect();
+        let builder = Arc::new(builder);
         if flags.dry_run {
             let (session, registry, host) = (None, None, None);
-            return Ok(Self { flags, shell, session, registry, host, root, target, tree, jobs });
+            return Ok(Self { flags, shell, session, registry, host, builder, tree, jobs });
         }
         let session = Session::connect(shell, &flags.common, workspace).await?;
         let host = find_repositories(&session, flags, &mut jobs).await?;
         let mut push =
-            Self { flags, shell, session: Some(session), registry: None, host, root, target, tree, jobs };
+            Self { flags, shell, session: Some(session), registry: None, host, builder, tree, jobs };
         push.log_in().await?;
         Ok(push)
     }
 
-    /// Gets a token, if there is anything to push: once before the build, so that a missing permission is told
-    /// early, and once after it, as a build may take longer than the rest of a token's life.
+    /// Gets a token before the build, if there is anything to push, so that a missing permission is told early. The
+    /// client renews it when it runs out.
     async fn log_in(&mut self) -> Result<(), Failure> {
         let (Some(session), Some(host)) = (&self.session, &self.host) else { return Ok(()) };
         if self.jobs.iter().any(|it| !matches!(it.stage, Stage::Done(_))) {
-            let token = session.aws.authorization_token().await.context("failed to get a token")?;
-            let registry = Registry::new(host, token.authorization);
+            let first = session.aws.authorization_token().await.context("failed to get a token")?;
+            let registry = Registry::new(host, first.authorization(), renew(session.aws.clone()));
             self.registry =
                 Some(Arc::new(registry.with_context(|| format!("failed to set up TLS for {host}"))?));
         }
@@ -193,15 +223,8 @@ impl<'a> Push<'a> {
     }
 
     /// Compiles service by service (cargo uses all cores for each), and makes the images.
-    async fn build(&mut self, toolchain: Toolchain) -> Result<(), Failure> {
-        let options = compile::Options {
-            root: self.root.clone(),
-            target: self.target.clone(),
-            profile: self.flags.cargo.profile.clone(),
-            flags: cargo_flags(self.flags, self.shell),
-        };
-        let cache = LayerCache::new(&self.target);
-        let builder = Arc::new(build::Builder { options, toolchain, cache: cache.clone() });
+    async fn build(&mut self) -> Result<(), Failure> {
+        let builder = self.builder.clone();
         let began = SystemTime::now();
         for n in 0..self.jobs.len() {
             let Stage::Ready(place) = &self.jobs[n].stage else { continue };
@@ -218,13 +241,13 @@ impl<'a> Push<'a> {
                 Err(error) => Stage::Done(Box::new(failed(service, &error))),
             };
         }
-        cache.forget(began);
+        builder.cache.forget(began);
         Ok(())
     }
 
     /// The packages whose binaries carry the list of their crates.
     fn auditable(&self) -> BTreeSet<String> {
-        let is_auditable = |it: &&Job| matches!(&it.stage, Stage::Built(_, built) if built.is_auditable);
+        let is_auditable = |it: &&Job| matches!(&it.stage, Stage::Built(_, built) if built.is_auditable());
         self.jobs.iter().filter(is_auditable).map(|it| it.service.package.name.clone()).collect()
     }
 
@@ -251,9 +274,9 @@ impl<'a> Push<'a> {
         };
         let entry = PushEntry {
             tags: tags.clone(),
-            digest: Some(built.image.digest.clone()),
-            reference: self.reference(&job.service, &built.image.digest),
-            platforms: vec![built.platform.to_string()],
+            digest: Some(built.digest().clone()),
+            reference: self.reference(&job.service, built.digest()),
+            platforms: built.images.iter().map(|(platform, _)| platform.to_string()).collect(),
             compressed_bytes: built.blobs.iter().map(|it| it.size).sum(),
             ..entry(&job.service, PushOutcome::DryRun)
         };
@@ -272,7 +295,7 @@ impl<'a> Push<'a> {
         let values = TagValues {
             version: &job.service.package.version,
             git_sha: self.tree.as_ref().and_then(|it| it.commit.as_deref()),
-            digest: built.map(|it| &it.image.digest),
+            digest: built.map(Built::digest),
         };
         job.tags.iter().map(|it| it.render(&values)).collect()
     }
@@ -313,9 +336,30 @@ impl<'a> Push<'a> {
     }
 }
 
+/// Another token, when the one at hand has run out.
+fn renew(aws: Arc<Aws>) -> Renew {
+    Arc::new(move || {
+        let aws = aws.clone();
+        Box::pin(async move {
+            let token = aws.authorization_token().await.map_err(|it| it.to_string())?;
+            Ok(token.authorization())
+        })
+    })
+}
+
+impl AuthorizationToken {
+    /// The token as the registry's client takes it.
+    fn authorization(&self) -> Authorization {
+        let left = self.expires_at.map(|it| it.since(now()));
+        // One that says that it has expired, and was just given, says nothing of use.
+        let left = left.and_then(|it| u64::try_from(it).ok()).filter(|it| *it > 0);
+        Authorization { header: self.authorization.clone(), lifetime: left.map(Duration::from_nanos) }
+    }
+}
+
 /// What cannot be built needs no repository, so that is found out first.
-fn checked(service: &Service, platform: &Platform) -> Stage {
-    match build::check(service, platform) {
+fn checked(service: &Service, builder: &Builder) -> Stage {
+    match build::check(service, builder) {
         Ok(()) => Stage::Ready(Place::unknown()),
         Err(error) => Stage::Done(Box::new(failed(service, &error))),
     }

@@ -105,13 +105,16 @@ impl Upload<'_> {
             return Ok(PushOutcome::Unchanged);
         }
         self.send_blobs(sent).await?;
+        for (digest, manifest) in self.built.parts() {
+            self.registry.put_manifest(name, digest.as_str(), &manifest).await?;
+        }
         let mut has_written = false;
         for tag in &missing {
             has_written |= self.put(tag).await?;
         }
         if self.tags.is_empty() {
-            let digest = &self.built.image.digest;
-            self.registry.put_manifest(name, digest.as_str(), &self.built.image.manifest).await?;
+            let digest = self.built.digest();
+            self.registry.put_manifest(name, digest.as_str(), &self.built.manifest()).await?;
             has_written = true;
         }
         Ok(if has_written { PushOutcome::Pushed } else { PushOutcome::Unchanged })
@@ -119,7 +122,7 @@ impl Upload<'_> {
 
     /// Whether the image is there, under whatever tag.
     async fn is_there(&self) -> Result<bool, RegistryError> {
-        let digest = &self.built.image.digest;
+        let digest = self.built.digest();
         let found = self.registry.manifest(&self.job.service.repository, digest.as_str()).await;
         match found {
             Err(error) if error.is_denied() => Ok(false),
@@ -130,7 +133,7 @@ impl Upload<'_> {
     async fn holder(&self, tag: &ImageTag) -> Result<Holder, RegistryError> {
         match self.registry.manifest(&self.job.service.repository, tag.as_str()).await {
             Ok(None) => Ok(Holder::Nothing),
-            Ok(Some(digest)) if digest == self.built.image.digest => Ok(Holder::Us),
+            Ok(Some(digest)) if digest == *self.built.digest() => Ok(Holder::Us),
             Ok(Some(digest)) => Ok(Holder::Other(digest)),
             Err(error) if error.is_denied() => {
                 let name = self.job.service.repository.as_str();
@@ -169,7 +172,7 @@ impl Upload<'_> {
     /// Points a tag to the image. Another run may have been faster: with the same image that is as good.
     async fn put(&self, tag: &ImageTag) -> Result<bool, Stopped> {
         let name = &self.job.service.repository;
-        match self.registry.put_manifest(name, tag.as_str(), &self.built.image.manifest).await {
+        match self.registry.put_manifest(name, tag.as_str(), &self.built.manifest()).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_immutable_tag() => match self.holder(tag).await? {
                 Holder::Us => Ok(false),
@@ -181,7 +184,7 @@ impl Upload<'_> {
     }
 
     fn conflict(&self, tag: &ImageTag, holder: Option<&Digest>) -> String {
-        let ours = &self.built.image.digest;
+        let ours = self.built.digest();
         match holder {
             Some(theirs) => format!("tag `{tag}` is immutable and holds {theirs}; this image is {ours}"),
             None => format!(

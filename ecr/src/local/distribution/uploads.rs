@@ -69,6 +69,10 @@ pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> A
     let upload = taken.into_upload();
     let found = upload.digest();
     let mut store = call.shared.store();
+    if call.strikes.forget {
+        store.discard(id);
+        return Err(unknown_upload());
+    }
     if found != digest {
         store.discard(id);
         return Err(digest_invalid(&format!("the body has digest {found}, not {digest}")));
@@ -141,8 +145,11 @@ fn out_of_order(call: &Call, id: &str, size: u64) -> RegistryError {
 
 fn take<'a>(call: &'a Call, id: &str) -> Result<Taken<'a>, RegistryError> {
     let upload = call.shared.take_upload(&call.registry, &call.name, id);
-    let unknown = || RegistryError::new(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry");
-    Ok(Taken::new(&call.shared, id, upload.ok_or_else(unknown)?))
+    Ok(Taken::new(&call.shared, id, upload.ok_or_else(unknown_upload)?))
+}
+
+fn unknown_upload() -> RegistryError {
+    RegistryError::new(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
 }
 
 fn created(call: &Call, digest: &Digest) -> Answer {

@@ -229,6 +229,13 @@ impl Registry {
         answer[end + 4..].to_vec()
     }
 
+    /// A manifest by tag or digest.
+    pub fn manifest(&self, name: &str, reference: &str) -> serde_json::Value {
+        let answer = self.get(&format!("/v2/{name}/manifests/{reference}"), Some(&self.basic()));
+        let end = answer.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
+        serde_json::from_slice(&answer[end + 4..]).unwrap()
+    }
+
     /// The value of a header `Authorization` that the registry takes.
     pub fn basic(&self) -> String {
         let answer = self.sdk(async |ecr| ecr.get_authorization_token().send().await);

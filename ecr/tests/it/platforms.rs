@@ -1,0 +1,106 @@
+//! `push --platform` and `--binary`: one image a platform, and an index of them.
+
+use expect_test::expect;
+use serde_json::{Value, json};
+
+use crate::support::{Output, Registry, Workspace, static_binary};
+
+fn workspace(registry: &Registry) -> Workspace {
+    let workspace = Workspace::new().service("my-app", "");
+    std::fs::create_dir(workspace.root().join("arm")).unwrap();
+    std::fs::write(workspace.root().join("arm/my-app"), static_binary("aarch64", 0)).unwrap();
+    workspace.on(registry, &["ecr", "create"]).good();
+    workspace
+}
+
+const BOTH: [&str; 4] = ["--platform", "linux/amd64,linux/arm64", "--binary", "linux/arm64=arm"];
+
+fn push(workspace: &Workspace, registry: &Registry, args: &[&str]) -> Output {
+    workspace.on(registry, &[&["push", "--profile", "dev", "--format", "json"], args].concat())
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn several_platforms_become_an_index() {
+    let registry = Registry::start();
+    let workspace = workspace(&registry);
+    let json = push(&workspace, &registry, &BOTH).json_with(0);
+    let image = &json["images"][0];
+    assert_eq!(image["platforms"], json!(["linux/amd64", "linux/arm64"]));
+    let index = registry.manifest("my-app", "1.0.0");
+    assert_eq!(index["mediaType"], "application/vnd.oci.image.index.v1+json");
+    let platforms: Vec<&Value> =
+        index["manifests"].as_array().unwrap().iter().map(|it| &it["platform"]).collect();
+    assert_eq!(
+        platforms,
+        [&json!({"architecture": "amd64", "os": "linux"}), &json!({"architecture": "arm64", "os": "linux"})]
+    );
+    for listed in index["manifests"].as_array().unwrap() {
+        let manifest = registry.manifest("my-app", listed["digest"].as_str().unwrap());
+        let config = manifest["config"]["digest"].as_str().unwrap();
+        let config: Value = serde_json::from_slice(&registry.blob("my-app", config)).unwrap();
+        assert_eq!(config["architecture"], listed["platform"]["architecture"]);
+    }
+    // The base layer is one blob for both.
+    registry.calls();
+    let again = push(&workspace, &registry, &BOTH).json_with(0);
+    assert_eq!(
+        (&again["images"][0]["outcome"], &again["images"][0]["digest"]),
+        (&json!("unchanged"), &image["digest"])
+    );
+    assert!(!registry.calls().contains_key("InitiateLayerUpload"));
+}
+
+#[test]
+fn a_single_platform_stays_a_plain_manifest() {
+    let registry = Registry::start();
+    let workspace = workspace(&registry);
+    // Nothing is compiled: every platform that is wanted is given.
+    let json = push(&workspace, &registry, &["--binary", "linux/arm64=arm/my-app"]).json_with(0);
+    assert_eq!(json["images"][0]["platforms"], json!(["linux/arm64"]));
+    let manifest = registry.manifest("my-app", "1.0.0");
+    assert_eq!(manifest["mediaType"], "application/vnd.oci.image.manifest.v1+json");
+    assert!(
+        !workspace.root().join("target/release").exists() && !workspace.root().join("target/debug").exists()
+    );
+}
+
+#[test]
+fn what_cannot_be_assembled_is_told() {
+    let registry = Registry::start();
+    let workspace = workspace(&registry).service("other", "");
+    workspace.on(&registry, &["ecr", "create"]).good();
+    let told =
+        |args: &[&str]| workspace.on(&registry, &[&["push", "--profile", "dev"], args].concat()).shown();
+    expect![[r#"
+        --- stderr
+        error: `arm/my-app` is one binary, and 2 services are to be pushed
+
+        help: choose one with -p, or name a folder that holds all of them
+        --- exit 1
+    "#]]
+    .assert_eq(&told(&["--binary", "linux/arm64=arm/my-app"]));
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+              Failed my-app: `arm/my-app` is built for linux/arm64, and the image is for linux/amd64
+            Finished 1 image: 1 failed in [TIME]
+        --- exit 1
+    "#]]
+    .assert_eq(&told(&["-p", "my-app", "--binary", "linux/amd64=arm"]));
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+              Failed other: failed to read `arm/other`: No such file or directory (os error 2)
+            Finished 1 image: 1 failed in [TIME]
+        --- exit 1
+    "#]]
+    .assert_eq(&told(&["-p", "other", "--binary", "linux/arm64=arm"]));
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+              Failed other: linux/mips: no Rust target is known for it; build it elsewhere and pass --binary linux/mips=PATH
+            Finished 1 image: 1 failed in [TIME]
+        --- exit 1
+    "#]].assert_eq(&told(&["-p", "other", "--platform", "linux/mips"]));
+}

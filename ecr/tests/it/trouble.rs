@@ -1,0 +1,89 @@
+//! `push` where the registry has its own troubles: it ends right all the same, or says what failed.
+
+use expect_test::expect;
+use serde_json::json;
+
+use crate::support::{Registry, Workspace, static_binary};
+
+/// A workspace whose binary is there already, so that nothing is compiled.
+fn workspace(registry: &Registry) -> Workspace {
+    let workspace = Workspace::new().service("my-app", "");
+    let binary = static_binary(std::env::consts::ARCH, 1_000_000);
+    std::fs::write(workspace.root().join("my-app/binary"), binary).unwrap();
+    workspace.on(registry, &["ecr", "create"]).good();
+    workspace
+}
+
+fn args<'a>() -> [&'a str; 5] {
+    ["push", "--binary", HERE, "--format", "json"]
+}
+
+#[cfg(target_arch = "x86_64")]
+const HERE: &str = "linux/amd64=my-app/binary";
+#[cfg(target_arch = "aarch64")]
+const HERE: &str = "linux/arm64=my-app/binary";
+
+/// Pushes through a fault, and looks whether the image is whole.
+fn survives(fault: &str) {
+    let registry = Registry::with_faults(&[fault]);
+    let workspace = workspace(&registry);
+    let json = workspace.on(&registry, &args()).json_with(0);
+    assert_eq!(json["images"][0]["outcome"], "pushed", "{fault}");
+    let manifest = registry.manifest("my-app", "1.0.0");
+    let blobs = [&manifest["config"]].into_iter().chain(manifest["layers"].as_array().unwrap());
+    for blob in blobs {
+        assert_eq!(registry.blob("my-app", blob["digest"].as_str().unwrap()).len(), blob["size"], "{fault}");
+    }
+    let json = workspace.on(&registry, &args()).json_with(0);
+    assert_eq!(json["images"][0]["outcome"], "unchanged", "{fault}");
+}
+
+#[test]
+fn too_many_requests() {
+    survives("throttle=CompleteLayerUpload:2");
+    survives("throttle=PutImage:1");
+}
+
+#[test]
+fn errors_of_the_registry() {
+    survives("error=InitiateLayerUpload:1");
+    survives("error=CompleteLayerUpload:2");
+    survives("error=BatchCheckLayerAvailability:1");
+}
+
+#[test]
+fn connections_that_end_in_the_middle_of_a_blob() {
+    survives("drop=CompleteLayerUpload:2");
+}
+
+#[test]
+fn a_token_that_expires_in_the_middle_of_a_push() {
+    survives("expire=CompleteLayerUpload:1");
+    survives("expire=PutImage:1");
+    survives("expire=BatchGetImage:1");
+}
+
+#[test]
+fn a_registry_that_forgets_an_upload() {
+    survives("forget=CompleteLayerUpload:2");
+}
+
+#[test]
+fn what_does_not_pass_is_told_and_a_second_run_finishes_the_job() {
+    let registry = Registry::with_faults(&["deny=PutImage:2"]);
+    let workspace = workspace(&registry);
+    let output = workspace.on(&registry, &args()[..3]);
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+              Failed my-app: failed to push `my-app:1.0.0`: DENIED: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutImage because no identity-based policy allows the ecr:PutImage action
+            Finished 1 image: 1 failed in [TIME]
+        --- exit 1
+    "#]].assert_eq(&output.shown());
+    registry.calls();
+    let json = workspace.on(&registry, &args()).json_with(0);
+    assert_eq!(
+        (&json["images"][0]["outcome"], &json["images"][0]["uploadedBytes"]),
+        (&json!("pushed"), &json!(0))
+    );
+}
