@@ -1,7 +1,7 @@
 //! docker and podman, through their command lines.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -114,6 +114,25 @@ impl Engine {
             bail!(if said.is_empty() { format!("it ended with {}", output.status) } else { said });
         }
         Ok(said)
+    }
+}
+
+impl Engine {
+    /// Loads an archive of images, which `write` writes.
+    ///
+    /// # Errors
+    /// The engine's own words, else why the archive could not be written.
+    pub fn load(&self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+        let mut command = Command::new(&self.program);
+        command.arg("load").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = spawn(&mut command)?;
+        let written = child.stdin.take().map_or(Ok(()), |it| write(&mut BufWriter::new(it)));
+        let output = child.wait_with_output().context("failed to wait for it")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            bail!(if said.is_empty() { format!("it ended with {}", output.status) } else { said });
+        }
+        written.context("failed to write the archive")
     }
 }
 

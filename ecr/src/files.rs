@@ -54,3 +54,12 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     temporary.file().write_all(bytes)?;
     temporary.persist(path)
 }
+
+/// Copies a file so that no reader ever sees half of it. The folder of the copy is made if it does not exist.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let folder = to.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let temporary = Temporary::new_in(folder)?;
+    io::copy(&mut File::open(from)?, &mut temporary.file())?;
+    temporary.persist(to)
+}

@@ -305,6 +305,15 @@ pub struct Push {
     /// Compile, build and hash, but send nothing
     #[arg(long, conflicts_with = "fail_on")]
     pub dry_run: bool,
+    /// Write the images to an OCI layout in DIR instead of pushing them
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "image_refs"])]
+    pub oci_layout: Option<PathBuf>,
+    /// Load the images into docker or podman instead of pushing them
+    #[arg(long, conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "image_refs"])]
+    pub load: bool,
+    /// docker, podman, or the path of a program with their command line [default: the first that is installed]
+    #[arg(long, value_name = "PROGRAM", requires = "load")]
+    pub engine: Option<PathBuf>,
     /// Do not build a service whose tags all exist
     #[arg(long)]
     pub skip_existing: bool,

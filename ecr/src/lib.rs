@@ -14,6 +14,8 @@
 //!   workspace   cargo metadata and configuration files
 //!   aws         identity, observe, apply, authorization tokens
 //!   compile     cargo build -> binary, and the libraries that it needs
+//!   github      outputs and summaries of GitHub Actions
+//!   layout      OCI layouts, and archives for docker and podman
 //!   layers      files of this machine -> compressed layers, and their cache
 //!   distribution  client of the OCI distribution API
 //!   ineffective  writes that were without effect, remembered
@@ -62,11 +64,13 @@ mod error;
 mod files;
 mod flags;
 pub mod git;
+pub mod github;
 pub mod iam;
 pub mod image;
 pub mod ineffective;
 pub mod inventory;
 pub mod layers;
+pub mod layout;
 pub mod lifecycle;
 pub mod local;
 pub mod metadata;

@@ -366,8 +366,28 @@ pub struct PushEntry {
     /// What ECR found in it (in each of its platforms) and what the gate says; only with `--fail-on`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scans: Option<Vec<ScannedImage>>,
+    /// What it can be named by where it was exported to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub names: Option<Vec<String>>,
     /// What went wrong.
     pub error: Option<String>,
+}
+
+impl PushReport {
+    /// A table for the summary of a pipeline.
+    pub fn markdown(&self) -> String {
+        let mut text = "| service | outcome | tags | image |\n|---|---|---|---|\n".to_owned();
+        for image in &self.images {
+            let outcome = serde_json::to_value(image.outcome).unwrap_or_default();
+            let tags: Vec<_> = image.tags.iter().map(|it| format!("`{it}`")).collect();
+            let what = image.error.clone().map(|it| it.replace(['\n', '|'], " "));
+            let what =
+                what.or_else(|| image.reference.as_ref().map(|it| format!("`{it}`"))).unwrap_or_default();
+            let outcome = outcome.as_str().unwrap_or_default();
+            text += &format!("| {} | {outcome} | {} | {what} |\n", image.package, tags.join(" "));
+        }
+        text
+    }
 }
 
 /// Outcomes of `push`.
@@ -384,4 +404,6 @@ pub enum PushOutcome {
     Failed,
     /// It was built, and nothing was sent.
     DryRun,
+    /// It was written to an OCI layout, or loaded into docker or podman.
+    Exported,
 }

@@ -40,14 +40,18 @@ pub async fn run(flags: &flags::Login, shell: &Shell) -> Result<Exit, Failure> {
 }
 
 fn engine(flags: &flags::Login) -> Result<Engine, Failure> {
-    let none = || {
-        let failure = Failure::new("neither docker nor podman is installed");
-        failure.with_help(
+    Engine::find(flags.engine.as_deref()).ok_or_else(|| {
+        no_engine().with_help(
             "install one of them, name another program with --engine PATH, or pass --print-token; \
              `cargo xtask push` needs none of them",
         )
-    };
-    Engine::find(flags.engine.as_deref()).ok_or_else(none)
+    })
+}
+
+/// What needs docker or podman cannot be done.
+pub fn no_engine() -> Failure {
+    let failure = Failure::new("neither docker nor podman is installed");
+    failure.with_help("install one of them, or name another program with --engine PATH")
 }
 
 async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Result<(), Failure> {

@@ -2,7 +2,6 @@
 //! POST and then one PUT with the body (ECR answers chunked PATCHes with a stale Range), the manifest last.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use http_body_util::BodyExt;
@@ -18,6 +17,7 @@ pub use credentials::{Authorization, Renew};
 pub use error::RegistryError;
 use http::{Answer, Body, Http, empty, file_body, full};
 
+use crate::image::blob::{Blob, Content, Manifest};
 use crate::name::{Digest, RepositoryName};
 
 /// The registry of one host.
@@ -31,35 +31,6 @@ impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Registry {{ {} }}", self.host)
     }
-}
-
-/// A blob to upload.
-#[derive(Debug, Clone)]
-pub struct Blob {
-    /// Its digest.
-    pub digest: Digest,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its bytes.
-    pub content: Content,
-}
-
-/// Where a blob's bytes are.
-#[derive(Debug, Clone)]
-pub enum Content {
-    /// In memory.
-    Bytes(Vec<u8>),
-    /// In a file, to be streamed.
-    File(PathBuf),
-}
-
-/// A manifest to put.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manifest {
-    /// Its media type.
-    pub media_type: &'static str,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
 }
 
 /// Called with the number of bytes that were just sent.

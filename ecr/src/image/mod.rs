@@ -1,6 +1,7 @@
 //! Files -> deterministic layers -> config -> manifest. Digests are derived, never stored beside the bytes.
 
 pub mod base;
+pub mod blob;
 pub mod elf;
 pub mod gzip;
 pub mod layer;

@@ -6,6 +6,7 @@
 mod configuration;
 mod create;
 mod delete;
+mod export;
 mod iam;
 mod image;
 mod images;

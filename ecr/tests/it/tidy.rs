@@ -26,14 +26,16 @@ const CORE: [&str; 18] = [
     "words",
 ];
 /// Modules with one outside world each.
-const EDGES: [&str; 10] = [
+const EDGES: [&str; 12] = [
     "aws",
     "compile",
     "distribution",
     "docker",
     "git",
+    "github",
     "ineffective",
     "layers",
+    "layout",
     "local",
     "shell",
     "workspace",

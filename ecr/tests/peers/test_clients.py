@@ -156,6 +156,20 @@ class Docker(unittest.TestCase):
         self.assertIn("tag invalid", said)
         self.assertIn("bump the version", said)
 
+    def test_what_is_loaded_runs(self):
+        loaded = run(self.url, XTASK, "push", "--load", "--engine", "docker", "-p", "my-app", "--allow-dirty",
+                     env=self.env, cwd=ROOT).stdout.strip()
+        self.assertEqual(loaded, "my-app:1.0.0")
+        port = free_port()
+        container = self.docker("run", "--detach", "--network", "host", "--env", f"PORT={port}", loaded).stdout.strip()
+        self.addCleanup(self.docker, "rm", "--force", container)
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1).read().decode()
+                break
+            time.sleep(0.05)
+        self.assertIn("<h1>ECR Test</h1>", page)
+
     def test_status_tells_dockers_version(self):
         status = run(self.url, XTASK, "ecr", "status", env=self.env, cwd=ROOT).stdout
         version = self.docker("version", "--format", "{{.Server.Version}}").stdout.strip()

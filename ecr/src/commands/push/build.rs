@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::compile::{self, Binary, Toolchain};
 use crate::desired::Service;
-use crate::distribution::{Blob, Content, Manifest};
 use crate::image::base;
+use crate::image::blob::{Blob, Bundle, Content, Manifest};
 use crate::image::layer::{Files, Layer};
-use crate::image::manifest::{self, Image, Index, Settings};
+use crate::image::manifest::{Image, Index, Settings};
 use crate::layers::{self, LayerCache};
 use crate::metadata::Platform;
 use crate::name::Digest;
@@ -135,15 +135,26 @@ impl Built {
     /// What tags point to.
     pub(super) fn manifest(&self) -> Manifest {
         match &self.index {
-            Some(index) => Manifest { media_type: manifest::INDEX, bytes: index.manifest.clone() },
-            None => image_manifest(&self.images[0].1),
+            Some(index) => Manifest::index(index.manifest.clone()),
+            None => Manifest::of(&self.images[0].1),
         }
     }
 
     /// What the index lists, which has to be there before it.
     pub(super) fn parts(&self) -> impl Iterator<Item = (&Digest, Manifest)> {
         let images = self.images.iter().filter(|_| self.index.is_some());
-        images.map(|(_, image)| (&image.digest, image_manifest(image)))
+        images.map(|(_, image)| (&image.digest, Manifest::of(image)))
+    }
+
+    /// The image under these names, for an end that is no registry.
+    pub(super) fn bundle(&self, names: Vec<String>) -> Bundle {
+        Bundle {
+            names,
+            top: self.manifest(),
+            parts: self.parts().map(|(_, manifest)| manifest).collect(),
+            blobs: self.blobs.clone(),
+            images: self.images.clone(),
+        }
     }
 
     /// Whether every binary carries the list of its crates.
@@ -157,10 +168,6 @@ impl Built {
         let bytes = self.blobs.iter().map(|it| it.size).sum();
         shell.verbose("Assembled", format!("{} {} ({})", service.package.name, self.digest(), size(bytes)));
     }
-}
-
-fn image_manifest(image: &Image) -> Manifest {
-    Manifest { media_type: manifest::MANIFEST, bytes: image.manifest.clone() }
 }
 
 fn tell_of(binary: &Binary, shell: &Shell, service: &Service) {

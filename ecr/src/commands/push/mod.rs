@@ -3,40 +3,44 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use futures_util::stream::{self, StreamExt};
 
-use crate::aws::{AuthorizationToken, Aws};
-use crate::compile::{self, Toolchain};
+use crate::advice::advice;
+use crate::compile::Toolchain;
 use crate::desired::{DesiredRepository, Service};
-use crate::distribution::{Authorization, Registry, Renew};
+use crate::distribution::Registry;
 use crate::error::{Exit, Failure};
 use crate::flags;
 use crate::git::{self, Tree};
+use crate::github;
 use crate::image::tag::{TagTemplate, TagValues};
-use crate::layers::LayerCache;
 use crate::name::{ImageTag, RepositoryName};
 use crate::report::{PushEntry, PushOutcome, PushReport, ScannedImage};
 use crate::shell::Shell;
-use crate::words::count;
 use crate::workspace::Workspace;
 
 use super::scan;
-use super::session::{Session, now};
+use super::session::Session;
 
 mod build;
+mod export;
 mod gate;
+mod options;
 mod outcome;
 mod repositories;
+mod token;
 mod upload;
 
 use build::{Builder, Built};
+use export::Export;
+use options::{builder, create_file, guard_tree, services, tags};
 use outcome::{Done, entry, failed, summary, tell};
 use repositories::Place;
+use token::renew;
 
 /// Builds and pushes the selected services. One that fails does not stop the others.
 pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
@@ -50,8 +54,9 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     let root = workspace.root.clone();
     let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&root));
     let toolchain = toolchain.await.context("failed to ask rustc")??;
+    let export = Export::new(flags, toolchain.platform())?;
     let builder = builder(flags, shell, &workspace, &services, toolchain)?;
-    let mut push = Push::open(flags, shell, workspace, services, tree, builder).await?;
+    let mut push = Push::open(flags, shell, workspace, services, tree, builder, export).await?;
     push.skip_existing().await?;
     push.build().await?;
     let auditable = push.auditable();
@@ -81,70 +86,15 @@ enum Stage {
 struct Push<'a> {
     flags: &'a flags::Push,
     shell: &'a Shell,
-    /// `None` in a dry run, which asks nobody.
+    /// `None` where nothing goes to a registry: nobody is asked then.
     session: Option<Session<'a>>,
+    /// Where images go instead; `None` in a dry run, too.
+    export: Option<Export>,
     registry: Option<Arc<Registry>>,
     host: Option<String>,
     builder: Arc<Builder>,
     tree: Option<Tree>,
     jobs: Vec<Job>,
-}
-
-/// How everything is built. A binary that is given for all services has to be a folder of them.
-fn builder(
-    flags: &flags::Push,
-    shell: &Shell,
-    workspace: &Workspace,
-    services: &[Service],
-    toolchain: Toolchain,
-) -> Result<Builder, Failure> {
-    let file = flags.binary.iter().find(|it| it.path.is_file());
-    if let (Some(file), true) = (file, services.len() > 1) {
-        let path = file.path.display();
-        let message = format!("`{path}` is one binary, and {} services are to be pushed", services.len());
-        return Err(
-            Failure::new(message).with_help("choose one with -p, or name a folder that holds all of them")
-        );
-    }
-    let options = compile::Options {
-        root: workspace.root.clone(),
-        target: workspace.target.clone(),
-        profile: flags.cargo.profile.clone(),
-        flags: cargo_flags(flags, shell),
-    };
-    Ok(Builder {
-        options,
-        toolchain,
-        cache: LayerCache::new(&workspace.target),
-        platforms: flags.platform.clone(),
-        binaries: flags.binary.iter().map(|it| (it.platform.clone(), it.path.clone())).collect(),
-    })
-}
-
-fn services(flags: &flags::Push, workspace: &Workspace) -> Result<Vec<Service>, Failure> {
-    let services = flags.common.selection.services(&workspace.desired)?;
-    if services.is_empty() {
-        return Err(Failure::new("the workspace has no service to push").with_help(
-            "a package becomes a service by an empty table [package.metadata.ecr] in its Cargo.toml",
-        ));
-    }
-    Ok(services.into_iter().cloned().collect())
-}
-
-/// An image says which version it is; from an unclean tree that would not be true.
-fn guard_tree(flags: &flags::Push, shell: &Shell, tree: Option<&Tree>) -> Result<(), Failure> {
-    let changes = tree.map(|it| it.changes.as_slice()).unwrap_or_default();
-    if changes.is_empty() || flags.allow_dirty {
-        return Ok(());
-    }
-    let changed = count(changes.len() as u64, "uncommitted change");
-    if flags.common.registry.local {
-        shell.warn(format!("the working tree has {changed}"));
-        return Ok(());
-    }
-    let shown = changes.iter().take(10).cloned().collect();
-    Err(Failure { causes: shown, ..Failure::refused(format!("the working tree has {changed}")) }
-        .with_help("commit them, or pass --allow-dirty"))
 }
 
 impl<'a> Push<'a> {
@@ -156,6 +106,7 @@ impl<'a> Push<'a> {
         services: Vec<Service>,
         tree: Option<Tree>,
         builder: Builder,
+        export: Option<Export>,
     ) -> Result<Self, Failure> {
         let job = |service: Service| Job {
             tags: tags(flags, &service),
@@ -164,14 +115,14 @@ impl<'a> Push<'a> {
         };
         let mut jobs: Vec<Job> = services.into_iter().map(job).collect();
         let builder = Arc::new(builder);
-        if flags.dry_run {
+        if flags.dry_run || export.is_some() {
             let (session, registry, host) = (None, None, None);
-            return Ok(Self { flags, shell, session, registry, host, builder, tree, jobs });
+            return Ok(Self { flags, shell, session, export, registry, host, builder, tree, jobs });
         }
         let session = Session::connect(shell, &flags.common, workspace).await?;
         let host = find_repositories(&session, flags, &mut jobs).await?;
         let mut push =
-            Self { flags, shell, session: Some(session), registry: None, host, builder, tree, jobs };
+            Self { flags, shell, session: Some(session), export, registry: None, host, builder, tree, jobs };
         push.log_in().await?;
         Ok(push)
     }
@@ -281,12 +232,33 @@ impl<'a> Push<'a> {
             ..entry(&job.service, PushOutcome::DryRun)
         };
         match &self.registry {
-            None => Done { entry, exit: Exit::Done, help: None },
+            None => self.export_one(job, built, entry).await,
             Some(registry) => {
                 let denials = self.session.as_ref().map(|it| it.aws.denials());
                 let upload =
                     upload::Upload { registry, shell: self.shell, denials, job, place, built, tags: &tags };
                 upload.run(entry).await
+            }
+        }
+    }
+
+    /// Writes an image where it goes instead of a registry; nowhere, in a dry run.
+    async fn export_one(&self, job: &Job, built: &Built, mut entry: PushEntry) -> Done {
+        let Some(export) = self.export.clone().filter(|_| !self.flags.dry_run) else {
+            return Done { entry, exit: Exit::Done, help: None };
+        };
+        let names = entry.tags.iter().map(|tag| format!("{}:{tag}", job.service.repository)).collect();
+        let bundle = built.bundle(names);
+        let written = tokio::task::spawn_blocking(move || export.write(&bundle)).await;
+        match written.context("the export was interrupted").and_then(|it| it) {
+            Ok(names) => {
+                entry.outcome = PushOutcome::Exported;
+                entry.names = Some(names);
+                Done { entry, exit: Exit::Done, help: None }
+            }
+            Err(error) => {
+                let help = advice(&format!("{error:#}")).map(str::to_owned);
+                Done { help, ..failed(&job.service, &error) }
             }
         }
     }
@@ -314,6 +286,7 @@ impl<'a> Push<'a> {
         let references: Vec<_> =
             done.iter().filter(present).filter_map(|it| it.entry.reference.clone()).collect();
         references.iter().for_each(|it| self.shell.print(it));
+        done.iter().flat_map(|it| it.entry.names.iter().flatten()).for_each(|it| self.shell.print(it));
         self.session.iter().for_each(Session::warn_of_denials);
         let text: String = references.iter().map(|it| format!("{it}\n")).collect();
         let written = file.map_or(Ok(()), |mut it| it.write_all(text.as_bytes()));
@@ -331,29 +304,15 @@ impl<'a> Push<'a> {
         let exit = Exit::of_parts(done.iter().map(|it| it.exit).chain([of_file]));
         let registry =
             self.host.as_ref().zip(self.session.as_ref()).map(|(host, session)| session.shown(host));
-        self.shell.json(&PushReport { registry, images: done.into_iter().map(|it| it.entry).collect() });
+        let report = PushReport { registry, images: done.into_iter().map(|it| it.entry).collect() };
+        let told = github::output("references", text.trim_end())
+            .and_then(|()| github::output("images", &serde_json::to_string(&report.images)?))
+            .and_then(|()| github::summary(&report.markdown()));
+        if let Err(error) = told {
+            self.shell.warn(format!("failed to write the outputs of this step of GitHub Actions: {error}"));
+        }
+        self.shell.json(&report);
         Ok(exit)
-    }
-}
-
-/// Another token, when the one at hand has run out.
-fn renew(aws: Arc<Aws>) -> Renew {
-    Arc::new(move || {
-        let aws = aws.clone();
-        Box::pin(async move {
-            let token = aws.authorization_token().await.map_err(|it| it.to_string())?;
-            Ok(token.authorization())
-        })
-    })
-}
-
-impl AuthorizationToken {
-    /// The token as the registry's client takes it.
-    fn authorization(&self) -> Authorization {
-        let left = self.expires_at.map(|it| it.since(now()));
-        // One that says that it has expired, and was just given, says nothing of use.
-        let left = left.and_then(|it| u64::try_from(it).ok()).filter(|it| *it > 0);
-        Authorization { header: self.authorization.clone(), lifetime: left.map(Duration::from_nanos) }
     }
 }
 
@@ -385,24 +344,4 @@ async fn find_repositories(
         };
     }
     Ok(host)
-}
-
-fn tags(flags: &flags::Push, service: &Service) -> Vec<TagTemplate> {
-    match flags.tag.as_slice() {
-        [] => TagTemplate::configured(service),
-        given => given.to_vec(),
-    }
-}
-
-fn cargo_flags(flags: &flags::Push, shell: &Shell) -> Vec<String> {
-    let cargo = &flags.cargo;
-    let switches = [(cargo.locked, "--locked"), (cargo.offline, "--offline"), (cargo.frozen, "--frozen")];
-    let switches = switches.into_iter().filter(|(is_on, _)| *is_on).map(|(_, flag)| flag.to_owned());
-    let jobs = cargo.jobs.map(|it| format!("--jobs={it}"));
-    switches.chain(jobs).chain(shell.cargo_flags()).collect()
-}
-
-/// Made before anything else is done, so that a path that cannot be written is told first.
-fn create_file(path: &Path) -> Result<File, Failure> {
-    Ok(File::create(path).with_context(|| format!("failed to create `{}`", path.display()))?)
 }

@@ -30,6 +30,7 @@ pub(super) fn entry(service: &Service, outcome: PushOutcome) -> PushEntry {
         mounted_bytes: 0,
         skipped_bytes: 0,
         scans: None,
+        names: None,
         error: None,
     }
 }
@@ -59,6 +60,10 @@ pub(super) fn tell(shell: &Shell, done: &Done) {
             let digest = entry.digest.as_ref().map(ToString::to_string).unwrap_or_default();
             shell.status("Dry run", format!("{name} ({}, {digest})", size(entry.compressed_bytes)));
         }
+        PushOutcome::Exported => {
+            let bytes = size(entry.compressed_bytes);
+            shell.status("Exported", format!("{name} ({bytes})"));
+        }
         PushOutcome::Conflict => shell.bad_status("Conflict", format!("{name}: {error}")),
         PushOutcome::Failed => shell.bad_status("Failed", format!("{}: {error}", entry.package)),
     }
@@ -72,6 +77,7 @@ pub(super) fn summary(shell: &Shell, done: &[Done], began: Instant) {
         (PushOutcome::Pushed, "pushed"),
         (PushOutcome::Unchanged, "unchanged"),
         (PushOutcome::DryRun, "built"),
+        (PushOutcome::Exported, "exported"),
         (PushOutcome::Conflict, "in conflict"),
         (PushOutcome::Failed, "failed"),
     ];
