@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::iam::Role;
 use crate::image::tag::TagTemplate;
@@ -265,6 +265,15 @@ pub struct Serve {
     pub output: Output,
 }
 
+/// Who builds images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BuilderKind {
+    /// This program: no Docker, no Dockerfile
+    Native,
+    /// docker or podman, with the service's Dockerfile, or with one around its binary
+    Docker,
+}
+
 /// A binary that was built elsewhere: `linux/arm64=PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenBinary {
@@ -296,6 +305,9 @@ pub struct Push {
     /// The tag to push, instead of the configured ones (repeatable; `{version}`, `{git-sha}`, `{git-short-sha}`, `{digest}`)
     #[arg(short, long, value_name = "TAG")]
     pub tag: Vec<TagTemplate>,
+    /// Who builds the images [default: docker for services with a Dockerfile, else native]
+    #[arg(long, value_enum)]
+    pub builder: Option<BuilderKind>,
     /// Build for these platforms, such as linux/amd64,linux/arm64 [default: the service's, else this machine's]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub platform: Vec<Platform>,
@@ -312,8 +324,11 @@ pub struct Push {
     #[arg(long, conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "image_refs"])]
     pub load: bool,
     /// docker, podman, or the path of a program with their command line [default: the first that is installed]
-    #[arg(long, value_name = "PROGRAM", requires = "load")]
+    #[arg(long, value_name = "PROGRAM")]
     pub engine: Option<PathBuf>,
+    /// Arguments for `docker build`, after `--`
+    #[arg(last = true, value_name = "ARG")]
+    pub engine_args: Vec<String>,
     /// Do not build a service whose tags all exist
     #[arg(long)]
     pub skip_existing: bool,

@@ -160,11 +160,24 @@ async fn run(task: &Task, shell: &Shell) -> Result<Exit, Failure> {
     };
     tokio::select! {
         result = command => result,
-        _ = tokio::signal::ctrl_c() => {
+        _ = interrupted() => {
             shell.interrupted();
             Ok(Exit::Interrupted)
         }
     }
+}
+
+/// Ctrl-C, or a pipeline that is cancelled.
+async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// Help and version go to stdout with 0, usage errors to stderr with 1 (clap's 2 means "changes" here).

@@ -148,6 +148,19 @@ impl Shell {
         }
     }
 
+    /// Lines on stderr for whoever outlives this borrow: what another program says while it works. `--quiet` hides them.
+    pub fn talker(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let (progress, color) = (self.progress.clone(), self.color);
+        let is_heard = self.verbosity >= Verbosity::Normal;
+        move |line| {
+            if is_heard {
+                progress.above(|| {
+                    let _ = writeln!(AutoStream::new(std::io::stderr(), color), "{line}");
+                });
+            }
+        }
+    }
+
     /// A question on stderr, and the line that was answered; `None` at the end of the input. Ctrl-C is heard
     /// meanwhile.
     pub async fn ask(&self, question: &str) -> Option<String> {

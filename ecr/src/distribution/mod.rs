@@ -41,6 +41,9 @@ const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, application/
                         application/vnd.docker.distribution.manifest.v2+json, \
                         application/vnd.docker.distribution.manifest.list.v2+json";
 
+/// The most bytes of a manifest (ECR's service model, `ImageManifest`).
+const MAX_MANIFEST: usize = 4_194_304;
+
 type Result<T> = std::result::Result<T, RegistryError>;
 
 impl Registry {
@@ -68,6 +71,33 @@ impl Registry {
                 digest.and_then(|it| it.parse().ok()).map(Some).ok_or_else(|| {
                     RegistryError::unexpected(&what, "an answer without Docker-Content-Digest")
                 })
+            }
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(RegistryError::of(&what, answer).await),
+        }
+    }
+
+    /// The digests of a manifest and of the config that it names; `None` where there is no such image. An index names no
+    /// config.
+    pub async fn image(
+        &self,
+        name: &RepositoryName,
+        reference: &str,
+    ) -> Result<Option<(Digest, Option<Digest>)>> {
+        let what = format!("read `{name}:{reference}`");
+        let path = format!("/v2/{name}/manifests/{reference}");
+        let answer = self.retry(&what, async |authorization| {
+            let request = self.request(Method::GET, &path, authorization).header("accept", ACCEPTED);
+            self.http.ask(request.body(empty())).await
+        });
+        let answer = answer.await?;
+        match answer.status() {
+            StatusCode::OK => {
+                let body = http_body_util::Limited::new(answer.into_body(), MAX_MANIFEST).collect().await;
+                let bytes = body.map_err(|it| RegistryError::unexpected(&what, &it.to_string()))?.to_bytes();
+                let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+                let config = json["config"]["digest"].as_str().and_then(|it| it.parse().ok());
+                Ok(Some((Digest::of(&bytes), config)))
             }
             StatusCode::NOT_FOUND => Ok(None),
             _ => Err(RegistryError::of(&what, answer).await),

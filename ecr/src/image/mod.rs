@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod blob;
+pub mod dockerignore;
 pub mod elf;
 pub mod gzip;
 pub mod layer;

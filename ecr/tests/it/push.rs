@@ -3,7 +3,7 @@
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{Output, Registry, Workspace, files_below};
+use crate::support::{Output, Registry, Workspace, files_below, static_binary};
 
 /// One service without dependencies, whose repository is there.
 fn service(registry: &Registry) -> Workspace {
@@ -319,7 +319,6 @@ fn one_services_failure_does_not_stop_the_others() {
 fn what_this_version_cannot_build_is_told() {
     let workspace = Workspace::new()
         .service("based", "[package.metadata.ecr.image]\nbase = \"debian:12\"\n")
-        .service("docked", "")
         .service("foreign", "[package.metadata.ecr.image]\nplatforms = [\"linux/s390x\"]\n")
         .member(
             "two-bins",
@@ -329,15 +328,39 @@ fn what_this_version_cannot_build_is_told() {
             "fn main() {}\n",
         );
     workspace.file("two-bins/src/two.rs", "fn main() {}\n");
-    workspace.file("docked/Dockerfile", "FROM scratch\n");
     let json = workspace.command(&["push", "--dry-run", "--format", "json"]).run().json_with(1);
     let errors: Vec<_> =
         json["images"].as_array().unwrap().iter().map(|it| it["error"].as_str().unwrap()).collect();
     expect![[r#"
-        based/Cargo.toml:8:8: base `debian:12` is not supported by this version, only `scratch`
-        `docked/Dockerfile` asks for docker, which this version does not support; it builds natively once that file has another name
+        based/Cargo.toml:8:8: this version builds natively on base `scratch` only: `debian:12` needs --builder docker
         linux/s390x: no Rust target for it is installed: run `rustup target add s390x-unknown-linux-gnu`, or build it elsewhere and pass --binary linux/s390x=PATH
         package `two-bins` has several binaries, `one`, `two`; choose one in [package.metadata.ecr.image]: bin = "...""#]].assert_eq(&errors.join("\n"));
+}
+
+#[test]
+fn a_dockerfile_needs_an_engine_and_stops_no_other_service() {
+    let registry = Registry::start();
+    let workspace = Workspace::new().service("docked", "").service("my-app", "");
+    workspace.file("docked/Dockerfile", "FROM scratch\n");
+    std::fs::write(workspace.root().join("my-app/my-app"), static_binary("aarch64", 10)).unwrap();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    let args = ["push", "--binary", "linux/arm64=my-app"];
+    let output = workspace.command(&args).registry(&registry).without_path().run();
+    expect![[r#"
+        127.0.0.1:[PORT]/my-app@sha256:[DIGEST]
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+              Failed docked: neither docker nor podman is installed
+        help: install one of them, or name another program with --engine PATH
+              Pushed my-app 1.0.0 (108.3 kB uploaded)
+            Finished 2 images: 1 pushed, 1 failed in [TIME]
+        --- exit 1
+    "#]].assert_eq(&output.shown());
+    let native = ["push", "-p", "docked", "--builder", "native", "--binary", "linux/arm64=my-app/my-app"];
+    workspace.command(&native).registry(&registry).without_path().run().good();
+    let args = ["push", "-p", "my-app", "--binary", "linux/arm64=my-app", "--", "--no-cache"];
+    let output = workspace.command(&args).registry(&registry).without_path().run();
+    assert_eq!(output.code, 1, "{output:#?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::compile::{self, Binary, Toolchain};
 use crate::desired::Service;
+use crate::docker::{Build, Workshop};
 use crate::image::base;
 use crate::image::blob::{Blob, Bundle, Content, Manifest};
 use crate::image::layer::{Files, Layer};
@@ -17,6 +18,8 @@ use crate::name::Digest;
 use crate::shell::Shell;
 use crate::words::size;
 
+use super::docker::{Way, Ways};
+
 /// What all services are built with.
 pub(super) struct Builder {
     pub options: compile::Options,
@@ -26,6 +29,8 @@ pub(super) struct Builder {
     pub platforms: Vec<Platform>,
     /// `--binary`: platforms that are built elsewhere.
     pub binaries: BTreeMap<Platform, PathBuf>,
+    /// Who builds what.
+    pub ways: Ways,
 }
 
 /// An image that is ready to be pushed.
@@ -97,8 +102,10 @@ impl Builder {
         }
         let mut executable = Files::default();
         layers::add_file(&mut executable, &binary.path, &entrypoint(binary), 0o755)?;
+        // Another base brings its own.
+        let base = if base_of(service) == "scratch" { base::scratch() } else { Files::default() };
         let all = [
-            ("xtask-ecr: base scratch", base::scratch()),
+            ("xtask-ecr: base scratch", base),
             ("xtask-ecr: shared libraries", libraries),
             ("xtask-ecr: files", files),
             ("xtask-ecr: binary", executable),
@@ -121,6 +128,39 @@ impl Builder {
         };
         layers.iter().map(layer).chain([config]).collect()
     }
+}
+
+/// What became of a build.
+pub(super) enum Product {
+    Native(Box<Built>),
+    /// docker has it, under this ID.
+    Docker(Digest),
+}
+
+pub(super) fn product(builder: &Builder, workshop: Option<&Workshop>, service: &Service) -> Result<Product> {
+    let recipe = match builder.ways.of(service)? {
+        Way::Native => return Ok(Product::Native(Box::new(builder.build(service)?))),
+        Way::Dockerfile(recipe) => builder.ways.build(&recipe)?,
+        Way::Wrapped => builder.wrapped(service)?,
+    };
+    let workshop = workshop.context("docker is not ready")?;
+    workshop.build(&recipe).map(Product::Docker)
+}
+
+impl Builder {
+    /// What docker makes an image of around a service's binary.
+    pub(super) fn wrapped(&self, service: &Service) -> Result<Build> {
+        let platform = self.platforms(service).remove(0);
+        let binary = self.binary(service, &platform)?;
+        let layers = self.layers(service, &binary)?;
+        let layers = layers.iter().map(|(_, layer)| self.cache.blob(&layer.digest)).collect();
+        Ok(self.ways.wrap(base_of(service), layers, &settings(service, &binary)))
+    }
+}
+
+/// The base that a service names.
+fn base_of(service: &Service) -> &str {
+    service.image.base.as_ref().map_or("scratch", |it| &it.value)
 }
 
 impl Built {
@@ -187,21 +227,19 @@ fn tell_of(binary: &Binary, shell: &Shell, service: &Service) {
 /// Whether a service can be built at all, found out before anything else is done: it has a binary, targets for its
 /// platforms, and no key that is read and checked and that this version cannot serve.
 pub(super) fn check(service: &Service, builder: &Builder) -> Result<()> {
-    compile::bin_name(service)?;
     let image = &service.image;
-    if let Some(base) = image.base.as_ref().filter(|it| it.value != "scratch") {
-        bail!("{}: base `{}` is not supported by this version, only `scratch`", base.place, base.value);
+    let way = builder.ways.of(service)?;
+    if matches!(way, Way::Dockerfile(_)) {
+        return Ok(());
     }
-    if let Some(dockerfile) = &image.dockerfile {
-        bail!("{}: `dockerfile` is not supported by this version, which builds natively", dockerfile.place);
-    }
-    if service.package.has_dockerfile {
+    if let (Some(base), Way::Native) = (image.base.as_ref().filter(|it| it.value != "scratch"), &way) {
         bail!(
-            "`{}/Dockerfile` asks for docker, which this version does not support; it builds natively \
-             once that file has another name",
-            service.package.folder
+            "{}: this version builds natively on base `scratch` only: `{}` needs --builder docker",
+            base.place,
+            base.value
         );
     }
+    compile::bin_name(service)?;
     let here = |it: &Platform| !builder.binaries.contains_key(it);
     builder
         .platforms(service)

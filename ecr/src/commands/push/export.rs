@@ -30,12 +30,15 @@ impl Export {
             return Ok(None);
         }
         let engine = match flags.load {
-            true => {
-                Some(Engine::find(flags.engine.as_deref()).ok_or_else(crate::commands::login::no_engine)?)
-            }
+            true => Some(super::docker::engine(flags)?),
             false => None,
         };
         Ok(Some(Self { layout: flags.oci_layout.clone(), engine, host: host.clone(), turn: Arc::default() }))
+    }
+
+    /// Whether an OCI layout is wanted, which only a native build can fill.
+    pub(super) fn has_layout(&self) -> bool {
+        self.layout.is_some()
     }
 
     /// Writes an image, and gives what it can be named by: `oci:DIR:NAME` as skopeo takes it, `NAME` as docker does.

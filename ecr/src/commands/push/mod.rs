@@ -13,12 +13,13 @@ use crate::advice::advice;
 use crate::compile::Toolchain;
 use crate::desired::{DesiredRepository, Service};
 use crate::distribution::Registry;
+use crate::docker::Open;
 use crate::error::{Exit, Failure};
 use crate::flags;
 use crate::git::{self, Tree};
 use crate::github;
 use crate::image::tag::{TagTemplate, TagValues};
-use crate::name::{ImageTag, RepositoryName};
+use crate::name::{Digest, ImageTag, RepositoryName};
 use crate::report::{PushEntry, PushOutcome, PushReport, ScannedImage};
 use crate::shell::Shell;
 use crate::workspace::Workspace;
@@ -27,6 +28,7 @@ use super::scan;
 use super::session::Session;
 
 mod build;
+mod docker;
 mod export;
 mod gate;
 mod options;
@@ -35,7 +37,7 @@ mod repositories;
 mod token;
 mod upload;
 
-use build::{Builder, Built};
+use build::{Builder, Built, Product, product};
 use export::Export;
 use options::{builder, create_file, guard_tree, services, tags};
 use outcome::{Done, entry, failed, summary, tell};
@@ -79,6 +81,8 @@ enum Stage {
     Ready(Place),
     /// Its image is built.
     Built(Place, Box<Built>),
+    /// docker has built its image, which has this ID.
+    Docker(Place, Digest),
     /// It went no further.
     Done(Box<Done>),
 }
@@ -93,6 +97,8 @@ struct Push<'a> {
     registry: Option<Arc<Registry>>,
     host: Option<String>,
     builder: Arc<Builder>,
+    /// docker or podman, logged in; only where a service needs it.
+    workshop: Option<Open>,
     tree: Option<Tree>,
     jobs: Vec<Job>,
 }
@@ -117,12 +123,16 @@ impl<'a> Push<'a> {
         let builder = Arc::new(builder);
         if flags.dry_run || export.is_some() {
             let (session, registry, host) = (None, None, None);
-            return Ok(Self { flags, shell, session, export, registry, host, builder, tree, jobs });
+            let workshop = None;
+            let mut push =
+                Self { flags, shell, session, export, registry, host, builder, workshop, tree, jobs };
+            push.open_workshop(None).await?;
+            return Ok(push);
         }
         let session = Session::connect(shell, &flags.common, workspace).await?;
         let host = find_repositories(&session, flags, &mut jobs).await?;
-        let mut push =
-            Self { flags, shell, session: Some(session), export, registry: None, host, builder, tree, jobs };
+        let (session, registry, workshop) = (Some(session), None, None);
+        let mut push = Self { flags, shell, session, export, registry, host, builder, workshop, tree, jobs };
         push.log_in().await?;
         Ok(push)
     }
@@ -136,6 +146,7 @@ impl<'a> Push<'a> {
             let registry = Registry::new(host, first.authorization(), renew(session.aws.clone()));
             self.registry =
                 Some(Arc::new(registry.with_context(|| format!("failed to set up TLS for {host}"))?));
+            self.open_workshop(Some(&first)).await?;
         }
         Ok(())
     }
@@ -181,15 +192,20 @@ impl<'a> Push<'a> {
             let Stage::Ready(place) = &self.jobs[n].stage else { continue };
             let place = place.clone();
             let service = self.jobs[n].service.clone();
-            let builder = builder.clone();
-            let built = tokio::task::spawn_blocking(move || builder.build(&service)).await;
+            let (builder, workshop) = (builder.clone(), self.workshop.as_ref().map(Open::share));
+            let built = tokio::task::spawn_blocking(move || product(&builder, workshop.as_deref(), &service));
+            let built = built.await.context("the build was interrupted").and_then(|it| it);
             let service = &self.jobs[n].service;
-            self.jobs[n].stage = match built.context("the build was interrupted").and_then(|it| it) {
-                Ok(built) => {
+            self.jobs[n].stage = match built {
+                Ok(Product::Native(built)) => {
                     built.tell(self.shell, service);
-                    Stage::Built(place, Box::new(built))
+                    Stage::Built(place, built)
                 }
-                Err(error) => Stage::Done(Box::new(failed(service, &error))),
+                Ok(Product::Docker(id)) => Stage::Docker(place, id),
+                Err(error) => {
+                    let help = advice(&format!("{error:#}")).map(str::to_owned);
+                    Stage::Done(Box::new(Done { help, ..failed(service, &error) }))
+                }
             };
         }
         builder.cache.forget(began);
@@ -210,6 +226,7 @@ impl<'a> Push<'a> {
             let done = match job.stage {
                 Stage::Done(done) => *done,
                 Stage::Built(ref place, ref built) => this.upload_one(&job, place, built).await,
+                Stage::Docker(ref place, ref id) => this.push_docker(&job, place, id).await,
                 Stage::Ready(_) => failed(&job.service, &anyhow::anyhow!("it was not built")),
             };
             tell(this.shell, &done);
@@ -219,7 +236,7 @@ impl<'a> Push<'a> {
     }
 
     async fn upload_one(&self, job: &Job, place: &Place, built: &Built) -> Done {
-        let tags = match self.tags(job, Some(built)) {
+        let tags = match self.tags(job, Some(built.digest())) {
             Ok(tags) => tags,
             Err(reason) => return failed(&job.service, &anyhow::anyhow!(reason)),
         };
@@ -263,16 +280,16 @@ impl<'a> Push<'a> {
         }
     }
 
-    fn tags(&self, job: &Job, built: Option<&Built>) -> Result<Vec<ImageTag>, String> {
+    fn tags(&self, job: &Job, digest: Option<&Digest>) -> Result<Vec<ImageTag>, String> {
         let values = TagValues {
             version: &job.service.package.version,
             git_sha: self.tree.as_ref().and_then(|it| it.commit.as_deref()),
-            digest: built.map(Built::digest),
+            digest,
         };
         job.tags.iter().map(|it| it.render(&values)).collect()
     }
 
-    fn reference(&self, service: &Service, digest: &crate::name::Digest) -> Option<String> {
+    fn reference(&self, service: &Service, digest: &Digest) -> Option<String> {
         let reference = format!("{}/{}@{digest}", self.host.as_ref()?, service.repository);
         Some(self.session.as_ref()?.shown(&reference))
     }

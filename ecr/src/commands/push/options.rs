@@ -17,6 +17,7 @@ use crate::words::count;
 use crate::workspace::Workspace;
 
 use super::build::Builder;
+use super::docker::Ways;
 
 pub(super) fn services(flags: &flags::Push, workspace: &Workspace) -> Result<Vec<Service>, Failure> {
     let services = flags.common.selection.services(&workspace.desired)?;
@@ -71,6 +72,7 @@ pub(super) fn builder(
         toolchain,
         cache: LayerCache::new(&workspace.target),
         platforms: flags.platform.clone(),
+        ways: Ways::new(flags, workspace)?,
         binaries: flags.binary.iter().map(|it| (it.platform.clone(), it.path.clone())).collect(),
     })
 }

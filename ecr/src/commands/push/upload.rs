@@ -32,6 +32,15 @@ pub(super) struct Upload<'a> {
     pub tags: &'a [ImageTag],
 }
 
+/// What to do about a tag that is taken.
+pub(super) fn advice_about(job: &Job) -> String {
+    let folder = &job.service.package.folder;
+    let manifest = if folder.is_empty() { "Cargo.toml".to_owned() } else { format!("{folder}/Cargo.toml") };
+    format!(
+        "bump the version in {manifest}, or push another tag: `--tag '{{version}}-{{digest}}'` is never in conflict"
+    )
+}
+
 /// What a tag holds.
 enum Holder {
     Nothing,
@@ -62,7 +71,7 @@ impl Upload<'_> {
         let (outcome, exit, error, help) = match result {
             Ok(outcome) => (outcome, Exit::Done, None, None),
             Err(Stopped::Conflict(reason)) => {
-                (PushOutcome::Conflict, Exit::Conflict, Some(reason), Some(self.advice()))
+                (PushOutcome::Conflict, Exit::Conflict, Some(reason), Some(advice_about(self.job)))
             }
             Err(Stopped::Failed(error)) => {
                 // A login is of no use here: the token is this command's own.
@@ -75,15 +84,6 @@ impl Upload<'_> {
         }
         let exit = Exit::of_parts([exit, self.place.exit()]);
         Done { entry: PushEntry { outcome, error, ..entry }, exit, help }
-    }
-
-    fn advice(&self) -> String {
-        let folder = &self.job.service.package.folder;
-        let manifest =
-            if folder.is_empty() { "Cargo.toml".to_owned() } else { format!("{folder}/Cargo.toml") };
-        format!(
-            "bump the version in {manifest}, or push another tag: `--tag '{{version}}-{{digest}}'` is never in conflict"
-        )
     }
 
     async fn push(&self, sent: &AtomicU64) -> Result<PushOutcome, Stopped> {

@@ -10,6 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+mod build;
+mod config;
+mod context;
+
+pub use build::{Build, Open, Workshop};
+pub use context::Source;
+
 /// A program with docker's command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {

@@ -1,0 +1,128 @@
+//! A configuration of docker and podman that lives as long as a push: the user's own, with one more credential.
+//!
+//! The user's auths and credential helpers serve `FROM`, plugins and contexts work as ever; the registry's token goes
+//! into a file of this folder only, never into a `credsStore`, and the user's files are never written.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::name::hex;
+
+/// The folder; dropped, it is gone.
+#[derive(Debug)]
+pub struct PrivateConfig {
+    folder: PathBuf,
+}
+
+impl PrivateConfig {
+    /// A private folder with what the user's configuration has. `host` is the registry whose token will be kept in it.
+    pub fn new(host: &str) -> Result<Self> {
+        let config = Self { folder: private_folder().context("failed to make a private folder")? };
+        config.fill(host).context("failed to take over docker's configuration")?;
+        Ok(config)
+    }
+
+    /// A new folder within.
+    pub fn subfolder(&self) -> io::Result<PathBuf> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let folder = self.folder.join(format!("xtask-ecr-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+        fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
+    /// Lets a command of docker use it.
+    pub fn apply_to_docker(&self, command: &mut Command) {
+        command.env("DOCKER_CONFIG", &self.folder);
+    }
+
+    /// Lets a command of podman use it, which reads docker's configuration as well and stumbles over an empty helper.
+    pub fn apply_to_podman(&self, command: &mut Command) {
+        command.env("REGISTRY_AUTH_FILE", self.folder.join("auth.json"));
+    }
+
+    /// Removes all of it. Links are removed, not what they point to.
+    pub fn remove(&self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+
+    fn fill(&self, host: &str) -> io::Result<()> {
+        let own = user_folder();
+        let mut config = own.as_deref().map(|it| read(&it.join("config.json"))).unwrap_or_else(|| json!({}));
+        if !config.is_object() {
+            config = json!({});
+        }
+        // No helper for this host: docker then keeps the token in the file, and everything else where it was.
+        config["credHelpers"][host] = json!("");
+        self.write("config.json", &config)?;
+        let auth = podman_auth_files().iter().map(|it| read(it)).find(Value::is_object);
+        let mut auth = auth.unwrap_or_else(|| json!({"auths": config["auths"]}));
+        if !auth["auths"].is_object() {
+            auth["auths"] = json!({});
+        }
+        self.write("auth.json", &auth)?;
+        own.map_or(Ok(()), |it| self.link(&it))
+    }
+
+    /// Plugins, contexts and builders stay where they are.
+    #[cfg(unix)]
+    fn link(&self, own: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(own).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name != "config.json" && name != "auth.json" {
+                std::os::unix::fs::symlink(fs::canonicalize(entry.path())?, self.folder.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn link(&self, _own: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, name: &str, value: &Value) -> io::Result<()> {
+        fs::write(self.folder.join(name), serde_json::to_vec(value)?)
+    }
+}
+
+impl Drop for PrivateConfig {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// A folder that nobody else may look into.
+fn private_folder() -> io::Result<PathBuf> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let folder = std::env::temp_dir().join(format!("xtask-ecr-{}", hex(&random)));
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(&folder)?;
+    Ok(folder)
+}
+
+/// Where docker keeps the user's configuration.
+fn user_folder() -> Option<PathBuf> {
+    let set = std::env::var_os("DOCKER_CONFIG").filter(|it| !it.is_empty()).map(PathBuf::from);
+    set.or_else(|| Some(std::env::home_dir()?.join(".docker"))).filter(|it| it.is_dir())
+}
+
+/// Where podman looks for credentials (containers-auth.json(5)).
+fn podman_auth_files() -> Vec<PathBuf> {
+    let set = std::env::var_os("REGISTRY_AUTH_FILE").map(PathBuf::from);
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(|it| Path::new(&it).join("containers/auth.json"));
+    let home = std::env::home_dir().map(|it| it.join(".config/containers/auth.json"));
+    set.into_iter().chain(runtime).chain(home).collect()
+}
+
+fn read(path: &Path) -> Value {
+    fs::read(path).ok().and_then(|it| serde_json::from_slice(&it).ok()).unwrap_or_default()
+}

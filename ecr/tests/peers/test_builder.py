@@ -1,0 +1,186 @@
+"""`push` through docker and podman: Dockerfiles, private credentials, tags that exist."""
+
+import base64
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+import urllib.request
+
+from peers import Workspace, client, embedded, environment, need, process, XTASK
+from test_clients import unmount
+
+DOCKERFILE = 'FROM scratch\nCOPY my-app/greeting.txt /\nLABEL from=docker\nCMD ["/greeting.txt"]\n'
+
+
+def service(root_url):
+    workspace = Workspace(services=("my-app",))
+    workspace.write("my-app/Dockerfile", DOCKERFILE)
+    workspace.write("my-app/greeting.txt", "hello\n")
+    workspace.run(root_url, "ecr", "create")
+    return workspace
+
+
+class Builder:
+    """What holds for docker and podman alike."""
+
+    def push(self, workspace, *args, code=0, env=None):
+        command = [XTASK, "push", "--engine", self.engine, "--format", "json", *args]
+        result = subprocess.run(list(map(str, command)), cwd=workspace.root, env=self.env | (env or {}), text=True,
+                                capture_output=True, stdin=subprocess.DEVNULL)
+        self.assertEqual(result.returncode, code, f"{result.stdout}\n{result.stderr}")
+        document = json.loads(result.stdout)
+        return document["images"][0] if "images" in document else document, result.stderr
+
+    def secrets(self):
+        return [it for it in pathlib.Path(tempfile.gettempdir()).glob("xtask-ecr-*")]
+
+    def manifest(self, reference):
+        ecr = client("ecr", self.url)
+        image = ecr.batch_get_image(repositoryName="my-app", imageIds=[{"imageTag": reference}])["images"][0]
+        return json.loads(image["imageManifest"])
+
+    def test_a_dockerfile_is_built_and_pushed(self):
+        workspace = service(self.url)
+        self.addCleanup(workspace.run, self.url, "ecr", "delete", "--yes")
+        workspace.write("target/large", "x" * 100_000)
+        first, said = self.push(workspace)
+        self.assertEqual(first["outcome"], "pushed", said)
+        self.assertEqual(first["reference"], f"{self.host}/my-app@{first['digest']}")
+        found = client("ecr", self.url).describe_images(repositoryName="my-app")["imageDetails"][0]
+        self.assertEqual((found["imageDigest"], found["imageTags"]), (first["digest"], ["1.0.0"]))
+        self.assertEqual(self.secrets(), [])
+        # The same again is unchanged; another image under the same tag is a conflict, and a tag of its own is not.
+        again, _ = self.push(workspace)
+        self.assertEqual((again["outcome"], again["digest"]), ("unchanged", first["digest"]))
+        workspace.write("my-app/greeting.txt", "changed\n")
+        conflict, said = self.push(workspace, code=3)
+        self.assertEqual(conflict["outcome"], "conflict")
+        self.assertIn("docker has built another image", conflict["error"])
+        self.assertIn("bump the version", said)
+        other, _ = self.push(workspace, "-t", "{version}-{digest}")
+        self.assertEqual(other["outcome"], "pushed")
+        skipped, _ = self.push(workspace, "--skip-existing")
+        self.assertEqual((skipped["outcome"], skipped["digest"]), ("unchanged", first["digest"]))
+
+    def test_a_dockerfile_around_the_binary(self):
+        workspace = Workspace(services=("my-app",))
+        workspace.run(self.url, "ecr", "create")
+        self.addCleanup(workspace.run, self.url, "ecr", "delete", "--yes")
+        image, said = self.push(workspace, "--builder", "docker", "--profile", "dev")
+        self.assertEqual(image["outcome"], "pushed", said)
+        self.assertGreaterEqual(len(self.manifest("1.0.0")["layers"]), 2)
+
+    def test_a_dockerfile_that_fails_says_why(self):
+        workspace = service(self.url)
+        self.addCleanup(workspace.run, self.url, "ecr", "delete", "--yes")
+        workspace.write("my-app/Dockerfile", "FROM scratch\nCOPY nothing.txt /\n")
+        failed, _ = self.push(workspace, code=1)
+        self.assertIn("nothing.txt", failed["error"])
+        self.assertEqual(self.secrets(), [])
+
+    def test_arguments_go_to_the_build(self):
+        workspace = service(self.url)
+        self.addCleanup(workspace.run, self.url, "ecr", "delete", "--yes")
+        self.push(workspace, "--", "--label", "extra=yes")
+        digest = self.manifest("1.0.0")["config"]["digest"]
+        ecr = client("ecr", self.url)
+        url = ecr.get_download_url_for_layer(repositoryName="my-app", layerDigest=digest)["downloadUrl"]
+        config = json.loads(urllib.request.urlopen(url).read())
+        labels = {key: value for key, value in config["config"]["Labels"].items() if key in ("from", "extra")}
+        self.assertEqual(labels, {"from": "docker", "extra": "yes"})
+
+    def test_the_users_configuration_is_neither_written_nor_given_the_token(self):
+        workspace = service(self.url)
+        self.addCleanup(workspace.run, self.url, "ecr", "delete", "--yes")
+        home = workspace.root / "config"
+        home.mkdir()
+        # A store that notes everything that it is told.
+        store = workspace.root / "bin/docker-credential-noting"
+        store.parent.mkdir()
+        store.write_text(f"#!/bin/sh\necho \"$@\" >>{workspace.root}/store.log; cat >>{workspace.root}/store.log\n"
+                         "[ \"$1\" = list ] && echo '{}' || { echo 'credentials not found in native keychain'; exit 1; }\n")
+        store.chmod(0o755)
+        text = json.dumps({"auths": {"example.com": {"auth": base64.b64encode(b"me:secret").decode()}},
+                           "credsStore": "noting"})
+        (home / "config.json").write_text(text)
+        env = {"DOCKER_CONFIG": str(home), "PATH": f"{store.parent}:{os.environ['PATH']}"}
+        image, _ = self.push(workspace, env=env)
+        self.assertEqual(image["outcome"], "pushed")
+        self.assertEqual((home / "config.json").read_text(), text)
+        self.assertEqual([it.name for it in home.iterdir()], ["config.json"])
+        log = workspace.root / "store.log"
+        self.assertNotIn("store\n", log.read_text() if log.exists() else "")
+        self.assertEqual(self.secrets(), [])
+
+    def test_ctrl_c_leaves_no_credentials(self):
+        workspace = service(self.url)
+        self.addCleanup(workspace.run, self.url, "ecr", "delete", "--yes")
+        slow = workspace.root / "slow"
+        slow.write_text(f"#!/bin/sh\ncase \"$1\" in build) touch {workspace.root}/building; exec sleep 30;; esac\n"
+                        f"exec {self.engine} \"$@\"\n")
+        slow.chmod(0o755)
+        child = subprocess.Popen([XTASK, "push", "--engine", str(slow)], cwd=workspace.root, env=self.env,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        for _ in range(200):
+            if (workspace.root / "building").exists():
+                break
+            time.sleep(0.05)
+        self.assertTrue(self.secrets())
+        child.send_signal(signal.SIGINT)
+        self.assertEqual(child.wait(10), 130)
+        self.assertEqual(self.secrets(), [])
+
+
+class Docker(Builder, unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        need("dockerd")
+        cls.stack = contextlib.ExitStack()
+        folder = pathlib.Path(cls.stack.enter_context(tempfile.TemporaryDirectory()))
+        cls.stack.callback(unmount, folder)
+        cls.url = cls.stack.enter_context(embedded(folder / "state"))
+        cls.host = cls.url.removeprefix("http://")
+        socket = f"unix://{folder}/docker.sock"
+        cls.engine = "docker"
+        cls.env = environment(cls.url) | {"DOCKER_HOST": socket}
+        arguments = ["--host", socket, "--data-root", folder / "data", "--exec-root", folder / "exec",
+                     "--pidfile", folder / "pid", "--bridge", "none", "--iptables=false", "--storage-driver", "vfs"]
+        cls.stack.enter_context(process(["dockerd", *map(str, arguments)]))
+        for _ in range(300):
+            if subprocess.run(["docker", "info"], env=cls.env, capture_output=True).returncode == 0:
+                break
+            time.sleep(0.1)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.stack.close()
+
+
+class Podman(Builder, unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        need("podman")
+        cls.stack = contextlib.ExitStack()
+        folder = pathlib.Path(cls.stack.enter_context(tempfile.TemporaryDirectory()))
+        cls.url = cls.stack.enter_context(embedded(folder / "state"))
+        cls.host = cls.url.removeprefix("http://")
+        engine = folder / "engine"
+        storage = f"--root {folder}/root --runroot {folder}/run --storage-driver vfs"
+        engine.write_text(f"#!/bin/sh\nexec podman {storage} \"$@\"\n")
+        engine.chmod(0o755)
+        cls.engine = str(engine)
+        cls.env = environment(cls.url)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.stack.close()
+
+
+if __name__ == "__main__":
+    unittest.main()
