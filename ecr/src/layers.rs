@@ -4,7 +4,7 @@
 //! by the fingerprint of what it was made from. The folder can be removed at any time.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Read};
+use std::io::{BufRead, BufReader, BufWriter, Read};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::files::{self, Temporary};
 use crate::image::layer::{Files, Layer};
+use crate::image::parent::Tree;
 use crate::name::Digest;
 
 /// The cache of a workspace.
@@ -81,6 +82,30 @@ impl LayerCache {
             old.for_each(|(_, path)| drop(fs::remove_file(path)));
         }
     }
+}
+
+/// The files of layers, the lowest first: archives that are plain or gzip's.
+///
+/// # Errors
+/// A layer that cannot be read, such as one that is compressed in another way.
+pub fn tree(layers: &[PathBuf]) -> Result<Tree> {
+    let mut tree = Tree::default();
+    for path in layers {
+        let context = || format!("failed to look into the layer `{}`", path.display());
+        let mut file = BufReader::new(File::open(path).with_context(context)?);
+        let is_gzip = file.fill_buf().with_context(context)?.starts_with(&[0x1f, 0x8b]);
+        let bytes: Box<dyn Read> =
+            if is_gzip { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let mut archive = tar::Archive::new(bytes);
+        for entry in archive.entries().with_context(context)? {
+            let entry = entry.with_context(context)?;
+            let is_link = entry.header().entry_type() == tar::EntryType::Symlink;
+            let link = entry.link_name().with_context(context)?.filter(|_| is_link);
+            let link = link.map(|it| it.to_string_lossy().into_owned());
+            tree.add(&entry.path().with_context(context)?.to_string_lossy(), link);
+        }
+    }
+    Ok(tree)
 }
 
 /// Adds a file of this machine, or a folder with everything in it; symbolic links are followed.

@@ -49,8 +49,8 @@ pub struct Binary {
     pub libraries: Vec<Library>,
     /// Why it is not static, if it is not.
     pub why_dynamic: Option<String>,
-    /// Whether it carries the list of its crates (`cargo auditable`).
-    pub is_auditable: bool,
+    /// What its headers say.
+    pub elf: Elf,
     /// What the compiler said: warnings, to be shown.
     pub diagnostics: String,
 }
@@ -94,7 +94,7 @@ fn found(service: &Service, platform: &Platform, path: PathBuf, elf: &Elf) -> Re
         platform: platform.clone(),
         libraries: libraries::closure(&path, elf)?,
         why_dynamic: None,
-        is_auditable: elf.is_auditable,
+        elf: elf.clone(),
         diagnostics: String::new(),
         path,
     })

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use super::{Progress, RegistryError};
-use crate::error::is_refused;
+use crate::error::{causes, is_refused};
 
 /// A request's body.
 pub(super) type Body = BoxBody<Bytes, io::Error>;
@@ -86,7 +86,7 @@ impl Http {
         for left in (0..ATTEMPTS).rev() {
             let asked = match attempt().await {
                 Ok(answer) if left == 0 || !is_transient(answer.status()) => return Ok(answer),
-                Err(error) if left == 0 || is_refused(&error) => {
+                Err(error) if left == 0 || is_refused(&error) || is_unknown_host(&error) => {
                     return Err(RegistryError::transport(what, &error));
                 }
                 Ok(answer) => retry_after(&answer),
@@ -97,6 +97,11 @@ impl Http {
         }
         Err(RegistryError::unexpected(what, "no attempt was made"))
     }
+}
+
+/// Whether a host's name leads nowhere. The connector says so in words only.
+fn is_unknown_host(error: &(dyn std::error::Error + 'static)) -> bool {
+    causes(error).any(|it| it.to_string().starts_with("dns error"))
 }
 
 /// A TLS configuration that trusts nobody.

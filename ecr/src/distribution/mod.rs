@@ -11,11 +11,13 @@ use hyper::{Method, StatusCode};
 mod credentials;
 mod error;
 mod http;
+mod pull;
 
 use credentials::Credentials;
 pub use credentials::{Authorization, Renew};
 pub use error::RegistryError;
 use http::{Answer, Body, Http, empty, file_body, full};
+pub use pull::Repository;
 
 use crate::image::blob::{Blob, Content, Manifest};
 use crate::name::{Digest, RepositoryName};

@@ -15,6 +15,7 @@ mod config;
 mod context;
 
 pub use build::{Build, Open, Workshop};
+pub use config::credentials_for;
 pub use context::Source;
 
 /// A program with docker's command line.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::manifest::{INDEX, Image, MANIFEST};
+use super::manifest::{INDEX, Image};
 use crate::metadata::Platform;
 use crate::name::Digest;
 
@@ -40,7 +40,7 @@ pub struct Manifest {
 impl Manifest {
     /// The manifest of an image.
     pub fn of(image: &Image) -> Self {
-        Self { media_type: MANIFEST, bytes: image.manifest.clone() }
+        Self { media_type: image.media_type, bytes: image.manifest.clone() }
     }
 
     /// The bytes of an index.

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::layer::Layer;
+use super::parent::{self, Parent};
 use crate::metadata::Platform;
 use crate::name::Digest;
 
@@ -20,6 +22,8 @@ const EPOCH: &str = "1970-01-01T00:00:00Z";
 /// An image: immutable, its digests derived from its bytes.
 #[derive(Debug, Clone)]
 pub struct Image {
+    /// The manifest's media type.
+    pub media_type: &'static str,
     /// The manifest's bytes.
     pub manifest: Vec<u8>,
     /// The manifest's digest, which is the image's.
@@ -75,7 +79,7 @@ struct Config<'a> {
     variant: Option<&'a str>,
     config: Execution<'a>,
     rootfs: RootFs<'a>,
-    history: Vec<History<'a>>,
+    history: Vec<Value>,
 }
 
 #[derive(Serialize)]
@@ -90,7 +94,7 @@ struct Execution<'a> {
     cmd: &'a [String],
     working_dir: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    labels: &'a BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -99,30 +103,62 @@ struct Empty {}
 #[derive(Serialize)]
 struct RootFs<'a> {
     r#type: &'a str,
-    diff_ids: Vec<&'a Digest>,
-}
-
-#[derive(Serialize)]
-struct History<'a> {
-    created: &'a str,
-    created_by: &'a str,
+    diff_ids: Vec<&'a str>,
 }
 
 impl Image {
     /// The image of `layers`, each with a line of history, for one platform.
-    pub fn assemble(platform: &Platform, settings: &Settings, layers: &[(&str, Layer)]) -> Self {
-        let config = serde_json::to_vec(&config(platform, settings, layers)).unwrap_or_default();
+    ///
+    /// Below them are those of `parent`, if there is one, with its environment and labels; then the media types are of the
+    /// kind that it uses.
+    pub fn assemble(
+        platform: &Platform,
+        settings: &Settings,
+        layers: &[(&str, Layer)],
+        parent: Option<&Parent>,
+    ) -> Self {
+        let config = serde_json::to_vec(&config(platform, settings, layers, parent)).unwrap_or_default();
         let config_digest = Digest::of(&config);
+        let types = if parent.is_some_and(|it| it.is_docker) { &DOCKER } else { &OCI };
+        let below = parent.iter().flat_map(|it| &it.layers).map(|it| Descriptor {
+            media_type: &it.media_type,
+            digest: &it.digest,
+            size: it.size,
+        });
+        let own = layers.iter().map(|(_, layer)| Descriptor {
+            media_type: types.layer,
+            digest: &layer.digest,
+            size: layer.size,
+        });
         let manifest = Manifest {
             schema_version: 2,
-            media_type: MANIFEST,
-            config: Descriptor { media_type: CONFIG, digest: &config_digest, size: config.len() as u64 },
-            layers: layers.iter().map(|(_, layer)| layer_descriptor(layer)).collect(),
+            media_type: types.manifest,
+            config: Descriptor {
+                media_type: types.config,
+                digest: &config_digest,
+                size: config.len() as u64,
+            },
+            layers: below.chain(own).collect(),
         };
         let manifest = serde_json::to_vec(&manifest).unwrap_or_default();
-        Self { digest: Digest::of(&manifest), manifest, config, config_digest }
+        Self { digest: Digest::of(&manifest), media_type: types.manifest, manifest, config, config_digest }
     }
 }
+
+/// Media types that go together.
+struct MediaTypes {
+    manifest: &'static str,
+    config: &'static str,
+    layer: &'static str,
+}
+
+const OCI: MediaTypes = MediaTypes { manifest: MANIFEST, config: CONFIG, layer: LAYER };
+/// Docker image manifest V2, schema 2.
+const DOCKER: MediaTypes = MediaTypes {
+    manifest: "application/vnd.docker.distribution.manifest.v2+json",
+    config: "application/vnd.docker.container.image.v1+json",
+    layer: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+};
 
 /// A list of images, one for each platform.
 #[derive(Debug, Clone)]
@@ -161,7 +197,7 @@ impl Index {
     pub fn assemble<'a>(images: impl IntoIterator<Item = (&'a Platform, &'a Image)>) -> Self {
         let descriptor = |(platform, image): (&'a Platform, &'a Image)| PlatformDescriptor {
             descriptor: Descriptor {
-                media_type: MANIFEST,
+                media_type: image.media_type,
                 digest: &image.digest,
                 size: image.manifest.len() as u64,
             },
@@ -178,14 +214,23 @@ impl Index {
     }
 }
 
-fn layer_descriptor(layer: &Layer) -> Descriptor<'_> {
-    Descriptor { media_type: LAYER, digest: &layer.digest, size: layer.size }
-}
-
-fn config<'a>(platform: &'a Platform, settings: &'a Settings, layers: &'a [(&str, Layer)]) -> Config<'a> {
+fn config<'a>(
+    platform: &'a Platform,
+    settings: &'a Settings,
+    layers: &'a [(&str, Layer)],
+    parent: Option<&'a Parent>,
+) -> Config<'a> {
     let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned();
-    let path = (!settings.env.contains_key("PATH")).then_some(path);
-    let env = settings.env.iter().map(|(key, value)| format!("{key}={value}"));
+    let mut variables = parent.map(|it| parent::environment(&it.config)).unwrap_or_default();
+    variables.extend(settings.env.clone());
+    let path = (!variables.contains_key("PATH")).then_some(path);
+    let env = variables.into_iter().map(|(key, value)| format!("{key}={value}"));
+    let inherited = |key: &str| parent.map_or(&Value::Null, |it| &it.config["config"][key]);
+    let below = parent.iter().flat_map(|it| it.config["rootfs"]["diff_ids"].as_array()).flatten();
+    let below = below.filter_map(Value::as_str);
+    let mut labels = parent::labels(inherited("Labels"));
+    labels.extend(settings.labels.clone());
+    let history = layers.iter().map(|(text, _)| json!({"created": EPOCH, "created_by": text}));
     Config {
         created: EPOCH,
         architecture: &platform.architecture,
@@ -197,11 +242,18 @@ fn config<'a>(platform: &'a Platform, settings: &'a Settings, layers: &'a [(&str
             env: path.into_iter().chain(env).collect(),
             entrypoint: [&settings.entrypoint],
             cmd: &settings.args,
-            working_dir: settings.workdir.as_deref().unwrap_or("/"),
-            labels: &settings.labels,
+            working_dir: settings
+                .workdir
+                .as_deref()
+                .or(inherited("WorkingDir").as_str().filter(|it| !it.is_empty()))
+                .unwrap_or("/"),
+            labels,
         },
-        rootfs: RootFs { r#type: "layers", diff_ids: layers.iter().map(|(_, it)| &it.diff_id).collect() },
-        history: layers.iter().map(|(text, _)| History { created: EPOCH, created_by: text }).collect(),
+        rootfs: RootFs {
+            r#type: "layers",
+            diff_ids: below.chain(layers.iter().map(|(_, it)| it.diff_id.as_str())).collect(),
+        },
+        history: parent.map(parent::history).unwrap_or_default().into_iter().chain(history).collect(),
     }
 }
 
@@ -223,7 +275,7 @@ mod tests {
             ..Settings::default()
         };
         let platform = "linux/amd64".parse().unwrap();
-        let image = Image::assemble(&platform, &settings, &[("binary", layer)]);
+        let image = Image::assemble(&platform, &settings, &[("binary", layer)], None);
         expect![[r#"{"created":"1970-01-01T00:00:00Z","architecture":"amd64","os":"linux","config":{"User":"65532:65532","ExposedPorts":{"8080/tcp":{}},"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","RUST_LOG=info"],"Entrypoint":["/usr/local/bin/my-app"],"WorkingDir":"/","Labels":{"org.opencontainers.image.title":"my-app"}},"rootfs":{"type":"layers","diff_ids":["sha256:90aebae315675cbf04612de4f7d5874850f48e0b8dd82becbeaa47ca93f5ebfb"]},"history":[{"created":"1970-01-01T00:00:00Z","created_by":"binary"}]}"#]]
         .assert_eq(&String::from_utf8(image.config.clone()).unwrap());
         let manifest: serde_json::Value = serde_json::from_slice(&image.manifest).unwrap();

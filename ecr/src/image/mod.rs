@@ -7,6 +7,8 @@ pub mod elf;
 pub mod gzip;
 pub mod layer;
 pub mod manifest;
+pub mod parent;
+pub mod reference;
 pub mod tag;
 
 use serde_json::Value;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::result_large_err, reason = "the SDK makes its errors as large as it likes")]
 
+mod bases;
 mod configuration;
 mod create;
 mod delete;

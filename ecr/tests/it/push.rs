@@ -318,7 +318,7 @@ fn one_services_failure_does_not_stop_the_others() {
 #[test]
 fn what_this_version_cannot_build_is_told() {
     let workspace = Workspace::new()
-        .service("based", "[package.metadata.ecr.image]\nbase = \"debian:12\"\n")
+        .service("based", "[package.metadata.ecr.image]\nbase = \"127.0.0.1:9/debian:12\"\n")
         .service("foreign", "[package.metadata.ecr.image]\nplatforms = [\"linux/s390x\"]\n")
         .member(
             "two-bins",
@@ -332,7 +332,7 @@ fn what_this_version_cannot_build_is_told() {
     let errors: Vec<_> =
         json["images"].as_array().unwrap().iter().map(|it| it["error"].as_str().unwrap()).collect();
     expect![[r#"
-        based/Cargo.toml:8:8: this version builds natively on base `scratch` only: `debian:12` needs --builder docker
+        base `127.0.0.1:9/debian:12`: failed to read the base image `debian:12` of 127.0.0.1:9: client error (Connect): tcp connect error: Connection refused (os error 111)
         linux/s390x: no Rust target for it is installed: run `rustup target add s390x-unknown-linux-gnu`, or build it elsewhere and pass --binary linux/s390x=PATH
         package `two-bins` has several binaries, `one`, `two`; choose one in [package.metadata.ecr.image]: bin = "...""#]].assert_eq(&errors.join("\n"));
 }
@@ -355,7 +355,8 @@ fn a_dockerfile_needs_an_engine_and_stops_no_other_service() {
               Pushed my-app 1.0.0 (108.3 kB uploaded)
             Finished 2 images: 1 pushed, 1 failed in [TIME]
         --- exit 1
-    "#]].assert_eq(&output.shown());
+    "#]]
+    .assert_eq(&output.shown());
     let native = ["push", "-p", "docked", "--builder", "native", "--binary", "linux/arm64=my-app/my-app"];
     workspace.command(&native).registry(&registry).without_path().run().good();
     let args = ["push", "-p", "my-app", "--binary", "linux/arm64=my-app", "--", "--no-cache"];

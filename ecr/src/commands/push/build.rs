@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::compile::{self, Binary, Toolchain};
 use crate::desired::Service;
@@ -12,12 +12,15 @@ use crate::image::base;
 use crate::image::blob::{Blob, Bundle, Content, Manifest};
 use crate::image::layer::{Files, Layer};
 use crate::image::manifest::{Image, Index, Settings};
+use crate::image::parent::Parent;
+use crate::image::reference::Reference;
 use crate::layers::{self, LayerCache};
 use crate::metadata::Platform;
 use crate::name::Digest;
 use crate::shell::Shell;
 use crate::words::size;
 
+use super::bases::{BaseCache, Bases};
 use super::docker::{Way, Ways};
 
 /// What all services are built with.
@@ -31,6 +34,7 @@ pub(super) struct Builder {
     pub binaries: BTreeMap<Platform, PathBuf>,
     /// Who builds what.
     pub ways: Ways,
+    pub base_cache: BaseCache,
 }
 
 /// An image that is ready to be pushed.
@@ -47,13 +51,19 @@ pub(super) struct Built {
 
 impl Builder {
     /// Compiles a service and makes its image, for each platform.
-    pub(super) fn build(&self, service: &Service) -> Result<Built> {
+    pub(super) fn build(&self, service: &Service, bases: &Bases) -> Result<Built> {
         let (mut images, mut binaries, mut blobs) = (Vec::new(), Vec::new(), BTreeMap::new());
         for platform in self.platforms(service) {
-            let binary = self.binary(service, &platform)?;
+            let parent = bases.get(base_of(service), &platform)?;
+            let mut binary = self.binary(service, &platform)?;
+            if let Some(parent) = parent {
+                self.check_libraries(parent, &binary)?;
+                binary.libraries.clear();
+            }
             let layers = self.layers(service, &binary)?;
-            let image = Image::assemble(&platform, &settings(service, &binary), &layers);
-            blobs.extend(self.blobs(&image, &layers).into_iter().map(|it| (it.digest.clone(), it)));
+            let image = Image::assemble(&platform, &settings(service, &binary), &layers, parent);
+            let own = self.blobs(&image, &layers).into_iter().chain(self.blobs_of(parent));
+            blobs.extend(own.map(|it| (it.digest.clone(), it)));
             images.push((platform, image));
             binaries.push(binary);
         }
@@ -114,6 +124,40 @@ impl Builder {
         wanted.map(|(text, files)| Ok((text, self.cache.layer(&files)?))).collect()
     }
 
+    /// A binary with shared libraries finds them in the base, or does not start.
+    fn check_libraries(&self, parent: &Parent, binary: &Binary) -> Result<()> {
+        if binary.elf.is_static() {
+            return Ok(());
+        }
+        let paths: Vec<_> = parent.layers.iter().map(|it| self.base_cache.path(&it.digest)).collect();
+        let parent = Parent { files: layers::tree(&paths)?, ..parent.clone() };
+        parent.runs(&binary.elf).map_err(|missing| {
+            anyhow::anyhow!(
+                "`{}` needs {}, which base `{}` does not have: take a base that has them, or link statically (base \
+                 `scratch` carries what is missing)",
+                binary.path.display(),
+                missing.join(", "),
+                parent.name
+            )
+        })
+    }
+
+    fn blobs_of(&self, parent: Option<&Parent>) -> Vec<Blob> {
+        let layers = parent.iter().flat_map(|it| &it.layers);
+        let blob = |it: &crate::image::parent::ParentLayer| Blob {
+            digest: it.digest.clone(),
+            size: it.size,
+            content: Content::File(self.base_cache.path(&it.digest)),
+        };
+        layers.map(blob).collect()
+    }
+
+    /// What is needed of bases for a service that is built here.
+    pub(super) fn bases(&self, service: &Service) -> Vec<(String, Platform)> {
+        let name = base_of(service).to_owned();
+        self.platforms(service).into_iter().map(|it| (name.clone(), it)).collect()
+    }
+
     /// Config and layers.
     fn blobs(&self, image: &Image, layers: &[(&str, Layer)]) -> Vec<Blob> {
         let config = Blob {
@@ -137,9 +181,14 @@ pub(super) enum Product {
     Docker(Digest),
 }
 
-pub(super) fn product(builder: &Builder, workshop: Option<&Workshop>, service: &Service) -> Result<Product> {
+pub(super) fn product(
+    builder: &Builder,
+    bases: &Bases,
+    workshop: Option<&Workshop>,
+    service: &Service,
+) -> Result<Product> {
     let recipe = match builder.ways.of(service)? {
-        Way::Native => return Ok(Product::Native(Box::new(builder.build(service)?))),
+        Way::Native => return Ok(Product::Native(Box::new(builder.build(service, bases)?))),
         Way::Dockerfile(recipe) => builder.ways.build(&recipe)?,
         Way::Wrapped => builder.wrapped(service)?,
     };
@@ -199,7 +248,7 @@ impl Built {
 
     /// Whether every binary carries the list of its crates.
     pub(super) fn is_auditable(&self) -> bool {
-        self.binaries.iter().all(|it| it.is_auditable)
+        self.binaries.iter().all(|it| it.elf.is_auditable)
     }
 
     /// What a person should know of the build.
@@ -228,16 +277,12 @@ fn tell_of(binary: &Binary, shell: &Shell, service: &Service) {
 /// platforms, and no key that is read and checked and that this version cannot serve.
 pub(super) fn check(service: &Service, builder: &Builder) -> Result<()> {
     let image = &service.image;
-    let way = builder.ways.of(service)?;
-    if matches!(way, Way::Dockerfile(_)) {
+    if matches!(builder.ways.of(service)?, Way::Dockerfile(_)) {
         return Ok(());
     }
-    if let (Some(base), Way::Native) = (image.base.as_ref().filter(|it| it.value != "scratch"), &way) {
-        bail!(
-            "{}: this version builds natively on base `scratch` only: `{}` needs --builder docker",
-            base.place,
-            base.value
-        );
+    if let Some(base) = image.base.as_ref().filter(|it| it.value != "scratch") {
+        let parsed = base.value.parse::<Reference>();
+        parsed.map_err(|reason| anyhow::anyhow!("{}: base: {reason}", base.place))?;
     }
     compile::bin_name(service)?;
     let here = |it: &Platform| !builder.binaries.contains_key(it);

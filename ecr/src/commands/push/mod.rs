@@ -27,6 +27,7 @@ use crate::workspace::Workspace;
 use super::scan;
 use super::session::Session;
 
+mod bases;
 mod build;
 mod docker;
 mod export;
@@ -37,6 +38,7 @@ mod repositories;
 mod token;
 mod upload;
 
+use bases::Bases;
 use build::{Builder, Built, Product, product};
 use export::Export;
 use options::{builder, create_file, guard_tree, services, tags};
@@ -188,12 +190,15 @@ impl<'a> Push<'a> {
     async fn build(&mut self) -> Result<(), Failure> {
         let builder = self.builder.clone();
         let began = SystemTime::now();
+        let bases = Arc::new(self.bases().await);
         for n in 0..self.jobs.len() {
             let Stage::Ready(place) = &self.jobs[n].stage else { continue };
             let place = place.clone();
             let service = self.jobs[n].service.clone();
-            let (builder, workshop) = (builder.clone(), self.workshop.as_ref().map(Open::share));
-            let built = tokio::task::spawn_blocking(move || product(&builder, workshop.as_deref(), &service));
+            let (builder, bases) = (builder.clone(), bases.clone());
+            let workshop = self.workshop.as_ref().map(Open::share);
+            let built =
+                tokio::task::spawn_blocking(move || product(&builder, &bases, workshop.as_deref(), &service));
             let built = built.await.context("the build was interrupted").and_then(|it| it);
             let service = &self.jobs[n].service;
             self.jobs[n].stage = match built {
@@ -210,6 +215,18 @@ impl<'a> Push<'a> {
         }
         builder.cache.forget(began);
         Ok(())
+    }
+
+    /// The base images of the services that are built here.
+    async fn bases(&self) -> Bases {
+        let mut bases = Bases::default();
+        for job in self.jobs.iter().filter(|it| matches!(it.stage, Stage::Ready(_))) {
+            if self.builder.ways.of(&job.service).is_ok_and(|it| it == docker::Way::Native) {
+                let wanted = self.builder.bases(&job.service);
+                bases.pull(wanted, &self.builder.base_cache, self.shell).await;
+            }
+        }
+        bases
     }
 
     /// The packages whose binaries carry the list of their crates.

@@ -16,6 +16,7 @@ use crate::shell::Shell;
 use crate::words::count;
 use crate::workspace::Workspace;
 
+use super::bases::BaseCache;
 use super::build::Builder;
 use super::docker::Ways;
 
@@ -73,6 +74,7 @@ pub(super) fn builder(
         cache: LayerCache::new(&workspace.target),
         platforms: flags.platform.clone(),
         ways: Ways::new(flags, workspace)?,
+        base_cache: BaseCache(workspace.target.join("xtask-ecr/bases")),
         binaries: flags.binary.iter().map(|it| (it.platform.clone(), it.path.clone())).collect(),
     })
 }

@@ -192,11 +192,12 @@ impl Registry {
     /// Uploads a blob in one request.
     pub fn upload(&self, name: &str, bytes: &[u8]) -> Digest {
         let digest = Digest::of(bytes);
-        let (basic, length, text) = (self.basic(), bytes.len(), String::from_utf8_lossy(bytes));
-        let answer = self.raw(&format!(
+        let (basic, length) = (self.basic(), bytes.len());
+        let head = format!(
             "POST /v2/{name}/blobs/uploads/?digest={digest} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\
-             authorization: {basic}\r\ncontent-length: {length}\r\n\r\n{text}"
-        ));
+             authorization: {basic}\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let answer = self.raw_bytes(&[head.as_bytes(), bytes].concat());
         assert!(answer.starts_with(b"HTTP/1.1 201"), "{}", String::from_utf8_lossy(&answer));
         digest
     }
@@ -252,9 +253,13 @@ impl Registry {
 
     /// A request, as it is written.
     pub fn raw(&self, request: &str) -> Vec<u8> {
+        self.raw_bytes(request.as_bytes())
+    }
+
+    fn raw_bytes(&self, request: &[u8]) -> Vec<u8> {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(self.url().replace("http://", "")).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
+        stream.write_all(request).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         answer

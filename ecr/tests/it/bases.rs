@@ -1,0 +1,207 @@
+//! Bases other than `scratch`: pulled, put below, and looked into.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use expect_test::expect;
+use serde_json::{Value, json};
+use xtask_ecr::name::Digest;
+
+use crate::support::{Registry, Workspace, static_binary};
+
+/// An archive of files.
+fn archive(files: &[&str]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for path in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o755);
+        header.set_size(0);
+        archive.append_data(&mut header, path, std::io::empty()).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+/// A base image of one layer, pushed to a repository `base`. `kind` is the family of media types.
+fn base(registry: &Registry, kind: &str, architecture: &str, files: &[&str]) -> String {
+    let (manifest_type, config_type, layer_type) = match kind {
+        "docker" => (
+            "application/vnd.docker.distribution.manifest.v2+json",
+            "application/vnd.docker.container.image.v1+json",
+            "application/vnd.docker.image.rootfs.diff.tar",
+        ),
+        _ => (
+            "application/vnd.oci.image.manifest.v1+json",
+            "application/vnd.oci.image.config.v1+json",
+            "application/vnd.oci.image.layer.v1.tar",
+        ),
+    };
+    let layer = archive(files);
+    let config = json!({
+        "architecture": architecture,
+        "os": "linux",
+        "config": {"Env": ["LANG=C.UTF-8", "RUST_LOG=trace"], "Labels": {"from": "base"}, "WorkingDir": "/srv"},
+        "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer)]},
+        "history": [{"created_by": "the base"}],
+    });
+    let config = config.to_string();
+    let descriptor = |kind: &str, bytes: &[u8]| json!({"mediaType": kind, "digest": registry.upload("base", bytes), "size": bytes.len()});
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": manifest_type,
+        "config": descriptor(config_type, config.as_bytes()),
+        "layers": [descriptor(layer_type, &layer)],
+    });
+    registry.put("base", &manifest, None)
+}
+
+/// A registry with a repository `base`, and a workspace whose service stands on `reference` there. The credentials are in
+/// docker's configuration, as for any private registry.
+fn standing_on(registry: &Registry, reference: &str, metadata: &str) -> Workspace {
+    let host = registry.url().replace("http://", "");
+    let image = format!("[package.metadata.ecr.image]\nbase = \"{host}/{reference}\"\n{metadata}");
+    let workspace = Workspace::new().service("my-app", &image);
+    let basic = registry.basic();
+    let auth = basic.strip_prefix("Basic ").unwrap();
+    assert!(BASE64_STANDARD.decode(auth).is_ok());
+    workspace.file(".docker/config.json", &json!({"auths": {host: {"auth": auth}}}).to_string());
+    for (folder, architecture) in [("amd", "x86_64"), ("arm", "aarch64")] {
+        std::fs::create_dir(workspace.root().join(folder)).unwrap();
+        std::fs::write(workspace.root().join(folder).join("my-app"), static_binary(architecture, 10))
+            .unwrap();
+    }
+    workspace.on(registry, &["ecr", "create"]).good();
+    workspace
+}
+
+fn config_of(registry: &Registry, manifest: &Value) -> Value {
+    let digest = manifest["config"]["digest"].as_str().unwrap();
+    serde_json::from_slice(&registry.blob("my-app", digest)).unwrap()
+}
+
+#[test]
+fn a_service_stands_on_its_base() {
+    let registry = Registry::start();
+    registry.create_plain("base");
+    let digest = base(&registry, "oci", "amd64", &["bin/sh"]);
+    let metadata = "env = { RUST_LOG = \"info\" }\n";
+    let workspace = standing_on(&registry, &format!("base@{digest}"), metadata);
+    let args = ["push", "--binary", "linux/amd64=amd", "--format", "json"];
+    let json = workspace.on(&registry, &args).json_with(0);
+    assert_eq!(json["images"][0]["outcome"], "pushed");
+    let (below, image) = (registry.manifest("base", &digest), registry.manifest("my-app", "1.0.0"));
+    assert_eq!(image["layers"][0], below["layers"][0]);
+    let config = config_of(&registry, &image);
+    expect![[r#"
+        [
+          [
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LANG=C.UTF-8",
+            "RUST_LOG=info"
+          ],
+          "/srv",
+          "base",
+          [
+            {
+              "created_by": "the base"
+            },
+            {
+              "created": "1970-01-01T00:00:00Z",
+              "created_by": "xtask-ecr: binary"
+            }
+          ],
+          "65532:65532"
+        ]"#]]
+    .assert_eq(
+        &serde_json::to_string_pretty(&json!([
+            config["config"]["Env"],
+            config["config"]["WorkingDir"],
+            config["config"]["Labels"]["from"],
+            config["history"],
+            config["config"]["User"],
+        ]))
+        .unwrap(),
+    );
+    assert_eq!(
+        config["rootfs"]["diff_ids"].as_array().unwrap().len(),
+        image["layers"].as_array().unwrap().len()
+    );
+    // A base that is named by its digest is asked for once.
+    registry.calls();
+    let again = workspace.on(&registry, &args).json_with(0);
+    assert_eq!(again["images"][0]["outcome"], "unchanged");
+    let calls = registry.calls();
+    assert_eq!(
+        (calls.get("BatchGetImage"), calls.get("GetDownloadUrlForLayer")),
+        (Some(&1), None),
+        "{calls:?}"
+    );
+}
+
+#[test]
+fn an_index_is_resolved_for_each_platform_and_media_types_are_not_mixed() {
+    let registry = Registry::start();
+    registry.create_plain("base");
+    let (amd, arm) =
+        (base(&registry, "docker", "amd64", &["amd"]), base(&registry, "docker", "arm64", &["arm"]));
+    registry.index("base", &[("amd64", &amd), ("arm64", &arm)], "12");
+    let workspace = standing_on(&registry, "base:12", "");
+    let both = ["--binary", "linux/amd64=amd", "--binary", "linux/arm64=arm"];
+    workspace.on(&registry, &[&["push"], &both[..]].concat()).good();
+    let index = registry.manifest("my-app", "1.0.0");
+    for (listed, below) in index["manifests"].as_array().unwrap().iter().zip([amd, arm]) {
+        let image = registry.manifest("my-app", listed["digest"].as_str().unwrap());
+        assert_eq!(image["layers"][0], registry.manifest("base", &below)["layers"][0]);
+        assert_eq!(listed["mediaType"], "application/vnd.docker.distribution.manifest.v2+json");
+        let kinds = image["layers"].as_array().unwrap().iter().chain([&image["config"]]);
+        kinds.for_each(|it| assert!(it["mediaType"].as_str().unwrap().contains("vnd.docker"), "{it}"));
+    }
+    let missing =
+        workspace.on(&registry, &["push", "--platform", "linux/s390x", "--binary", "linux/s390x=amd"]);
+    assert!(
+        missing.stderr.contains("it has no image for linux/s390x, only for linux/amd64, linux/arm64"),
+        "{missing:#?}"
+    );
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_base_has_the_libraries_or_it_is_told() {
+    let registry = Registry::start();
+    registry.create_plain("base");
+    let digest = base(&registry, "oci", "amd64", &["lib64/ld-linux-x86-64.so.2", "usr/lib/libc.so.6"]);
+    let workspace = standing_on(&registry, &format!("base@{digest}"), "");
+    let binary = workspace.root().join("dynamic");
+    std::fs::copy(env!("CARGO_BIN_EXE_xtask-ecr"), &binary).unwrap();
+    let output = workspace.on(&registry, &["push", "--binary", "linux/amd64=dynamic"]);
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+             Pulling c37475611b60 of base 127.0.0.1:[PORT]/base@sha256:[DIGEST]
+             Pulling 4ea0ccb768ef of base 127.0.0.1:[PORT]/base@sha256:[DIGEST]
+              Failed my-app: `dynamic` needs libgcc_s.so.1, libm.so.6, which base `127.0.0.1:[PORT]/base@sha256:[DIGEST]` does not have: take a base that has them, or link statically (base `scratch` carries what is missing)
+            Finished 1 image: 1 failed in [TIME]
+        --- exit 1
+    "#]].assert_eq(&output.shown());
+}
+
+#[test]
+fn a_base_that_cannot_be_pulled_stops_only_its_service() {
+    let registry = Registry::start();
+    registry.create_plain("base");
+    let workspace = standing_on(&registry, "base:nothing", "").service("other", "");
+    std::fs::write(workspace.root().join("amd/other"), static_binary("x86_64", 10)).unwrap();
+    workspace.on(&registry, &["ecr", "create"]).good();
+    let output = workspace.on(&registry, &["push", "--binary", "linux/amd64=amd"]);
+    expect![[r#"
+        127.0.0.1:[PORT]/other@sha256:[DIGEST]
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+              Failed my-app: base `127.0.0.1:[PORT]/base:nothing`: failed to read the base image `base:nothing` of 127.0.0.1:[PORT]: MANIFEST_UNKNOWN: Requested image not found
+              Pushed other 1.0.0 (108.3 kB uploaded)
+            Finished 2 images: 1 pushed, 1 failed in [TIME]
+        --- exit 1
+    "#]].assert_eq(&output.shown());
+    // Without credentials it is told where they come from.
+    std::fs::remove_file(workspace.root().join(".docker/config.json")).unwrap();
+    let output = workspace.on(&registry, &["push", "-p", "my-app", "--binary", "linux/amd64=amd"]);
+    assert!(output.stderr.contains("it wants credentials: log in with `docker login`"), "{output:#?}");
+}
