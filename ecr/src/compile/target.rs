@@ -11,7 +11,7 @@ use crate::metadata::Platform;
 /// The compiler, as the workspace chooses it (which may pin its toolchain).
 #[derive(Debug, Clone)]
 pub struct Toolchain {
-    root: PathBuf,
+    folder: PathBuf,
     host: String,
     platform: Platform,
 }
@@ -27,17 +27,17 @@ pub struct Target {
 }
 
 impl Toolchain {
-    /// Asks rustc for its host, in the workspace.
-    pub fn find(root: &Path) -> Result<Self> {
+    /// Asks rustc for its host, in a folder of the workspace.
+    pub fn find(folder: &Path) -> Result<Self> {
         let sh = Shell::new().context("failed to find the current directory")?;
-        sh.change_dir(root);
+        sh.change_dir(folder);
         let rustc = rustc();
         let version = cmd!(sh, "{rustc} -vV").quiet().read().context("failed to run rustc")?;
         let host = version.lines().find_map(|it| it.strip_prefix("host: ")).unwrap_or_default().to_owned();
         let architecture = host.split('-').next().unwrap_or_default();
         let platform = format!("linux/{}", go_architecture(architecture));
         let platform = platform.parse().map_err(anyhow::Error::msg)?;
-        Ok(Self { root: root.to_owned(), host, platform })
+        Ok(Self { folder: sh.current_dir(), host, platform })
     }
 
     /// The platform of this machine.
@@ -84,7 +84,7 @@ impl Toolchain {
     fn is_installed(&self, triple: &str) -> bool {
         let installed = || {
             let sh = Shell::new().ok()?;
-            sh.change_dir(&self.root);
+            sh.change_dir(&self.folder);
             let rustc = rustc();
             let folder = cmd!(sh, "{rustc} --print target-libdir --target {triple}").quiet().ignore_stderr();
             Some(Path::new(folder.read().ok()?.trim()).exists())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::path::Path;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -49,14 +50,19 @@ use token::renew;
 /// Builds and pushes the selected services. One that fails does not stop the others.
 pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let workspace = Workspace::load(flags.common.workspace.manifest_path.as_deref())?;
+    // cargo, rustc and git each take a moment to start: that they do side by side.
+    let manifest = flags.common.workspace.manifest_path.clone();
+    let folder = manifest.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+    let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&folder));
+    let workspace = tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref()));
+    let workspace = workspace.await.context("failed to read the workspace")??;
     let services = services(flags, &workspace)?;
-    let tree = git::tree(&workspace.root)?;
+    let root = workspace.root.clone();
+    let tree = tokio::task::spawn_blocking(move || git::tree(&root));
+    let tree = tree.await.context("failed to ask git")??;
     guard_tree(flags, shell, tree.as_ref())?;
     let references = flags.image_refs.as_deref().map(create_file).transpose()?;
     let gate = scan::gate(&flags.gate, &workspace)?;
-    let root = workspace.root.clone();
-    let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&root));
     let toolchain = toolchain.await.context("failed to ask rustc")??;
     let export = Export::new(flags, toolchain.platform())?;
     let builder = builder(flags, shell, &workspace, &services, toolchain)?;
