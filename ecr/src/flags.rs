@@ -35,6 +35,7 @@ pub(crate) struct Cli {
 /// }
 /// ```
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a run")]
 pub enum Task {
     /// Keep Amazon ECR repositories in step with the workspace
     #[command(subcommand)]
@@ -326,6 +327,9 @@ pub struct Push {
     /// docker, podman, or the path of a program with their command line [default: the first that is installed]
     #[arg(long, value_name = "PROGRAM")]
     pub engine: Option<PathBuf>,
+    /// Build with `docker buildx build --push` on this builder, which may be remote, and push from there
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["load", "oci_layout", "dry_run"])]
+    pub engine_builder: Option<String>,
     /// Arguments for `docker build`, after `--`
     #[arg(last = true, value_name = "ARG")]
     pub engine_args: Vec<String>,

@@ -49,7 +49,8 @@
 //! repositories.json -+- desired::resolve -> Desired --+              |
 //! lifecycle-policy --+                                +- plan::plan -> Plan -+- plan: print it, stop
 //!                                   Observed ---------+                      +- create: for step { aws.apply }
-//! sources - compile::build -> Binary - Image::assemble -> digest - Registry::upload -> host/name@sha256:...
+//! sources - compile::build -> Binary - Image::assemble -> digest -+- Registry::upload -> host/name@sha256:...
+//!            base - distribution::Repository -> Parent ---+        +- layout -> OCI layout, docker, podman
 //! ```
 
 pub mod advice;

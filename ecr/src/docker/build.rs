@@ -75,6 +75,16 @@ pub struct Build {
 /// Where a Dockerfile goes that is not in the context.
 const DOCKERFILE: &str = ".xtask-ecr.Dockerfile";
 
+impl Build {
+    /// The Dockerfile's path in the context, and what has to be put there for it.
+    fn dockerfile(&self) -> (String, Vec<(String, Vec<u8>)>) {
+        match &self.dockerfile {
+            Ok(path) => (path.clone(), Vec::new()),
+            Err(text) => (DOCKERFILE.to_owned(), vec![(DOCKERFILE.to_owned(), text.clone().into_bytes())]),
+        }
+    }
+}
+
 impl Workshop {
     /// A workshop for images that go to `host`. Lines of the engine are handed to `told`.
     pub fn new(engine: Engine, host: &str, told: impl Fn(&str) + Send + Sync + 'static) -> Result<Self> {
@@ -100,10 +110,7 @@ impl Workshop {
         if let Some(platform) = &build.platform {
             command.args(["--platform", platform]);
         }
-        let (dockerfile, more) = match &build.dockerfile {
-            Ok(path) => (path.clone(), Vec::new()),
-            Err(text) => (DOCKERFILE.to_owned(), vec![(DOCKERFILE.to_owned(), text.clone().into_bytes())]),
-        };
+        let (dockerfile, more) = build.dockerfile();
         if self.is_podman {
             // podman takes no archive: it is unpacked into the private folder.
             let unpacked = folder.join("context");
@@ -119,6 +126,38 @@ impl Workshop {
         let id = id.trim();
         let id = if id.starts_with("sha256:") { id.to_owned() } else { format!("sha256:{id}") };
         id.parse().map_err(|it| anyhow::anyhow!("the engine built something without an ID: {it}"))
+    }
+
+    /// Builds on a builder of buildx, and pushes from there under all names; gives the digest.
+    ///
+    /// Attestations are asked for by name only (`-- --provenance=true`): they make an index of a single image.
+    pub fn build_and_push(&self, builder: &str, build: &Build, names: &[String]) -> Result<Digest> {
+        if self.run(&mut self.command(&["buildx", "version"]), |_| Ok(()), false).is_err() {
+            bail!(
+                "`{}` has no buildx: install docker-buildx-plugin, or leave --engine-builder out",
+                self.engine.name()
+            );
+        }
+        let folder = tempfile_folder(&self.config)?;
+        let metadata = folder.join("metadata.json");
+        let (dockerfile, more) = build.dockerfile();
+        let mut command =
+            self.command(&["buildx", "build", "--builder", builder, "--push", "--provenance=false"]);
+        command.arg("--metadata-file").arg(&metadata);
+        if let Some(platform) = &build.platform {
+            command.args(["--platform", platform]);
+        }
+        names.iter().for_each(|it| {
+            command.args(["--tag", it]);
+        });
+        command.args(["--file", &dockerfile]).args(&build.args).arg("-");
+        self.run(&mut command, |stdin| build.source.write(BufWriter::new(stdin), &more), true)?;
+        let told = fs::read(&metadata).context("buildx has not said what it pushed")?;
+        let told: serde_json::Value =
+            serde_json::from_slice(&told).context("buildx's metadata is no JSON")?;
+        let _ = fs::remove_dir_all(&folder);
+        let digest = told["containerimage.digest"].as_str().unwrap_or_default();
+        digest.parse().map_err(|it| anyhow::anyhow!("buildx has not said which digest it pushed: {it}"))
     }
 
     /// Gives an image a name.

@@ -162,6 +162,40 @@ class Docker(Builder, unittest.TestCase):
         cls.stack.close()
 
 
+class Buildx(unittest.TestCase):
+    """There is no buildx here: a stand-in shows the arguments, and that its digest is taken."""
+
+    def test_a_builder_builds_and_pushes_in_one(self):
+        with tempfile.TemporaryDirectory() as folder, embedded(pathlib.Path(folder) / "state") as url:
+            workspace = service(url)
+            engine = workspace.root / "engine"
+            digest = "sha256:" + "1" * 64
+            engine.write_text(
+                f"#!/bin/sh\necho \"$@\" >>{workspace.root}/args\n"
+                "case \"$1 $2\" in\n"
+                "'buildx version') exit 0;;\n"
+                "'buildx build') cat >context.tar; while [ $# -gt 0 ]; do\n"
+                f"  [ \"$1\" = --metadata-file ] && echo '{{\"containerimage.digest\": \"{digest}\"}}' >\"$2\"; shift; done;;\n"
+                "*) cat >/dev/null;;\nesac\n")
+            engine.chmod(0o755)
+            args = ["push", "--engine", str(engine), "--engine-builder", "far", "--platform", "linux/amd64,linux/arm64",
+                    "-t", "1", "-t", "2"]
+            image = workspace.json(url, *args[:3], *args[3:])["images"][0]
+            self.assertEqual((image["outcome"], image["digest"]), ("pushed", digest))
+            host = url.removeprefix("http://")
+            build = (workspace.root / "args").read_text().splitlines()[-1]
+            self.assertRegex(build, "^buildx build --builder far --push --provenance=false --metadata-file /[^ ]* "
+                             f"--platform linux/amd64,linux/arm64 --tag {host}/my-app:1 --tag {host}/my-app:2 "
+                             "--file my-app/Dockerfile -$")
+            listed = subprocess.run(["tar", "-tf", workspace.root / "context.tar"], text=True, capture_output=True)
+            self.assertIn("my-app/greeting.txt", listed.stdout)
+            self.assertNotIn("target/", listed.stdout)
+            # Without buildx it says so.
+            engine.write_text("#!/bin/sh\n[ \"$1\" = buildx ] && exit 1; cat >/dev/null\n")
+            failed = workspace.run(url, *args, code=1)
+            self.assertIn("has no buildx: install docker-buildx-plugin", failed.stderr)
+
+
 class Podman(Builder, unittest.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -179,6 +179,8 @@ pub(super) enum Product {
     Native(Box<Built>),
     /// docker has it, under this ID.
     Docker(Digest),
+    /// A builder of buildx is to build and push it, in one.
+    Remote(Box<Build>),
 }
 
 pub(super) fn product(
@@ -192,6 +194,9 @@ pub(super) fn product(
         Way::Dockerfile(recipe) => builder.ways.build(&recipe)?,
         Way::Wrapped => builder.wrapped(service)?,
     };
+    if builder.ways.is_remote {
+        return Ok(Product::Remote(Box::new(recipe)));
+    }
     let workshop = workshop.context("docker is not ready")?;
     workshop.build(&recipe).map(Product::Docker)
 }

@@ -50,13 +50,19 @@ pub(super) struct Ways {
     pub kept_out: Vec<PathBuf>,
     pub args: Vec<String>,
     pub platform: Option<String>,
+    /// Whether a builder of buildx builds and pushes in one.
+    pub is_remote: bool,
 }
 
 impl Ways {
     pub(super) fn new(flags: &flags::Push, workspace: &Workspace) -> Result<Self, Failure> {
-        if flags.builder == Some(flags::BuilderKind::Docker) && flags.platform.len() > 1 {
+        if flags.builder == Some(flags::BuilderKind::Docker)
+            && flags.platform.len() > 1
+            && flags.engine_builder.is_none()
+        {
             let failure = Failure::new("docker builds for one platform at a time");
-            return Err(failure.with_help("build natively, or name one platform"));
+            return Err(failure
+                .with_help("build natively, name one platform, or one of buildx: --engine-builder NAME"));
         }
         let state = flags.common.registry.data.clone();
         let kept_out = [workspace.target.clone(), workspace.root.join("target"), workspace.root.join(".git")];
@@ -65,7 +71,9 @@ impl Ways {
             builder: flags.builder,
             kept_out: kept_out.into_iter().chain(state).collect(),
             args: flags.engine_args.clone(),
-            platform: flags.platform.first().map(ToString::to_string),
+            is_remote: flags.engine_builder.is_some(),
+            platform: Some(flags.platform.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+                .filter(|it| !it.is_empty()),
         })
     }
 

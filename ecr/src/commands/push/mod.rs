@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -14,7 +14,7 @@ use crate::advice::advice;
 use crate::compile::Toolchain;
 use crate::desired::{DesiredRepository, Service};
 use crate::distribution::Registry;
-use crate::docker::Open;
+use crate::docker::{Build, Open};
 use crate::error::{Exit, Failure};
 use crate::flags;
 use crate::git::{self, Tree};
@@ -35,6 +35,7 @@ mod export;
 mod gate;
 mod options;
 mod outcome;
+mod remote;
 mod repositories;
 mod token;
 mod upload;
@@ -91,6 +92,8 @@ enum Stage {
     Built(Place, Box<Built>),
     /// docker has built its image, which has this ID.
     Docker(Place, Digest),
+    /// A builder of buildx is to build and push it.
+    Remote(Place, Box<Build>),
     /// It went no further.
     Done(Box<Done>),
 }
@@ -213,6 +216,7 @@ impl<'a> Push<'a> {
                     Stage::Built(place, built)
                 }
                 Ok(Product::Docker(id)) => Stage::Docker(place, id),
+                Ok(Product::Remote(build)) => Stage::Remote(place, build),
                 Err(error) => {
                     let help = advice(&format!("{error:#}")).map(str::to_owned);
                     Stage::Done(Box::new(Done { help, ..failed(service, &error) }))
@@ -250,6 +254,7 @@ impl<'a> Push<'a> {
                 Stage::Done(done) => *done,
                 Stage::Built(ref place, ref built) => this.upload_one(&job, place, built).await,
                 Stage::Docker(ref place, ref id) => this.push_docker(&job, place, id).await,
+                Stage::Remote(ref place, ref build) => this.push_remote(&job, place, build).await,
                 Stage::Ready(_) => failed(&job.service, &anyhow::anyhow!("it was not built")),
             };
             tell(this.shell, &done);
