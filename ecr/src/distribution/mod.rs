@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http_body_util::BodyExt;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
@@ -33,6 +34,15 @@ impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Registry {{ {} }}", self.host)
     }
+}
+
+/// How a blob came into a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brought {
+    /// Its bytes were sent.
+    Uploaded,
+    /// The registry had it in another repository.
+    Mounted,
 }
 
 /// Called with the number of bytes that were just sent.
@@ -122,15 +132,25 @@ impl Registry {
         }
     }
 
-    /// Uploads a blob. An attempt that breaks off, or that the registry has forgotten, begins anew with an upload of its
-    /// own.
-    pub async fn upload(&self, name: &RepositoryName, blob: &Blob, progress: &Progress) -> Result<()> {
+    /// Brings a blob into a repository: from `sibling`, where the registry mounts blobs of other repositories (ECR's account
+    /// setting BLOB_MOUNTING) and a manifest there names it; else as an upload, which the refused mount has begun already.
+    /// An attempt that breaks off, or that the registry has forgotten, begins anew with an upload of its own.
+    pub async fn upload(
+        &self,
+        name: &RepositoryName,
+        blob: &Blob,
+        sibling: Option<&RepositoryName>,
+        progress: &Progress,
+    ) -> Result<Brought> {
         let what = format!("upload the blob {} to `{name}`", blob.digest.short());
+        let has_sent = AtomicBool::new(false);
         let answer = self.retry(&what, async |authorization| {
-            let begun = self.begin_upload(name, authorization).await?;
+            let mount = sibling.map(|it| (&blob.digest, it));
+            let begun = self.begin_upload(name, mount, authorization).await?;
             if begun.status() != StatusCode::ACCEPTED {
                 return Ok(begun);
             }
+            has_sent.store(true, Ordering::Relaxed);
             let location = begun.headers().get(LOCATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
             let finished = self.finish_upload(location, blob, progress, authorization).await?;
             match finished.status() {
@@ -140,7 +160,10 @@ impl Registry {
         });
         let answer = answer.await?;
         match answer.status() {
-            StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(()),
+            StatusCode::CREATED | StatusCode::NO_CONTENT => match has_sent.into_inner() {
+                true => Ok(Brought::Uploaded),
+                false => Ok(Brought::Mounted),
+            },
             _ => Err(RegistryError::of(&what, answer).await),
         }
     }
@@ -189,8 +212,16 @@ impl Registry {
         }
     }
 
-    async fn begin_upload(&self, name: &RepositoryName, authorization: &str) -> std::io::Result<Answer> {
-        let request = self.request(Method::POST, &format!("/v2/{name}/blobs/uploads/"), authorization);
+    /// Begins an upload, and asks for a blob of another repository by the way (specification, "Mounting a blob from another
+    /// repository").
+    async fn begin_upload(
+        &self,
+        name: &RepositoryName,
+        mount: Option<(&Digest, &RepositoryName)>,
+        authorization: &str,
+    ) -> std::io::Result<Answer> {
+        let query = mount.map(|(digest, from)| format!("?mount={digest}&from={from}")).unwrap_or_default();
+        let request = self.request(Method::POST, &format!("/v2/{name}/blobs/uploads/{query}"), authorization);
         self.http.ask(request.header(CONTENT_LENGTH, 0).body(empty())).await
     }
 

@@ -53,13 +53,25 @@ fn base(registry: &Registry, kind: &str, architecture: &str, files: &[&str]) -> 
     registry.put("base", &manifest, None)
 }
 
-/// A registry with a repository `base`, and a workspace whose service stands on `reference` there. The credentials are in
-/// docker's configuration, as for any private registry.
-fn standing_on(registry: &Registry, reference: &str, metadata: &str) -> Workspace {
-    let host = registry.url().replace("http://", "");
-    let image = format!("[package.metadata.ecr.image]\nbase = \"{host}/{reference}\"\n{metadata}");
-    let workspace = Workspace::new().service("my-app", &image);
-    let basic = registry.basic();
+/// A registry with a repository `base`.
+fn with_base() -> Registry {
+    let registry = Registry::start();
+    registry.create_plain("base");
+    registry
+}
+
+/// What a service's manifest says of its base.
+fn naming(below: &Registry, reference: &str) -> String {
+    let host = below.url().replace("http://", "");
+    format!("[package.metadata.ecr.image]\nbase = \"{host}/{reference}\"\n")
+}
+
+/// A workspace whose service goes to `registry` and stands on `reference` of `below`. The credentials of that are in docker's
+/// configuration, as for any private registry.
+fn standing_on(registry: &Registry, below: &Registry, reference: &str, metadata: &str) -> Workspace {
+    let host = below.url().replace("http://", "");
+    let workspace = Workspace::new().service("my-app", &(naming(below, reference) + metadata));
+    let basic = below.basic();
     let auth = basic.strip_prefix("Basic ").unwrap();
     assert!(BASE64_STANDARD.decode(auth).is_ok());
     workspace.file(".docker/config.json", &json!({"auths": {host: {"auth": auth}}}).to_string());
@@ -79,15 +91,14 @@ fn config_of(registry: &Registry, manifest: &Value) -> Value {
 
 #[test]
 fn a_service_stands_on_its_base() {
-    let registry = Registry::start();
-    registry.create_plain("base");
-    let digest = base(&registry, "oci", "amd64", &["bin/sh"]);
+    let (registry, elsewhere) = (Registry::start(), with_base());
+    let digest = base(&elsewhere, "oci", "amd64", &["bin/sh"]);
     let metadata = "env = { RUST_LOG = \"info\" }\n";
-    let workspace = standing_on(&registry, &format!("base@{digest}"), metadata);
+    let workspace = standing_on(&registry, &elsewhere, &format!("base@{digest}"), metadata);
     let args = ["push", "--binary", "linux/amd64=amd", "--format", "json"];
     let json = workspace.on(&registry, &args).json_with(0);
     assert_eq!(json["images"][0]["outcome"], "pushed");
-    let (below, image) = (registry.manifest("base", &digest), registry.manifest("my-app", "1.0.0"));
+    let (below, image) = (elsewhere.manifest("base", &digest), registry.manifest("my-app", "1.0.0"));
     assert_eq!(image["layers"][0], below["layers"][0]);
     let config = config_of(&registry, &image);
     expect![[r#"
@@ -125,25 +136,42 @@ fn a_service_stands_on_its_base() {
         image["layers"].as_array().unwrap().len()
     );
     // A base that is named by its digest is asked for once.
-    registry.calls();
+    elsewhere.calls();
     let again = workspace.on(&registry, &args).json_with(0);
     assert_eq!(again["images"][0]["outcome"], "unchanged");
-    let calls = registry.calls();
-    assert_eq!(
-        (calls.get("BatchGetImage"), calls.get("GetDownloadUrlForLayer")),
-        (Some(&1), None),
-        "{calls:?}"
-    );
+    assert_eq!(elsewhere.calls(), [].into());
+}
+
+#[test]
+fn what_a_base_brings_is_mounted_from_where_it_is() {
+    let registry = with_base();
+    registry.sdk(async |ecr| ecr.put_account_setting().name("BLOB_MOUNTING").value("ENABLED").send().await);
+    let digest = base(&registry, "oci", "amd64", &["bin/sh"]);
+    let layer = registry.manifest("base", &digest)["layers"][0]["size"].clone();
+    let reference = format!("base@{digest}");
+    // The base lies in the registry that is pushed to: nobody need have logged docker in.
+    let workspace = standing_on(&registry, &registry, &reference, "");
+    std::fs::remove_file(workspace.root().join(".docker/config.json")).unwrap();
+    let args = ["push", "--create", "--binary", "linux/amd64=amd", "--format", "json"];
+    assert_eq!(workspace.on(&registry, &args).json_with(0)["images"][0]["mountedBytes"], layer);
+
+    // It lies elsewhere, and an earlier run has brought it to another repository of the workspace.
+    let elsewhere = with_base();
+    assert_eq!(base(&elsewhere, "oci", "amd64", &["bin/sh"]), digest);
+    let workspace =
+        standing_on(&registry, &elsewhere, &reference, "").service("other", &naming(&elsewhere, &reference));
+    std::fs::write(workspace.root().join("amd/other"), static_binary("x86_64", 10)).unwrap();
+    let json = workspace.on(&registry, &[&args[..], &["-p", "other"]].concat()).json_with(0);
+    assert_eq!(json["images"][0]["mountedBytes"], layer);
 }
 
 #[test]
 fn an_index_is_resolved_for_each_platform_and_media_types_are_not_mixed() {
-    let registry = Registry::start();
-    registry.create_plain("base");
+    let registry = with_base();
     let (amd, arm) =
         (base(&registry, "docker", "amd64", &["amd"]), base(&registry, "docker", "arm64", &["arm"]));
     registry.index("base", &[("amd64", &amd), ("arm64", &arm)], "12");
-    let workspace = standing_on(&registry, "base:12", "");
+    let workspace = standing_on(&registry, &registry, "base:12", "");
     let both = ["--binary", "linux/amd64=amd", "--binary", "linux/arm64=arm"];
     workspace.on(&registry, &[&["push"], &both[..]].concat()).good();
     let index = registry.manifest("my-app", "1.0.0");
@@ -165,10 +193,9 @@ fn an_index_is_resolved_for_each_platform_and_media_types_are_not_mixed() {
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn a_base_has_the_libraries_or_it_is_told() {
-    let registry = Registry::start();
-    registry.create_plain("base");
+    let registry = with_base();
     let digest = base(&registry, "oci", "amd64", &["lib64/ld-linux-x86-64.so.2", "usr/lib/libc.so.6"]);
-    let workspace = standing_on(&registry, &format!("base@{digest}"), "");
+    let workspace = standing_on(&registry, &registry, &format!("base@{digest}"), "");
     let binary = workspace.root().join("dynamic");
     std::fs::copy(env!("CARGO_BIN_EXE_xtask-ecr"), &binary).unwrap();
     let output = workspace.on(&registry, &["push", "--binary", "linux/amd64=dynamic"]);
@@ -185,9 +212,8 @@ fn a_base_has_the_libraries_or_it_is_told() {
 
 #[test]
 fn a_base_that_cannot_be_pulled_stops_only_its_service() {
-    let registry = Registry::start();
-    registry.create_plain("base");
-    let workspace = standing_on(&registry, "base:nothing", "").service("other", "");
+    let (registry, elsewhere) = (Registry::start(), with_base());
+    let workspace = standing_on(&registry, &elsewhere, "base:nothing", "").service("other", "");
     std::fs::write(workspace.root().join("amd/other"), static_binary("x86_64", 10)).unwrap();
     workspace.on(&registry, &["ecr", "create"]).good();
     let output = workspace.on(&registry, &["push", "--binary", "linux/amd64=amd"]);

@@ -38,6 +38,38 @@ fn survives(fault: &str) {
     assert_eq!(json["images"][0]["outcome"], "unchanged", "{fault}");
 }
 
+/// Two services with the same large file, and what became of each: uploaded and mounted bytes.
+fn sharing(registry: &Registry) -> Vec<(u64, u64)> {
+    let image = "[package.metadata.ecr.image]\nfiles = [{ from = \"../large\", to = \"/large\" }]\n";
+    let workspace = Workspace::new().service("one", image).service("two", image);
+    std::fs::write(workspace.root().join("large"), static_binary("x86_64", 3_000_000)).unwrap();
+    std::fs::create_dir(workspace.root().join("bin")).unwrap();
+    for name in ["one", "two"] {
+        let binary = static_binary(std::env::consts::ARCH, name.len() * 1000);
+        std::fs::write(workspace.root().join("bin").join(name), [binary, name.into()].concat()).unwrap();
+    }
+    workspace.on(registry, &["ecr", "create"]).good();
+    let here = HERE.replace("my-app/binary", "bin");
+    let json = workspace.on(registry, &["push", "--binary", &here, "--format", "json"]).json_with(0);
+    let bytes = |it: &serde_json::Value, key: &str| it[key].as_u64().unwrap();
+    let images = json["images"].as_array().unwrap().iter();
+    images.map(|it| (bytes(it, "uploadedBytes"), bytes(it, "mountedBytes"))).collect()
+}
+
+#[test]
+fn what_services_share_is_mounted_where_the_registry_can() {
+    let registry = Registry::start();
+    // An account that has not asked for it: a refused mount is an upload like any other.
+    let plain = sharing(&registry);
+    assert!(plain.iter().all(|(uploaded, mounted)| *uploaded > 1_000_000 && *mounted == 0), "{plain:?}");
+
+    let registry = Registry::start();
+    registry.sdk(async |ecr| ecr.put_account_setting().name("BLOB_MOUNTING").value("ENABLED").send().await);
+    let mounting = sharing(&registry);
+    assert_eq!(mounting[0], plain[0]);
+    assert!(mounting[1].0 < 10_000 && mounting[1].1 > 1_000_000, "{mounting:?}");
+}
+
 #[test]
 fn too_many_requests() {
     survives("throttle=CompleteLayerUpload:2");

@@ -16,8 +16,17 @@ use crate::name::Digest;
 use crate::shell::Shell;
 
 /// The base images of a push, by reference and platform.
-#[derive(Debug, Default)]
-pub(super) struct Bases(BTreeMap<(String, Platform), Result<Parent, String>>);
+#[derive(Default)]
+pub(super) struct Bases {
+    pulled: BTreeMap<(String, Platform), Result<Parent, String>>,
+    own: Option<Login>,
+}
+
+/// User and password for one registry, in memory.
+pub(super) struct Login {
+    pub host: String,
+    pub credentials: (String, String),
+}
 
 /// Where base images are kept.
 #[derive(Debug, Clone)]
@@ -36,6 +45,11 @@ impl BaseCache {
 }
 
 impl Bases {
+    /// None yet. `own` is the login to the registry that is pushed to, which docker's configuration need not know.
+    pub(super) fn new(own: Option<Login>) -> Self {
+        Self { own, ..Self::default() }
+    }
+
     /// The base of a service; `None` for `scratch`.
     ///
     /// # Errors
@@ -44,7 +58,7 @@ impl Bases {
         if name == "scratch" {
             return Ok(None);
         }
-        match self.0.get(&(name.to_owned(), platform.clone())) {
+        match self.pulled.get(&(name.to_owned(), platform.clone())) {
             Some(Ok(parent)) => Ok(Some(parent)),
             Some(Err(reason)) => bail!("base `{name}`: {reason}"),
             None => bail!("base `{name}` was not pulled for {platform}"),
@@ -59,18 +73,29 @@ impl Bases {
         shell: &Shell,
     ) {
         for (name, platform) in wanted {
-            if name != "scratch" && !self.0.contains_key(&(name.clone(), platform.clone())) {
-                let pulled = pull(&name, &platform, cache, shell).await;
-                self.0.insert((name, platform), pulled.map_err(|it| format!("{it:#}")));
+            if name != "scratch" && !self.pulled.contains_key(&(name.clone(), platform.clone())) {
+                let pulled = pull(&name, &platform, self.own.as_ref(), cache, shell).await;
+                self.pulled.insert((name, platform), pulled.map_err(|it| format!("{it:#}")));
             }
         }
     }
 }
 
-async fn pull(name: &str, platform: &Platform, cache: &BaseCache, shell: &Shell) -> Result<Parent> {
+async fn pull(
+    name: &str,
+    platform: &Platform,
+    own: Option<&Login>,
+    cache: &BaseCache,
+    shell: &Shell,
+) -> Result<Parent> {
     let reference: Reference = name.parse().map_err(anyhow::Error::msg)?;
-    let key = reference.credential_key().to_owned();
-    let credentials = tokio::task::spawn_blocking(move || credentials_for(&key)).await.unwrap_or_default();
+    let credentials = match own.filter(|it| it.host == reference.host) {
+        Some(login) => Some(login.credentials.clone()),
+        None => {
+            let key = reference.credential_key().to_owned();
+            tokio::task::spawn_blocking(move || credentials_for(&key)).await.unwrap_or_default()
+        }
+    };
     let repository = Repository::new(&reference, credentials);
     let repository = repository.with_context(|| format!("failed to set up TLS for {}", reference.host))?;
     let (mut digest, mut manifest) = manifest(&repository, cache, &reference).await?;

@@ -46,6 +46,8 @@ pub(super) struct Built {
     pub index: Option<Index>,
     /// Configs and layers, each once.
     pub blobs: Vec<Blob>,
+    /// Those that come with a base.
+    pub inherited: BTreeSet<Digest>,
     binaries: Vec<Binary>,
 }
 
@@ -53,6 +55,7 @@ impl Builder {
     /// Compiles a service and makes its image, for each platform.
     pub(super) fn build(&self, service: &Service, bases: &Bases) -> Result<Built> {
         let (mut images, mut binaries, mut blobs) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut inherited = BTreeSet::new();
         for platform in self.platforms(service) {
             let parent = bases.get(base_of(service), &platform)?;
             let mut binary = self.binary(service, &platform)?;
@@ -64,12 +67,13 @@ impl Builder {
             let image = Image::assemble(&platform, &settings(service, &binary), &layers, parent);
             let own = self.blobs(&image, &layers).into_iter().chain(self.blobs_of(parent));
             blobs.extend(own.map(|it| (it.digest.clone(), it)));
+            inherited.extend(parent.iter().flat_map(|it| &it.layers).map(|it| it.digest.clone()));
             images.push((platform, image));
             binaries.push(binary);
         }
         let list = images.iter().map(|(platform, image)| (platform, image));
         let index = (images.len() > 1).then(|| Index::assemble(list));
-        Ok(Built { images, index, blobs: blobs.into_values().collect(), binaries })
+        Ok(Built { images, index, blobs: blobs.into_values().collect(), inherited, binaries })
     }
 
     /// The platforms of a service: the flag's, else its own, else those that are given, else the host's.
@@ -213,7 +217,7 @@ impl Builder {
 }
 
 /// The base that a service names.
-fn base_of(service: &Service) -> &str {
+pub(super) fn base_of(service: &Service) -> &str {
     service.image.base.as_ref().map_or("scratch", |it| &it.value)
 }
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
-use futures_util::stream::{self, StreamExt};
 
 use crate::advice::advice;
 use crate::compile::Toolchain;
@@ -30,6 +29,7 @@ use super::session::Session;
 
 mod bases;
 mod build;
+mod deliver;
 mod docker;
 mod export;
 mod gate;
@@ -37,14 +37,15 @@ mod options;
 mod outcome;
 mod remote;
 mod repositories;
+mod siblings;
 mod token;
 mod upload;
 
-use bases::Bases;
-use build::{Builder, Built, Product, product};
+use bases::{Bases, Login};
+use build::{Builder, Built, Product, base_of, product};
 use export::Export;
 use options::{builder, create_file, guard_tree, services, tags};
-use outcome::{Done, entry, failed, summary, tell};
+use outcome::{Done, entry, failed, summary};
 use repositories::Place;
 use token::renew;
 
@@ -71,7 +72,7 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     push.skip_existing().await?;
     push.build().await?;
     let auditable = push.auditable();
-    let mut done = push.upload().await?;
+    let mut done = push.upload().await;
     if let (Some(gate), Some(session)) = (&gate, &push.session) {
         gate::pass(session, gate, &flags.gate, &auditable, &mut done).await;
     }
@@ -229,7 +230,7 @@ impl<'a> Push<'a> {
 
     /// The base images of the services that are built here.
     async fn bases(&self) -> Bases {
-        let mut bases = Bases::default();
+        let mut bases = Bases::new(self.own_login().await);
         for job in self.jobs.iter().filter(|it| matches!(it.stage, Stage::Ready(_))) {
             if self.builder.ways.of(&job.service).is_ok_and(|it| it == docker::Way::Native) {
                 let wanted = self.builder.bases(&job.service);
@@ -239,73 +240,21 @@ impl<'a> Push<'a> {
         bases
     }
 
+    /// What opens this very registry for a base that lies in it.
+    async fn own_login(&self) -> Option<Login> {
+        let host = self.host.clone()?;
+        let is_here = |job: &Job| base_of(&job.service).starts_with(&format!("{host}/"));
+        if !self.jobs.iter().any(is_here) {
+            return None;
+        }
+        let token = self.session.as_ref()?.aws.authorization_token().await.ok()?;
+        Some(Login { host, credentials: ("AWS".to_owned(), token.password) })
+    }
+
     /// The packages whose binaries carry the list of their crates.
     fn auditable(&self) -> BTreeSet<String> {
         let is_auditable = |it: &&Job| matches!(&it.stage, Stage::Built(_, built) if built.is_auditable());
         self.jobs.iter().filter(is_auditable).map(|it| it.service.package.name.clone()).collect()
-    }
-
-    /// Pushes the images side by side.
-    async fn upload(&mut self) -> Result<Vec<Done>, Failure> {
-        let jobs = std::mem::take(&mut self.jobs);
-        let this = &*self;
-        let pushes = jobs.into_iter().map(|job| async move {
-            let done = match job.stage {
-                Stage::Done(done) => *done,
-                Stage::Built(ref place, ref built) => this.upload_one(&job, place, built).await,
-                Stage::Docker(ref place, ref id) => this.push_docker(&job, place, id).await,
-                Stage::Remote(ref place, ref build) => this.push_remote(&job, place, build).await,
-                Stage::Ready(_) => failed(&job.service, &anyhow::anyhow!("it was not built")),
-            };
-            tell(this.shell, &done);
-            done
-        });
-        Ok(stream::iter(pushes).buffered(4).collect().await)
-    }
-
-    async fn upload_one(&self, job: &Job, place: &Place, built: &Built) -> Done {
-        let tags = match self.tags(job, Some(built.digest())) {
-            Ok(tags) => tags,
-            Err(reason) => return failed(&job.service, &anyhow::anyhow!(reason)),
-        };
-        let entry = PushEntry {
-            tags: tags.clone(),
-            digest: Some(built.digest().clone()),
-            reference: self.reference(&job.service, built.digest()),
-            platforms: built.images.iter().map(|(platform, _)| platform.to_string()).collect(),
-            compressed_bytes: built.blobs.iter().map(|it| it.size).sum(),
-            ..entry(&job.service, PushOutcome::DryRun)
-        };
-        match &self.registry {
-            None => self.export_one(job, built, entry).await,
-            Some(registry) => {
-                let denials = self.session.as_ref().map(|it| it.aws.denials());
-                let upload =
-                    upload::Upload { registry, shell: self.shell, denials, job, place, built, tags: &tags };
-                upload.run(entry).await
-            }
-        }
-    }
-
-    /// Writes an image where it goes instead of a registry; nowhere, in a dry run.
-    async fn export_one(&self, job: &Job, built: &Built, mut entry: PushEntry) -> Done {
-        let Some(export) = self.export.clone().filter(|_| !self.flags.dry_run) else {
-            return Done { entry, exit: Exit::Done, help: None };
-        };
-        let names = entry.tags.iter().map(|tag| format!("{}:{tag}", job.service.repository)).collect();
-        let bundle = built.bundle(names);
-        let written = tokio::task::spawn_blocking(move || export.write(&bundle)).await;
-        match written.context("the export was interrupted").and_then(|it| it) {
-            Ok(names) => {
-                entry.outcome = PushOutcome::Exported;
-                entry.names = Some(names);
-                Done { entry, exit: Exit::Done, help: None }
-            }
-            Err(error) => {
-                let help = advice(&format!("{error:#}")).map(str::to_owned);
-                Done { help, ..failed(&job.service, &error) }
-            }
-        }
     }
 
     fn tags(&self, job: &Job, digest: Option<&Digest>) -> Result<Vec<ImageTag>, String> {

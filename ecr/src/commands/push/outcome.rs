@@ -53,7 +53,12 @@ pub(super) fn tell(shell: &Shell, done: &Done) {
                 0 => String::new(),
                 bytes => format!(", {} there already", size(bytes)),
             };
-            shell.status("Pushed", format!("{name} ({} uploaded{skipped})", size(entry.uploaded_bytes)));
+            let mounted = match entry.mounted_bytes {
+                0 => String::new(),
+                bytes => format!(", {} mounted", size(bytes)),
+            };
+            let uploaded = size(entry.uploaded_bytes);
+            shell.status("Pushed", format!("{name} ({uploaded} uploaded{mounted}{skipped})"));
         }
         PushOutcome::Unchanged => shell.status("Unchanged", name),
         PushOutcome::DryRun => {

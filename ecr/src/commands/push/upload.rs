@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::advice::advice;
 use crate::aws::Denials;
-use crate::distribution::{Progress, Registry, RegistryError};
+use crate::distribution::{Brought, Progress, Registry, RegistryError};
 use crate::error::Exit;
 use crate::name::{Digest, ImageTag};
 use crate::report::{PushEntry, PushOutcome};
@@ -17,6 +17,7 @@ use super::Job;
 use super::build::Built;
 use super::outcome::Done;
 use super::repositories::Place;
+use super::siblings::Siblings;
 
 /// Blobs of one image that are sent side by side.
 const PARALLEL: usize = 4;
@@ -30,6 +31,14 @@ pub(super) struct Upload<'a> {
     pub place: &'a Place,
     pub built: &'a Built,
     pub tags: &'a [ImageTag],
+    pub siblings: &'a Siblings,
+}
+
+/// Bytes that were sent, and that were mounted.
+#[derive(Debug, Default)]
+struct Sent {
+    uploaded: AtomicU64,
+    mounted: AtomicU64,
 }
 
 /// What to do about a tag that is taken.
@@ -65,9 +74,10 @@ impl From<RegistryError> for Stopped {
 impl Upload<'_> {
     /// Pushes, and fills in `entry` with what became of it.
     pub(super) async fn run(&self, mut entry: PushEntry) -> Done {
-        let sent = AtomicU64::new(0);
+        let sent = Sent::default();
         let result = self.push(&sent).await;
-        entry.uploaded_bytes = sent.into_inner();
+        entry.uploaded_bytes = sent.uploaded.into_inner();
+        entry.mounted_bytes = sent.mounted.into_inner();
         let (outcome, exit, error, help) = match result {
             Ok(outcome) => (outcome, Exit::Done, None, None),
             Err(Stopped::Conflict(reason)) => {
@@ -80,13 +90,20 @@ impl Upload<'_> {
             }
         };
         if exit == Exit::Done {
-            entry.skipped_bytes = entry.compressed_bytes - entry.uploaded_bytes;
+            entry.skipped_bytes = entry.compressed_bytes - entry.uploaded_bytes - entry.mounted_bytes;
         }
         let exit = Exit::of_parts([exit, self.place.exit()]);
         Done { entry: PushEntry { outcome, error, ..entry }, exit, help }
     }
 
-    async fn push(&self, sent: &AtomicU64) -> Result<PushOutcome, Stopped> {
+    async fn push(&self, sent: &Sent) -> Result<PushOutcome, Stopped> {
+        let outcome = self.bring(sent).await?;
+        // A manifest names the blobs there now, also where nothing had to be sent.
+        self.siblings.add(self.built.blobs.iter().map(|it| &it.digest), &self.job.service.repository);
+        Ok(outcome)
+    }
+
+    async fn bring(&self, sent: &Sent) -> Result<PushOutcome, Stopped> {
         let name = &self.job.service.repository;
         let mut missing = Vec::new();
         for tag in self.tags {
@@ -146,7 +163,7 @@ impl Upload<'_> {
     }
 
     /// Sends the blobs that the repository does not have.
-    async fn send_blobs(&self, sent: &AtomicU64) -> Result<(), RegistryError> {
+    async fn send_blobs(&self, sent: &Sent) -> Result<(), RegistryError> {
         let name = &self.job.service.repository;
         let total = self.built.blobs.iter().map(|it| it.size).sum();
         let bar = Arc::new(self.shell.bar(total));
@@ -161,8 +178,18 @@ impl Upload<'_> {
                     bar.advance(blob.size);
                     return Ok(());
                 }
-                self.registry.upload(name, blob, progress).await?;
-                sent.fetch_add(blob.size, Ordering::Relaxed);
+                let is_inherited = self.built.inherited.contains(&blob.digest);
+                let sibling = self.siblings.of(self.registry, &blob.digest, name, is_inherited).await?;
+                match self.registry.upload(name, blob, sibling.as_ref(), progress).await? {
+                    Brought::Uploaded => {
+                        sibling.iter().for_each(|_| self.siblings.give_up());
+                        sent.uploaded.fetch_add(blob.size, Ordering::Relaxed)
+                    }
+                    Brought::Mounted => {
+                        bar.advance(blob.size);
+                        sent.mounted.fetch_add(blob.size, Ordering::Relaxed)
+                    }
+                };
                 Ok(())
             }
         });

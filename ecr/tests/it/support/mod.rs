@@ -283,7 +283,11 @@ pub fn static_binary(architecture: &str, payload: usize) -> Vec<u8> {
     [(16, 2), (18, machine), (20, 1), (52, 64), (54, 56), (58, 64)]
         .into_iter()
         .for_each(|(at, it)| half(at, it));
-    let noise = (0..payload as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8);
-    bytes.extend(noise);
+    // Nothing of it can be compressed: the finalizer of MurmurHash3 over the positions.
+    bytes.extend((0..payload as u32).map(|n| {
+        let n = (n ^ n >> 16).wrapping_mul(0x85eb_ca6b);
+        let n = (n ^ n >> 13).wrapping_mul(0xc2b2_ae35);
+        (n ^ n >> 16) as u8
+    }));
     bytes
 }
