@@ -46,18 +46,9 @@ pub struct IgnoreReport {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScannedImage {
-    /// The repository.
-    pub repository: RepositoryName,
-    /// The service that it belongs to.
-    pub package: Option<String>,
-    /// The image.
-    pub digest: Digest,
-    /// Its tags, or those of the index that lists it.
-    pub tags: Vec<String>,
-    /// The index that lists it.
-    pub index: Option<Digest>,
-    /// The platform for which the index lists it.
-    pub platform: Option<String>,
+    /// Which image.
+    #[serde(flatten)]
+    pub subject: Subject,
     /// `imageScanStatus.status`; null for an image that was never scanned.
     pub status: Option<String>,
     /// What ECR says about the status.
@@ -84,24 +75,10 @@ pub struct ScannedImage {
 
 /// A finding of a [`ScannedImage`].
 #[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct ScannedFinding {
-    /// Its identifier.
-    pub name: String,
-    /// How bad it is.
-    pub severity: Severity,
-    /// Where to read about it.
-    pub uri: Option<String>,
-    /// The package.
-    pub package: Option<String>,
-    /// The version that is installed.
-    pub installed: Option<String>,
-    /// The version with the fix.
-    pub fixed_in: Option<String>,
-    /// Whether there is one.
-    pub fix: Fix,
-    /// Whether a suppression rule of Amazon Inspector, or its end, has taken it off the list.
-    pub suppressed: bool,
+    /// What was found.
+    #[serde(flatten)]
+    pub finding: Finding,
     /// Whether it stands in the way at the gate.
     pub blocks: bool,
 }
@@ -117,7 +94,7 @@ struct Outcome {
 }
 
 /// Which image is meant.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Subject {
     /// The repository.
     pub repository: RepositoryName,
@@ -150,22 +127,18 @@ impl ScannedImage {
         let blocks = |n: usize| judgement.as_ref().is_some_and(|(_, it)| it.blocking.get(n) == Some(&true));
         let title = subject.to_string();
         let findings = scan.iter().flat_map(|it| &it.findings).enumerate();
-        let findings = findings.map(|(n, it)| ScannedFinding::new(it, blocks(n))).collect();
+        let findings =
+            findings.map(|(n, it)| ScannedFinding { finding: it.clone(), blocks: blocks(n) }).collect();
         let counted = |count: fn(&Judgement) -> usize| judgement.as_ref().map_or(0, |(_, it)| count(it));
-        let Subject { repository, package, digest, tags, index, platform } = subject;
         let help = scan.map_or(Some(NEVER.1), Scan::help);
         // Commands are to be typed as they stand.
         let start = format!(
-            "aws ecr start-image-scan --repository-name {repository} --image-id imageDigest={digest}"
+            "aws ecr start-image-scan --repository-name {} --image-id imageDigest={}",
+            subject.repository, subject.digest
         );
         let help = help.map(|it| it.replace("aws ecr start-image-scan", &start));
         Self {
-            repository,
-            package,
-            digest,
-            tags,
-            index,
-            platform,
+            subject,
             status: scan.map(|it| it.status.as_str().to_owned()),
             description: scan.and_then(|it| it.description.clone()),
             scanner: scan.and_then(|it| it.kind),
@@ -216,7 +189,7 @@ impl ScannedImage {
         let status = printable(self.status.as_deref().unwrap_or("not scanned"));
         let status = if status.is_empty() { "no status" } else { &status };
         let title = Tone::Title.paint(&self.outcome.title);
-        let mut lines = vec![format!("{title}  {}  {status}{scanner}", self.digest.short())];
+        let mut lines = vec![format!("{title}  {}  {status}{scanner}", self.subject.digest.short())];
         if self.is_done() {
             lines.push(format!("  {}", counts_text(&self.counts)));
         } else {
@@ -251,8 +224,11 @@ impl ScannedImage {
         let mut lines: Vec<_> = rows.next().into_iter().map(|it| it.trim_end().to_owned()).collect();
         for (row, finding) in rows.zip(&self.findings) {
             lines.push(row.trim_end().to_owned());
-            let link =
-                finding.uri.as_ref().map(|it| format!("            {}", Tone::Dim.paint(&printable(it))));
+            let link = finding
+                .finding
+                .uri
+                .as_ref()
+                .map(|it| format!("            {}", Tone::Dim.paint(&printable(it))));
             lines.extend(link);
         }
         lines
@@ -260,7 +236,7 @@ impl ScannedImage {
 
     fn gate_line(&self) -> Option<String> {
         let (fail_on, judgement) = self.outcome.judgement.as_ref()?;
-        let blocking = self.findings.iter().filter(|it| it.blocks).map(|it| &it.name);
+        let blocking = self.findings.iter().filter(|it| it.blocks).map(|it| &it.finding.name);
         let blocking = blocking.collect::<BTreeSet<_>>();
         let unlisted = judgement.unlisted.values().sum::<u64>() as usize;
         let mut reasons = Vec::new();
@@ -269,7 +245,7 @@ impl ScannedImage {
         add(unlisted, "counted by ECR and not listed".to_owned());
         add(self.ignored, "ignored".to_owned());
         add(self.unfixed, "without a fix".to_owned());
-        let suppressed = self.findings.iter().filter(|it| it.suppressed).map(|it| &it.name);
+        let suppressed = self.findings.iter().filter(|it| it.finding.is_closed).map(|it| &it.finding.name);
         add(suppressed.collect::<BTreeSet<_>>().len(), "suppressed".to_owned());
         let (word, tone) = match (judgement.verdict, judgement.is_through) {
             (Verdict::Passed, _) => ("passed", Tone::Good),
@@ -284,24 +260,20 @@ impl ScannedImage {
 }
 
 impl ScannedFinding {
-    fn new(finding: &Finding, blocks: bool) -> Self {
-        let Finding { name, severity, uri, package, installed, fixed_in, fix, is_closed } = finding.clone();
-        Self { name, severity, uri, package, installed, fixed_in, fix, suppressed: is_closed, blocks }
-    }
-
     fn cells(&self) -> Vec<Cell> {
-        let fixed = match (&self.fixed_in, self.fix) {
-            _ if self.suppressed => Cell::new("suppressed", Tone::Dim),
+        let found = &self.finding;
+        let fixed = match (&found.fixed_in, found.fix) {
+            _ if found.is_closed => Cell::new("suppressed", Tone::Dim),
             (Some(version), _) => version.clone().into(),
             (None, Fix::Available) => Cell::new("available", Tone::Plain),
             (None, Fix::None) => Cell::new("no fix", Tone::Dim),
             (None, Fix::Unknown) => Cell::new("not told", Tone::Dim),
         };
         vec![
-            Cell::new(self.severity.as_str(), tone_of(self.severity)),
-            self.name.as_str().into(),
-            self.package.as_deref().unwrap_or("-").into(),
-            self.installed.as_deref().unwrap_or("-").into(),
+            Cell::new(found.severity.as_str(), tone_of(found.severity)),
+            found.name.as_str().into(),
+            found.package.as_deref().unwrap_or("-").into(),
+            found.installed.as_deref().unwrap_or("-").into(),
             fixed,
         ]
     }

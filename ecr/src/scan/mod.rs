@@ -115,7 +115,8 @@ pub enum Fix {
 }
 
 /// A vulnerability in a package of an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// Its identifier, such as `CVE-2024-6119`.
     pub name: String,
@@ -132,6 +133,7 @@ pub struct Finding {
     /// Whether an update mends it.
     pub fix: Fix,
     /// Whether a suppression rule of Amazon Inspector, or its end, has taken it off the list.
+    #[serde(rename = "suppressed")]
     pub is_closed: bool,
 }
 

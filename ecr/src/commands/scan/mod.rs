@@ -145,7 +145,7 @@ impl Tally {
         self.done += usize::from(image.is_done());
         self.through += usize::from(image.is_through());
         self.hints.add(image);
-        self.found.extend(image.findings.iter().map(|it| it.name.clone()));
+        self.found.extend(image.findings.iter().map(|it| it.finding.name.clone()));
         self.has_unlisted |= !image.unlisted.is_empty();
         self.exit = Exit::of_parts([self.exit, exit_of(image)]);
     }
@@ -205,7 +205,7 @@ pub struct Hints {
 impl Hints {
     /// Looks at an image.
     pub fn add(&mut self, image: &ScannedImage) {
-        self.unsupported.extend(image.package.clone().filter(|_| image.is_unsupported()));
+        self.unsupported.extend(image.subject.package.clone().filter(|_| image.is_unsupported()));
         self.has_unknown_fixes |= image.has_unknown_fixes();
     }
 
