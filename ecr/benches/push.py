@@ -19,8 +19,7 @@ import time
 import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/peers"))
-from peers import ROOT, XTASK, Workspace, client, embedded, environment, process
-from test_clients import unmount
+from peers import ROOT, XTASK, Workspace, client, dockerd, embedded, environment
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 LARGE = 60_000_000
@@ -42,21 +41,6 @@ def payload(size):
     return data
 
 
-@contextlib.contextmanager
-def dockerd(folder):
-    socket = f"unix://{folder}/docker.sock"
-    arguments = ["--host", socket, "--data-root", folder / "data", "--exec-root", folder / "exec",
-                 "--pidfile", folder / "pid", "--bridge", "none", "--iptables=false"]
-    with process(["dockerd", *map(str, arguments)]):
-        env = {"DOCKER_HOST": socket}
-        for _ in range(300):
-            if subprocess.run(["docker", "info"], env=os.environ | env, capture_output=True).returncode == 0:
-                break
-            time.sleep(0.1)
-        yield env
-    unmount(folder)
-
-
 def main():
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -64,7 +48,7 @@ def main():
         host = url.removeprefix("http://")
         workspace = Workspace(services=("my-app",))
         workspace.run(url, "ecr", "create")
-        env = environment(url) | stack.enter_context(dockerd(folder)) | {"DOCKER_CONFIG": str(folder / "config")}
+        env = environment(url) | stack.enter_context(dockerd(folder, driver=None)) | {"DOCKER_CONFIG": str(folder / "config")}
         workspace.run(url, "ecr", "login", "--print-token")
         token = client("ecr", url).get_authorization_token()["authorizationData"][0]["authorizationToken"]
         password = workspace.run(url, "ecr", "login", "--print-token").stdout.strip()

@@ -109,6 +109,26 @@ def embedded(data, *args):
         yield url
 
 
+@contextlib.contextmanager
+def dockerd(folder, driver="vfs"):
+    """A docker daemon of our own; gives what has to be in the environment of its clients."""
+    socket = f"unix://{folder}/docker.sock"
+    arguments = ["--host", socket, "--data-root", folder / "data", "--exec-root", folder / "exec",
+                 "--pidfile", folder / "pid", "--bridge", "none", "--iptables=false"]
+    arguments += ["--storage-driver", driver] if driver else []
+    env = {"DOCKER_HOST": socket}
+    with process(["dockerd", *map(str, arguments)]):
+        for _ in range(300):
+            if subprocess.run(["docker", "info"], env=os.environ | env, capture_output=True).returncode == 0:
+                break
+            time.sleep(0.1)
+        yield env
+    # It leaves its network namespace mounted.
+    mounts = [line.split()[1] for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+    for mount in reversed([it for it in mounts if it.startswith(f"{folder}/")]):
+        subprocess.run(["umount", mount], check=False)
+
+
 class Counting(http.server.BaseHTTPRequestHandler):
     """Passes requests on and remembers the operations."""
 

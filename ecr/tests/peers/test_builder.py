@@ -12,8 +12,7 @@ import time
 import unittest
 import urllib.request
 
-from peers import Workspace, client, embedded, environment, need, process, XTASK
-from test_clients import unmount
+from peers import XTASK, Workspace, client, dockerd, embedded, environment, need
 
 DOCKERFILE = 'FROM scratch\nCOPY my-app/greeting.txt /\nLABEL from=docker\nCMD ["/greeting.txt"]\n'
 
@@ -143,19 +142,10 @@ class Docker(Builder, unittest.TestCase):
         need("dockerd")
         cls.stack = contextlib.ExitStack()
         folder = pathlib.Path(cls.stack.enter_context(tempfile.TemporaryDirectory()))
-        cls.stack.callback(unmount, folder)
         cls.url = cls.stack.enter_context(embedded(folder / "state"))
         cls.host = cls.url.removeprefix("http://")
-        socket = f"unix://{folder}/docker.sock"
         cls.engine = "docker"
-        cls.env = environment(cls.url) | {"DOCKER_HOST": socket}
-        arguments = ["--host", socket, "--data-root", folder / "data", "--exec-root", folder / "exec",
-                     "--pidfile", folder / "pid", "--bridge", "none", "--iptables=false", "--storage-driver", "vfs"]
-        cls.stack.enter_context(process(["dockerd", *map(str, arguments)]))
-        for _ in range(300):
-            if subprocess.run(["docker", "info"], env=cls.env, capture_output=True).returncode == 0:
-                break
-            time.sleep(0.1)
+        cls.env = environment(cls.url) | cls.stack.enter_context(dockerd(folder))
 
     @classmethod
     def tearDownClass(cls):

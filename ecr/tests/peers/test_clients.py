@@ -12,7 +12,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from peers import BIN, POLICY, ROOT, XTASK, Workspace, client, embedded, environment, free_port, need, process
+from peers import BIN, POLICY, ROOT, XTASK, Workspace, client, dockerd, embedded, environment, free_port, need
 
 
 def run(url, *args, code=0, **options):
@@ -68,13 +68,6 @@ class Aws(unittest.TestCase):
                 ecr.put_image(repositoryName="my-app", imageTag="1.0.0", imageManifest=images[0]["imageManifest"])
 
 
-def unmount(folder):
-    """dockerd leaves its network namespace mounted."""
-    mounts = [line.split()[1] for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
-    for mount in reversed([it for it in mounts if it.startswith(f"{folder}/")]):
-        subprocess.run(["umount", mount], check=False)
-
-
 class Docker(unittest.TestCase):
     """docker runs what was pushed, and is refused what ECR refuses."""
 
@@ -83,18 +76,10 @@ class Docker(unittest.TestCase):
         need("dockerd")
         cls.stack = contextlib.ExitStack()
         folder = pathlib.Path(cls.stack.enter_context(tempfile.TemporaryDirectory()))
-        cls.stack.callback(unmount, folder)
         cls.url = cls.stack.enter_context(embedded(folder / "state"))
         cls.host = cls.url.removeprefix("http://")
-        socket = f"unix://{folder}/docker.sock"
-        cls.env = environment(cls.url) | {"DOCKER_HOST": socket, "DOCKER_CONFIG": str(folder / "config")}
-        arguments = ["--host", socket, "--data-root", folder / "data", "--exec-root", folder / "exec",
-                     "--pidfile", folder / "pid", "--bridge", "none", "--iptables=false", "--storage-driver", "vfs"]
-        cls.stack.enter_context(process(["dockerd", *map(str, arguments)]))
-        for _ in range(300):
-            if subprocess.run(["docker", "info"], env=cls.env, capture_output=True).returncode == 0:
-                break
-            time.sleep(0.1)
+        cls.env = environment(cls.url) | cls.stack.enter_context(dockerd(folder))
+        cls.env["DOCKER_CONFIG"] = str(folder / "config")
         run(cls.url, XTASK, "push", "--create", "--allow-dirty", env=cls.env, cwd=ROOT)
         run(cls.url, XTASK, "ecr", "login", "--engine", "docker", env=cls.env, cwd=ROOT)
 
