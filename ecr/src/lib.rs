@@ -21,7 +21,7 @@
 //!   ineffective  writes that were without effect, remembered
 //!   docker      docker and podman
 //!   git         is the tree clean, which commit is it?
-//!   files       files that appear whole or not at all, for the others
+//!   files, http  for the others: files that appear whole or not at all, and connections
 //!   shell       the terminal: status lines, data, errors
 //!   local       the embedded ECR
 //!
@@ -66,6 +66,7 @@ mod files;
 mod flags;
 pub mod git;
 pub mod github;
+mod http;
 pub mod iam;
 pub mod image;
 pub mod ineffective;

@@ -17,6 +17,7 @@ use crate::name::RegistryId;
 mod apply;
 mod denials;
 mod error;
+mod http;
 mod images;
 mod inventory;
 mod observe;
@@ -27,6 +28,7 @@ mod token;
 pub use apply::Applied;
 pub use denials::Denials;
 pub use error::ServiceError;
+pub use http::Connections;
 pub use images::ImageTotals;
 pub use inventory::{Manifests, ServicePreview};
 pub use observe::Reads;
@@ -173,7 +175,7 @@ async fn from_environment(
         .await;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(region.clone())
-        .http_client(https_client())
+        .http_client(Connections::default())
         .retry_config(retry_config())
         .timeout_config(timeouts());
     if let Some(profile) = profile {
@@ -185,7 +187,7 @@ async fn from_environment(
 /// The credentials of a profile that a flag names. The SDK's own chain would ask the environment first, and a
 /// command that was told to work in one account would work in another.
 fn profile_credentials(profile: &str, region: Option<Region>) -> ProfileFileCredentialsProvider {
-    let config = ProviderConfig::default().with_region(region).with_http_client(https_client());
+    let config = ProviderConfig::default().with_region(region).with_http_client(Connections::default());
     ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&config).build()
 }
 
@@ -197,7 +199,7 @@ fn local(url: &str, region: &str) -> SdkConfig {
         .region(Region::new(region.to_owned()))
         .endpoint_url(url)
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(Connections::default())
         .retry_config(retry_config())
         .timeout_config(timeouts())
         .build()
@@ -224,11 +226,6 @@ fn check_endpoints() -> Result<()> {
 
 /// Where the SDK looks for endpoints.
 const ENDPOINT_VARIABLES: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_STS"];
-
-fn https_client() -> aws_sdk_ecr::config::SharedHttpClient {
-    use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
-}
 
 /// Adaptive mode slows the client down to what the service grants, instead of running into its limits again.
 fn retry_config() -> RetryConfig {

@@ -2,20 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Request, Response, StatusCode};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 
 use super::{Progress, RegistryError};
 use crate::error::{causes, is_refused};
+use crate::http::{Client, Trust, client, is_tls};
 
 /// A request's body.
 pub(super) type Body = BoxBody<Bytes, io::Error>;
@@ -28,6 +24,8 @@ const ATTEMPTS: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The longest wait, also where the registry asks for a longer one.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How long a connection may take to stand.
+const CONNECT: Duration = Duration::from_secs(10);
 /// How long the answer to a request without a body of our own may take to begin.
 const ANSWER: Duration = Duration::from_secs(60);
 /// Bytes read from a file at a time.
@@ -36,28 +34,15 @@ const CHUNK: usize = 128 * 1024;
 /// Plain HTTP for loopback registries, TLS for all others.
 #[derive(Debug)]
 pub(super) struct Http {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Client<Body>,
     scheme: &'static str,
 }
 
 impl Http {
     pub(super) fn new(host: &str) -> io::Result<Self> {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(Duration::from_secs(10)));
-        connector.enforce_http(false);
-        let tls = hyper_rustls::HttpsConnectorBuilder::new();
-        let (connector, scheme) = match is_loopback(host) {
-            // Nothing to trust, and no time spent on reading the system's certificates.
-            true => (
-                tls.with_tls_config(no_trust()?).https_or_http().enable_http1().wrap_connector(connector),
-                "http",
-            ),
-            false => {
-                (tls.with_native_roots()?.https_only().enable_http1().wrap_connector(connector), "https")
-            }
-        };
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), scheme })
+        let (trust, scheme) =
+            if is_loopback(host) { (Trust::Nobody, "http") } else { (Trust::System, "https") };
+        Ok(Self { client: client(trust, Some(CONNECT))?, scheme })
     }
 
     pub(super) fn url(&self, host: &str, path: &str) -> String {
@@ -86,7 +71,7 @@ impl Http {
         for left in (0..ATTEMPTS).rev() {
             let asked = match attempt().await {
                 Ok(answer) if left == 0 || !is_transient(answer.status()) => return Ok(answer),
-                Err(error) if left == 0 || is_refused(&error) || is_unknown_host(&error) => {
+                Err(error) if left == 0 || is_lasting(&error) => {
                     return Err(RegistryError::transport(what, &error));
                 }
                 Ok(answer) => retry_after(&answer),
@@ -99,18 +84,14 @@ impl Http {
     }
 }
 
+/// Whether another attempt would end in the same way.
+fn is_lasting(error: &io::Error) -> bool {
+    is_refused(error) || is_unknown_host(error) || is_tls(error)
+}
+
 /// Whether a host's name leads nowhere. The connector says so in words only.
 fn is_unknown_host(error: &(dyn std::error::Error + 'static)) -> bool {
     causes(error).any(|it| it.to_string().starts_with("dns error"))
-}
-
-/// A TLS configuration that trusts nobody.
-fn no_trust() -> io::Result<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions =
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let roots = rustls::RootCertStore::empty();
-    Ok(versions.map_err(io::Error::other)?.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// `Retry-After` in seconds (RFC 9110, section 10.2.3).

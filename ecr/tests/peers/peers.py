@@ -73,6 +73,16 @@ def wait_for(url, seconds=30):
     raise RuntimeError(f"nothing listens at {url}")
 
 
+def wait_for_port(port, seconds=30):
+    """Waits until somebody listens there."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"nothing listens on port {port}")
+
+
 @contextlib.contextmanager
 def process(args, **options):
     """A process that ends with the block."""
@@ -89,13 +99,28 @@ def process(args, **options):
 
 
 @contextlib.contextmanager
-def moto(**extra):
-    """moto's server on a free port."""
+def moto(tls=None, **extra):
+    """moto's server on a free port; `tls` is a certificate and its key, for HTTPS."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with process([BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port)], env=environment(url) | extra):
-        wait_for(url)
-        yield url
+    secure = ["--ssl-cert", tls[0], "--ssl-key", tls[1]] if tls else []
+    with process([BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port), *secure], env=environment(url) | extra):
+        if not tls:
+            wait_for(url)
+            yield url
+            return
+        wait_for_port(port)
+        yield url.replace("http:", "https:")
+
+
+def certificate(folder):
+    """A certificate for 127.0.0.1 that stands for itself, and its key."""
+    paths = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+                    "-addext", "basicConstraints=critical,CA:FALSE", "-out", paths[0], "-keyout", paths[1]],
+                   check=True, capture_output=True)
+    return paths
 
 
 @contextlib.contextmanager
@@ -192,10 +217,10 @@ class Workspace:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def run(self, url, *args, key="dummy", secret="dummy", code=0):
-        """Runs xtask and expects an exit code."""
+    def run(self, url, *args, key="dummy", secret="dummy", code=0, **more):
+        """Runs xtask, with more variables in its environment, and expects an exit code."""
         result = subprocess.run(
-            [XTASK, *args], cwd=self.root, env=environment(url, key, secret), text=True, capture_output=True,
+            [XTASK, *args], cwd=self.root, env=environment(url, key, secret) | more, text=True, capture_output=True,
             stdin=subprocess.DEVNULL,
         )
         assert result.returncode == code, f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"

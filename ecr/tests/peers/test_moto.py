@@ -1,11 +1,30 @@
 """`ecr create` and `ecr delete` against moto, which nobody here wrote."""
 
 import base64
+import contextlib
 import json
+import pathlib
+import tempfile
+import time
 import unittest
 import urllib.request
 
-from peers import POLICY, SEED_PERMISSIONS, Workspace, client, counting, moto, writes
+from peers import POLICY, SEED_PERMISSIONS, Workspace, certificate, client, counting, moto, writes
+
+
+class Tls(unittest.TestCase):
+    def test_an_endpoint_is_trusted_as_the_system_says(self):
+        with contextlib.ExitStack() as stack:
+            folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            tls = certificate(folder)
+            url = stack.enter_context(moto(tls=tls))
+            workspace = Workspace()
+            workspace.run(url, "ecr", "create", SSL_CERT_FILE=str(tls[0]))
+            workspace.run(url, "ecr", "plan", "--check", SSL_CERT_FILE=str(tls[0]))
+            began = time.monotonic()
+            said = workspace.run(url, "ecr", "plan", code=1).stderr
+            self.assertIn("invalid peer certificate: UnknownIssuer", said)
+            self.assertLess(time.monotonic() - began, 10, "a certificate does not get better by waiting")
 
 
 class Convergence(unittest.TestCase):

@@ -216,7 +216,7 @@ fn client(url: &str) -> aws_sdk_ecr::Client {
         .region(Region::new("us-east-1"))
         .endpoint_url(url)
         .credentials_provider(Credentials::new("dummy", "dummy", None, None, "test"))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(xtask_ecr::aws::Connections::default())
         .build();
     aws_sdk_ecr::Client::from_conf(config)
 }
