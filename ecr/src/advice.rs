@@ -9,7 +9,7 @@ pub fn advice(text: &str) -> Option<&'static str> {
 }
 
 /// Sentences (or pieces of them) and the advice. The first that fits counts.
-const KNOWN: [(&[&str], &str); 8] = [
+const KNOWN: [(&[&str], &str); 10] = [
     (
         &["permission denied while trying to connect to the docker"],
         "this user may not talk to docker: `sudo usermod -aG docker $USER` and log in anew, or use podman \
@@ -63,6 +63,15 @@ const KNOWN: [(&[&str], &str); 8] = [
     (
         &["toomanyrequests", "too many requests", "rate exceeded"],
         "the registry wants to be asked less often: wait a little, or lower --concurrency",
+    ),
+    (
+        &["archive/tar: invalid tar header"],
+        "docker reads zstd layers from version 23 on: take `compression = \"gzip\"` below [package.metadata.ecr.image]",
+    ),
+    (
+        &["invalid peer certificate"],
+        "the certificate is of nobody that this machine trusts; if a proxy of your network signs them, name its \
+         certificate with SSL_CERT_FILE=PATH",
     ),
 ];
 

@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 
 use crate::files::{self, Temporary};
+use crate::image::compression::Compression;
 use crate::image::layer::{Files, Layer};
 use crate::image::parent::Tree;
 use crate::name::Digest;
@@ -35,12 +36,13 @@ impl LayerCache {
     }
 
     /// The layer of `files`, compressed now unless it was before.
-    pub fn layer(&self, files: &Files) -> Result<Layer> {
-        let descriptor = self.folder.join("layers").join(format!("{}.json", files.fingerprint().hex()));
+    pub fn layer(&self, files: &Files, compression: Compression) -> Result<Layer> {
+        let fingerprint = files.fingerprint(compression);
+        let descriptor = self.folder.join("layers").join(format!("{}.json", fingerprint.hex()));
         if let Some(layer) = self.find(&descriptor) {
             return Ok(layer);
         }
-        let layer = self.write(files).context("failed to write a layer")?;
+        let layer = self.write(files, compression).context("failed to write a layer")?;
         files::write(&descriptor, &serde_json::to_vec(&layer)?).context("failed to write to the cache")?;
         Ok(layer)
     }
@@ -60,11 +62,11 @@ impl LayerCache {
         is_whole.then_some(layer)
     }
 
-    fn write(&self, files: &Files) -> Result<Layer> {
+    fn write(&self, files: &Files, compression: Compression) -> Result<Layer> {
         let folder = self.folder.join("blobs");
         fs::create_dir_all(&folder).with_context(|| format!("failed to create `{}`", folder.display()))?;
         let temporary = Temporary::new_in(&folder)?;
-        let layer = files.write(BufWriter::new(temporary.file()), self.threads)?;
+        let layer = files.write(BufWriter::new(temporary.file()), compression, self.threads)?;
         temporary.persist(&self.blob(&layer.digest))?;
         Ok(layer)
     }
@@ -84,7 +86,7 @@ impl LayerCache {
     }
 }
 
-/// The files of layers, the lowest first: archives that are plain or gzip's.
+/// The files of layers, the lowest first: archives that are plain, gzip's or Zstandard's.
 ///
 /// # Errors
 /// A layer that cannot be read, such as one that is compressed in another way.
@@ -93,9 +95,12 @@ pub fn tree(layers: &[PathBuf]) -> Result<Tree> {
     for path in layers {
         let context = || format!("failed to look into the layer `{}`", path.display());
         let mut file = BufReader::new(File::open(path).with_context(context)?);
-        let is_gzip = file.fill_buf().with_context(context)?.starts_with(&[0x1f, 0x8b]);
-        let bytes: Box<dyn Read> =
-            if is_gzip { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let bytes: Box<dyn Read> = match file.fill_buf().with_context(context)? {
+            [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(file)),
+            // RFC 8878, section 3.1.1.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(file).with_context(context)?),
+            _ => Box::new(file),
+        };
         let mut archive = tar::Archive::new(bytes);
         for entry in archive.entries().with_context(context)? {
             let entry = entry.with_context(context)?;

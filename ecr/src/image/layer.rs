@@ -8,7 +8,7 @@ use std::num::NonZero;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::gzip;
+use super::compression::{self, Compression};
 use crate::name::Digest;
 
 /// The files of a layer, by path without a leading slash. Folders above them are added by themselves.
@@ -77,9 +77,9 @@ impl Files {
     }
 
     /// What the layer's bytes depend on, as a digest: equal fingerprints make equal layers.
-    pub fn fingerprint(&self) -> Digest {
+    pub fn fingerprint(&self, compression: Compression) -> Digest {
         let mut hash = Sha256::new();
-        hash.update(format!("layer 1, gzip {}\n", gzip::LEVEL));
+        hash.update(format!("layer 1, {}\n", compression.description()));
         for (path, entry) in &self.0 {
             let content = match &entry.content {
                 Content::Folder => String::new(),
@@ -92,15 +92,21 @@ impl Files {
     }
 
     /// Writes the layer, compressed by a number of threads, on which its bytes do not depend.
-    pub fn write(&self, output: impl Write, threads: NonZero<usize>) -> io::Result<Layer> {
+    pub fn write(
+        &self,
+        output: impl Write,
+        compression: Compression,
+        threads: NonZero<usize>,
+    ) -> io::Result<Layer> {
         let output = Counting { output, hash: Sha256::new(), size: 0 };
-        let mut archive = tar::Builder::new(gzip::Writer::new(output, threads)?);
+        let mut archive = tar::Builder::new(compression::Writer::new(output, compression, threads)?);
         for (path, entry) in &self.0 {
             entry.append(&mut archive, path)?;
         }
         let (mut counting, diff_id) = archive.into_inner()?.finish()?;
         counting.flush()?;
-        Ok(Layer { digest: Digest::from_hash(&counting.hash.finalize()), diff_id, size: counting.size })
+        let (digest, size) = (Digest::from_hash(&counting.hash.finalize()), counting.size);
+        Ok(Layer { digest, diff_id, size, compression })
     }
 }
 
@@ -113,6 +119,9 @@ pub struct Layer {
     pub diff_id: Digest,
     /// The number of compressed bytes.
     pub size: u64,
+    /// How they are compressed.
+    #[serde(default)]
+    pub compression: Compression,
 }
 
 impl Entry {
@@ -195,7 +204,7 @@ mod tests {
     #[test]
     fn a_layer_lists_its_files_sorted_and_says_nothing_else() {
         let mut bytes = Vec::new();
-        let layer = sample().write(&mut bytes, NonZero::<usize>::MIN).unwrap();
+        let layer = sample().write(&mut bytes, Compression::Gzip, NonZero::<usize>::MIN).unwrap();
         assert_eq!(layer.digest, Digest::of(&bytes));
         assert_eq!(layer.size, bytes.len() as u64);
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
@@ -224,13 +233,16 @@ mod tests {
 
     #[test]
     fn equal_files_make_equal_layers() {
-        let write = |files: &Files| files.write(io::sink(), NonZero::<usize>::MIN).unwrap();
+        let write =
+            |files: &Files| files.write(io::sink(), Compression::Gzip, NonZero::<usize>::MIN).unwrap();
         assert_eq!(write(&sample()), write(&sample()));
-        assert_eq!(sample().fingerprint(), sample().fingerprint());
+        let fingerprint = |files: &Files| files.fingerprint(Compression::Gzip);
+        assert_eq!(fingerprint(&sample()), fingerprint(&sample()));
+        assert_ne!(fingerprint(&sample()), sample().fingerprint(Compression::Zstd));
         let mut other = sample();
         other.bytes("/usr/local/bin/app", 0o755, "another");
         assert_ne!(write(&other).digest, write(&sample()).digest);
-        assert_ne!(other.fingerprint(), sample().fingerprint());
+        assert_ne!(fingerprint(&other), fingerprint(&sample()));
     }
 
     #[test]
@@ -239,7 +251,7 @@ mod tests {
         let mut files = Files::default();
         files.bytes(&path, 0o644, "x");
         let mut bytes = Vec::new();
-        files.write(&mut bytes, NonZero::<usize>::MIN).unwrap();
+        files.write(&mut bytes, Compression::Gzip, NonZero::<usize>::MIN).unwrap();
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
         let last = archive.entries().unwrap().last().unwrap().unwrap();
         assert_eq!(last.path().unwrap().to_string_lossy().replace("//", "/"), path.replace("//", "/"));
@@ -260,7 +272,7 @@ mod tests {
         let mut files = Files::default();
         let open: Open = Box::new(|| Ok(Box::new(&b"longer than before"[..])));
         files.stream("/a", 0o644, 4, Digest::of(b"text"), open);
-        let error = files.write(io::sink(), NonZero::<usize>::MIN).unwrap_err();
+        let error = files.write(io::sink(), Compression::Gzip, NonZero::<usize>::MIN).unwrap_err();
         assert_eq!(error.to_string(), "`/a` changed while it was read");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::compression::Compression;
 use super::layer::Layer;
 use super::parent::{self, Parent};
 use crate::metadata::Platform;
@@ -15,7 +16,6 @@ pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The media type of an index.
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// Nothing of the clock goes into an image; this is what others that build reproducibly write.
 const EPOCH: &str = "1970-01-01T00:00:00Z";
 
@@ -119,14 +119,15 @@ impl Image {
     ) -> Self {
         let config = serde_json::to_vec(&config(platform, settings, layers, parent)).unwrap_or_default();
         let config_digest = Digest::of(&config);
-        let types = if parent.is_some_and(|it| it.is_docker) { &DOCKER } else { &OCI };
+        let is_docker = keeps_docker_types(parent, layers.iter().map(|(_, it)| it));
+        let types = if is_docker { &DOCKER } else { &OCI };
         let below = parent.iter().flat_map(|it| &it.layers).map(|it| Descriptor {
-            media_type: &it.media_type,
+            media_type: if is_docker { &it.media_type } else { it.oci_media_type() },
             digest: &it.digest,
             size: it.size,
         });
         let own = layers.iter().map(|(_, layer)| Descriptor {
-            media_type: types.layer,
+            media_type: types.layer(layer.compression),
             digest: &layer.digest,
             size: layer.size,
         });
@@ -145,19 +146,38 @@ impl Image {
     }
 }
 
+/// Whether an image stays with docker's media types, which its base uses: only as long as they have names for its layers.
+pub fn keeps_docker_types<'a>(parent: Option<&Parent>, layers: impl IntoIterator<Item = &'a Layer>) -> bool {
+    let is_zstd = |it: &Layer| it.compression == Compression::Zstd;
+    parent.is_some_and(|it| it.is_docker) && !layers.into_iter().any(is_zstd)
+}
+
 /// Media types that go together.
 struct MediaTypes {
     manifest: &'static str,
     config: &'static str,
-    layer: &'static str,
+    gzip: &'static str,
 }
 
-const OCI: MediaTypes = MediaTypes { manifest: MANIFEST, config: CONFIG, layer: LAYER };
+/// There is no other for it: docker's know no zstd.
+const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+
+impl MediaTypes {
+    fn layer(&self, compression: Compression) -> &'static str {
+        match compression {
+            Compression::Gzip => self.gzip,
+            Compression::Zstd => ZSTD,
+        }
+    }
+}
+
+const OCI: MediaTypes =
+    MediaTypes { manifest: MANIFEST, config: CONFIG, gzip: "application/vnd.oci.image.layer.v1.tar+gzip" };
 /// Docker image manifest V2, schema 2.
 const DOCKER: MediaTypes = MediaTypes {
     manifest: "application/vnd.docker.distribution.manifest.v2+json",
     config: "application/vnd.docker.container.image.v1+json",
-    layer: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    gzip: "application/vnd.docker.image.rootfs.diff.tar.gzip",
 };
 
 /// A list of images, one for each platform.
@@ -265,7 +285,8 @@ mod tests {
 
     #[test]
     fn an_image_says_how_its_process_starts() {
-        let layer = Layer { digest: Digest::of(b"gz"), diff_id: Digest::of(b"tar"), size: 2 };
+        let compression = Compression::Gzip;
+        let layer = Layer { digest: Digest::of(b"gz"), diff_id: Digest::of(b"tar"), size: 2, compression };
         let settings = Settings {
             entrypoint: "/usr/local/bin/my-app".to_owned(),
             env: [("RUST_LOG".to_owned(), "info".to_owned())].into(),

@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod blob;
+pub mod compression;
 pub mod dockerignore;
 pub mod elf;
 pub mod gzip;
@@ -10,6 +11,7 @@ pub mod manifest;
 pub mod parent;
 pub mod reference;
 pub mod tag;
+pub mod zstd;
 
 use serde_json::Value;
 

@@ -73,6 +73,25 @@ impl Parent {
     }
 }
 
+impl ParentLayer {
+    /// The media type among OCI's; the bytes are the same (OCI image specification, "Compatibility Matrix").
+    pub fn oci_media_type(&self) -> &str {
+        match self.media_type.as_str() {
+            "application/vnd.docker.image.rootfs.diff.tar.gzip" => {
+                "application/vnd.oci.image.layer.v1.tar+gzip"
+            }
+            "application/vnd.docker.image.rootfs.diff.tar" => "application/vnd.oci.image.layer.v1.tar",
+            "application/vnd.docker.image.rootfs.diff.tar.zstd" => {
+                "application/vnd.oci.image.layer.v1.tar+zstd"
+            }
+            "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => {
+                "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+            }
+            other => other,
+        }
+    }
+}
+
 fn layer(descriptor: &Value) -> Option<ParentLayer> {
     Some(ParentLayer {
         media_type: descriptor["mediaType"].as_str()?.to_owned(),

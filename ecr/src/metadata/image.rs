@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::image::compression::Compression;
 use crate::image::tag::TagTemplate;
 use crate::source::{Fields, Located, Node, Problems, Value};
 
@@ -34,6 +35,8 @@ pub struct ImageMetadata {
     pub labels: BTreeMap<String, Located<String>>,
     /// `scratch` or an image reference.
     pub base: Option<Located<String>>,
+    /// How layers are compressed; by default with gzip.
+    pub compression: Option<Located<Compression>>,
     /// Platforms to build for; by default the host's own.
     pub platforms: Option<Located<Vec<Platform>>>,
     /// A Dockerfile to build with instead.
@@ -111,6 +114,7 @@ impl ImageMetadata {
             workdir: fields.parsed::<AbsolutePath>("workdir").map(|it| it.map(|path| path.0)),
             labels: fields.string_map("labels"),
             base: fields.string("base"),
+            compression: fields.parsed("compression"),
             platforms: fields.list("platforms", platform),
             ..Self::default()
         };
@@ -152,6 +156,7 @@ impl ImageMetadata {
             workdir: self.workdir.or(lower.workdir),
             labels: joined(lower.labels, self.labels),
             base: self.base.or(lower.base),
+            compression: self.compression.or(lower.compression),
             platforms: self.platforms.or(lower.platforms),
             dockerfile: self.dockerfile.or(lower.dockerfile),
             context: self.context.or(lower.context),

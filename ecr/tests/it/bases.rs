@@ -8,6 +8,8 @@ use xtask_ecr::name::Digest;
 
 use crate::support::{Registry, Workspace, static_binary};
 
+const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+
 /// An archive of files.
 fn archive(files: &[&str]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
@@ -20,7 +22,8 @@ fn archive(files: &[&str]) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-/// A base image of one layer, pushed to a repository `base`. `kind` is the family of media types.
+/// A base image of one layer, pushed to a repository `base`. `kind` is the family of media types, or `zstd` for OCI's with a
+/// layer that is compressed.
 fn base(registry: &Registry, kind: &str, architecture: &str, files: &[&str]) -> String {
     let (manifest_type, config_type, layer_type) = match kind {
         "docker" => (
@@ -31,10 +34,11 @@ fn base(registry: &Registry, kind: &str, architecture: &str, files: &[&str]) -> 
         _ => (
             "application/vnd.oci.image.manifest.v1+json",
             "application/vnd.oci.image.config.v1+json",
-            "application/vnd.oci.image.layer.v1.tar",
+            if kind == "zstd" { ZSTD } else { "application/vnd.oci.image.layer.v1.tar" },
         ),
     };
     let layer = archive(files);
+    let bytes = if kind == "zstd" { zstd::encode_all(layer.as_slice(), 1).unwrap() } else { layer.clone() };
     let config = json!({
         "architecture": architecture,
         "os": "linux",
@@ -48,7 +52,7 @@ fn base(registry: &Registry, kind: &str, architecture: &str, files: &[&str]) -> 
         "schemaVersion": 2,
         "mediaType": manifest_type,
         "config": descriptor(config_type, config.as_bytes()),
-        "layers": [descriptor(layer_type, &layer)],
+        "layers": [descriptor(layer_type, &bytes)],
     });
     registry.put("base", &manifest, None)
 }
@@ -191,10 +195,38 @@ fn an_index_is_resolved_for_each_platform_and_media_types_are_not_mixed() {
 }
 
 #[test]
+fn zstd_needs_media_types_that_know_it() {
+    let registry = with_base();
+    let digest = base(&registry, "docker", "amd64", &["bin/sh"]);
+    let reference = format!("base@{digest}");
+    let workspace = standing_on(&registry, &registry, &reference, "compression = \"zstd\"\n");
+    let output = workspace.on(&registry, &["push", "--binary", "linux/amd64=amd"]).good();
+    let (warning, host) = (output.warnings().remove(0), registry.url().replace("http://", ""));
+    let told = format!(
+        "base `{host}/{reference}` has docker's media types, which know no zstd: the image of `my-app` has OCI's"
+    );
+    assert_eq!(warning, told);
+    let image = registry.manifest("my-app", "1.0.0");
+    assert_eq!(image["mediaType"], "application/vnd.oci.image.manifest.v1+json");
+    assert_eq!(image["config"]["mediaType"], "application/vnd.oci.image.config.v1+json");
+    let kinds: Vec<_> = image["layers"].as_array().unwrap().iter().map(|it| &it["mediaType"]).collect();
+    assert_eq!(kinds, ["application/vnd.oci.image.layer.v1.tar", ZSTD]);
+
+    // What the image is made of is the same, compressed in another way.
+    let zstd = config_of(&registry, &image);
+    let gzip = standing_on(&registry, &registry, &reference, "");
+    gzip.on(&registry, &["push", "--binary", "linux/amd64=amd", "-t", "gzip"]).good();
+    assert_eq!(config_of(&registry, &registry.manifest("my-app", "gzip")), zstd);
+    let layer = &image["layers"][1]["digest"];
+    let bytes = zstd::decode_all(registry.blob("my-app", layer.as_str().unwrap()).as_slice()).unwrap();
+    assert_eq!(zstd["rootfs"]["diff_ids"][1], Digest::of(&bytes).as_str());
+}
+
+#[test]
 #[cfg(target_arch = "x86_64")]
 fn a_base_has_the_libraries_or_it_is_told() {
     let registry = with_base();
-    let digest = base(&registry, "oci", "amd64", &["lib64/ld-linux-x86-64.so.2", "usr/lib/libc.so.6"]);
+    let digest = base(&registry, "zstd", "amd64", &["lib64/ld-linux-x86-64.so.2", "usr/lib/libc.so.6"]);
     let workspace = standing_on(&registry, &registry, &format!("base@{digest}"), "");
     let binary = workspace.root().join("dynamic");
     std::fs::copy(env!("CARGO_BIN_EXE_xtask-ecr"), &binary).unwrap();
@@ -203,7 +235,7 @@ fn a_base_has_the_libraries_or_it_is_told() {
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
              Pulling c37475611b60 of base 127.0.0.1:[PORT]/base@sha256:[DIGEST]
-             Pulling 4ea0ccb768ef of base 127.0.0.1:[PORT]/base@sha256:[DIGEST]
+             Pulling 91e22bdea076 of base 127.0.0.1:[PORT]/base@sha256:[DIGEST]
               Failed my-app: `dynamic` needs libgcc_s.so.1, libm.so.6, which base `127.0.0.1:[PORT]/base@sha256:[DIGEST]` does not have: take a base that has them, or link statically (base `scratch` carries what is missing)
             Finished 1 image: 1 failed in [TIME]
         --- exit 1

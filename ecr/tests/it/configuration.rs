@@ -50,38 +50,41 @@ fn wrong_types_and_values() {
         .service(
             "my-app",
             "scan-on-push = \"yes\"\nimage-tag-mutability = \"immutable\"\nlifecycle-policy = true\n\
-             [package.metadata.ecr.image]\nports = [0, \"http\"]\ntags = [\"{versoin}\"]\nuser = \"root\"\nplatforms = [\"amd64\"]\n",
+             [package.metadata.ecr.image]\nports = [0, \"http\"]\ntags = [\"{versoin}\"]\nuser = \"root\"\nplatforms = [\"amd64\"]\n\
+             compression = \"brotli\"\n",
         )
         .repositories(r#"{"repositories": [{"name": 1}, {"description": "no name"}, "x"]}"#);
     check(
         &workspace,
         expect![[r#"
-        --- stderr
-        error: there are 11 problems in the configuration
+            --- stderr
+            error: there are 12 problems in the configuration
 
-        ecr/repositories.json:1:28: `name` must be a string, found a number
+            ecr/repositories.json:1:28: `name` must be a string, found a number
 
-        ecr/repositories.json:1:32: an entry of `repositories` needs a `name` or a `package`
+            ecr/repositories.json:1:32: an entry of `repositories` needs a `name` or a `package`
 
-        ecr/repositories.json:1:60: an entry of `repositories` must be a table, found a string
+            ecr/repositories.json:1:60: an entry of `repositories` must be a table, found a string
 
-        my-app/Cargo.toml:7:16: `scan-on-push` must be true or false, found a string
+            my-app/Cargo.toml:7:16: `scan-on-push` must be true or false, found a string
 
-        my-app/Cargo.toml:8:24: `immutable` is not one of IMMUTABLE, IMMUTABLE_WITH_EXCLUSION, MUTABLE, MUTABLE_WITH_EXCLUSION
+            my-app/Cargo.toml:8:24: `immutable` is not one of IMMUTABLE, IMMUTABLE_WITH_EXCLUSION, MUTABLE, MUTABLE_WITH_EXCLUSION
 
-        my-app/Cargo.toml:9:20: `lifecycle-policy` must be a path or false, found a boolean
+            my-app/Cargo.toml:9:20: `lifecycle-policy` must be a path or false, found a boolean
 
-        my-app/Cargo.toml:11:10: `ports` must be a list of numbers from 1 to 65535
+            my-app/Cargo.toml:11:10: `ports` must be a list of numbers from 1 to 65535
 
-        my-app/Cargo.toml:11:13: `ports` must be a list of numbers from 1 to 65535
+            my-app/Cargo.toml:11:13: `ports` must be a list of numbers from 1 to 65535
 
-        my-app/Cargo.toml:12:9: tag `{versoin}`: unknown placeholder `{versoin}` (there are {version}, {git-sha}, {git-short-sha} and {digest})
+            my-app/Cargo.toml:12:9: tag `{versoin}`: unknown placeholder `{versoin}` (there are {version}, {git-sha}, {git-short-sha} and {digest})
 
-        my-app/Cargo.toml:13:8: `root` is not a user: write UID or UID:GID in numbers, such as 65532:65532
+            my-app/Cargo.toml:13:8: `root` is not a user: write UID or UID:GID in numbers, such as 65532:65532
 
-        my-app/Cargo.toml:14:14: `amd64` is not a platform such as linux/amd64 or linux/arm64
-        --- exit 1
-    "#]],
+            my-app/Cargo.toml:14:14: `amd64` is not a platform such as linux/amd64 or linux/arm64
+
+            my-app/Cargo.toml:15:15: `brotli` is not a compression: `gzip` and `zstd` are
+            --- exit 1
+        "#]],
     );
 }
 
@@ -421,7 +424,7 @@ fn all_keys_of_the_design_are_taken() {
             "project = \"my-project\"\nregion = \"us-east-1\"\naccount-id = \"123456789012\"\nprefix = \"team/\"\n\
              repositories = \"ecr/repositories.json\"\nlifecycle-policy = \"ecr/lifecycle-policy.json\"\n\
              [workspace.metadata.ecr.tags]\ncost-center = \"42\"\n\
-             [workspace.metadata.ecr.image]\nbase = \"scratch\"\nplatforms = [\"linux/amd64\"]\n",
+             [workspace.metadata.ecr.image]\nbase = \"scratch\"\nplatforms = [\"linux/amd64\"]\ncompression = \"gzip\"\n",
         )
         .service("derived", "")
         .service(
@@ -433,7 +436,7 @@ fn all_keys_of_the_design_are_taken() {
              [package.metadata.ecr.image]\nbin = \"my-app\"\ntags = [\"{version}\", \"v-{digest}\"]\nports = [8080]\n\
              env = { RUST_LOG = \"info\" }\nfiles = [{ from = \"static\", to = \"/srv/static\" }]\nfeatures = []\n\
              no-default-features = false\nargs = []\nuser = \"65532:65532\"\nworkdir = \"/\"\nlabels = { a = \"b\" }\n\
-             base = \"scratch\"\nplatforms = [\"linux/amd64\"]\ndockerfile = \"Dockerfile\"\ncontext = \".\"\n",
+             base = \"scratch\"\nplatforms = [\"linux/amd64\"]\ncompression = \"zstd\"\ndockerfile = \"Dockerfile\"\ncontext = \".\"\n",
         )
         .repositories(
             r#"{"project": "my-project", "repositories": [

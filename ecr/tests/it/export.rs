@@ -58,7 +58,7 @@ fn a_layout_holds_every_image_under_its_name() {
 
 #[test]
 fn an_engine_is_given_an_archive() {
-    let workspace = workspace();
+    let workspace = workspace().metadata("[workspace.metadata.ecr.image]\ncompression = \"zstd\"\n");
     let engine = workspace.root().join("engine");
     std::fs::write(&engine, "#!/bin/sh\necho \"$@\" >args; exec tar -x -C loaded\n").unwrap();
     std::fs::set_permissions(&engine, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -72,6 +72,11 @@ fn an_engine_is_given_an_archive() {
     let layers = docker["Layers"].as_array().unwrap();
     for path in layers.iter().chain([&docker["Config"]]) {
         assert!(workspace.root().join("loaded").join(path.as_str().unwrap()).exists());
+    }
+    // Not every docker reads zstd, and none keeps it.
+    for path in layers {
+        let bytes = std::fs::read(workspace.root().join("loaded").join(path.as_str().unwrap())).unwrap();
+        assert!(bytes.starts_with(&[0x1f, 0x8b]));
     }
 
     std::fs::write(&engine, "#!/bin/sh\necho 'no space left on device' >&2; exit 1\n").unwrap();

@@ -296,6 +296,22 @@ class Foreign(unittest.TestCase):
         wrong = self.buildah("push", "--tls-verify=false", "--creds", "AWS:wrong", "localhost/one:1", f"docker://{target}:2", code=1)
         self.assertIn("authentication required", wrong.stderr.lower().replace("unauthorized", "authentication required"))
 
+    def test_zstd_layers_are_unpacked(self):
+        workspace = Workspace(services=("my-app",))
+        workspace.write("my-app/data.txt", "zstd " * 1_000_000)
+        manifest = workspace.root / "my-app/Cargo.toml"
+        manifest.write_text(manifest.read_text() + '[package.metadata.ecr.image]\ncompression = "zstd"\n'
+                            'files = [{ from = "data.txt", to = "/data.txt" }]\n')
+        workspace.run(self.url, "push", "--create", "--profile", "dev")
+        image = f"{self.host}/my-app:1.0.0"
+        layers = json.loads(self.call("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{image}").stdout)["layers"]
+        self.assertEqual({it["mediaType"] for it in layers}, {"application/vnd.oci.image.layer.v1.tar+zstd"})
+        container = self.buildah("from", "--tls-verify=false", f"docker://{image}").stdout.strip()
+        root = pathlib.Path(self.buildah("mount", container).stdout.strip())
+        self.assertEqual((root / "data.txt").read_text(), "zstd " * 1_000_000)
+        self.assertEqual(subprocess.run([root / "usr/local/bin/my-app"], capture_output=True).stdout, b"hello\n")
+        self.buildah("rm", container)
+
     def test_an_index_goes_in_and_out_and_away(self):
         target, copy = self.repository("index"), self.repository("index-copy")
         self.image("localhost/a:1", "a")

@@ -10,8 +10,9 @@ use crate::desired::Service;
 use crate::docker::{Build, Workshop};
 use crate::image::base;
 use crate::image::blob::{Blob, Bundle, Content, Manifest};
+use crate::image::compression::Compression;
 use crate::image::layer::{Files, Layer};
-use crate::image::manifest::{Image, Index, Settings};
+use crate::image::manifest::{Image, Index, Settings, keeps_docker_types};
 use crate::image::parent::Parent;
 use crate::image::reference::Reference;
 use crate::layers::{self, LayerCache};
@@ -32,6 +33,8 @@ pub(super) struct Builder {
     pub platforms: Vec<Platform>,
     /// `--binary`: platforms that are built elsewhere.
     pub binaries: BTreeMap<Platform, PathBuf>,
+    /// How layers are compressed, whatever services say.
+    pub compression: Option<Compression>,
     /// Who builds what.
     pub ways: Ways,
     pub base_cache: BaseCache,
@@ -48,6 +51,8 @@ pub(super) struct Built {
     pub blobs: Vec<Blob>,
     /// Those that come with a base.
     pub inherited: BTreeSet<Digest>,
+    /// The base whose media types could not be kept.
+    retyped: Option<String>,
     binaries: Vec<Binary>,
 }
 
@@ -55,7 +60,7 @@ impl Builder {
     /// Compiles a service and makes its image, for each platform.
     pub(super) fn build(&self, service: &Service, bases: &Bases) -> Result<Built> {
         let (mut images, mut binaries, mut blobs) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let mut inherited = BTreeSet::new();
+        let (mut inherited, mut retyped) = (BTreeSet::new(), None);
         for platform in self.platforms(service) {
             let parent = bases.get(base_of(service), &platform)?;
             let mut binary = self.binary(service, &platform)?;
@@ -63,7 +68,9 @@ impl Builder {
                 self.check_libraries(parent, &binary)?;
                 binary.libraries.clear();
             }
-            let layers = self.layers(service, &binary)?;
+            let layers = self.layers(service, &binary, self.compression(service))?;
+            let is_docker = keeps_docker_types(parent, layers.iter().map(|(_, it)| it));
+            retyped = retyped.or(parent.filter(|it| it.is_docker && !is_docker).map(|it| it.name.clone()));
             let image = Image::assemble(&platform, &settings(service, &binary), &layers, parent);
             let own = self.blobs(&image, &layers).into_iter().chain(self.blobs_of(parent));
             blobs.extend(own.map(|it| (it.digest.clone(), it)));
@@ -73,7 +80,7 @@ impl Builder {
         }
         let list = images.iter().map(|(platform, image)| (platform, image));
         let index = (images.len() > 1).then(|| Index::assemble(list));
-        Ok(Built { images, index, blobs: blobs.into_values().collect(), inherited, binaries })
+        Ok(Built { images, index, blobs: blobs.into_values().collect(), inherited, retyped, binaries })
     }
 
     /// The platforms of a service: the flag's, else its own, else those that are given, else the host's.
@@ -103,7 +110,12 @@ impl Builder {
     }
 
     /// What changes least comes first: base, libraries, files, binary.
-    fn layers(&self, service: &Service, binary: &Binary) -> Result<Vec<(&'static str, Layer)>> {
+    fn layers(
+        &self,
+        service: &Service,
+        binary: &Binary,
+        compression: Compression,
+    ) -> Result<Vec<(&'static str, Layer)>> {
         let mut libraries = Files::default();
         for library in &binary.libraries {
             layers::add_file(&mut libraries, &library.file, &library.path, 0o755)?;
@@ -125,7 +137,11 @@ impl Builder {
             ("xtask-ecr: binary", executable),
         ];
         let wanted = all.into_iter().filter(|(_, files)| !files.is_empty());
-        wanted.map(|(text, files)| Ok((text, self.cache.layer(&files)?))).collect()
+        wanted.map(|(text, files)| Ok((text, self.cache.layer(&files, compression)?))).collect()
+    }
+
+    fn compression(&self, service: &Service) -> Compression {
+        self.compression.or(service.image.compression.as_ref().map(|it| it.value)).unwrap_or_default()
     }
 
     /// A binary with shared libraries finds them in the base, or does not start.
@@ -210,7 +226,8 @@ impl Builder {
     pub(super) fn wrapped(&self, service: &Service) -> Result<Build> {
         let platform = self.platforms(service).remove(0);
         let binary = self.binary(service, &platform)?;
-        let layers = self.layers(service, &binary)?;
+        // What docker's ADD unpacks.
+        let layers = self.layers(service, &binary, Compression::Gzip)?;
         let layers = layers.iter().map(|(_, layer)| self.cache.blob(&layer.digest)).collect();
         Ok(self.ways.wrap(base_of(service), layers, &settings(service, &binary)))
     }
@@ -263,6 +280,12 @@ impl Built {
     /// What a person should know of the build.
     pub(super) fn tell(&self, shell: &Shell, service: &Service) {
         self.binaries.iter().for_each(|it| tell_of(it, shell, service));
+        if let Some(base) = &self.retyped {
+            shell.warn(format!(
+                "base `{base}` has docker's media types, which know no zstd: the image of `{}` has OCI's",
+                service.package.name
+            ));
+        }
         let bytes = self.blobs.iter().map(|it| it.size).sum();
         shell.verbose("Assembled", format!("{} {} ({})", service.package.name, self.digest(), size(bytes)));
     }
