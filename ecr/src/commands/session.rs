@@ -57,14 +57,25 @@ impl<'a> Session<'a> {
 
     /// The same with a workspace that was read already.
     pub async fn connect(shell: &'a Shell, common: &Common, workspace: Workspace) -> Result<Self, Failure> {
+        Self::connect_and(shell, common, workspace, async |_| ()).await.map(|(session, ())| session)
+    }
+
+    /// The same, and whatever else can be read while the identity is asked for.
+    pub async fn connect_and<T>(
+        shell: &'a Shell,
+        common: &Common,
+        workspace: Workspace,
+        read: impl AsyncFnOnce(&Aws) -> T,
+    ) -> Result<(Self, T), Failure> {
         let (target, server) = target(shell, common, &workspace).await?;
         let is_local = common.registry.local;
         let aws = Arc::new(Aws::connect(&target, common.registry.concurrency.into()).await?);
-        let identity = aws.identity().await.context("failed to find out which AWS account this is")?;
+        let (identity, read) = tokio::join!(aws.identity(), read(&aws));
+        let identity = identity.context("failed to find out which AWS account this is")?;
         let data = common.registry.data.clone();
         let session = Self { shell, workspace, aws, identity, server, is_local, data };
         session.guard_account()?;
-        Ok(session)
+        Ok((session, read))
     }
 
     /// What the workspace asks for.

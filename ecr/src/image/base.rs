@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::layer::Files;
+use crate::name::Digest;
 
 /// The user that services run as: `nonroot`, as in distroless images.
 pub const USER: &str = "65532:65532";
@@ -11,7 +12,10 @@ pub const USER: &str = "65532:65532";
 /// CA certificates, `/etc/passwd` with `nonroot`, and `/tmp`.
 pub fn scratch() -> Files {
     let mut files = Files::default();
-    files.bytes("/etc/ssl/certs/ca-certificates.crt", 0o644, ca_certificates());
+    let certificates: Vec<u8> =
+        webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().flat_map(|it| it.to_vec()).collect();
+    let key = Digest::of(&certificates);
+    files.derived("/etc/ssl/certs/ca-certificates.crt", 0o644, key, || ca_certificates().into_bytes());
     files.bytes(
         "/etc/passwd",
         0o644,

@@ -26,6 +26,7 @@ enum Content {
     Folder,
     Bytes(Vec<u8>),
     Stream { size: u64, digest: Digest, open: Open },
+    Derived { key: Digest, make: fn() -> Vec<u8> },
 }
 
 /// Opens a file anew, as often as it is asked to.
@@ -37,6 +38,7 @@ impl fmt::Debug for Content {
             Self::Folder => f.write_str("Folder"),
             Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Self::Stream { size, digest, .. } => write!(f, "Stream({size}, {digest})"),
+            Self::Derived { key, .. } => write!(f, "Derived({key})"),
         }
     }
 }
@@ -50,6 +52,11 @@ impl Files {
     /// Adds a file of `size` bytes with a known digest, to be read when the layer is written.
     pub fn stream(&mut self, path: &str, mode: u32, size: u64, digest: Digest, open: Open) {
         self.add(path, Entry { mode, content: Content::Stream { size, digest, open } });
+    }
+
+    /// Adds a file that is made when the layer is written, from what `key` stands for: equal keys make equal files.
+    pub fn derived(&mut self, path: &str, mode: u32, key: Digest, make: fn() -> Vec<u8>) {
+        self.add(path, Entry { mode, content: Content::Derived { key, make } });
     }
 
     /// Adds a folder, where its mode matters or it stays empty.
@@ -85,6 +92,7 @@ impl Files {
                 Content::Folder => String::new(),
                 Content::Bytes(bytes) => Digest::of(bytes).to_string(),
                 Content::Stream { digest, .. } => digest.to_string(),
+                Content::Derived { key, .. } => format!("from {key}"),
             };
             hash.update(format!("{path}\0{:o}\0{content}\n", entry.mode));
         }
@@ -138,10 +146,8 @@ impl Entry {
                 header.set_entry_type(tar::EntryType::Directory);
                 archive.append_data(&mut header, format!("{path}/"), io::empty())
             }
-            Content::Bytes(bytes) => {
-                header.set_size(bytes.len() as u64);
-                archive.append_data(&mut header, path, bytes.as_slice())
-            }
+            Content::Bytes(bytes) => append_bytes(archive, header, path, bytes),
+            Content::Derived { make, .. } => append_bytes(archive, header, path, &make()),
             Content::Stream { size, digest, open } => {
                 header.set_size(*size);
                 // A file that grew meanwhile must not spill into the next entry.
@@ -154,6 +160,16 @@ impl Entry {
             }
         }
     }
+}
+
+fn append_bytes(
+    archive: &mut tar::Builder<impl Write>,
+    mut header: tar::Header,
+    path: &str,
+    bytes: &[u8],
+) -> io::Result<()> {
+    header.set_size(bytes.len() as u64);
+    archive.append_data(&mut header, path, bytes)
 }
 
 struct Hashing<R> {

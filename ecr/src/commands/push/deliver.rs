@@ -11,6 +11,7 @@ use crate::image::reference::Reference;
 use crate::report::{PushEntry, PushOutcome};
 
 use super::build::{Built, base_of};
+use super::lookups::Answers;
 use super::outcome::{Done, entry, failed, tell};
 use super::repositories::Place;
 use super::siblings::{Siblings, leaders};
@@ -21,14 +22,15 @@ const PARALLEL: usize = 4;
 
 impl Push<'_> {
     /// Pushes the images side by side; first those that hold what others share.
-    pub(super) async fn upload(&mut self) -> Vec<Done> {
+    pub(super) async fn upload(&mut self, held: Answers) -> Vec<Done> {
+        let held = &held;
         let siblings = &self.siblings();
         let jobs = std::mem::take(&mut self.jobs);
         let leaders = if self.registry.is_some() { leaders(&jobs) } else { BTreeSet::new() };
         let (first, then): (Vec<_>, Vec<_>) =
             jobs.into_iter().enumerate().partition(|(n, _)| leaders.contains(n));
         let this = &*self;
-        let deliver = |(n, job): (usize, Job)| async move { (n, this.deliver(job, siblings).await) };
+        let deliver = |(n, job): (usize, Job)| async move { (n, this.deliver(job, siblings, held).await) };
         let mut done: Vec<_> =
             stream::iter(first.into_iter().map(deliver)).buffered(PARALLEL).collect().await;
         done.extend(stream::iter(then.into_iter().map(deliver)).buffered(PARALLEL).collect::<Vec<_>>().await);
@@ -36,10 +38,10 @@ impl Push<'_> {
         done.into_iter().map(|(_, done)| done).collect()
     }
 
-    async fn deliver(&self, job: Job, siblings: &Siblings) -> Done {
+    async fn deliver(&self, job: Job, siblings: &Siblings, held: &Answers) -> Done {
         let done = match job.stage {
             Stage::Done(done) => *done,
-            Stage::Built(ref place, ref built) => self.upload_one(&job, place, built, siblings).await,
+            Stage::Built(ref place, ref built) => self.upload_one(&job, place, built, siblings, held).await,
             Stage::Docker(ref place, ref id) => self.push_docker(&job, place, id).await,
             Stage::Remote(ref place, ref build) => self.push_remote(&job, place, build).await,
             Stage::Ready(_) => failed(&job.service, &anyhow::anyhow!("it was not built")),
@@ -63,7 +65,14 @@ impl Push<'_> {
         siblings
     }
 
-    async fn upload_one(&self, job: &Job, place: &Place, built: &Built, siblings: &Siblings) -> Done {
+    async fn upload_one(
+        &self,
+        job: &Job,
+        place: &Place,
+        built: &Built,
+        siblings: &Siblings,
+        held: &Answers,
+    ) -> Done {
         let tags = match self.tags(job, Some(built.digest())) {
             Ok(tags) => tags,
             Err(reason) => return failed(&job.service, &anyhow::anyhow!(reason)),
@@ -89,6 +98,7 @@ impl Push<'_> {
                     built,
                     tags: &tags,
                     siblings,
+                    held,
                 };
                 upload.run(entry).await
             }

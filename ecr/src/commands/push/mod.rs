@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use anyhow::Context;
 
-use crate::advice::advice;
+use crate::aws::{AuthorizationToken, Aws, ServiceError};
 use crate::compile::Toolchain;
 use crate::desired::{DesiredRepository, Service};
 use crate::distribution::Registry;
@@ -33,6 +33,8 @@ mod deliver;
 mod docker;
 mod export;
 mod gate;
+mod lookups;
+mod make;
 mod options;
 mod outcome;
 mod remote;
@@ -41,8 +43,7 @@ mod siblings;
 mod token;
 mod upload;
 
-use bases::{Bases, Login};
-use build::{Builder, Built, Product, base_of, product};
+use build::{Builder, Built};
 use export::Export;
 use options::{builder, create_file, guard_tree, services, tags};
 use outcome::{Done, entry, failed, summary};
@@ -70,9 +71,9 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     let builder = builder(flags, shell, &workspace, &services, toolchain)?;
     let mut push = Push::open(flags, shell, workspace, services, tree, builder, export).await?;
     push.skip_existing().await?;
-    push.build().await?;
+    let held = push.make().await;
     let auditable = push.auditable();
-    let mut done = push.upload().await;
+    let mut done = push.upload(held).await;
     if let (Some(gate), Some(session)) = (&gate, &push.session) {
         gate::pass(session, gate, &flags.gate, &auditable, &mut done).await;
     }
@@ -84,6 +85,12 @@ struct Job {
     service: Service,
     tags: Vec<TagTemplate>,
     stage: Stage,
+}
+
+impl Job {
+    fn is_done(&self) -> bool {
+        matches!(self.stage, Stage::Done(_))
+    }
 }
 
 enum Stage {
@@ -141,20 +148,24 @@ impl<'a> Push<'a> {
             push.open_workshop(None).await?;
             return Ok(push);
         }
-        let session = Session::connect(shell, &flags.common, workspace).await?;
+        let is_idle = jobs.iter().all(Job::is_done);
+        let token = async |aws: &Aws| if is_idle { None } else { Some(aws.authorization_token().await) };
+        let (session, token) = Session::connect_and(shell, &flags.common, workspace, token).await?;
         let host = find_repositories(&session, flags, &mut jobs).await?;
         let (session, registry, workshop) = (Some(session), None, None);
         let mut push = Self { flags, shell, session, export, registry, host, builder, workshop, tree, jobs };
-        push.log_in().await?;
+        if let Some(token) = token {
+            push.log_in(token).await?;
+        }
         Ok(push)
     }
 
-    /// Gets a token before the build, if there is anything to push, so that a missing permission is told early. The
+    /// Takes a token before the build, if there is still anything to push, so that a missing permission is told early. The
     /// client renews it when it runs out.
-    async fn log_in(&mut self) -> Result<(), Failure> {
+    async fn log_in(&mut self, token: Result<AuthorizationToken, ServiceError>) -> Result<(), Failure> {
         let (Some(session), Some(host)) = (&self.session, &self.host) else { return Ok(()) };
-        if self.jobs.iter().any(|it| !matches!(it.stage, Stage::Done(_))) {
-            let first = session.aws.authorization_token().await.context("failed to get a token")?;
+        if !self.jobs.iter().all(Job::is_done) {
+            let first = token.context("failed to get a token")?;
             let registry = Registry::new(host, first.authorization(), renew(session.aws.clone()));
             self.registry =
                 Some(Arc::new(registry.with_context(|| format!("failed to set up TLS for {host}"))?));
@@ -194,61 +205,6 @@ impl<'a> Push<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Compiles service by service (cargo uses all cores for each), and makes the images.
-    async fn build(&mut self) -> Result<(), Failure> {
-        let builder = self.builder.clone();
-        let began = SystemTime::now();
-        let bases = Arc::new(self.bases().await);
-        for n in 0..self.jobs.len() {
-            let Stage::Ready(place) = &self.jobs[n].stage else { continue };
-            let place = place.clone();
-            let service = self.jobs[n].service.clone();
-            let (builder, bases) = (builder.clone(), bases.clone());
-            let workshop = self.workshop.as_ref().map(Open::share);
-            let built =
-                tokio::task::spawn_blocking(move || product(&builder, &bases, workshop.as_deref(), &service));
-            let built = built.await.context("the build was interrupted").and_then(|it| it);
-            let service = &self.jobs[n].service;
-            self.jobs[n].stage = match built {
-                Ok(Product::Native(built)) => {
-                    built.tell(self.shell, service);
-                    Stage::Built(place, built)
-                }
-                Ok(Product::Docker(id)) => Stage::Docker(place, id),
-                Ok(Product::Remote(build)) => Stage::Remote(place, build),
-                Err(error) => {
-                    let help = advice(&format!("{error:#}")).map(str::to_owned);
-                    Stage::Done(Box::new(Done { help, ..failed(service, &error) }))
-                }
-            };
-        }
-        builder.cache.forget(began);
-        Ok(())
-    }
-
-    /// The base images of the services that are built here.
-    async fn bases(&self) -> Bases {
-        let mut bases = Bases::new(self.own_login().await);
-        for job in self.jobs.iter().filter(|it| matches!(it.stage, Stage::Ready(_))) {
-            if self.builder.ways.of(&job.service).is_ok_and(|it| it == docker::Way::Native) {
-                let wanted = self.builder.bases(&job.service);
-                bases.pull(wanted, &self.builder.base_cache, self.shell).await;
-            }
-        }
-        bases
-    }
-
-    /// What opens this very registry for a base that lies in it.
-    async fn own_login(&self) -> Option<Login> {
-        let host = self.host.clone()?;
-        let is_here = |job: &Job| base_of(&job.service).starts_with(&format!("{host}/"));
-        if !self.jobs.iter().any(is_here) {
-            return None;
-        }
-        let token = self.session.as_ref()?.aws.authorization_token().await.ok()?;
-        Some(Login { host, credentials: ("AWS".to_owned(), token.password) })
     }
 
     /// The packages whose binaries carry the list of their crates.

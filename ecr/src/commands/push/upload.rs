@@ -15,6 +15,7 @@ use crate::shell::Shell;
 
 use super::Job;
 use super::build::Built;
+use super::lookups::Answers;
 use super::outcome::Done;
 use super::repositories::Place;
 use super::siblings::Siblings;
@@ -32,6 +33,8 @@ pub(super) struct Upload<'a> {
     pub built: &'a Built,
     pub tags: &'a [ImageTag],
     pub siblings: &'a Siblings,
+    /// What was found meanwhile.
+    pub held: &'a Answers,
 }
 
 /// Bytes that were sent, and that were mounted.
@@ -107,7 +110,7 @@ impl Upload<'_> {
         let name = &self.job.service.repository;
         let mut missing = Vec::new();
         for tag in self.tags {
-            match self.holder(tag).await? {
+            match self.first_holder(tag).await? {
                 Holder::Us => {}
                 Holder::Other(digest) if self.place.protects(tag.as_str()) => {
                     return Err(Stopped::Conflict(self.conflict(tag, Some(&digest))));
@@ -147,11 +150,25 @@ impl Upload<'_> {
         }
     }
 
+    /// What a tag held while the image was built, else what it holds.
+    async fn first_holder(&self, tag: &ImageTag) -> Result<Holder, RegistryError> {
+        match self.held.get(&(self.job.service.repository.clone(), tag.clone())) {
+            Some(found) => Ok(self.compared(found.clone())),
+            None => self.holder(tag).await,
+        }
+    }
+
+    fn compared(&self, found: Option<Digest>) -> Holder {
+        match found {
+            None => Holder::Nothing,
+            Some(digest) if digest == *self.built.digest() => Holder::Us,
+            Some(digest) => Holder::Other(digest),
+        }
+    }
+
     async fn holder(&self, tag: &ImageTag) -> Result<Holder, RegistryError> {
         match self.registry.manifest(&self.job.service.repository, tag.as_str()).await {
-            Ok(None) => Ok(Holder::Nothing),
-            Ok(Some(digest)) if digest == *self.built.digest() => Ok(Holder::Us),
-            Ok(Some(digest)) => Ok(Holder::Other(digest)),
+            Ok(found) => Ok(self.compared(found)),
             Err(error) if error.is_denied() => {
                 let name = self.job.service.repository.as_str();
                 let skipped = "tags were not compared before the push";
