@@ -70,8 +70,14 @@ impl<'a> Session<'a> {
         let (target, server) = target(shell, common, &workspace).await?;
         let is_local = common.registry.local;
         let aws = Arc::new(Aws::connect(&target, common.registry.concurrency.into()).await?);
-        let (identity, read) = tokio::join!(aws.identity(), read(&aws));
-        let identity = identity.context("failed to find out which AWS account this is")?;
+        // On another thread: an SDK that is not optimised works for milliseconds on each request.
+        let asked = tokio::spawn({
+            let aws = aws.clone();
+            async move { aws.identity().await }
+        });
+        let read = read(&aws).await;
+        let identity = asked.await.context("the question was interrupted").map(|it| it.map_err(Into::into));
+        let identity = identity.and_then(|it| it).context("failed to find out which AWS account this is")?;
         let data = common.registry.data.clone();
         let session = Self { shell, workspace, aws, identity, server, is_local, data };
         session.guard_account()?;
@@ -123,7 +129,7 @@ impl<'a> Session<'a> {
 
     /// The repositories as they are, with everything that a plan compares.
     pub async fn observe(&self, desired: &[DesiredRepository]) -> Result<Observation, Failure> {
-        self.observe_for(desired, |it| it.lifecycle_policy.is_some()).await
+        observe(&self.aws, desired, |it| it.lifecycle_policy.is_some()).await
     }
 
     /// The same with every lifecycle policy, also those that the workspace leaves alone.
@@ -131,30 +137,7 @@ impl<'a> Session<'a> {
         &self,
         desired: &[DesiredRepository],
     ) -> Result<Observation, Failure> {
-        self.observe_for(desired, |_| true).await
-    }
-
-    async fn observe_for(
-        &self,
-        desired: &[DesiredRepository],
-        wants_lifecycle: fn(&DesiredRepository) -> bool,
-    ) -> Result<Observation, Failure> {
-        let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
-        let reads = |name: &RepositoryName| {
-            let desired = desired.iter().find(|it| it.name == *name);
-            Reads {
-                lifecycle_policy: desired.is_some_and(wants_lifecycle),
-                repository_policy: desired.is_some_and(|it| it.repository_policy.is_some()),
-                tags: true,
-            }
-        };
-        let (mut observed, failures) =
-            self.aws.observe(&names, reads).await.context("failed to look at the repositories")?;
-        if plan::needs_scanning_rules(desired, &observed) {
-            let rules = self.aws.scanning_rules().await;
-            observed.scanning_rules = rules.context("failed to read the registry's scanning rules")?;
-        }
-        Ok((observed, failures))
+        observe(&self.aws, desired, |_| true).await
     }
 
     /// The plan; what is known to be without effect is blocked in it.
@@ -247,6 +230,30 @@ impl<'a> Session<'a> {
     pub fn ends_with_command(&self) -> bool {
         self.server.is_some()
     }
+}
+
+/// The repositories as they are, with everything that a plan compares.
+pub async fn observe(
+    aws: &Aws,
+    desired: &[DesiredRepository],
+    wants_lifecycle: fn(&DesiredRepository) -> bool,
+) -> Result<Observation, Failure> {
+    let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
+    let reads = |name: &RepositoryName| {
+        let desired = desired.iter().find(|it| it.name == *name);
+        Reads {
+            lifecycle_policy: desired.is_some_and(wants_lifecycle),
+            repository_policy: desired.is_some_and(|it| it.repository_policy.is_some()),
+            tags: true,
+        }
+    };
+    let (mut observed, failures) =
+        aws.observe(&names, reads).await.context("failed to look at the repositories")?;
+    if plan::needs_scanning_rules(desired, &observed) {
+        let rules = aws.scanning_rules().await;
+        observed.scanning_rules = rules.context("failed to read the registry's scanning rules")?;
+    }
+    Ok((observed, failures))
 }
 
 async fn target(

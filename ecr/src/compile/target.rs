@@ -1,6 +1,5 @@
 //! Which target to compile for.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -29,15 +28,12 @@ pub struct Target {
 }
 
 impl Toolchain {
-    /// Asks rustc for its host and where its targets are, in a folder of the workspace.
+    /// The compiler's host and where its targets are, in a folder of the workspace.
     pub fn find(folder: &Path) -> Result<Self> {
-        let sh = Shell::new().context("failed to find the current directory")?;
-        sh.change_dir(folder);
-        let rustc = rustc();
-        let said = cmd!(sh, "{rustc} --print sysroot --print host-tuple").quiet().read();
-        let said = said.context("failed to run rustc")?;
-        let (sysroot, host) = said.split_once('\n').context("rustc does not tell its sysroot and host")?;
-        let (sysroot, host) = (PathBuf::from(sysroot), host.trim().to_owned());
+        let (sysroot, host) = match of_rustup() {
+            Some(found) => found,
+            None => asked(folder)?,
+        };
         let architecture = host.split('-').next().unwrap_or_default();
         let platform = format!("linux/{}", go_architecture(architecture));
         let platform = platform.parse().map_err(anyhow::Error::msg)?;
@@ -114,17 +110,31 @@ impl Target {
     }
 }
 
-/// `RUSTC`; else the one beside the cargo that runs us, which is of the toolchain that rustup chose for the workspace and
-/// starts in half the time of rustup's own `rustc`; else whatever is there.
-fn rustc() -> OsString {
-    let beside = || {
-        let cargo = PathBuf::from(
-            std::env::var_os("CARGO").filter(|_| std::env::var_os("RUSTUP_TOOLCHAIN").is_some())?,
-        );
-        let rustc = cargo.with_file_name("rustc");
-        rustc.is_file().then(|| rustc.into_os_string())
-    };
-    std::env::var_os("RUSTC").or_else(beside).unwrap_or_else(|| "rustc".into())
+/// Sysroot and host of the toolchain that rustup chose for the cargo that runs us, read from its list of components: rustc
+/// itself takes as long to tell as `cargo metadata` to run.
+fn of_rustup() -> Option<(PathBuf, String)> {
+    std::env::var_os("RUSTUP_TOOLCHAIN").filter(|_| std::env::var_os("RUSTC").is_none())?;
+    let cargo = PathBuf::from(std::env::var_os("CARGO")?);
+    let sysroot = cargo.parent()?.parent()?;
+    let components = std::fs::read_to_string(sysroot.join("lib/rustlib/components")).ok()?;
+    Some((sysroot.to_owned(), host_of(&components)?.to_owned()))
+}
+
+/// `rustc-x86_64-unknown-linux-gnu` is the compiler for that host; `rustc-dev-...` and the like are others.
+fn host_of(components: &str) -> Option<&str> {
+    let mut hosts = components.lines().filter_map(|it| it.strip_prefix("rustc-"));
+    hosts.find(|it| ARCHITECTURES.iter().any(|(_, cpu)| it.starts_with(&format!("{cpu}-"))))
+}
+
+/// What rustc says of itself.
+fn asked(folder: &Path) -> Result<(PathBuf, String)> {
+    let sh = Shell::new().context("failed to find the current directory")?;
+    sh.change_dir(folder);
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let said = cmd!(sh, "{rustc} --print sysroot --print host-tuple").quiet().read();
+    let said = said.context("failed to run rustc")?;
+    let (sysroot, host) = said.split_once('\n').context("rustc does not tell its sysroot and host")?;
+    Ok((PathBuf::from(sysroot), host.trim().to_owned()))
 }
 
 /// An architecture as target triples spell it.
@@ -183,5 +193,17 @@ mod tests {
         assert_eq!(triple("linux/arm/v7").as_deref(), Some("armv7-unknown-linux-musleabihf"));
         assert_eq!(triple("linux/mips"), None);
         assert_eq!(go_architecture("x86_64"), "amd64");
+    }
+
+    #[test]
+    fn a_toolchain_lists_its_compiler() {
+        let components = "cargo-x86_64-unknown-linux-gnu\nrustc-dev-x86_64-unknown-linux-gnu\n\
+                          rust-std-aarch64-unknown-linux-musl\nrustc-x86_64-unknown-linux-gnu\n";
+        assert_eq!(host_of(components), Some("x86_64-unknown-linux-gnu"));
+        assert_eq!(host_of("cargo-x86_64-unknown-linux-gnu\n"), None);
+        // What is read is what rustc says.
+        if let Some(read) = of_rustup() {
+            assert_eq!(read, asked(Path::new(".")).unwrap());
+        }
     }
 }

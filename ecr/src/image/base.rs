@@ -12,9 +12,9 @@ pub const USER: &str = "65532:65532";
 /// CA certificates, `/etc/passwd` with `nonroot`, and `/tmp`.
 pub fn scratch() -> Files {
     let mut files = Files::default();
-    let certificates: Vec<u8> =
-        webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().flat_map(|it| it.to_vec()).collect();
-    let key = Digest::of(&certificates);
+    let certificates: Vec<&[u8]> =
+        webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(AsRef::as_ref).collect();
+    let key = Digest::of(&certificates.concat());
     files.derived("/etc/ssl/certs/ca-certificates.crt", 0o644, key, || ca_certificates().into_bytes());
     files.bytes(
         "/etc/passwd",

@@ -11,7 +11,7 @@ use anyhow::Context;
 
 use crate::aws::{AuthorizationToken, Aws, ServiceError};
 use crate::compile::Toolchain;
-use crate::desired::{DesiredRepository, Service};
+use crate::desired::{Desired, DesiredRepository, Service};
 use crate::distribution::Registry;
 use crate::docker::{Build, Open};
 use crate::error::{Exit, Failure};
@@ -25,7 +25,7 @@ use crate::shell::Shell;
 use crate::workspace::Workspace;
 
 use super::scan;
-use super::session::Session;
+use super::session::{Observation, Session};
 
 mod bases;
 mod build;
@@ -148,10 +148,16 @@ impl<'a> Push<'a> {
             push.open_workshop(None).await?;
             return Ok(push);
         }
-        let is_idle = jobs.iter().all(Job::is_done);
-        let token = async |aws: &Aws| if is_idle { None } else { Some(aws.authorization_token().await) };
-        let (session, token) = Session::connect_and(shell, &flags.common, workspace, token).await?;
-        let host = find_repositories(&session, flags, &mut jobs).await?;
+        let desired = wanted(&jobs, &workspace.desired);
+        let project = workspace.desired.project.clone();
+        let read = async |aws: &Aws| {
+            let token =
+                async { if desired.is_empty() { None } else { Some(aws.authorization_token().await) } };
+            tokio::join!(repositories::observe(aws, &desired, project.as_deref(), flags), token)
+        };
+        let (session, (observed, token)) =
+            Session::connect_and(shell, &flags.common, workspace, read).await?;
+        let host = find_repositories(&session, flags, &desired, observed?, &mut jobs).await?;
         let (session, registry, workshop) = (Some(session), None, None);
         let mut push = Self { flags, shell, session, export, registry, host, builder, workshop, tree, jobs };
         if let Some(token) = token {
@@ -274,18 +280,23 @@ fn checked(service: &Service, builder: &Builder) -> Stage {
     }
 }
 
-/// Looks for (or creates) the repositories of the services that can be built, and returns the registry's host.
-async fn find_repositories(
-    session: &Session<'_>,
-    flags: &flags::Push,
-    jobs: &mut [Job],
-) -> Result<Option<String>, Failure> {
+/// The repositories of the services that can be built.
+fn wanted(jobs: &[Job], desired: &Desired) -> Vec<DesiredRepository> {
     let is_wanted = |name: &RepositoryName| {
         jobs.iter().any(|it| matches!(it.stage, Stage::Ready(_)) && it.service.repository == *name)
     };
-    let desired: Vec<DesiredRepository> =
-        session.desired().repositories.iter().filter(|it| is_wanted(&it.name)).cloned().collect();
-    let (places, host) = repositories::places(session, &desired, flags).await?;
+    desired.repositories.iter().filter(|it| is_wanted(&it.name)).cloned().collect()
+}
+
+/// Gives each service its repository (created, if that is wanted), and returns the registry's host.
+async fn find_repositories(
+    session: &Session<'_>,
+    flags: &flags::Push,
+    desired: &[DesiredRepository],
+    observation: Observation,
+    jobs: &mut [Job],
+) -> Result<Option<String>, Failure> {
+    let (places, host) = repositories::places(session, desired, flags, observation).await?;
     for job in jobs.iter_mut().filter(|it| matches!(it.stage, Stage::Ready(_))) {
         job.stage = match places.get(&job.service.repository) {
             Some(Ok(place)) => Stage::Ready(place.clone()),

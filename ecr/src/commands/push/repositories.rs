@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::aws::Reads;
+use crate::aws::{Aws, Reads};
 use crate::commands::create::{agreed, converge};
-use crate::commands::session::Session;
+use crate::commands::session::{self, Observation, Session};
 use crate::desired::{DesiredRepository, Service};
 use crate::error::{Exit, Failure};
 use crate::flags;
@@ -80,24 +80,39 @@ pub(super) fn missing(session: &Session<'_>, service: &Service) -> Done {
     Done { entry, exit: Exit::Failed, help: Some(help) }
 }
 
+/// The repositories as they are. Nothing is written, so the account need not be known yet.
+pub(super) async fn observe(
+    aws: &Aws,
+    desired: &[DesiredRepository],
+    project: Option<&str>,
+    flags: &flags::Push,
+) -> Result<Observation, Failure> {
+    if flags.create {
+        return session::observe(aws, desired, |it| it.lifecycle_policy.is_some()).await;
+    }
+    let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
+    let reads = |_: &RepositoryName| Reads { tags: project.is_some(), ..Reads::default() };
+    let observed = aws.observe(&names, reads).await;
+    Ok(observed.map_err(|it| anyhow::Error::new(it).context("failed to look at the repositories"))?)
+}
+
 /// The repositories that exist, created first if that is wanted, and the registry's host as the API returns it.
 pub(super) async fn places(
     session: &Session<'_>,
     desired: &[DesiredRepository],
     flags: &flags::Push,
+    observation: Observation,
 ) -> Result<(Places, Option<String>), Failure> {
-    if flags.create { created(session, desired, flags.yes).await } else { found(session, desired).await }
+    match flags.create {
+        true => created(session, desired, flags.yes, observation).await,
+        false => found(session, observation).await,
+    }
 }
 
 async fn found(
     session: &Session<'_>,
-    desired: &[DesiredRepository],
+    (observed, failures): Observation,
 ) -> Result<(Places, Option<String>), Failure> {
-    let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
-    let reads = |_: &RepositoryName| Reads { tags: session.project().is_some(), ..Reads::default() };
-    let observed = session.aws.observe(&names, reads).await;
-    let (observed, failures) =
-        observed.map_err(|it| anyhow::Error::new(it).context("failed to look at the repositories"))?;
     session.begin(&observed).await?;
     let host = observed.repositories.values().find_map(|it| Some(it.uri.split_once('/')?.0.to_owned()));
     let place = |found: &ObservedRepository| match foreign_owner(found, session.project()) {
@@ -118,8 +133,8 @@ async fn created(
     session: &Session<'_>,
     desired: &[DesiredRepository],
     yes: bool,
+    mut observation: Observation,
 ) -> Result<(Places, Option<String>), Failure> {
-    let mut observation = session.observe(desired).await?;
     session.begin(&observation.0).await?;
     let observed = observation.0.clone();
     let plan = agreed(session, desired, &mut observation, &InUse::default(), yes).await?;
