@@ -135,10 +135,15 @@ pub fn add(files: &mut Files, from: &Path, to: &str) -> Result<()> {
 /// Adds one file with a given mode.
 pub fn add_file(files: &mut Files, from: &Path, to: &str, mode: u32) -> Result<()> {
     let (digest, size) = digest_of(from).with_context(|| format!("failed to read `{}`", from.display()))?;
+    add_known(files, from, to, mode, digest, size);
+    Ok(())
+}
+
+/// Adds one file that was read before, and is read again only where its layer is written.
+pub fn add_known(files: &mut Files, from: &Path, to: &str, mode: u32, digest: Digest, size: u64) {
     let path = from.to_owned();
     let open = Box::new(move || Ok(Box::new(File::open(&path)?) as Box<dyn Read>));
     files.stream(to, mode, size, digest, open);
-    Ok(())
 }
 
 /// The digest and size of a file, read in pieces.

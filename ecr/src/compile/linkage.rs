@@ -58,6 +58,10 @@ impl Remembered {
 
     /// Remembers a way that worked.
     pub(super) fn write(&self, linkage: &Linkage, reason: Option<&str>) -> Result<()> {
+        let known = self.read();
+        if known.is_some_and(|(known, why)| known == *linkage && why.as_deref() == reason) {
+            return Ok(());
+        }
         let memory = Memory {
             inputs: self.inputs.clone(),
             linkage: linkage.clone(),

@@ -12,6 +12,7 @@ use xshell::{Shell, cmd};
 use crate::desired::Service;
 use crate::image::elf::Elf;
 use crate::metadata::Platform;
+use crate::name::Digest;
 
 mod environment;
 mod libraries;
@@ -51,6 +52,10 @@ pub struct Binary {
     pub why_dynamic: Option<String>,
     /// What its headers say.
     pub elf: Elf,
+    /// The digest of the file.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
     /// What the compiler said: warnings, to be shown.
     pub diagnostics: String,
 }
@@ -74,7 +79,7 @@ pub fn build(options: &Options, target: &Target, service: &Service) -> Result<Bi
     memory
         .write(&built.linkage, built.why_dynamic.as_deref())
         .context("failed to write to the target folder")?;
-    let binary = found(service, &target.platform, built.path, &built.elf)?;
+    let binary = found(service, &target.platform, built.path, built.file)?;
     let why_dynamic = built.why_dynamic.filter(|_| !binary.libraries.is_empty());
     Ok(Binary { why_dynamic, diagnostics: built.diagnostics, ..binary })
 }
@@ -82,19 +87,22 @@ pub fn build(options: &Options, target: &Target, service: &Service) -> Result<Bi
 /// A binary that was built elsewhere: `path` is the file, or a folder that holds it by its name.
 pub fn given(service: &Service, platform: &Platform, path: &Path) -> Result<Binary> {
     let path = if path.is_dir() { path.join(bin_name(service)?) } else { path.to_owned() };
-    let elf = read_elf(&path)?;
-    found(service, platform, path, &elf)
+    let file = Executable::read(&path)?;
+    found(service, platform, path, file)
 }
 
 /// A binary that is there, checked against its platform, with the libraries that it needs.
-fn found(service: &Service, platform: &Platform, path: PathBuf, elf: &Elf) -> Result<Binary> {
-    check_architecture(elf, platform, &path)?;
+fn found(service: &Service, platform: &Platform, path: PathBuf, file: Executable) -> Result<Binary> {
+    let Executable { elf, digest, size } = file;
+    check_architecture(&elf, platform, &path)?;
     Ok(Binary {
         name: bin_name(service)?.to_owned(),
         platform: platform.clone(),
-        libraries: libraries::closure(&path, elf)?,
+        libraries: libraries::closure(&path, &elf)?,
         why_dynamic: None,
-        elf: elf.clone(),
+        elf,
+        digest,
+        size,
         diagnostics: String::new(),
         path,
     })
@@ -102,7 +110,7 @@ fn found(service: &Service, platform: &Platform, path: PathBuf, elf: &Elf) -> Re
 
 struct Built {
     path: PathBuf,
-    elf: Elf,
+    file: Executable,
     linkage: Linkage,
     diagnostics: String,
     why_dynamic: Option<String>,
@@ -122,14 +130,14 @@ fn attempts(
         let is_last = target.linkages().last() == Some(linkage);
         match cargo(options, target, linkage, service, bin)? {
             Outcome::Built(path, diagnostics) => {
-                let elf = read_elf(&path)?;
+                let file = Executable::read(&path)?;
                 // lld links shared libraries into a static binary without a word; nothing would load them.
-                if linkage.is_static && !elf.is_static() && !is_last {
-                    reason = Some(format!("it needs {}", elf.needed.join(", ")));
+                if linkage.is_static && !file.elf.is_static() && !is_last {
+                    reason = Some(format!("it needs {}", file.elf.needed.join(", ")));
                     continue;
                 }
                 let linkage = linkage.clone();
-                return Ok(Built { path, elf, linkage, diagnostics, why_dynamic: reason });
+                return Ok(Built { path, file, linkage, diagnostics, why_dynamic: reason });
             }
             Outcome::NotLinked(why, diagnostics) => {
                 reason.get_or_insert(why);
@@ -145,9 +153,19 @@ fn attempts(
     bail!(failure(service, &said))
 }
 
-fn read_elf(path: &Path) -> Result<Elf> {
-    let bytes = std::fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
-    Elf::parse(&bytes).map_err(|it| anyhow::anyhow!("`{}`: {it}", path.display()))
+/// What is known of an executable from reading it once.
+struct Executable {
+    elf: Elf,
+    digest: Digest,
+    size: u64,
+}
+
+impl Executable {
+    fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
+        let elf = Elf::parse(&bytes).map_err(|it| anyhow::anyhow!("`{}`: {it}", path.display()))?;
+        Ok(Self { elf, digest: Digest::of(&bytes), size: bytes.len() as u64 })
+    }
 }
 
 fn failure(service: &Service, diagnostics: &str) -> String {

@@ -127,7 +127,8 @@ impl Builder {
             layers::add(&mut files, &from, &copy.to.value).with_context(context)?;
         }
         let mut executable = Files::default();
-        layers::add_file(&mut executable, &binary.path, &entrypoint(binary), 0o755)?;
+        let (digest, size) = (binary.digest.clone(), binary.size);
+        layers::add_known(&mut executable, &binary.path, &entrypoint(binary), 0o755, digest, size);
         // Another base brings its own.
         let base = if base_of(service) == "scratch" { base::scratch() } else { Files::default() };
         let all = [
