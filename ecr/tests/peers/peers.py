@@ -217,6 +217,9 @@ class Workspace:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
+    def append(self, path, text):
+        self.write(path, (self.root / path).read_text() + text)
+
     def run(self, url, *args, key="dummy", secret="dummy", code=0, **more):
         """Runs xtask, with more variables in its environment, and expects an exit code."""
         result = subprocess.run(

@@ -299,9 +299,8 @@ class Foreign(unittest.TestCase):
     def test_zstd_layers_are_unpacked(self):
         workspace = Workspace(services=("my-app",))
         workspace.write("my-app/data.txt", "zstd " * 1_000_000)
-        manifest = workspace.root / "my-app/Cargo.toml"
-        manifest.write_text(manifest.read_text() + '[package.metadata.ecr.image]\ncompression = "zstd"\n'
-                            'files = [{ from = "data.txt", to = "/data.txt" }]\n')
+        workspace.append("my-app/Cargo.toml", '[package.metadata.ecr.image]\ncompression = "zstd"\n'
+                         'files = [{ from = "data.txt", to = "/data.txt" }]\n')
         workspace.run(self.url, "push", "--create", "--profile", "dev")
         image = f"{self.host}/my-app:1.0.0"
         layers = json.loads(self.call("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{image}").stdout)["layers"]
