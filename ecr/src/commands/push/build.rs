@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 
@@ -33,6 +34,8 @@ pub(super) struct Builder {
     pub platforms: Vec<Platform>,
     /// `--binary`: platforms that are built elsewhere.
     pub binaries: BTreeMap<Platform, PathBuf>,
+    /// Those of them that were read.
+    pub given: Mutex<BTreeMap<(String, Platform), Binary>>,
     /// How layers are compressed, whatever services say.
     pub compression: Option<Compression>,
     /// Who builds what.
@@ -83,6 +86,17 @@ impl Builder {
         Ok(Built { images, index, blobs: blobs.into_values().collect(), inherited, retyped, binaries })
     }
 
+    /// Makes the layers of a service whose binaries are given, and that stands on no other image.
+    pub(super) fn warm(&self, service: &Service) {
+        let is_own = self.ways.of(service).is_ok_and(|it| it == Way::Native) && base_of(service) == "scratch";
+        let given = self.platforms(service).into_iter().filter(|it| is_own && self.binaries.contains_key(it));
+        for platform in given {
+            let layers = self.binary(service, &platform);
+            // What is wrong comes up again where it is told.
+            let _ = layers.and_then(|it| self.layers(service, &it, self.compression(service)));
+        }
+    }
+
     /// The platforms of a service: the flag's, else its own, else those that are given, else the host's.
     pub(super) fn platforms(&self, service: &Service) -> Vec<Platform> {
         let configured = service.image.platforms.iter().flat_map(|it| it.value.clone());
@@ -103,7 +117,14 @@ impl Builder {
 
     fn binary(&self, service: &Service, platform: &Platform) -> Result<Binary> {
         if let Some(path) = self.binaries.get(platform) {
-            return compile::given(service, platform, path);
+            let mut read = self.given.lock().unwrap_or_else(|it| it.into_inner());
+            let key = (service.package.name.clone(), platform.clone());
+            if let Some(known) = read.get(&key) {
+                return Ok(known.clone());
+            }
+            let binary = compile::given(service, platform, path)?;
+            read.insert(key, binary.clone());
+            return Ok(binary);
         }
         let target = self.toolchain.target(platform)?;
         compile::build(&self.options, &target, service)

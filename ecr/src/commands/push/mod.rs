@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
+use tokio::task::JoinHandle;
 
 use crate::aws::{AuthorizationToken, Aws, ServiceError};
 use crate::compile::Toolchain;
@@ -53,24 +54,26 @@ use token::renew;
 /// Builds and pushes the selected services. One that fails does not stop the others.
 pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     let began = Instant::now();
-    // cargo, rustc and git each take a moment to start: that they do side by side.
+    // Whatever takes a moment goes on beside what need not wait for it.
     let manifest = flags.common.workspace.manifest_path.clone();
     let folder = manifest.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
     let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&folder));
     let workspace = tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref()));
     let workspace = workspace.await.context("failed to read the workspace")??;
     let services = services(flags, &workspace)?;
+    let toolchain = toolchain.await.context("failed to ask rustc")??;
+    let builder = Arc::new(builder(flags, shell, &workspace, &services, toolchain)?);
+    let warming = warm(&builder, &services);
     let root = workspace.root.clone();
     let tree = tokio::task::spawn_blocking(move || git::tree(&root));
     let tree = tree.await.context("failed to ask git")??;
     guard_tree(flags, shell, tree.as_ref())?;
     let references = flags.image_refs.as_deref().map(create_file).transpose()?;
     let gate = scan::gate(&flags.gate, &workspace)?;
-    let toolchain = toolchain.await.context("failed to ask rustc")??;
-    let export = Export::new(flags, toolchain.platform())?;
-    let builder = builder(flags, shell, &workspace, &services, toolchain)?;
+    let export = Export::new(flags, builder.toolchain.platform())?;
     let mut push = Push::open(flags, shell, workspace, services, tree, builder, export).await?;
     push.skip_existing().await?;
+    warming.await.context("the work on given binaries was interrupted")?;
     let held = push.make().await;
     let auditable = push.auditable();
     let mut done = push.upload(held).await;
@@ -130,7 +133,7 @@ impl<'a> Push<'a> {
         workspace: Workspace,
         services: Vec<Service>,
         tree: Option<Tree>,
-        builder: Builder,
+        builder: Arc<Builder>,
         export: Option<Export>,
     ) -> Result<Self, Failure> {
         let job = |service: Service| Job {
@@ -139,7 +142,6 @@ impl<'a> Push<'a> {
             service,
         };
         let mut jobs: Vec<Job> = services.into_iter().map(job).collect();
-        let builder = Arc::new(builder);
         if flags.dry_run || export.is_some() {
             let (session, registry, host) = (None, None, None);
             let workshop = None;
@@ -270,6 +272,13 @@ impl<'a> Push<'a> {
         self.shell.json(&report);
         Ok(exit)
     }
+}
+
+/// Compresses the binaries that are given while everybody else is asked: nothing has to be compiled for that. The build finds
+/// the layers in the cache, and tells what is wrong with a binary.
+fn warm(builder: &Arc<Builder>, services: &[Service]) -> JoinHandle<()> {
+    let (builder, services) = (builder.clone(), services.to_vec());
+    tokio::task::spawn_blocking(move || services.iter().for_each(|it| builder.warm(it)))
 }
 
 /// What cannot be built needs no repository, so that is found out first.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Mutex;
 
 use anyhow::Context;
 
@@ -77,6 +78,7 @@ pub(super) fn builder(
         ways: Ways::new(flags, workspace)?,
         base_cache: BaseCache(workspace.target.join("xtask-ecr/bases")),
         // An engine unpacks what it is given and keeps the bytes of no layer, so it gets what every version reads.
+        given: Mutex::default(),
         compression: (flags.load && flags.oci_layout.is_none()).then_some(Compression::Gzip),
         binaries: flags.binary.iter().map(|it| (it.platform.clone(), it.path.clone())).collect(),
     })
