@@ -219,7 +219,7 @@ pub struct IamPolicy {
 /// `ecr login`
 #[derive(Debug, Args)]
 pub struct Login {
-    /// docker, podman, or the path of a program with their command line [default: the first that is installed]
+    /// docker, podman, or the path of a program with their command line [default: the first that works]
     #[arg(long, value_name = "PROGRAM", conflicts_with = "print_token")]
     pub engine: Option<PathBuf>,
     /// Print the password of the user AWS on stdout, for scripts
@@ -324,7 +324,7 @@ pub struct Push {
     /// Load the images into docker or podman instead of pushing them
     #[arg(long, conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "image_refs"])]
     pub load: bool,
-    /// docker, podman, or the path of a program with their command line [default: the first that is installed]
+    /// docker, podman, or the path of a program with their command line [default: the first that works]
     #[arg(long, value_name = "PROGRAM")]
     pub engine: Option<PathBuf>,
     /// Build with `docker buildx build --push` on this builder, which may be remote, and push from there

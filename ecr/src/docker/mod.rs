@@ -42,12 +42,18 @@ const LINES: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Engine {
-    /// The engine that is named, else the first one that is installed.
+    /// The engine that is named, else the first one that works; else the first that is installed, which says itself what
+    /// is wrong.
     pub fn find(named: Option<&Path>) -> Option<Self> {
-        match named {
-            Some(program) => Some(Self { program: program.to_owned() }),
-            None => KNOWN.into_iter().find(|it| is_installed(it)).map(|it| Self { program: it.into() }),
+        if let Some(program) = named {
+            return Some(Self { program: program.to_owned() });
         }
+        let installed = KNOWN.into_iter().filter(|it| is_installed(it)).map(|it| Self { program: it.into() });
+        let mut installed: Vec<_> = installed.collect();
+        let works = |it: &Self| matches!(it.probe(), Ok(Found::Running(_)));
+        // A client without its daemon is common; a single one is nothing to choose from.
+        let first = if installed.len() > 1 { installed.iter().position(works) } else { None };
+        (!installed.is_empty()).then(|| installed.swap_remove(first.unwrap_or(0)))
     }
 
     /// How people call it.

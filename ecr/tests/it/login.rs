@@ -8,8 +8,12 @@ use crate::support::{Registry, Workspace};
 
 /// A program that takes docker's place.
 fn engine(workspace: &Workspace, script: &str) -> String {
-    workspace.file("engine", &format!("#!/bin/sh\n{script}\n"));
-    let path = workspace.root().join("engine");
+    program(workspace, "engine", script)
+}
+
+fn program(workspace: &Workspace, name: &str, script: &str) -> String {
+    workspace.file(name, &format!("#!/bin/sh\n{script}\n"));
+    let path = workspace.root().join(name);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path.display().to_string()
 }
@@ -75,6 +79,24 @@ fn an_engine_that_repeats_the_password_brings_it_nowhere() {
     let output = workspace.on(&registry, &["ecr", "login", "--engine", &engine, "--format", "json"]);
     assert!(output.stderr.contains("wrong password ***"), "{}", output.stderr);
     assert!(output.json_with(1)["error"]["causes"][0].as_str().unwrap().contains("***"));
+}
+
+#[test]
+fn of_several_engines_the_first_that_works_is_taken() {
+    let registry = Registry::start();
+    let workspace = Workspace::seed();
+    program(&workspace, "bin/docker", "[ \"$1\" = --version ] || { echo 'no daemon' >&2; exit 1; }");
+    program(&workspace, "bin/podman", "echo podman version 5.0.0");
+    let cargo = std::env::var("CARGO").unwrap();
+    let path = [workspace.root().join("bin").as_path(), std::path::Path::new(&cargo).parent().unwrap()]
+        .map(|it| it.display().to_string())
+        .join(":");
+    let login = || workspace.command(&["ecr", "login"]).registry(&registry).env("PATH", &path).run();
+    assert!(login().good().stderr.contains("with podman, until"));
+    // A single one is taken as it is, and says itself what is wrong.
+    std::fs::remove_file(workspace.root().join("bin/podman")).unwrap();
+    let failed = login();
+    assert!(failed.code == 1 && failed.stderr.contains("no daemon"), "{failed:#?}");
 }
 
 #[test]
