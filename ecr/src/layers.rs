@@ -16,6 +16,7 @@ use crate::files::{self, Temporary};
 use crate::image::compression::Compression;
 use crate::image::layer::{Files, Layer};
 use crate::image::parent::Tree;
+use crate::image::zstd;
 use crate::name::Digest;
 
 /// The cache of a workspace.
@@ -98,7 +99,7 @@ pub fn tree(layers: &[PathBuf]) -> Result<Tree> {
         let bytes: Box<dyn Read> = match file.fill_buf().with_context(context)? {
             [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(file)),
             // RFC 8878, section 3.1.1.
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(file).with_context(context)?),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd::decoder(file).with_context(context)?,
             _ => Box::new(file),
         };
         let mut archive = tar::Archive::new(bytes);

@@ -152,7 +152,7 @@ mod tests {
         let mut output = Vec::new();
         match compression {
             Compression::Gzip => flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut output),
-            Compression::Zstd => zstd::Decoder::new(bytes).unwrap().read_to_end(&mut output),
+            Compression::Zstd => zstd::decoder(bytes).unwrap().read_to_end(&mut output),
         }
         .unwrap();
         output

@@ -16,6 +16,7 @@ use crate::image::layer::{Files, Layer};
 use crate::image::manifest::{Image, Index, Settings, keeps_docker_types};
 use crate::image::parent::Parent;
 use crate::image::reference::Reference;
+use crate::image::zstd;
 use crate::layers::{self, LayerCache};
 use crate::metadata::Platform;
 use crate::name::Digest;
@@ -337,6 +338,9 @@ pub(super) fn check(service: &Service, builder: &Builder) -> Result<()> {
     if let Some(base) = image.base.as_ref().filter(|it| it.value != "scratch") {
         let parsed = base.value.parse::<Reference>();
         parsed.map_err(|reason| anyhow::anyhow!("{}: base: {reason}", base.place))?;
+    }
+    if let Some(asked) = image.compression.as_ref().filter(|it| it.value == Compression::Zstd) {
+        anyhow::ensure!(zstd::IS_BUILT_IN, "{}: this xtask cannot do zstd; {}", asked.place, zstd::HOW);
     }
     compile::bin_name(service)?;
     let here = |it: &Platform| !builder.binaries.contains_key(it);
