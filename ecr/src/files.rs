@@ -1,9 +1,11 @@
 //! Files that appear whole or not at all.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 /// A file under a name that nobody looks for, in the folder where it is to appear. Dropped, it is gone.
 #[derive(Debug)]
@@ -13,15 +15,35 @@ pub struct Temporary {
     is_persisted: bool,
 }
 
+/// What their names begin with.
+pub const PREFIX: &str = ".tmp-";
+
+/// The temporary files of this process.
+static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn open() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    OPEN.lock().unwrap_or_else(|it| it.into_inner())
+}
+
+/// Removes the temporary files of threads that are still at work when the process is about to end, after Ctrl-C or an error
+/// elsewhere.
+pub fn abandon() {
+    for path in std::mem::take(&mut *open()) {
+        let _ = fs::remove_file(path);
+    }
+}
+
 impl Temporary {
     /// A new file in `folder`.
     pub fn new_in(folder: &Path) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(".tmp-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = folder.join(name);
+        let mut open = open();
         // Left by a process of the same number that was killed.
         let _ = fs::remove_file(&path);
         let file = File::create_new(&path)?;
+        open.insert(path.clone());
         Ok(Self { path, file, is_persisted: false })
     }
 
@@ -43,6 +65,7 @@ impl Drop for Temporary {
         if !self.is_persisted {
             let _ = fs::remove_file(&self.path);
         }
+        open().remove(&self.path);
     }
 }
 

@@ -3,11 +3,12 @@
 //! `target/xtask-ecr/blobs/` holds compressed layers by digest, `target/xtask-ecr/layers/` the descriptor of each
 //! by the fingerprint of what it was made from. The folder can be removed at any time.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Read};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
@@ -28,6 +29,8 @@ pub struct LayerCache {
 
 /// Compressed layers that are kept.
 const KEPT: usize = 64;
+/// After this time nobody writes to a temporary file any more.
+const UNFINISHED: Duration = Duration::from_secs(3600);
 
 impl LayerCache {
     /// The cache in the workspace's target folder.
@@ -43,7 +46,8 @@ impl LayerCache {
         if let Some(layer) = self.find(&descriptor) {
             return Ok(layer);
         }
-        let layer = self.write(files, compression).context("failed to write a layer")?;
+        let context = || format!("failed to write a layer below `{}`", self.folder.display());
+        let layer = self.write(files, compression).with_context(context)?;
         files::write(&descriptor, &serde_json::to_vec(&layer)?).context("failed to write to the cache")?;
         Ok(layer)
     }
@@ -76,8 +80,12 @@ impl LayerCache {
     pub fn forget(&self, began: SystemTime) {
         for folder in ["blobs", "layers"] {
             let entries = fs::read_dir(self.folder.join(folder)).into_iter().flatten().flatten();
-            let mut files: Vec<_> =
-                entries.filter_map(|it| Some((it.metadata().ok()?.modified().ok()?, it.path()))).collect();
+            let entries = entries.filter_map(|it| Some((it.metadata().ok()?.modified().ok()?, it.path())));
+            let (unfinished, mut files): (Vec<_>, Vec<_>) = entries.partition(|(_, path)| is_temporary(path));
+            // Left by a process that was killed.
+            let is_left = |used: SystemTime| began.duration_since(used).is_ok_and(|it| it > UNFINISHED);
+            let left = unfinished.iter().filter(|(used, _)| is_left(*used));
+            left.for_each(|(_, path)| drop(fs::remove_file(path)));
             files.sort();
             let surplus = files.len().saturating_sub(KEPT);
             let old = files.iter().take(surplus).filter(|(used, _)| *used < began);
@@ -85,6 +93,10 @@ impl LayerCache {
             old.for_each(|(_, path)| drop(fs::remove_file(path)));
         }
     }
+}
+
+fn is_temporary(path: &Path) -> bool {
+    path.file_name().and_then(OsStr::to_str).is_some_and(|it| it.starts_with(files::PREFIX))
 }
 
 /// The files of layers, the lowest first: archives that are plain, gzip's or Zstandard's.

@@ -131,6 +131,7 @@ impl Task {
             shell.failure(&failure);
             failure.exit
         });
+        files::abandon();
         if shell.is_stdout_lost() {
             shell.failure(&Failure::new("failed to write to stdout"));
             return ExitCode::from(Exit::Failed as u8);

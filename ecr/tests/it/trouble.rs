@@ -71,6 +71,36 @@ fn what_services_share_is_mounted_where_the_registry_can() {
 }
 
 #[test]
+fn ctrl_c_leaves_nothing_behind() {
+    let registry = Registry::start();
+    let workspace = workspace(&registry);
+    let binary = static_binary(std::env::consts::ARCH, 40_000_000);
+    std::fs::write(workspace.root().join("my-app/binary"), binary).unwrap();
+    let cache = workspace.root().join("target/xtask-ecr/blobs");
+    let unfinished = || {
+        let files = std::fs::read_dir(&cache).into_iter().flatten().flatten();
+        files.filter(|it| it.file_name().to_string_lossy().starts_with(".tmp-")).count()
+    };
+    let mut child = workspace.command(&args()).registry(&registry).spawn();
+    // While the large layer is being written.
+    let large = || {
+        let files = std::fs::read_dir(&cache).into_iter().flatten().flatten();
+        files.filter_map(|it| it.metadata().ok()).any(|it| it.len() > 1_000_000)
+    };
+    while !large() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert_eq!(unfinished(), 1);
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(unfinished(), 0);
+    assert!(!registry.calls().contains_key("PutImage"));
+    let json = workspace.on(&registry, &args()).json_with(0);
+    assert_eq!(json["images"][0]["outcome"], "pushed");
+}
+
+#[test]
 fn too_many_requests() {
     survives("throttle=CompleteLayerUpload:2");
     survives("throttle=PutImage:1");

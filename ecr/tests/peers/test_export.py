@@ -1,7 +1,10 @@
 """What `push` writes for others: OCI layouts, archives for docker and podman, and an image for a foreign platform."""
 
+import contextlib
 import json
+import os
 import pathlib
+import struct
 import subprocess
 import tempfile
 import unittest
@@ -53,6 +56,27 @@ class Load(unittest.TestCase):
             self.assertEqual(run(*args, cwd=ROOT, env=environment(NOWHERE)), "my-app:1.0.0\n")
             image = json.loads(run(engine, "image", "inspect", "my-app:1.0.0"))[0]
             self.assertEqual(image["Config"]["User"], "65532:65532")
+
+
+class Disk(unittest.TestCase):
+    @unittest.skipUnless(os.geteuid() == 0, "only root mounts")
+    def test_a_full_disk_is_told_and_leaves_nothing(self):
+        workspace = Workspace(services=("my-app",))
+        full = workspace.root / "full"
+        full.mkdir()
+        # Magic, 64 bits, little endian, version 1; ET_EXEC for x86-64, without segments and sections.
+        header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 0, 0, 0, 64, 56, 0, 64, 0, 0)
+        (workspace.root / "my-app/binary").write_bytes(header + os.urandom(3_000_000))
+        with contextlib.ExitStack() as stack:
+            run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", full)
+            stack.callback(run, "umount", full)
+            args = ["push", "--binary", "linux/amd64=my-app/binary"]
+            cache = workspace.run(NOWHERE, *args, "--dry-run", code=1, CARGO_TARGET_DIR=str(full)).stderr
+            self.assertIn("failed to write a layer below", cache)
+            self.assertIn("No space left on device", cache)
+            layout = workspace.run(NOWHERE, *args, "--oci-layout", str(full / "layout"), code=1).stderr
+            self.assertIn(f"failed to write the OCI layout `{full}/layout`: No space left on device", layout)
+            self.assertEqual([it for it in full.rglob("*") if it.name.startswith(".tmp-")], [])
 
 
 class Platforms(unittest.TestCase):
