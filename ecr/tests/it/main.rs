@@ -8,6 +8,7 @@ mod configuration;
 mod create;
 mod delete;
 mod export;
+mod hub;
 mod iam;
 mod image;
 mod images;

@@ -1,0 +1,97 @@
+//! A base from a registry in the manner of Docker Hub: anonymous tokens, and blobs that lie on another host.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use xtask_ecr::name::Digest;
+
+use crate::support::{Registry, Workspace, static_binary};
+
+/// A server that answers each request by `answer` (path and authorization -> status, further headers, body), and remembers
+/// them.
+fn serve(
+    answer: impl Fn(&str, &str, &str) -> (u16, String, Vec<u8>) + Send + 'static,
+) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let log = Arc::<Mutex<Vec<String>>>::default();
+    let (own, seen) = (host.clone(), log.clone());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (path, authorization) = request(&stream);
+            seen.lock().unwrap().push(format!("{path} {authorization}"));
+            let (status, headers, body) = answer(&own, &path, &authorization);
+            let head = format!(
+                "HTTP/1.1 {status} Status\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n",
+                body.len()
+            );
+            let _ = (&stream).write_all(&[head.as_bytes(), &body].concat());
+        }
+    });
+    (host, log)
+}
+
+/// Path and authorization of a request without a body.
+fn request(mut stream: &TcpStream) -> (String, String) {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while !text.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|it| it == 1) {
+        text.extend(byte);
+    }
+    let text = String::from_utf8(text).unwrap();
+    let path = text.split(' ').nth(1).unwrap_or_default().to_owned();
+    let header = |line: &str| Some(line.to_lowercase().strip_prefix("authorization: ")?.to_owned());
+    (path, text.lines().find_map(header).unwrap_or_else(|| "-".to_owned()))
+}
+
+#[test]
+fn tokens_go_to_the_registry_and_not_where_it_leads() {
+    let (layer, registry) = (vec![0; 1024], Registry::start());
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer)]},
+    });
+    let config = config.to_string().into_bytes();
+    let descriptor = |kind: &str, bytes: &[u8]| json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": Digest::of(bytes), "size": bytes.len()});
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": descriptor("config.v1+json", &config), "layers": [descriptor("layer.v1.tar", &layer)],
+    });
+    let blobs: BTreeMap<_, _> =
+        [config, layer].into_iter().map(|it| (format!("/{}", Digest::of(&it)), it)).collect();
+    let digests: Vec<_> = blobs.keys().map(|it| format!("{it} -")).collect();
+    let (storage, fetched) = serve(move |_, path, _| match blobs.get(path) {
+        Some(bytes) => (200, String::new(), bytes.clone()),
+        None => (404, String::new(), Vec::new()),
+    });
+    let (host, asked) = serve(move |own, path, authorization| match path {
+        _ if path.starts_with("/token?") => (200, String::new(), br#"{"token": "t0ken"}"#.to_vec()),
+        _ if authorization != "bearer t0ken" => {
+            let scope = "repository:library/base:pull";
+            let challenge = format!("Bearer realm=\"http://{own}/token\",service=\"hub\",scope=\"{scope}\"");
+            (401, format!("www-authenticate: {challenge}\r\n"), Vec::new())
+        }
+        _ if path.contains("/manifests/") => (200, String::new(), manifest.to_string().into_bytes()),
+        _ => {
+            let digest = path.rsplit('/').next().unwrap_or_default();
+            (307, format!("location: http://{storage}/{digest}\r\n"), Vec::new())
+        }
+    });
+    let base = format!("[package.metadata.ecr.image]\nbase = \"{host}/library/base:12\"\n");
+    let workspace = Workspace::new().service("my-app", &base);
+    std::fs::write(workspace.root().join("my-app/binary"), static_binary("x86_64", 10)).unwrap();
+    let args = ["push", "--create", "--binary", "linux/amd64=my-app/binary"];
+    workspace.on(&registry, &args).good();
+    assert_eq!(registry.manifest("my-app", "1.0.0")["layers"].as_array().unwrap().len(), 2);
+
+    let asked = asked.lock().unwrap().clone();
+    assert_eq!(asked[0], "/v2/library/base/manifests/12 -");
+    assert_eq!(asked[1], "/token?service=hub&scope=repository%3Alibrary%2Fbase%3Apull -");
+    assert!(asked[2..].iter().all(|it| it.ends_with(" bearer t0ken")), "{asked:#?}");
+    let mut fetched = fetched.lock().unwrap().clone();
+    fetched.sort();
+    assert_eq!(fetched, digests, "each blob once, without the token");
+}
