@@ -76,8 +76,8 @@ impl<'a> Session<'a> {
             async move { aws.identity().await }
         });
         let read = read(&aws).await;
-        let identity = asked.await.context("the question was interrupted").map(|it| it.map_err(Into::into));
-        let identity = identity.and_then(|it| it).context("failed to find out which AWS account this is")?;
+        let identity = asked.await.context("the question for the account was interrupted")?;
+        let identity = identity.context("failed to find out which AWS account this is")?;
         let data = common.registry.data.clone();
         let session = Self { shell, workspace, aws, identity, server, is_local, data };
         session.guard_account()?;
