@@ -21,8 +21,9 @@ pub(super) struct Siblings {
     has_refused: AtomicBool,
 }
 
-/// Repositories that are asked for a blob, side by side.
+/// Repositories that are asked for a blob, side by side, and at most: more would take longer than to send it.
 const PARALLEL: usize = 8;
+const ASKED: usize = 16;
 /// Bytes from which on a shared blob is worth a wait for the service that sends it.
 const MUCH: u64 = 1_000_000;
 
@@ -47,7 +48,7 @@ impl Siblings {
         if !is_inherited || self.has_refused.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let others = self.others.iter().filter(|it| *it != own);
+        let others = self.others.iter().filter(|it| *it != own).take(ASKED);
         let asked =
             others.map(|it| async move { Ok(registry.has_blob(it, digest).await?.then(|| it.clone())) });
         let found: Vec<_> = stream::iter(asked).buffered(PARALLEL).try_collect().await?;
