@@ -1,5 +1,6 @@
 """What `push` writes for others: OCI layouts, archives for docker and podman, and an image for a foreign platform."""
 
+import base64
 import contextlib
 import json
 import os
@@ -81,7 +82,7 @@ class Disk(unittest.TestCase):
 
 class Platforms(unittest.TestCase):
     def test_an_index_of_a_foreign_platform(self):
-        need("skopeo")
+        need("skopeo"), need("docker")
         with tempfile.TemporaryDirectory() as folder:
             workspace = Workspace(services=("my-app",))
             binary = arm_binary(folder)
@@ -101,6 +102,12 @@ class Platforms(unittest.TestCase):
 
                 platforms = [it["platform"]["architecture"] for it in skopeo("--raw")["manifests"]]
                 self.assertEqual(platforms, ["amd64", "arm64"])
+                # So does docker's client, which needs no daemon for that.
+                docker = environment(url) | {"DOCKER_CONFIG": folder}
+                login = json.dumps({"auths": {host: {"auth": base64.b64encode(f"AWS:{token}".encode()).decode()}}})
+                pathlib.Path(folder, "config.json").write_text(login)
+                listed = json.loads(run("docker", "manifest", "inspect", "--insecure", f"{host}/my-app:1.0.0", env=docker))
+                self.assertEqual([it["platform"]["architecture"] for it in listed["manifests"]], platforms)
                 for architecture in platforms:
                     self.assertEqual(skopeo("--config", architecture=architecture)["architecture"], architecture)
 
