@@ -7,9 +7,9 @@ use libdeflater::{CompressionLvl, Compressor};
 
 /// Bytes of input a member: large enough to compress well, small enough that a service of 3 MB keeps cores busy.
 pub const CHUNK: usize = 512 * 1024;
-/// libdeflate's default level, as small as zlib's in three quarters of the time. Level 9 takes four times as long for
-/// 0.5 % of the size.
-pub const LEVEL: i32 = 6;
+/// libdeflate's levels are not zlib's: its fifth makes a service 3 % smaller than zlib's sixth, in two thirds of the time. Its
+/// ninth takes five times as long for 1 % of the size.
+pub const LEVEL: i32 = 5;
 
 /// A member of its own: no name, no time (RFC 1952, section 2.3).
 pub fn member(chunk: &[u8]) -> io::Result<Vec<u8>> {

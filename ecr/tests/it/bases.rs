@@ -254,7 +254,7 @@ fn a_base_that_cannot_be_pulled_stops_only_its_service() {
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
               Failed my-app: base `127.0.0.1:[PORT]/base:nothing`: failed to read the base image `base:nothing` of 127.0.0.1:[PORT]: MANIFEST_UNKNOWN: Requested image not found
-              Pushed other 1.0.0 (108.0 kB uploaded)
+              Pushed other 1.0.0 (108.2 kB uploaded)
             Finished 2 images: 1 pushed, 1 failed in [TIME]
         --- exit 1
     "#]].assert_eq(&output.shown());

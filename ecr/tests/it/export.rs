@@ -31,7 +31,7 @@ fn a_layout_holds_every_image_under_its_name() {
     expect![[r#"
         oci:out:my-app:1.0.0
         --- stderr
-            Exported my-app 1.0.0 (111.0 kB)
+            Exported my-app 1.0.0 (111.1 kB)
             Finished 1 image: 1 exported in [TIME]
     "#]]
     .assert_eq(&output.shown());

@@ -352,7 +352,7 @@ fn a_dockerfile_needs_an_engine_and_stops_no_other_service() {
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
               Failed docked: neither docker nor podman is installed
         help: install one of them, or name another program with --engine PATH
-              Pushed my-app 1.0.0 (108.0 kB uploaded)
+              Pushed my-app 1.0.0 (108.2 kB uploaded)
             Finished 2 images: 1 pushed, 1 failed in [TIME]
         --- exit 1
     "#]]
