@@ -78,7 +78,6 @@ def main():
         env["DOCKER_CONFIG"] = str(folder / "config")
         zstd = Workspace(services=("my-app",))
         zstd.append("Cargo.toml", '[workspace.metadata.ecr.image]\ncompression = "zstd"\n')
-        workspace.run(url, "ecr", "login", "--print-token")
         token = client("ecr", url).get_authorization_token()["authorizationData"][0]["authorizationToken"]
         password = workspace.run(url, "ecr", "login", "--print-token").stdout.strip()
         run = lambda *args, **more: subprocess.run(list(map(str, args)), env=env, check=True, capture_output=True, **more)

@@ -12,6 +12,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 
+use crate::error::{causes, is_refused};
+
 /// A client that keeps its connections.
 pub type Client<B> = legacy::Client<HttpsConnector<HttpConnector>, B>;
 
@@ -40,6 +42,12 @@ where
     let tls = HttpsConnectorBuilder::new().with_tls_config(tls_config(trust)?);
     let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
     Ok(legacy::Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector))
+}
+
+/// Whether nobody listens at an address, or a name leads nowhere: waiting does not change it. For the latter the connector
+/// has no type, only a text.
+pub fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
+    is_refused(error) || causes(error).any(|it| it.to_string().starts_with("dns error"))
 }
 
 /// Whether the two could not agree on TLS, such as for want of trust. Waiting does not change it.

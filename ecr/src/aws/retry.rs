@@ -1,12 +1,10 @@
 //! Which failures are worth another attempt, beyond what the SDK knows.
 
-use std::error::Error;
-
 use aws_sdk_ecr::config::retry::{ClassifyRetry, RetryAction};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriority;
 
-use crate::error::{causes, is_refused};
+use crate::http::is_unreachable;
 
 /// Nobody listens at the address, or it has none: an endpoint that was mistyped or a server that was not started.
 /// Many patient attempts would only hide that for minutes.
@@ -17,7 +15,7 @@ impl ClassifyRetry for RefusedConnection {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let error = context.output_or_error().and_then(Result::err).and_then(|it| it.as_connector_error());
         match error {
-            Some(error) if is_refused(error) || is_unknown_host(error) => RetryAction::RetryForbidden,
+            Some(error) if is_unreachable(error) => RetryAction::RetryForbidden,
             _ => RetryAction::NoActionIndicated,
         }
     }
@@ -29,9 +27,4 @@ impl ClassifyRetry for RefusedConnection {
     fn priority(&self) -> RetryClassifierPriority {
         RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
     }
-}
-
-/// Whether a name has no address. The connector has no type for that, only a text.
-fn is_unknown_host(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|it| it.to_string().starts_with("dns error"))
 }

@@ -10,8 +10,7 @@ use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Request, Response, StatusCode};
 
 use super::{Progress, RegistryError};
-use crate::error::{causes, is_refused};
-use crate::http::{Client, Trust, client, is_tls};
+use crate::http::{Client, Trust, client, is_tls, is_unreachable};
 
 /// A request's body.
 pub(super) type Body = BoxBody<Bytes, io::Error>;
@@ -71,7 +70,7 @@ impl Http {
         for left in (0..ATTEMPTS).rev() {
             let asked = match attempt().await {
                 Ok(answer) if left == 0 || !is_transient(answer.status()) => return Ok(answer),
-                Err(error) if left == 0 || is_lasting(&error) => {
+                Err(error) if left == 0 || is_unreachable(&error) || is_tls(&error) => {
                     return Err(RegistryError::transport(what, &error));
                 }
                 Ok(answer) => retry_after(&answer),
@@ -82,16 +81,6 @@ impl Http {
         }
         Err(RegistryError::unexpected(what, "no attempt was made"))
     }
-}
-
-/// Whether another attempt would end in the same way.
-fn is_lasting(error: &io::Error) -> bool {
-    is_refused(error) || is_unknown_host(error) || is_tls(error)
-}
-
-/// Whether a host's name leads nowhere. The connector says so in words only.
-fn is_unknown_host(error: &(dyn std::error::Error + 'static)) -> bool {
-    causes(error).any(|it| it.to_string().starts_with("dns error"))
 }
 
 /// `Retry-After` in seconds (RFC 9110, section 10.2.3).

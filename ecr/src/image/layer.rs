@@ -128,7 +128,6 @@ pub struct Layer {
     /// The number of compressed bytes.
     pub size: u64,
     /// How they are compressed.
-    #[serde(default)]
     pub compression: Compression,
 }
 

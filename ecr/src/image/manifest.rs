@@ -119,7 +119,7 @@ impl Image {
     ) -> Self {
         let config = serde_json::to_vec(&config(platform, settings, layers, parent)).unwrap_or_default();
         let config_digest = Digest::of(&config);
-        let is_docker = keeps_docker_types(parent, layers.iter().map(|(_, it)| it));
+        let is_docker = keeps_docker_types(parent, layers);
         let types = if is_docker { &DOCKER } else { &OCI };
         let below = parent.iter().flat_map(|it| &it.layers).map(|it| Descriptor {
             media_type: if is_docker { &it.media_type } else { it.oci_media_type() },
@@ -147,9 +147,9 @@ impl Image {
 }
 
 /// Whether an image stays with docker's media types, which its base uses: only as long as they have names for its layers.
-pub fn keeps_docker_types<'a>(parent: Option<&Parent>, layers: impl IntoIterator<Item = &'a Layer>) -> bool {
-    let is_zstd = |it: &Layer| it.compression == Compression::Zstd;
-    parent.is_some_and(|it| it.is_docker) && !layers.into_iter().any(is_zstd)
+fn keeps_docker_types(parent: Option<&Parent>, layers: &[(&str, Layer)]) -> bool {
+    let is_zstd = |(_, layer): &(&str, Layer)| layer.compression == Compression::Zstd;
+    parent.is_some_and(|it| it.is_docker) && !layers.iter().any(is_zstd)
 }
 
 /// Media types that go together.

@@ -1,7 +1,7 @@
 //! Zstandard in frames that can be made side by side: a decoder takes one after the other for one stream (RFC 8878,
 //! section 3.1).
 //!
-//! The library is a tenth of the cold build, so it is there only where an xtask asks for the feature `zstd`. No other file
+//! The library is up to a tenth of the cold build, so it is there only where an xtask asks for the feature `zstd`. No other file
 //! looks at that.
 
 use std::io::{self, BufRead, Read};

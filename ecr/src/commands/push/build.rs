@@ -13,7 +13,7 @@ use crate::image::base;
 use crate::image::blob::{Blob, Bundle, Content, Manifest};
 use crate::image::compression::Compression;
 use crate::image::layer::{Files, Layer};
-use crate::image::manifest::{Image, Index, Settings, keeps_docker_types};
+use crate::image::manifest::{Image, Index, MANIFEST, Settings};
 use crate::image::parent::Parent;
 use crate::image::reference::Reference;
 use crate::image::zstd;
@@ -73,9 +73,9 @@ impl Builder {
                 binary.libraries.clear();
             }
             let layers = self.layers(service, &binary, self.compression(service))?;
-            let is_docker = keeps_docker_types(parent, layers.iter().map(|(_, it)| it));
-            retyped = retyped.or(parent.filter(|it| it.is_docker && !is_docker).map(|it| it.name.clone()));
             let image = Image::assemble(&platform, &settings(service, &binary), &layers, parent);
+            let is_retyped = |it: &&Parent| it.is_docker && image.media_type == MANIFEST;
+            retyped = retyped.or(parent.filter(is_retyped).map(|it| it.name.clone()));
             let own = self.blobs(&image, &layers).into_iter().chain(self.blobs_of(parent));
             blobs.extend(own.map(|it| (it.digest.clone(), it)));
             inherited.extend(parent.iter().flat_map(|it| &it.layers).map(|it| it.digest.clone()));

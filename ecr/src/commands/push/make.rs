@@ -10,7 +10,7 @@ use crate::docker::Open;
 use crate::image::tag::TagTemplate;
 
 use super::bases::{Bases, Login};
-use super::build::{Product, base_of, product};
+use super::build::{Product, product};
 use super::docker::Way;
 use super::lookups::{Answers, Tag, look_up};
 use super::outcome::{Done, failed};
@@ -66,7 +66,7 @@ impl Push<'_> {
 
     /// The base images of the services that are built here.
     async fn bases(&self) -> Bases {
-        let mut bases = Bases::new(self.own_login().await);
+        let mut bases = Bases::new(self.own_login());
         for job in self.jobs.iter().filter(|it| matches!(it.stage, Stage::Ready(_))) {
             if self.builder.ways.of(&job.service).is_ok_and(|it| it == Way::Native) {
                 let wanted = self.builder.bases(&job.service);
@@ -77,14 +77,9 @@ impl Push<'_> {
     }
 
     /// What opens this very registry for a base that lies in it.
-    async fn own_login(&self) -> Option<Login> {
-        let host = self.host.clone()?;
-        let is_here = |job: &Job| base_of(&job.service).starts_with(&format!("{host}/"));
-        if !self.jobs.iter().any(is_here) {
-            return None;
-        }
-        let token = self.session.as_ref()?.aws.authorization_token().await.ok()?;
-        Some(Login { host, credentials: ("AWS".to_owned(), token.password) })
+    fn own_login(&self) -> Option<Login> {
+        let password = self.token.as_ref()?.password.clone();
+        Some(Login { host: self.host.clone()?, credentials: ("AWS".to_owned(), password) })
     }
 
     /// Asks what those tags hold that do not depend on what is built, and that stay where they are. Others are asked for

@@ -118,6 +118,8 @@ struct Push<'a> {
     export: Option<Export>,
     registry: Option<Arc<Registry>>,
     host: Option<String>,
+    /// The registry's first token, which opens bases that lie in it, too.
+    token: Option<AuthorizationToken>,
     builder: Arc<Builder>,
     /// docker or podman, logged in; only where a service needs it.
     workshop: Option<Open>,
@@ -144,9 +146,9 @@ impl<'a> Push<'a> {
         let mut jobs: Vec<Job> = services.into_iter().map(job).collect();
         if flags.dry_run || export.is_some() {
             let (session, registry, host) = (None, None, None);
-            let workshop = None;
+            let (token, workshop) = (None, None);
             let mut push =
-                Self { flags, shell, session, export, registry, host, builder, workshop, tree, jobs };
+                Self { flags, shell, session, export, registry, host, token, builder, workshop, tree, jobs };
             push.open_workshop(None).await?;
             return Ok(push);
         }
@@ -157,27 +159,29 @@ impl<'a> Push<'a> {
                 async { if desired.is_empty() { None } else { Some(aws.authorization_token().await) } };
             tokio::join!(repositories::observe(aws, &desired, project.as_deref(), flags), token)
         };
-        let (session, (observed, token)) =
+        let (session, (observed, first)) =
             Session::connect_and(shell, &flags.common, workspace, read).await?;
         let host = find_repositories(&session, flags, &desired, observed?, &mut jobs).await?;
-        let (session, registry, workshop) = (Some(session), None, None);
-        let mut push = Self { flags, shell, session, export, registry, host, builder, workshop, tree, jobs };
-        if let Some(token) = token {
-            push.log_in(token).await?;
+        let (session, registry, token, workshop) = (Some(session), None, None, None);
+        let mut push =
+            Self { flags, shell, session, export, registry, host, token, builder, workshop, tree, jobs };
+        if let Some(first) = first {
+            push.log_in(first).await?;
         }
         Ok(push)
     }
 
     /// Takes a token before the build, if there is still anything to push, so that a missing permission is told early. The
     /// client renews it when it runs out.
-    async fn log_in(&mut self, token: Result<AuthorizationToken, ServiceError>) -> Result<(), Failure> {
+    async fn log_in(&mut self, first: Result<AuthorizationToken, ServiceError>) -> Result<(), Failure> {
         let (Some(session), Some(host)) = (&self.session, &self.host) else { return Ok(()) };
         if !self.jobs.iter().all(Job::is_done) {
-            let first = token.context("failed to get a token")?;
+            let first = first.context("failed to get a token")?;
             let registry = Registry::new(host, first.authorization(), renew(session.aws.clone()));
             self.registry =
                 Some(Arc::new(registry.with_context(|| format!("failed to set up TLS for {host}"))?));
             self.open_workshop(Some(&first)).await?;
+            self.token = Some(first);
         }
         Ok(())
     }

@@ -77,8 +77,8 @@ pub(super) fn builder(
         platforms: flags.platform.clone(),
         ways: Ways::new(flags, workspace)?,
         base_cache: BaseCache(workspace.target.join("xtask-ecr/bases")),
-        // An engine unpacks what it is given and keeps the bytes of no layer, so it gets what every version reads.
         given: Mutex::default(),
+        // An engine unpacks what it is given and keeps the bytes of no layer, so it gets what every version reads.
         compression: (flags.load && flags.oci_layout.is_none()).then_some(Compression::Gzip),
         binaries: flags.binary.iter().map(|it| (it.platform.clone(), it.path.clone())).collect(),
     })

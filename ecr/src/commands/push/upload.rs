@@ -199,7 +199,9 @@ impl Upload<'_> {
                 let sibling = self.siblings.of(self.registry, &blob.digest, name, is_inherited).await?;
                 match self.registry.upload(name, blob, sibling.as_ref(), progress).await? {
                     Brought::Uploaded => {
-                        sibling.iter().for_each(|_| self.siblings.give_up());
+                        if sibling.is_some() {
+                            self.siblings.give_up();
+                        }
                         sent.uploaded.fetch_add(blob.size, Ordering::Relaxed)
                     }
                     Brought::Mounted => {
