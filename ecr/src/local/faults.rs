@@ -145,6 +145,16 @@ pub struct Strikes {
     pub delay: Duration,
 }
 
+impl Strikes {
+    /// Waits as long as the answer has to.
+    pub async fn wait(&self) {
+        // A timer takes a millisecond even for no time at all.
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+    }
+}
+
 /// The faults of a server, and what is left of them.
 #[derive(Debug, Default)]
 pub struct Faults {

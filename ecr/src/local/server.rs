@@ -215,7 +215,7 @@ async fn control_plane(shared: &Shared, request: Request<Incoming>) -> Option<Re
     };
     shared.log(operation);
     let strikes = shared.faults.strike(operation);
-    tokio::time::sleep(strikes.delay).await;
+    strikes.wait().await;
     let registry = format!("{}/{region}", shared.account);
     let call = api::Call { shared, registry, region };
     let response = match struck(strikes) {

@@ -48,7 +48,7 @@ pub async fn answer(shared: Arc<Shared>, mut request: Request<Incoming>) -> Opti
     let carried = carried(&request, route.as_ref());
     [operation].iter().chain(carried).for_each(|it| shared.log(it));
     let strikes = shared.faults.strike(operation);
-    tokio::time::sleep(strikes.delay).await;
+    strikes.wait().await;
     let host = shared.host.clone();
     let operations = (operation, carried);
     let response = match dispatch(shared, &mut request, route, operations, strikes).await {
