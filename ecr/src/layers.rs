@@ -146,7 +146,7 @@ pub fn add(files: &mut Files, from: &Path, to: &str) -> Result<()> {
 }
 
 /// Adds one file with a given mode.
-pub fn add_file(files: &mut Files, from: &Path, to: &str, mode: u32) -> Result<()> {
+fn add_file(files: &mut Files, from: &Path, to: &str, mode: u32) -> Result<()> {
     let (digest, size) = digest_of(from).with_context(|| format!("failed to read `{}`", from.display()))?;
     add_known(files, from, to, mode, digest, size);
     Ok(())

@@ -8,33 +8,33 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::image::elf::Elf;
+use super::executable::{Executable, Known};
 
 /// A library and its place in the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Library {
     /// The file on this machine.
-    pub file: PathBuf,
+    pub file: Executable,
     /// Its absolute path in the image.
     pub path: String,
 }
 
 /// Everything that `binary` needs; nothing for a static one.
-pub(super) fn closure(binary: &Path, elf: &Elf) -> Result<Vec<Library>> {
-    let Some(interpreter) = &elf.interpreter else { return Ok(Vec::new()) };
+pub(super) fn closure(binary: &Executable, known: &Known) -> Result<Vec<Library>> {
+    let Some(interpreter) = &binary.elf.interpreter else { return Ok(Vec::new()) };
     let folders = default_folders();
-    let mut found = BTreeMap::new();
+    let mut found = BTreeMap::<String, Executable>::new();
     let mut missing = BTreeSet::new();
-    let mut queue = vec![(binary.to_owned(), elf.clone())];
-    while let Some((user, elf)) = queue.pop() {
-        for name in elf.needed.iter().filter(|it| !is_loader(it, interpreter)) {
+    let mut queue = vec![binary.clone()];
+    while let Some(user) = queue.pop() {
+        for name in user.elf.needed.iter().filter(|it| !is_loader(it, interpreter)) {
             if found.contains_key(name) {
                 continue;
             }
-            match find(name, &elf, &user, &folders) {
-                Some((file, elf)) => {
+            match find(name, &user, &folders, known) {
+                Some(file) => {
                     found.insert(name.clone(), file.clone());
-                    queue.push((file, elf));
+                    queue.push(file);
                 }
                 None => drop(missing.insert(format!("`{name}`"))),
             }
@@ -45,16 +45,16 @@ pub(super) fn closure(binary: &Path, elf: &Elf) -> Result<Vec<Library>> {
         bail!(
             "`{}` needs shared libraries that are not on this machine: {names}; install them, \
              or let the crate that wants them build its own (many have a feature `vendored` or `static`)",
-            binary.display()
+            binary.path.display()
         );
     }
     // Without a cache of its own, the loader in the image looks into its default folders only; the C library is
     // in one of them.
-    let folder = found.get("libc.so.6").and_then(|it| it.parent()).map(Path::to_owned);
+    let folder = found.get("libc.so.6").and_then(|it| it.path.parent()).map(Path::to_owned);
     let folder = folder.unwrap_or_else(|| PathBuf::from("/lib"));
     let place =
-        |(name, file): (String, PathBuf)| Library { file, path: folder.join(name).display().to_string() };
-    let loader = Library { file: PathBuf::from(interpreter), path: interpreter.clone() };
+        |(name, file): (String, Executable)| Library { file, path: folder.join(name).display().to_string() };
+    let loader = Library { file: known.read(Path::new(interpreter))?, path: interpreter.clone() };
     Ok(found.into_iter().map(place).chain([loader]).collect())
 }
 
@@ -64,14 +64,12 @@ fn is_loader(name: &str, interpreter: &str) -> bool {
 }
 
 /// The first file of that name for the same architecture: with multiarch, others may come before it.
-fn find(name: &str, elf: &Elf, user: &Path, folders: &[PathBuf]) -> Option<(PathBuf, Elf)> {
-    let origin = user.parent().unwrap_or(Path::new("/")).display().to_string();
-    let own = elf.search.iter().map(|it| it.replace("$ORIGIN", &origin).replace("${ORIGIN}", &origin));
+fn find(name: &str, user: &Executable, folders: &[PathBuf], known: &Known) -> Option<Executable> {
+    let origin = user.path.parent().unwrap_or(Path::new("/")).display().to_string();
+    let own = user.elf.search.iter().map(|it| it.replace("$ORIGIN", &origin).replace("${ORIGIN}", &origin));
     let candidates = own.map(PathBuf::from).chain(folders.iter().cloned());
-    candidates.map(|it| it.join(name)).filter(|it| it.is_file()).find_map(|file| {
-        let found = Elf::parse(&fs::read(&file).ok()?).ok()?;
-        (found.architecture == elf.architecture).then_some((file, found))
-    })
+    let mut readable = candidates.map(|it| it.join(name)).filter_map(|it| known.read(&it).ok());
+    readable.find(|it| it.elf.machine == user.elf.machine)
 }
 
 /// The folders of ld.so.conf, then the loader's own.

@@ -10,16 +10,17 @@ use cargo_metadata::Message;
 use xshell::{Shell, cmd};
 
 use crate::desired::Service;
-use crate::image::elf::Elf;
 use crate::metadata::Platform;
-use crate::name::Digest;
 
 mod environment;
+mod executable;
 mod libraries;
 mod linkage;
 mod rustflags;
 mod target;
 
+pub use executable::Executable;
+use executable::Known;
 pub use libraries::Library;
 use linkage::{Linkage, Remembered};
 pub use target::{Target, Toolchain};
@@ -41,21 +42,16 @@ pub struct Options {
 #[derive(Debug, Clone)]
 pub struct Binary {
     /// The file.
-    pub path: PathBuf,
+    pub file: Executable,
     /// The binary target's name.
     pub name: String,
     /// The platform that it runs on.
     pub platform: Platform,
-    /// The shared libraries that it needs, the dynamic loader among them; empty for a static binary.
+    /// The shared libraries that go with it, the dynamic loader among them; empty for a static binary, and until
+    /// [`with_libraries`] has looked for them.
     pub libraries: Vec<Library>,
     /// Why it is not static, if it is not.
     pub why_dynamic: Option<String>,
-    /// What its headers say.
-    pub elf: Elf,
-    /// The digest of the file.
-    pub digest: Digest,
-    /// Its size in bytes.
-    pub size: u64,
     /// What the compiler said: warnings, to be shown.
     pub diagnostics: String,
 }
@@ -79,37 +75,38 @@ pub fn build(options: &Options, target: &Target, service: &Service) -> Result<Bi
     memory
         .write(&built.linkage, built.why_dynamic.as_deref())
         .context("failed to write to the target folder")?;
-    let binary = found(service, &target.platform, built.path, built.file)?;
-    let why_dynamic = built.why_dynamic.filter(|_| !binary.libraries.is_empty());
+    let binary = found(service, &target.platform, built.file)?;
+    let why_dynamic = built.why_dynamic.filter(|_| !binary.file.elf.is_static());
     Ok(Binary { why_dynamic, diagnostics: built.diagnostics, ..binary })
 }
 
 /// A binary that was built elsewhere: `path` is the file, or a folder that holds it by its name.
-pub fn given(service: &Service, platform: &Platform, path: &Path) -> Result<Binary> {
+pub fn given(options: &Options, service: &Service, platform: &Platform, path: &Path) -> Result<Binary> {
     let path = if path.is_dir() { path.join(bin_name(service)?) } else { path.to_owned() };
-    let file = Executable::read(&path)?;
-    found(service, platform, path, file)
+    let file = Known::below(&options.target).read(&path)?;
+    found(service, platform, file)
 }
 
-/// A binary that is there, checked against its platform, with the libraries that it needs.
-fn found(service: &Service, platform: &Platform, path: PathBuf, file: Executable) -> Result<Binary> {
-    let Executable { elf, digest, size } = file;
-    check_architecture(&elf, platform, &path)?;
+/// The binary with the libraries of this machine that it needs, for an image that has none.
+pub fn with_libraries(options: &Options, binary: Binary) -> Result<Binary> {
+    let libraries = libraries::closure(&binary.file, &Known::below(&options.target))?;
+    Ok(Binary { libraries, ..binary })
+}
+
+/// A binary that is there, checked against its platform.
+fn found(service: &Service, platform: &Platform, file: Executable) -> Result<Binary> {
+    check_architecture(&file, platform)?;
     Ok(Binary {
         name: bin_name(service)?.to_owned(),
         platform: platform.clone(),
-        libraries: libraries::closure(&path, &elf)?,
+        libraries: Vec::new(),
         why_dynamic: None,
-        elf,
-        digest,
-        size,
         diagnostics: String::new(),
-        path,
+        file,
     })
 }
 
 struct Built {
-    path: PathBuf,
     file: Executable,
     linkage: Linkage,
     diagnostics: String,
@@ -130,14 +127,14 @@ fn attempts(
         let is_last = target.linkages().last() == Some(linkage);
         match cargo(options, target, linkage, service, bin)? {
             Outcome::Built(path, diagnostics) => {
-                let file = Executable::read(&path)?;
+                let file = Known::below(&options.target).read(&path)?;
                 // lld links shared libraries into a static binary without a word; nothing would load them.
                 if linkage.is_static && !file.elf.is_static() && !is_last {
                     reason = Some(format!("it needs {}", file.elf.needed.join(", ")));
                     continue;
                 }
                 let linkage = linkage.clone();
-                return Ok(Built { path, file, linkage, diagnostics, why_dynamic: reason });
+                return Ok(Built { file, linkage, diagnostics, why_dynamic: reason });
             }
             Outcome::NotLinked(why, diagnostics) => {
                 reason.get_or_insert(why);
@@ -151,21 +148,6 @@ fn attempts(
         }
     }
     bail!(failure(service, &said))
-}
-
-/// What is known of an executable from reading it once.
-struct Executable {
-    elf: Elf,
-    digest: Digest,
-    size: u64,
-}
-
-impl Executable {
-    fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
-        let elf = Elf::parse(&bytes).map_err(|it| anyhow::anyhow!("`{}`: {it}", path.display()))?;
-        Ok(Self { elf, digest: Digest::of(&bytes), size: bytes.len() as u64 })
-    }
 }
 
 fn failure(service: &Service, diagnostics: &str) -> String {
@@ -294,12 +276,12 @@ fn linker_reason(diagnostic: &cargo_metadata::diagnostic::Diagnostic) -> String 
     lines.map(str::trim).find(complaint).unwrap_or("the linker refused").to_owned()
 }
 
-fn check_architecture(elf: &Elf, wanted: &Platform, path: &Path) -> Result<()> {
-    match elf.architecture {
+fn check_architecture(file: &Executable, wanted: &Platform) -> Result<()> {
+    match file.elf.architecture() {
         Some(found) if found == wanted.architecture => Ok(()),
         found => bail!(
             "`{}` is built for {}, and the image is for {wanted}",
-            path.display(),
+            file.path.display(),
             found.map_or("an unknown architecture".to_owned(), |it| format!("linux/{it}"))
         ),
     }

@@ -3,12 +3,13 @@
 use elf::ElfBytes;
 use elf::abi;
 use elf::endian::AnyEndian;
+use serde::{Deserialize, Serialize};
 
 /// What the headers of an executable or library say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elf {
-    /// The architecture in GOARCH spelling; `None` for one that has no such name here.
-    pub architecture: Option<&'static str>,
+    /// The machine that it runs on (`e_machine`).
+    pub machine: u16,
     /// The dynamic loader (`PT_INTERP`); `None` in a static binary.
     pub interpreter: Option<String>,
     /// The libraries that are named (`DT_NEEDED`).
@@ -32,7 +33,7 @@ impl Elf {
         }
         let broken = |it: elf::ParseError| format!("its ELF headers are broken: {it}");
         let file = File::minimal_parse(bytes).map_err(broken)?;
-        let mut found = Self { architecture: architecture(file.ehdr.e_machine), ..Self::default() };
+        let mut found = Self { machine: file.ehdr.e_machine, ..Self::default() };
         for segment in file.segments().iter().flat_map(|it| it.iter()) {
             if segment.p_type == abi::PT_INTERP {
                 found.interpreter = file.segment_data(&segment).ok().map(|it| text(it, 0));
@@ -41,6 +42,20 @@ impl Elf {
         found.read_dynamic(&file).map_err(broken)?;
         found.is_auditable = file.section_header_by_name(".dep-v0").is_ok_and(|it| it.is_some());
         Ok(found)
+    }
+
+    /// The architecture in GOARCH spelling; `None` for one that has no such name here.
+    pub fn architecture(&self) -> Option<&'static str> {
+        match self.machine {
+            abi::EM_X86_64 => Some("amd64"),
+            abi::EM_AARCH64 => Some("arm64"),
+            abi::EM_386 => Some("386"),
+            abi::EM_ARM => Some("arm"),
+            abi::EM_RISCV => Some("riscv64"),
+            abi::EM_PPC64 => Some("ppc64le"),
+            abi::EM_S390 => Some("s390x"),
+            _ => None,
+        }
     }
 
     /// Whether the kernel can start it without any other file.
@@ -78,20 +93,6 @@ fn from_address<'a>(file: &File<'a>, address: u64) -> &'a [u8] {
 fn text(strings: &[u8], at: u64) -> String {
     let rest = usize::try_from(at).ok().and_then(|at| strings.get(at..)).unwrap_or_default();
     String::from_utf8_lossy(rest.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
-}
-
-/// GOARCH's name of a machine.
-fn architecture(machine: u16) -> Option<&'static str> {
-    match machine {
-        abi::EM_X86_64 => Some("amd64"),
-        abi::EM_AARCH64 => Some("arm64"),
-        abi::EM_386 => Some("386"),
-        abi::EM_ARM => Some("arm"),
-        abi::EM_RISCV => Some("riscv64"),
-        abi::EM_PPC64 => Some("ppc64le"),
-        abi::EM_S390 => Some("s390x"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

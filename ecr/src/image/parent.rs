@@ -102,7 +102,7 @@ fn layer(descriptor: &Value) -> Option<ParentLayer> {
 
 /// Where a loader looks, with the folders of Debian's multiarch.
 fn library_folders(elf: &Elf) -> Vec<String> {
-    let multiarch = match elf.architecture {
+    let multiarch = match elf.architecture() {
         Some("amd64") => "x86_64-linux-gnu",
         Some("arm64") => "aarch64-linux-gnu",
         Some("386") => "i386-linux-gnu",
@@ -217,7 +217,7 @@ mod tests {
         let config = json!({"rootfs": {"diff_ids": []}});
         let parent = Parent { files, ..Parent::read("x", Digest::of(b""), &json!({}), config).unwrap() };
         let elf = |needed: &[&str]| Elf {
-            architecture: Some("amd64"),
+            machine: 62,
             interpreter: Some("/lib64/ld-linux-x86-64.so.2".to_owned()),
             needed: needed.iter().map(|it| (*it).to_owned()).collect(),
             ..Elf::default()

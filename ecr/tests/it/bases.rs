@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use expect_test::expect;
 use serde_json::{Value, json};
+use xtask_ecr::image::elf::Elf;
 use xtask_ecr::name::Digest;
 
 use crate::support::{Registry, Workspace, static_binary};
@@ -240,6 +241,36 @@ fn a_base_has_the_libraries_or_it_is_told() {
             Finished 1 image: 1 failed in [TIME]
         --- exit 1
     "#]].assert_eq(&output.shown());
+}
+
+/// The libraries of another architecture are in its base, not on this machine.
+#[test]
+fn a_foreign_binary_runs_with_the_libraries_of_its_base() {
+    let registry = with_base();
+    let mut foreign = std::fs::read(env!("CARGO_BIN_EXE_xtask-ecr")).unwrap();
+    let (machine, platform) = if cfg!(target_arch = "x86_64") { (183, "arm64") } else { (62, "amd64") };
+    // ELF-64 Object File Format, "ELF Header": e_machine.
+    foreign[18] = machine;
+    let elf = Elf::parse(&foreign).unwrap();
+    let files: Vec<_> = elf.needed.iter().map(|it| format!("usr/lib/{it}")).collect();
+    let loader = elf.interpreter.as_deref().unwrap().trim_start_matches('/');
+    let files: Vec<_> = files.iter().map(String::as_str).chain([loader]).collect();
+    let digest = base(&registry, "zstd", platform, &files);
+    let workspace = standing_on(&registry, &registry, &format!("base@{digest}"), "");
+    std::fs::write(workspace.root().join("foreign"), &foreign).unwrap();
+    let given = format!("linux/{platform}=foreign");
+    workspace.on(&registry, &["push", "--binary", &given, "-t", "1"]).good();
+    assert_eq!(registry.manifest("my-app", "1")["layers"].as_array().unwrap().len(), 2);
+    // Without a base, they would have to be on this machine.
+    let alone = Workspace::new().service("my-app", "");
+    std::fs::write(alone.root().join("foreign"), &foreign).unwrap();
+    let output = alone.on(&registry, &["push", "--binary", &given, "-t", "2"]);
+    assert_eq!(output.code, 1);
+    assert!(
+        output.stderr.contains("needs shared libraries that are not on this machine"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]

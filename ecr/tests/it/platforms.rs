@@ -104,3 +104,26 @@ fn what_cannot_be_assembled_is_told() {
         --- exit 1
     "#]].assert_eq(&told(&["-p", "other", "--platform", "linux/mips"]));
 }
+
+/// An executable is read once for each version of the file, and a version is more than its size and its time.
+#[test]
+fn a_binary_that_only_looks_like_the_old_one_is_read() {
+    let registry = Registry::start();
+    let workspace = workspace(&registry);
+    let path = workspace.root().join("arm/my-app");
+    let digest = |tag: &str| {
+        let json = push(&workspace, &registry, &["--binary", "linux/arm64=arm", "-t", tag]).json_with(0);
+        json["images"][0]["digest"].clone()
+    };
+    let first = digest("1");
+    // What was written a moment ago is not remembered yet.
+    let known = workspace.root().join("target/xtask-ecr/executables");
+    (0..20).take_while(|_| !known.exists()).for_each(|_| assert_eq!(digest("1"), first));
+    assert!(known.exists());
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[24] ^= 1; // e_entry
+    std::fs::write(&path, &bytes).unwrap();
+    std::fs::File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
+    assert_ne!(digest("2"), first);
+}

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 
-use crate::compile::{self, Binary, Toolchain};
+use crate::compile::{self, Binary, Executable, Toolchain};
 use crate::desired::Service;
 use crate::docker::{Build, Workshop};
 use crate::image::base;
@@ -67,10 +67,9 @@ impl Builder {
         let (mut inherited, mut retyped) = (BTreeSet::new(), None);
         for platform in self.platforms(service) {
             let parent = bases.get(base_of(service), &platform)?;
-            let mut binary = self.binary(service, &platform)?;
+            let binary = self.binary(service, &platform)?;
             if let Some(parent) = parent {
                 self.check_libraries(parent, &binary)?;
-                binary.libraries.clear();
             }
             let layers = self.layers(service, &binary, self.compression(service))?;
             let image = Image::assemble(&platform, &settings(service, &binary), &layers, parent);
@@ -117,13 +116,23 @@ impl Builder {
     }
 
     fn binary(&self, service: &Service, platform: &Platform) -> Result<Binary> {
+        let binary = self.bare_binary(service, platform)?;
+        // Another base brings its own.
+        if base_of(service) == "scratch" {
+            compile::with_libraries(&self.options, binary)
+        } else {
+            Ok(binary)
+        }
+    }
+
+    fn bare_binary(&self, service: &Service, platform: &Platform) -> Result<Binary> {
         if let Some(path) = self.binaries.get(platform) {
             let mut read = self.given.lock().unwrap_or_else(|it| it.into_inner());
             let key = (service.package.name.clone(), platform.clone());
             if let Some(known) = read.get(&key) {
                 return Ok(known.clone());
             }
-            let binary = compile::given(service, platform, path)?;
+            let binary = compile::given(&self.options, service, platform, path)?;
             read.insert(key, binary.clone());
             return Ok(binary);
         }
@@ -140,7 +149,7 @@ impl Builder {
     ) -> Result<Vec<(&'static str, Layer)>> {
         let mut libraries = Files::default();
         for library in &binary.libraries {
-            layers::add_file(&mut libraries, &library.file, &library.path, 0o755)?;
+            add_executable(&mut libraries, &library.file, &library.path);
         }
         let mut files = Files::default();
         for copy in service.image.files.iter().flat_map(|it| &it.value) {
@@ -149,9 +158,7 @@ impl Builder {
             layers::add(&mut files, &from, &copy.to.value).with_context(context)?;
         }
         let mut executable = Files::default();
-        let (digest, size) = (binary.digest.clone(), binary.size);
-        layers::add_known(&mut executable, &binary.path, &entrypoint(binary), 0o755, digest, size);
-        // Another base brings its own.
+        add_executable(&mut executable, &binary.file, &entrypoint(binary));
         let base = if base_of(service) == "scratch" { base::scratch() } else { Files::default() };
         let all = [
             ("xtask-ecr: base scratch", base),
@@ -169,16 +176,16 @@ impl Builder {
 
     /// A binary with shared libraries finds them in the base, or does not start.
     fn check_libraries(&self, parent: &Parent, binary: &Binary) -> Result<()> {
-        if binary.elf.is_static() {
+        if binary.file.elf.is_static() {
             return Ok(());
         }
         let paths: Vec<_> = parent.layers.iter().map(|it| self.base_cache.path(&it.digest)).collect();
         let parent = Parent { files: layers::tree(&paths)?, ..parent.clone() };
-        parent.runs(&binary.elf).map_err(|missing| {
+        parent.runs(&binary.file.elf).map_err(|missing| {
             anyhow::anyhow!(
                 "`{}` needs {}, which base `{}` does not have: take a base that has them, or link statically (base \
                  `scratch` carries what is missing)",
-                binary.path.display(),
+                binary.file.path.display(),
                 missing.join(", "),
                 parent.name
             )
@@ -297,7 +304,7 @@ impl Built {
 
     /// Whether every binary carries the list of its crates.
     pub(super) fn is_auditable(&self) -> bool {
-        self.binaries.iter().all(|it| it.elf.is_auditable)
+        self.binaries.iter().all(|it| it.file.elf.is_auditable)
     }
 
     /// What a person should know of the build.
@@ -319,12 +326,12 @@ fn tell_of(binary: &Binary, shell: &Shell, service: &Service) {
         shell.talk(binary.diagnostics.trim_end());
     }
     if let Some(reason) = &binary.why_dynamic {
-        let names = binary.libraries.iter().filter_map(|it| it.path.rsplit('/').next()).collect::<Vec<_>>();
-        shell.note(format!(
-            "`{}` cannot be linked statically ({reason}); its image carries {}",
-            service.package.name,
-            names.join(", ")
-        ));
+        let names: Vec<_> = binary.libraries.iter().filter_map(|it| it.path.rsplit('/').next()).collect();
+        let found = match names.is_empty() {
+            true => "it runs with the libraries of its base".to_owned(),
+            false => format!("its image carries {}", names.join(", ")),
+        };
+        shell.note(format!("`{}` cannot be linked statically ({reason}); {found}", service.package.name));
     }
 }
 
@@ -349,6 +356,10 @@ pub(super) fn check(service: &Service, builder: &Builder) -> Result<()> {
         .iter()
         .filter(|it| here(it))
         .try_for_each(|it| builder.toolchain.target(it).map(drop))
+}
+
+fn add_executable(files: &mut Files, file: &Executable, to: &str) {
+    layers::add_known(files, &file.path, to, 0o755, file.digest.clone(), file.size);
 }
 
 fn entrypoint(binary: &Binary) -> String {
