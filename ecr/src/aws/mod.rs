@@ -95,17 +95,10 @@ impl Aws {
         };
         let region = config.region().context(NoRegion)?.to_string();
         region.parse::<crate::metadata::Region>().map_err(anyhow::Error::msg)?;
-        let ecr = aws_sdk_ecr::config::Builder::from(&config)
-            .retry_partition(patient_partition("ecr"))
-            .retry_classifier(retry::RefusedConnection)
-            .build();
-        let sts = aws_sdk_sts::config::Builder::from(&config)
-            .retry_partition(patient_partition("sts"))
-            .retry_classifier(retry::RefusedConnection)
-            .build();
+        let (ecr, sts) = clients(&config);
         Ok(Self {
-            ecr: aws_sdk_ecr::Client::from_conf(ecr),
-            sts: aws_sdk_sts::Client::from_conf(sts),
+            ecr,
+            sts,
             region,
             endpoint,
             concurrency,
@@ -142,6 +135,24 @@ impl Aws {
         let account = account.parse().map_err(|it| ServiceError::unexpected("sts:GetCallerIdentity", &it))?;
         Ok(Identity { account, arn: answer.arn().unwrap_or_default().to_owned() })
     }
+}
+
+/// Reads what all clients share: the SDK's tables of partitions. An SDK that is not optimised takes milliseconds for that,
+/// and they can pass while something else is waited for.
+pub fn warm() {
+    drop(clients(&local("http://127.0.0.1", "us-east-1")));
+}
+
+fn clients(config: &SdkConfig) -> (aws_sdk_ecr::Client, aws_sdk_sts::Client) {
+    let ecr = aws_sdk_ecr::config::Builder::from(config)
+        .retry_partition(patient_partition("ecr"))
+        .retry_classifier(retry::RefusedConnection)
+        .build();
+    let sts = aws_sdk_sts::config::Builder::from(config)
+        .retry_partition(patient_partition("sts"))
+        .retry_classifier(retry::RefusedConnection)
+        .build();
+    (aws_sdk_ecr::Client::from_conf(ecr), aws_sdk_sts::Client::from_conf(sts))
 }
 
 /// "no region": the one thing that must be known before any request.

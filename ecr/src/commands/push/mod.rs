@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::Context;
 use tokio::task::JoinHandle;
 
-use crate::aws::{AuthorizationToken, Aws, ServiceError};
+use crate::aws::{self, AuthorizationToken, Aws, ServiceError};
 use crate::compile::Toolchain;
 use crate::desired::{Desired, DesiredRepository, Service};
 use crate::distribution::Registry;
@@ -57,6 +57,7 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     // Whatever takes a moment goes on beside what need not wait for it.
     let manifest = flags.common.workspace.manifest_path.clone();
     let folder = manifest.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+    tokio::task::spawn_blocking(aws::warm);
     let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&folder));
     let workspace = tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref()));
     let workspace = workspace.await.context("failed to read the workspace")??;
