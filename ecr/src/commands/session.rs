@@ -20,6 +20,24 @@ use crate::report::Header;
 use crate::shell::Shell;
 use crate::workspace::Workspace;
 
+/// Where a command is going to talk. Nobody was asked anything yet.
+pub struct Connection {
+    aws: Arc<Aws>,
+    server: Option<Server>,
+    is_local: bool,
+    data: Option<PathBuf>,
+}
+
+impl Connection {
+    /// Finds the endpoint, the region and the credentials; starts the embedded ECR where that is wanted.
+    pub async fn open(shell: &Shell, common: &Common, workspace: &Workspace) -> Result<Self, Failure> {
+        let (target, server) = target(shell, common, workspace).await?;
+        let aws = Arc::new(Aws::connect(&target, common.registry.concurrency.into()).await?);
+        let (is_local, data) = (common.registry.local, common.registry.data.clone());
+        Ok(Self { aws, server, is_local, data })
+    }
+}
+
 /// A command's connections.
 pub struct Session<'a> {
     /// Where to talk.
@@ -57,19 +75,18 @@ impl<'a> Session<'a> {
 
     /// The same with a workspace that was read already.
     pub async fn connect(shell: &'a Shell, common: &Common, workspace: Workspace) -> Result<Self, Failure> {
-        Self::connect_and(shell, common, workspace, async |_| ()).await.map(|(session, ())| session)
+        let connection = Connection::open(shell, common, &workspace).await?;
+        Self::begin_and(shell, workspace, connection, async |_| ()).await.map(|(session, ())| session)
     }
 
-    /// The same, and whatever else can be read while the identity is asked for.
-    pub async fn connect_and<T>(
+    /// Asks who we are, and whatever else can be read meanwhile; refuses the wrong account.
+    pub async fn begin_and<T>(
         shell: &'a Shell,
-        common: &Common,
         workspace: Workspace,
+        connection: Connection,
         read: impl AsyncFnOnce(&Aws) -> T,
     ) -> Result<(Self, T), Failure> {
-        let (target, server) = target(shell, common, &workspace).await?;
-        let is_local = common.registry.local;
-        let aws = Arc::new(Aws::connect(&target, common.registry.concurrency.into()).await?);
+        let Connection { aws, server, is_local, data } = connection;
         // On another thread: an SDK that is not optimised works for milliseconds on each request.
         let asked = tokio::spawn({
             let aws = aws.clone();
@@ -78,7 +95,6 @@ impl<'a> Session<'a> {
         let read = read(&aws).await;
         let identity = asked.await.context("the question for the account was interrupted")?;
         let identity = identity.context("failed to find out which AWS account this is")?;
-        let data = common.registry.data.clone();
         let session = Self { shell, workspace, aws, identity, server, is_local, data };
         session.guard_account()?;
         Ok((session, read))

@@ -26,7 +26,7 @@ use crate::shell::Shell;
 use crate::workspace::Workspace;
 
 use super::scan;
-use super::session::{Observation, Session};
+use super::session::{Connection, Observation, Session};
 
 mod bases;
 mod build;
@@ -67,12 +67,15 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     let warming = warm(&builder, &services);
     let root = workspace.root.clone();
     let tree = tokio::task::spawn_blocking(move || git::tree(&root));
+    let gate = scan::gate(&flags.gate, &workspace)?;
+    let end = match Export::new(flags, builder.toolchain.platform())? {
+        None if !flags.dry_run => End::Registry(Connection::open(shell, &flags.common, &workspace).await?),
+        export => End::Elsewhere(export),
+    };
     let tree = tree.await.context("failed to ask git")??;
     guard_tree(flags, shell, tree.as_ref())?;
     let references = flags.image_refs.as_deref().map(create_file).transpose()?;
-    let gate = scan::gate(&flags.gate, &workspace)?;
-    let export = Export::new(flags, builder.toolchain.platform())?;
-    let mut push = Push::open(flags, shell, workspace, services, tree, builder, export).await?;
+    let mut push = Push::open(flags, shell, workspace, services, tree, builder, end).await?;
     push.skip_existing().await?;
     warming.await.context("the work on given binaries was interrupted")?;
     let held = push.make().await;
@@ -110,6 +113,13 @@ enum Stage {
     Done(Box<Done>),
 }
 
+/// Where images go.
+enum End {
+    Registry(Connection),
+    /// `None` in a dry run.
+    Elsewhere(Option<Export>),
+}
+
 struct Push<'a> {
     flags: &'a flags::Push,
     shell: &'a Shell,
@@ -129,7 +139,7 @@ struct Push<'a> {
 }
 
 impl<'a> Push<'a> {
-    /// Connects, and looks for (or creates) the repositories of the services.
+    /// Gets ready to build and, where a registry is the end, to push there.
     async fn open(
         flags: &'a flags::Push,
         shell: &'a Shell,
@@ -137,39 +147,45 @@ impl<'a> Push<'a> {
         services: Vec<Service>,
         tree: Option<Tree>,
         builder: Arc<Builder>,
-        export: Option<Export>,
+        end: End,
     ) -> Result<Self, Failure> {
         let job = |service: Service| Job {
             tags: tags(flags, &service),
             stage: checked(&service, &builder),
             service,
         };
-        let mut jobs: Vec<Job> = services.into_iter().map(job).collect();
-        if flags.dry_run || export.is_some() {
-            let (session, registry, host) = (None, None, None);
-            let (token, workshop) = (None, None);
-            let mut push =
-                Self { flags, shell, session, export, registry, host, token, builder, workshop, tree, jobs };
-            push.open_workshop(None).await?;
-            return Ok(push);
+        let jobs = services.into_iter().map(job).collect();
+        let (connection, export) = match end {
+            End::Registry(connection) => (Some(connection), None),
+            End::Elsewhere(export) => (None, export),
+        };
+        let (session, registry, host, token, workshop) = (None, None, None, None, None);
+        let mut push =
+            Self { flags, shell, session, export, registry, host, token, builder, workshop, tree, jobs };
+        match connection {
+            Some(connection) => push.begin(connection, workspace).await?,
+            None => push.open_workshop(None).await?,
         }
-        let desired = wanted(&jobs, &workspace.desired);
+        Ok(push)
+    }
+
+    /// Asks who we are, and looks for (or creates) the repositories of the services.
+    async fn begin(&mut self, connection: Connection, workspace: Workspace) -> Result<(), Failure> {
+        let desired = wanted(&self.jobs, &workspace.desired);
         let project = workspace.desired.project.clone();
         let read = async |aws: &Aws| {
             let token =
                 async { if desired.is_empty() { None } else { Some(aws.authorization_token().await) } };
-            tokio::join!(repositories::observe(aws, &desired, project.as_deref(), flags), token)
+            tokio::join!(repositories::observe(aws, &desired, project.as_deref(), self.flags), token)
         };
         let (session, (observed, first)) =
-            Session::connect_and(shell, &flags.common, workspace, read).await?;
-        let host = find_repositories(&session, flags, &desired, observed?, &mut jobs).await?;
-        let (session, registry, token, workshop) = (Some(session), None, None, None);
-        let mut push =
-            Self { flags, shell, session, export, registry, host, token, builder, workshop, tree, jobs };
-        if let Some(first) = first {
-            push.log_in(first).await?;
+            Session::begin_and(self.shell, workspace, connection, read).await?;
+        self.host = find_repositories(&session, self.flags, &desired, observed?, &mut self.jobs).await?;
+        self.session = Some(session);
+        match first {
+            Some(first) => self.log_in(first).await,
+            None => Ok(()),
         }
-        Ok(push)
     }
 
     /// Takes a token before the build, if there is still anything to push, so that a missing permission is told early. The
