@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::name::Digest;
 
 /// A file under a name that nobody looks for, in the folder where it is to appear. Dropped, it is gone.
 #[derive(Debug)]
@@ -88,6 +91,23 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let temporary = Temporary::new_in(folder)?;
     io::copy(&mut File::open(from)?, &mut temporary.file())?;
     temporary.persist(to)
+}
+
+/// The digest and size of a file, read in pieces from its start.
+pub fn digest_of(mut file: File) -> io::Result<(Digest, u64)> {
+    file.rewind()?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut size = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((Digest::from_hash(&hash.finalize()), size)),
+            n => {
+                hash.update(&buffer[..n]);
+                size += n as u64;
+            }
+        }
+    }
 }
 
 /// What the file system says of a version of a file. It tells one from the next as git's index does (git, "racy-git"): by

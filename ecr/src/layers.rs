@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use sha2::{Digest as _, Sha256};
 
 use crate::files::{self, Temporary};
 use crate::image::compression::Compression;
@@ -147,7 +146,8 @@ pub fn add(files: &mut Files, from: &Path, to: &str) -> Result<()> {
 
 /// Adds one file with a given mode.
 fn add_file(files: &mut Files, from: &Path, to: &str, mode: u32) -> Result<()> {
-    let (digest, size) = digest_of(from).with_context(|| format!("failed to read `{}`", from.display()))?;
+    let digest = File::open(from).and_then(files::digest_of);
+    let (digest, size) = digest.with_context(|| format!("failed to read `{}`", from.display()))?;
     add_known(files, from, to, mode, digest, size);
     Ok(())
 }
@@ -157,23 +157,6 @@ pub fn add_known(files: &mut Files, from: &Path, to: &str, mode: u32, digest: Di
     let path = from.to_owned();
     let open = Box::new(move || Ok(Box::new(File::open(&path)?) as Box<dyn Read>));
     files.stream(to, mode, size, digest, open);
-}
-
-/// The digest and size of a file, read in pieces.
-pub fn digest_of(path: &Path) -> std::io::Result<(Digest, u64)> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
-    let mut size = 0;
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok((Digest::from_hash(&hash.finalize()), size)),
-            n => {
-                hash.update(&buffer[..n]);
-                size += n as u64;
-            }
-        }
-    }
 }
 
 /// One bit of the file's mode counts: whether it can be executed. The rest is the umask of this machine.

@@ -1,6 +1,6 @@
 //! What there is to know of an executable or a library. A file that is as it was is not read again.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -50,9 +50,10 @@ impl Known {
         if let Some(executable) = stamp.as_ref().and_then(|it| self.recall(path, it)) {
             return Ok(executable);
         }
-        let bytes = fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
-        let elf = Elf::parse(&bytes).map_err(|it| anyhow::anyhow!("`{}`: {it}", path.display()))?;
-        let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
+        let context = || format!("failed to read `{}`", path.display());
+        let file = File::open(path).with_context(context)?;
+        let elf = Elf::read(&file).map_err(|it| anyhow::anyhow!("`{}`: {it}", path.display()))?;
+        let (digest, size) = files::digest_of(file).with_context(context)?;
         let executable = Executable { path: path.to_owned(), elf, digest, size };
         // One that was written while it was read, or a moment ago, may change again and look the same.
         if let Some(stamp) = stamp.filter(|it| it.is_settled() && Stamp::of(path).as_ref() == Some(it)) {

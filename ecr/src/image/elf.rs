@@ -1,8 +1,11 @@
 //! What a binary needs at run time, read from its ELF headers.
 
-use elf::ElfBytes;
+use std::io::{Read, Seek};
+
+use elf::ElfStream;
 use elf::abi;
 use elf::endian::AnyEndian;
+use elf::segment::ProgramHeader;
 use serde::{Deserialize, Serialize};
 
 /// What the headers of an executable or library say.
@@ -20,26 +23,26 @@ pub struct Elf {
     pub is_auditable: bool,
 }
 
-type File<'a> = ElfBytes<'a, AnyEndian>;
+type File<R> = ElfStream<AnyEndian, R>;
 
 impl Elf {
-    /// Reads the headers of an ELF file, of either word size and byte order.
+    /// Reads the headers of an ELF file, of either word size and byte order, and no more of it than that.
     ///
     /// # Errors
-    /// Why the bytes are no ELF file.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        if !bytes.starts_with(b"\x7fELF") {
+    /// Why it is no ELF file.
+    pub fn read<R: Read + Seek>(mut file: R) -> Result<Self, String> {
+        let mut magic = [0; 4];
+        if file.rewind().and_then(|()| file.read_exact(&mut magic)).is_err() || magic != abi::ELFMAGIC[..4] {
             return Err("it is no executable of Linux".to_owned());
         }
         let broken = |it: elf::ParseError| format!("its ELF headers are broken: {it}");
-        let file = File::minimal_parse(bytes).map_err(broken)?;
+        let mut file = File::open_stream(file).map_err(broken)?;
         let mut found = Self { machine: file.ehdr.e_machine, ..Self::default() };
-        for segment in file.segments().iter().flat_map(|it| it.iter()) {
-            if segment.p_type == abi::PT_INTERP {
-                found.interpreter = file.segment_data(&segment).ok().map(|it| text(it, 0));
-            }
+        let interpreter = file.segments().iter().rfind(|it| it.p_type == abi::PT_INTERP).copied();
+        if let Some(segment) = interpreter {
+            found.interpreter = file.segment_data(&segment).ok().map(|it| text(it, 0));
         }
-        found.read_dynamic(&file).map_err(broken)?;
+        found.read_dynamic(&mut file).map_err(broken)?;
         found.is_auditable = file.section_header_by_name(".dep-v0").is_ok_and(|it| it.is_some());
         Ok(found)
     }
@@ -63,7 +66,7 @@ impl Elf {
         self.interpreter.is_none() && self.needed.is_empty()
     }
 
-    fn read_dynamic(&mut self, file: &File<'_>) -> Result<(), elf::ParseError> {
+    fn read_dynamic<R: Read + Seek>(&mut self, file: &mut File<R>) -> Result<(), elf::ParseError> {
         let entries: Vec<(i64, u64)> =
             file.dynamic()?.iter().flat_map(|it| it.iter()).map(|it| (it.d_tag, it.d_val())).collect();
         let all = |tag: i64| entries.iter().filter(move |it| it.0 == tag).map(|it| it.1);
@@ -79,14 +82,13 @@ impl Elf {
 }
 
 /// The bytes from a virtual address on. Sections may be stripped; segments are what the loader reads.
-fn from_address<'a>(file: &File<'a>, address: u64) -> &'a [u8] {
-    let segments = file.segments();
-    let loaded = segments.iter().flat_map(|it| it.iter()).filter(|it| it.p_type == abi::PT_LOAD);
-    let mut holding = loaded.filter_map(|it| {
-        let offset = usize::try_from(address.checked_sub(it.p_vaddr)?).ok()?;
-        file.segment_data(&it).ok()?.get(offset..)
-    });
-    holding.next().unwrap_or_default()
+fn from_address<R: Read + Seek>(file: &mut File<R>, address: u64) -> &[u8] {
+    let holds = |it: &&ProgramHeader| {
+        it.p_type == abi::PT_LOAD && address.checked_sub(it.p_vaddr).is_some_and(|at| at < it.p_filesz)
+    };
+    let Some(segment) = file.segments().iter().find(holds).copied() else { return &[] };
+    let offset = usize::try_from(address - segment.p_vaddr).unwrap_or(usize::MAX);
+    file.segment_data(&segment).ok().and_then(|it| it.get(offset..)).unwrap_or_default()
 }
 
 /// The string at an offset, which ends with a zero.
@@ -97,13 +99,18 @@ fn text(strings: &[u8], at: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
     #[test]
     fn what_is_no_elf_file_is_told() {
-        assert_eq!(Elf::parse(b"#!/bin/sh\n").unwrap_err(), "it is no executable of Linux");
-        assert_eq!(Elf::parse(b"").unwrap_err(), "it is no executable of Linux");
-        assert!(Elf::parse(b"\x7fELF").unwrap_err().starts_with("its ELF headers are broken"));
-        assert!(Elf::parse(&[b"\x7fELF".as_slice(), &[0xff; 100]].concat()).is_err());
+        let told = |bytes: &[u8]| Elf::read(Cursor::new(bytes)).unwrap_err();
+        assert_eq!(told(b"#!/bin/sh\n"), "it is no executable of Linux");
+        assert_eq!(told(b""), "it is no executable of Linux");
+        assert!(told(b"\x7fELF").starts_with("its ELF headers are broken"));
+        assert!(
+            told(&[b"\x7fELF".as_slice(), &[0xff; 100]].concat()).starts_with("its ELF headers are broken")
+        );
     }
 }

@@ -251,7 +251,7 @@ fn a_foreign_binary_runs_with_the_libraries_of_its_base() {
     let (machine, platform) = if cfg!(target_arch = "x86_64") { (183, "arm64") } else { (62, "amd64") };
     // ELF-64 Object File Format, "ELF Header": e_machine.
     foreign[18] = machine;
-    let elf = Elf::parse(&foreign).unwrap();
+    let elf = Elf::read(std::io::Cursor::new(&foreign)).unwrap();
     let files: Vec<_> = elf.needed.iter().map(|it| format!("usr/lib/{it}")).collect();
     let loader = elf.interpreter.as_deref().unwrap().trim_start_matches('/');
     let files: Vec<_> = files.iter().map(String::as_str).chain([loader]).collect();

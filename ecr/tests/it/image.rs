@@ -6,8 +6,7 @@ use xtask_ecr::image::elf::Elf;
 #[test]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn a_dynamic_binary_names_its_loader_and_libraries() {
-    let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-    let elf = Elf::parse(&bytes).unwrap();
+    let elf = Elf::read(std::fs::File::open(std::env::current_exe().unwrap()).unwrap()).unwrap();
     assert!(elf.interpreter.is_some() && elf.needed.iter().any(|it| it == "libc.so.6"), "{elf:?}");
     assert!(!elf.is_static());
 }
