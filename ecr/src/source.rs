@@ -27,16 +27,6 @@ impl Place {
     pub fn file(file: &str) -> Self {
         Self { file: file.into(), line: 0, column: 0 }
     }
-
-    fn at(file: &Arc<str>, text: &str, offset: usize) -> Self {
-        let before = text.get(..offset).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            file: file.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
-    }
 }
 
 impl fmt::Display for Place {
@@ -171,7 +161,7 @@ impl Node {
 
 /// Parses TOML. The problem of a text that is none is the parser's own first one.
 pub fn parse_toml(file: &str, text: &str) -> Result<Node, Problem> {
-    let source = Source { file: file.into(), text };
+    let source = Source::new(file, text);
     let table = toml::de::DeTable::parse(text).map_err(|error| Problem {
         place: source.place(error.span().unwrap_or_default()),
         message: format!("not valid TOML: {}", error.message()),
@@ -182,7 +172,7 @@ pub fn parse_toml(file: &str, text: &str) -> Result<Node, Problem> {
 
 /// Parses JSON as RFC 8259 has it: no comments, no trailing commas, none of the other extensions.
 pub fn parse_json(file: &str, text: &str) -> Result<Node, Problem> {
-    let source = Source { file: file.into(), text };
+    let source = Source::new(file, text);
     let parsed = jsonc_parser::parse_to_ast(text, &Default::default(), &STRICT);
     let parsed = parsed.map_err(|error| {
         let reason = error.kind().to_string();
@@ -234,11 +224,20 @@ fn lower_first(text: &str) -> String {
 struct Source<'a> {
     file: Arc<str>,
     text: &'a str,
+    /// Where the lines begin.
+    lines: Vec<usize>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn new(file: &str, text: &'a str) -> Self {
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self { file: file.into(), text, lines: std::iter::once(0).chain(ends).collect() }
+    }
+
     fn place(&self, span: Range<usize>) -> Place {
-        Place::at(&self.file, self.text, span.start)
+        let line = self.lines.partition_point(|it| *it <= span.start);
+        let before = self.text.get(self.lines[line - 1]..span.start).unwrap_or_default();
+        Place { file: self.file.clone(), line, column: before.chars().count() + 1 }
     }
 
     fn toml_table(&self, table: &toml::de::DeTable<'_>) -> Value {

@@ -45,7 +45,7 @@ impl Remembered {
     /// dependencies, another way may work.
     pub(super) fn of(target: &Path, root: &Path, manifest: &Path, package: &str) -> Self {
         let files = [root.join("Cargo.lock"), root.join("Cargo.toml"), manifest.to_owned()];
-        let bytes: Vec<u8> = files.iter().flat_map(|it| fs::read(it).unwrap_or_default()).collect();
+        let bytes = files.map(|it| fs::read(it).unwrap_or_default()).concat();
         let file = target.join("xtask-ecr/linkage").join(format!("{package}.json"));
         Self { file, inputs: Digest::of(&bytes) }
     }
