@@ -17,7 +17,7 @@ use crate::distribution::Registry;
 use crate::docker::{Build, Open};
 use crate::error::{Exit, Failure};
 use crate::flags;
-use crate::git::{self, Tree};
+use crate::git::Tree;
 use crate::github;
 use crate::image::tag::{TagTemplate, TagValues};
 use crate::name::{Digest, ImageTag, RepositoryName};
@@ -42,11 +42,12 @@ mod remote;
 mod repositories;
 mod siblings;
 mod token;
+mod tree;
 mod upload;
 
 use build::{Builder, Built};
 use export::Export;
-use options::{builder, create_file, guard_tree, services, tags};
+use options::{builder, create_file, services, tags};
 use outcome::{Done, entry, failed, summary};
 use repositories::Place;
 use token::renew;
@@ -58,6 +59,7 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     let manifest = flags.common.workspace.manifest_path.clone();
     let folder = manifest.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
     tokio::task::spawn_blocking(aws::warm);
+    let tree = tree::Asked::below(&folder);
     let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&folder));
     let workspace = tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref()));
     let workspace = workspace.await.context("failed to read the workspace")??;
@@ -65,15 +67,13 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     let toolchain = toolchain.await.context("failed to ask rustc")??;
     let builder = Arc::new(builder(flags, shell, &workspace, &services, toolchain)?);
     let warming = warm(&builder, &services);
-    let root = workspace.root.clone();
-    let tree = tokio::task::spawn_blocking(move || git::tree(&root));
     let gate = scan::gate(&flags.gate, &workspace)?;
     let end = match Export::new(flags, builder.toolchain.platform())? {
         None if !flags.dry_run => End::Registry(Connection::open(shell, &flags.common, &workspace).await?),
         export => End::Elsewhere(export),
     };
-    let tree = tree.await.context("failed to ask git")??;
-    guard_tree(flags, shell, tree.as_ref())?;
+    let tree = tree.answer(&workspace.root).await?;
+    tree::guard(flags, shell, tree.as_ref())?;
     let references = flags.image_refs.as_deref().map(create_file).transpose()?;
     let mut push = Push::open(flags, shell, workspace, services, tree, builder, end).await?;
     push.skip_existing().await?;

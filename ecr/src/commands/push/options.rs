@@ -10,12 +10,10 @@ use crate::compile::{self, Toolchain};
 use crate::desired::Service;
 use crate::error::Failure;
 use crate::flags;
-use crate::git::Tree;
 use crate::image::compression::Compression;
 use crate::image::tag::TagTemplate;
 use crate::layers::LayerCache;
 use crate::shell::Shell;
-use crate::words::count;
 use crate::workspace::Workspace;
 
 use super::bases::BaseCache;
@@ -30,22 +28,6 @@ pub(super) fn services(flags: &flags::Push, workspace: &Workspace) -> Result<Vec
         ));
     }
     Ok(services.into_iter().cloned().collect())
-}
-
-/// An image says which version it is; from an unclean tree that would not be true.
-pub(super) fn guard_tree(flags: &flags::Push, shell: &Shell, tree: Option<&Tree>) -> Result<(), Failure> {
-    let changes = tree.map(|it| it.changes.as_slice()).unwrap_or_default();
-    if changes.is_empty() || flags.allow_dirty {
-        return Ok(());
-    }
-    let changed = count(changes.len() as u64, "uncommitted change");
-    if flags.common.registry.local || flags.load {
-        shell.warn(format!("the working tree has {changed}"));
-        return Ok(());
-    }
-    let shown = changes.iter().take(10).cloned().collect();
-    Err(Failure { causes: shown, ..Failure::refused(format!("the working tree has {changed}")) }
-        .with_help("commit them, or pass --allow-dirty"))
 }
 
 /// How everything is built. A binary that is given for all services has to be a folder of them.
