@@ -247,7 +247,8 @@ fn read_messages(output: &str, bin: &str) -> Outcome {
     let mut diagnostics = String::new();
     let mut is_built = false;
     // Hundreds of artifacts are no executables, and need not be taken apart.
-    let told: Vec<_> = output.lines().filter(|it| !it.contains(r#""executable":null"#)).collect();
+    let ends = [r#""executable":null,"fresh":true}"#, r#""executable":null,"fresh":false}"#];
+    let told: Vec<_> = output.lines().filter(|it| !ends.iter().any(|end| it.ends_with(end))).collect();
     for message in Message::parse_stream(told.join("\n").as_bytes()).flatten() {
         match message {
             Message::CompilerArtifact(artifact) if artifact.target.name == bin => {

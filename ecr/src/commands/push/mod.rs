@@ -59,9 +59,9 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     let manifest = flags.common.workspace.manifest_path.clone();
     let folder = manifest.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
     tokio::task::spawn_blocking(aws::warm);
+    let workspace = tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref()));
     let tree = tree::Asked::below(&folder);
     let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&folder));
-    let workspace = tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref()));
     let workspace = workspace.await.context("failed to read the workspace")??;
     let services = services(flags, &workspace)?;
     let toolchain = toolchain.await.context("failed to ask rustc")??;
