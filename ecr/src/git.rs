@@ -19,7 +19,9 @@ pub struct Tree {
 pub fn tree(folder: &Path) -> Result<Option<Tree>> {
     let sh = Shell::new().context("failed to find the current directory")?;
     sh.change_dir(folder);
-    let status = cmd!(sh, "git status --porcelain=v2 --branch --untracked-files=normal -- .");
+    // Nobody's own git may fail because this one holds the index to refresh it (git(1), "--no-optional-locks").
+    let git = cmd!(sh, "git --no-optional-locks");
+    let status = git.args(["status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", "."]);
     let Ok(output) = status.quiet().ignore_status().output() else { return Ok(None) };
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();

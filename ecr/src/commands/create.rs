@@ -15,13 +15,12 @@ use crate::shell::Shell;
 use crate::words::counted;
 
 use super::expiry;
-use super::session::{Observation, Session};
+use super::session::{Observation, Session, names_lifecycle};
 
 /// Creates what is absent and repairs what differs.
 pub async fn run(flags: &flags::Create, shell: &Shell) -> Result<Exit, Failure> {
-    let session = Session::open(shell, &flags.common).await?;
-    let desired = flags.common.selection.repositories(session.desired())?;
-    let mut observation = session.observe(&desired).await?;
+    let (session, desired, mut observation) =
+        Session::open_and_observe(shell, &flags.common, names_lifecycle).await?;
     let header = session.begin(&observation.0).await?;
     let in_use = expiry::in_use(&session, flags.in_use.as_deref())?;
     let plan = agreed(&session, &desired, &mut observation, &in_use, flags.yes).await?;

@@ -9,13 +9,12 @@ use crate::shell::Shell;
 use crate::words::count;
 
 use super::expiry;
-use super::session::Session;
+use super::session::{Session, names_lifecycle};
 
 /// Prints the plan; with `--check`, the exit code tells whether it is empty.
 pub async fn run(flags: &flags::Plan, shell: &Shell) -> Result<Exit, Failure> {
-    let session = Session::open(shell, &flags.common).await?;
-    let desired = flags.common.selection.repositories(session.desired())?;
-    let (observed, failures) = session.observe(&desired).await?;
+    let (session, desired, (observed, failures)) =
+        Session::open_and_observe(shell, &flags.common, names_lifecycle).await?;
     let header = session.begin(&observed).await?;
     let mut plan = session.plan(&desired, &observed);
     let unweighed = expiry::weigh(&session, &mut plan, &InUse::default()).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::aws::{Aws, Identity, Reads, ServiceError, Target};
+use crate::aws::{self, Aws, Identity, Reads, ServiceError, Target};
 use crate::desired::{Desired, DesiredRepository};
 use crate::error::Failure;
 use crate::flags::Common;
@@ -71,6 +71,22 @@ impl<'a> Session<'a> {
     pub async fn open(shell: &'a Shell, common: &Common) -> Result<Self, Failure> {
         let workspace = Workspace::load(common.workspace.manifest_path.as_deref())?;
         Self::connect(shell, common, workspace).await
+    }
+
+    /// The same, and looks at the selected repositories while the account is asked for. `wants_lifecycle` tells whose
+    /// lifecycle policies count.
+    pub async fn open_and_observe(
+        shell: &'a Shell,
+        common: &Common,
+        wants_lifecycle: fn(&DesiredRepository) -> bool,
+    ) -> Result<(Self, Vec<DesiredRepository>, Observation), Failure> {
+        tokio::task::spawn_blocking(aws::warm);
+        let workspace = Workspace::load(common.workspace.manifest_path.as_deref())?;
+        let desired = common.selection.repositories(&workspace.desired)?;
+        let connection = Connection::open(shell, common, &workspace).await?;
+        let read = async |aws: &Aws| observe(aws, &desired, wants_lifecycle).await;
+        let (session, observation) = Self::begin_and(shell, workspace, connection, read).await?;
+        Ok((session, desired, observation?))
     }
 
     /// The same with a workspace that was read already.
@@ -145,15 +161,7 @@ impl<'a> Session<'a> {
 
     /// The repositories as they are, with everything that a plan compares.
     pub async fn observe(&self, desired: &[DesiredRepository]) -> Result<Observation, Failure> {
-        observe(&self.aws, desired, |it| it.lifecycle_policy.is_some()).await
-    }
-
-    /// The same with every lifecycle policy, also those that the workspace leaves alone.
-    pub async fn observe_with_lifecycle(
-        &self,
-        desired: &[DesiredRepository],
-    ) -> Result<Observation, Failure> {
-        observe(&self.aws, desired, |_| true).await
+        observe(&self.aws, desired, names_lifecycle).await
     }
 
     /// The plan; what is known to be without effect is blocked in it.
@@ -246,6 +254,11 @@ impl<'a> Session<'a> {
     pub fn ends_with_command(&self) -> bool {
         self.server.is_some()
     }
+}
+
+/// Whether the workspace says anything of a repository's lifecycle policy.
+pub fn names_lifecycle(desired: &DesiredRepository) -> bool {
+    desired.lifecycle_policy.is_some()
 }
 
 /// The repositories as they are, with everything that a plan compares.

@@ -21,11 +21,10 @@ use super::survey::{Survey, Surveyed};
 
 /// Shows how everything stands. Drift is no failure; what cannot be read is one.
 pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> {
-    let session = Session::open(shell, &flags.common).await?;
     let engine = tokio::task::spawn_blocking(engine);
-    let mut desired = flags.common.selection.repositories(session.desired())?;
     // What is at work counts for the cost, also where the workspace leaves it alone.
-    let (observed, mut failures) = session.observe_with_lifecycle(&desired).await?;
+    let (session, mut desired, (observed, mut failures)) =
+        Session::open_and_observe(shell, &flags.common, |_| true).await?;
     let header = session.begin(&observed).await?;
     let plan = session.plan(&desired, &observed);
     let survey = Survey::new(&session, &observed, &flags.storage);

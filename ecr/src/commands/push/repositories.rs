@@ -88,7 +88,7 @@ pub(super) async fn observe(
     flags: &flags::Push,
 ) -> Result<Observation, Failure> {
     if flags.create {
-        return session::observe(aws, desired, |it| it.lifecycle_policy.is_some()).await;
+        return session::observe(aws, desired, session::names_lifecycle).await;
     }
     let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
     let reads = |_: &RepositoryName| Reads { tags: project.is_some(), ..Reads::default() };

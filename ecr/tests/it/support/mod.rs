@@ -241,7 +241,9 @@ fn redact(text: &str) -> String {
         }
         _ => line.trim_end().to_owned(),
     };
-    text.lines().map(|it| line(it) + "\n").collect()
+    // Cargo says that where another cargo of this machine is at work.
+    let lines = text.lines().filter(|it| !it.contains("Blocking waiting for file lock"));
+    lines.map(|it| line(it) + "\n").collect()
 }
 
 fn replace_after(text: &str, prefix: &str, is_variable: impl Fn(char) -> bool, word: &str) -> String {
