@@ -73,7 +73,13 @@ impl<'a> Session<'a> {
         Self::connect(shell, common, workspace).await
     }
 
-    /// The same, and looks at the selected repositories while the account is asked for. `wants_lifecycle` tells whose
+    /// The same with a workspace that was read already.
+    pub async fn connect(shell: &'a Shell, common: &Common, workspace: Workspace) -> Result<Self, Failure> {
+        let connection = Connection::open(shell, common, &workspace).await?;
+        Self::begin_and(shell, workspace, connection, async |_| ()).await.map(|(session, ())| session)
+    }
+
+    /// Opens a session, and looks at the selected repositories while the account is asked for. `wants_lifecycle` tells whose
     /// lifecycle policies count.
     pub async fn open_and_observe(
         shell: &'a Shell,
@@ -89,12 +95,6 @@ impl<'a> Session<'a> {
         Ok((session, desired, observation?))
     }
 
-    /// The same with a workspace that was read already.
-    pub async fn connect(shell: &'a Shell, common: &Common, workspace: Workspace) -> Result<Self, Failure> {
-        let connection = Connection::open(shell, common, &workspace).await?;
-        Self::begin_and(shell, workspace, connection, async |_| ()).await.map(|(session, ())| session)
-    }
-
     /// Asks who we are, and whatever else can be read meanwhile; refuses the wrong account.
     pub async fn begin_and<T>(
         shell: &'a Shell,
@@ -108,12 +108,15 @@ impl<'a> Session<'a> {
             let aws = aws.clone();
             async move { aws.identity().await }
         });
-        let read = read(&aws).await;
-        let identity = asked.await.context("the question for the account was interrupted")?;
-        let identity = identity.context("failed to find out which AWS account this is")?;
-        let session = Self { shell, workspace, aws, identity, server, is_local, data };
-        session.guard_account()?;
-        Ok((session, read))
+        let pinned = workspace.desired.account_id.as_ref().filter(|_| !is_local);
+        let identify = async {
+            let identity = asked.await.context("the question for the account was interrupted")?;
+            let identity = identity.context("failed to find out which AWS account this is")?;
+            guard_account(pinned, identity)
+        };
+        // The wrong account is told at once, whatever the rest is still waiting for.
+        let (identity, read) = tokio::try_join!(identify, async { Ok(read(&aws).await) })?;
+        Ok((Self { shell, workspace, aws, identity, server, is_local, data }, read))
     }
 
     /// What the workspace asks for.
@@ -139,24 +142,6 @@ impl<'a> Session<'a> {
     /// ` --data DIR`, where one was given.
     pub fn data_flag(&self) -> String {
         self.data.as_ref().map(|it| format!(" --data {}", it.display())).unwrap_or_default()
-    }
-
-    /// The guard does not concern the embedded ECR, which belongs to nobody.
-    fn guard_account(&self) -> Result<(), Failure> {
-        match &self.desired().account_id {
-            Some(pinned) if !self.is_local && *pinned != self.identity.account => {
-                Err(Failure::refused(format!(
-                    "the credentials belong to account {}, and the workspace is pinned to account {pinned}",
-                    self.identity.account
-                ))
-                .with_help(format!(
-                    "use the credentials of account {pinned} (--aws-profile, AWS_PROFILE), \
-                 or change `account-id` below [workspace.metadata.ecr]; these are {}",
-                    self.identity.arn
-                )))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// The repositories as they are, with everything that a plan compares.
@@ -253,6 +238,22 @@ impl<'a> Session<'a> {
     /// Whether what was printed can be reached only once `ecr serve` runs.
     pub fn ends_with_command(&self) -> bool {
         self.server.is_some()
+    }
+}
+
+/// Gives the identity back, unless the workspace is pinned to another account. The embedded ECR belongs to nobody.
+fn guard_account(pinned: Option<&RegistryId>, identity: Identity) -> Result<Identity, Failure> {
+    match pinned {
+        Some(pinned) if *pinned != identity.account => Err(Failure::refused(format!(
+            "the credentials belong to account {}, and the workspace is pinned to account {pinned}",
+            identity.account
+        ))
+        .with_help(format!(
+            "use the credentials of account {pinned} (--aws-profile, AWS_PROFILE), or change `account-id` below \
+             [workspace.metadata.ecr]; these are {}",
+            identity.arn
+        ))),
+        _ => Ok(identity),
     }
 }
 
