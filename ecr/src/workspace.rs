@@ -74,9 +74,9 @@ fn metadata(manifest_path: Option<&Path>) -> Result<Metadata, Failure> {
     if let Some(path) = manifest_path {
         command.manifest_path(path);
     }
-    // Nothing is fetched for that, and reading the system's certificates is two fifths of cargo's time. Not so for rustup, which
-    // stands before cargo where cargo did not start this process, and may have to fetch a toolchain.
-    if std::env::var_os("CARGO").is_some() {
+    // Nothing is fetched for that, and reading the system's certificates is two fifths of cargo's time. Not so for rustup,
+    // which stands before cargo where cargo did not start this process, and may have to fetch a toolchain.
+    if std::env::var_os("CARGO").is_some_and(|it| Path::new(&it).is_absolute()) {
         command.env("SSL_CERT_FILE", "/dev/null");
     }
     command.exec().map_err(|error| match error {

@@ -29,6 +29,9 @@ pub(super) struct Known {
     folder: PathBuf,
 }
 
+/// To be changed with what is read of an executable: nothing that was remembered before counts then.
+const READER: &[u8] = b"1 ";
+
 #[derive(Serialize, Deserialize)]
 struct Memory {
     stamp: Stamp,
@@ -46,7 +49,8 @@ impl Known {
     /// # Errors
     /// It cannot be read, or is no ELF file.
     pub(super) fn read(&self, path: &Path) -> Result<Executable> {
-        let stamp = Stamp::of(path);
+        // One that was written a moment ago may change again and look the same.
+        let stamp = Stamp::of(path).filter(Stamp::is_settled);
         if let Some(executable) = stamp.as_ref().and_then(|it| self.recall(path, it)) {
             return Ok(executable);
         }
@@ -55,8 +59,7 @@ impl Known {
         let elf = Elf::read(&file).map_err(|it| anyhow::anyhow!("`{}`: {it}", path.display()))?;
         let (digest, size) = files::digest_of(file).with_context(context)?;
         let executable = Executable { path: path.to_owned(), elf, digest, size };
-        // One that was written while it was read, or a moment ago, may change again and look the same.
-        if let Some(stamp) = stamp.filter(|it| it.is_settled() && Stamp::of(path).as_ref() == Some(it)) {
+        if let Some(stamp) = stamp.filter(|it| Stamp::of(path).as_ref() == Some(it)) {
             self.remember(&Memory { stamp, executable: executable.clone() });
         }
         Ok(executable)
@@ -75,7 +78,7 @@ impl Known {
     }
 
     fn file(&self, path: &Path) -> PathBuf {
-        let name = Digest::of(path.as_os_str().as_encoded_bytes());
+        let name = Digest::of(&[READER, path.as_os_str().as_encoded_bytes()].concat());
         self.folder.join(format!("{}.json", name.hex()))
     }
 }

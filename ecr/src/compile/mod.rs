@@ -10,6 +10,7 @@ use cargo_metadata::Message;
 use xshell::{Shell, cmd};
 
 use crate::desired::Service;
+use crate::image::elf::Elf;
 use crate::metadata::Platform;
 
 mod environment;
@@ -96,6 +97,7 @@ pub fn with_libraries(options: &Options, binary: Binary) -> Result<Binary> {
 /// A binary that is there, checked against its platform.
 fn found(service: &Service, platform: &Platform, file: Executable) -> Result<Binary> {
     check_architecture(&file, platform)?;
+    check_loader(&file)?;
     Ok(Binary {
         name: bin_name(service)?.to_owned(),
         platform: platform.clone(),
@@ -288,4 +290,16 @@ fn check_architecture(file: &Executable, wanted: &Platform) -> Result<()> {
             found.map_or("an unknown architecture".to_owned(), |it| format!("linux/{it}"))
         ),
     }
+}
+
+/// Libraries that are named are there for nothing if no loader is.
+fn check_loader(file: &Executable) -> Result<()> {
+    let Elf { interpreter, needed, .. } = &file.elf;
+    anyhow::ensure!(
+        interpreter.is_some() || needed.is_empty(),
+        "`{}` needs {}, and names no loader that would look for them",
+        file.path.display(),
+        needed.join(", ")
+    );
+    Ok(())
 }

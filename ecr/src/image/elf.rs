@@ -1,6 +1,6 @@
 //! What a binary needs at run time, read from its ELF headers.
 
-use std::io::{Read, Seek};
+use std::io::{ErrorKind, Read, Seek};
 
 use elf::ElfStream;
 use elf::abi;
@@ -26,14 +26,16 @@ pub struct Elf {
 type File<R> = ElfStream<AnyEndian, R>;
 
 impl Elf {
-    /// Reads the headers of an ELF file, of either word size and byte order, and no more of it than that.
+    /// Reads the headers of an ELF file, of either word size and byte order, and of the rest only the segment that holds names.
     ///
     /// # Errors
-    /// Why it is no ELF file.
+    /// Why it is no ELF file, or cannot be read.
     pub fn read<R: Read + Seek>(mut file: R) -> Result<Self, String> {
         let mut magic = [0; 4];
-        if file.rewind().and_then(|()| file.read_exact(&mut magic)).is_err() || magic != abi::ELFMAGIC[..4] {
-            return Err("it is no executable of Linux".to_owned());
+        match file.rewind().and_then(|()| file.read_exact(&mut magic)) {
+            Ok(()) if magic == abi::ELFMAGIC[..4] => {}
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => return Err(error.to_string()),
+            _ => return Err("it is no executable of Linux".to_owned()),
         }
         let broken = |it: elf::ParseError| format!("its ELF headers are broken: {it}");
         let mut file = File::open_stream(file).map_err(broken)?;

@@ -127,3 +127,22 @@ fn a_binary_that_only_looks_like_the_old_one_is_read() {
     std::fs::File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
     assert_ne!(digest("2"), first);
 }
+
+/// lld makes such files of static binaries that want shared libraries.
+#[test]
+#[cfg(target_os = "linux")]
+fn libraries_without_a_loader_are_told() {
+    let registry = Registry::start();
+    let workspace = workspace(&registry);
+    let mut bytes = std::fs::read(env!("CARGO_BIN_EXE_xtask-ecr")).unwrap();
+    // ELF-64 Object File Format, "Program header": e_phoff, e_phnum entries of 56 bytes that begin with p_type.
+    let headers = u64::from_le_bytes(bytes[32..40].try_into().unwrap()) as usize;
+    let count = u16::from_le_bytes(bytes[56..58].try_into().unwrap()) as usize;
+    let mut headers = bytes[headers..].chunks_exact_mut(56).take(count);
+    headers.find(|it| it[0] == 3).unwrap()[0] = 0; // PT_INTERP becomes PT_NULL
+    std::fs::write(workspace.root().join("lost"), &bytes).unwrap();
+    let host = if cfg!(target_arch = "x86_64") { "linux/amd64=lost" } else { "linux/arm64=lost" };
+    let output = workspace.on(&registry, &["push", "--binary", host]);
+    assert_eq!(output.code, 1);
+    assert!(output.stderr.contains("and names no loader that would look for them"), "{}", output.stderr);
+}

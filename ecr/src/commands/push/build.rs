@@ -255,7 +255,8 @@ impl Builder {
     /// What docker makes an image of around a service's binary.
     pub(super) fn wrapped(&self, service: &Service) -> Result<Build> {
         let platform = self.platforms(service).remove(0);
-        let binary = self.binary(service, &platform)?;
+        // docker pulls the base, so nobody has looked into it: what the binary needs goes with it.
+        let binary = compile::with_libraries(&self.options, self.bare_binary(service, &platform)?)?;
         // What docker's ADD unpacks.
         let layers = self.layers(service, &binary, Compression::Gzip)?;
         let layers = layers.iter().map(|(_, layer)| self.cache.blob(&layer.digest)).collect();

@@ -81,7 +81,7 @@ fn cargo_flags(flags: &flags::Push, shell: &Shell) -> Vec<String> {
     switches.chain(jobs).chain(shell.cargo_flags()).collect()
 }
 
-/// Made before anything else is done, so that a path that cannot be written is told first.
+/// Made before anybody is asked, so that a path that cannot be written is told first.
 pub(super) fn create_file(path: &Path) -> Result<File, Failure> {
     Ok(File::create(path).with_context(|| format!("failed to create `{}`", path.display()))?)
 }

@@ -1,6 +1,6 @@
 //! What git says of the workspace.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use tokio::task::JoinHandle;
@@ -20,7 +20,7 @@ pub(super) struct Asked {
 impl Asked {
     /// Asks about what is very likely the workspace: the first folder upward that has a lock file.
     pub(super) fn below(folder: &Path) -> Self {
-        let folder = std::path::absolute(folder.join(".")).unwrap_or_default();
+        let folder = lexical(&std::env::current_dir().unwrap_or_default().join(folder));
         let root = folder.ancestors().find(|it| it.join("Cargo.lock").is_file()).unwrap_or(&folder);
         Self::about(root.to_owned())
     }
@@ -35,6 +35,18 @@ impl Asked {
         let asked = if self.root == root { self } else { Self::about(root.to_owned()) };
         Ok(asked.answer.await.context("failed to ask git")??)
     }
+}
+
+/// The path without `..`, as cargo has it: by its text.
+fn lexical(path: &Path) -> PathBuf {
+    let mut folder = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(folder.pop()),
+            part => folder.push(part),
+        }
+    }
+    folder
 }
 
 /// An image says which version it is; from an unclean tree that would not be true.
