@@ -14,8 +14,11 @@ use rustls::ClientConfig;
 
 use crate::error::{causes, is_refused};
 
+mod proxy;
+use proxy::Connector;
+
 /// A client that keeps its connections.
-pub type Client<B> = legacy::Client<HttpsConnector<HttpConnector>, B>;
+pub type Client<B> = legacy::Client<HttpsConnector<Connector>, B>;
 
 /// Whose certificates are good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,14 +43,16 @@ where
     tcp.set_connect_timeout(connect_timeout);
     tcp.enforce_http(false);
     let tls = HttpsConnectorBuilder::new().with_tls_config(tls_config(trust)?);
-    let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
+    let connector = tls.https_or_http().enable_http1().wrap_connector(Connector::new(tcp));
     Ok(legacy::Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector))
 }
 
-/// Whether nobody listens at an address, or a name leads nowhere: waiting does not change it. For the latter the connector
-/// has no type, only a text.
+/// Whether nobody listens at an address, a name leads nowhere, or a proxy does not let us through: waiting does not change it.
+/// For most of that the connectors have no type, only a text.
 pub fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
-    is_refused(error) || causes(error).any(|it| it.to_string().starts_with("dns error"))
+    let texts =
+        ["dns error", "tunnel error: proxy authorization", "tunnel error: unsuccessful", proxy::UNSUPPORTED];
+    is_refused(error) || causes(error).any(|it| texts.iter().any(|text| it.to_string().starts_with(text)))
 }
 
 /// Whether the two could not agree on TLS, such as for want of trust. Waiting does not change it.

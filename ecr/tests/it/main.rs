@@ -19,6 +19,7 @@ mod login;
 mod output;
 mod plan;
 mod platforms;
+mod proxy;
 mod push;
 mod registry;
 mod scan;

@@ -6,8 +6,10 @@ import http.server
 import json
 import os
 import pathlib
+import select
 import shutil
 import socket
+import socketserver
 import subprocess
 import sys
 import tempfile
@@ -192,6 +194,38 @@ def counting(upstream):
     finally:
         server.shutdown()
         server.server_close()
+
+
+class Tunnelling(socketserver.StreamRequestHandler):
+    """CONNECT as RFC 9110 has it, to wherever is asked."""
+
+    def handle(self):
+        target = self.rfile.readline().decode().split()[1]
+        while self.rfile.readline().strip():
+            pass
+        host, port = target.rsplit(":", 1)
+        self.server.targets.append(target)
+        with socket.create_connection((host, int(port))) as far:
+            self.connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            ends = {self.connection: far, far: self.connection}
+            while True:
+                for end in select.select(list(ends), [], [])[0]:
+                    data = end.recv(65536)
+                    if not data:
+                        return
+                    ends[end].sendall(data)
+
+
+@contextlib.contextmanager
+def proxy():
+    """A proxy for HTTPS, and where it was asked to lead."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnelling) as server:
+        server.daemon_threads, server.block_on_close, server.targets = True, False, []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", server.targets
+        finally:
+            server.shutdown()
 
 
 class Workspace:

@@ -9,7 +9,7 @@ import time
 import unittest
 import urllib.request
 
-from peers import POLICY, SEED_PERMISSIONS, Workspace, certificate, client, counting, moto, writes
+from peers import POLICY, SEED_PERMISSIONS, Workspace, certificate, client, counting, moto, proxy, writes
 
 
 class Tls(unittest.TestCase):
@@ -25,6 +25,19 @@ class Tls(unittest.TestCase):
             said = workspace.run(url, "ecr", "plan", code=1).stderr
             self.assertIn("invalid peer certificate: UnknownIssuer", said)
             self.assertLess(time.monotonic() - began, 10, "a certificate does not get better by waiting")
+
+    def test_a_proxy_of_the_environment_leads_there(self):
+        with contextlib.ExitStack() as stack:
+            folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            tls = certificate(folder)
+            url = stack.enter_context(moto(tls=tls))
+            front, targets = stack.enter_context(proxy())
+            workspace = Workspace()
+            trust = {"SSL_CERT_FILE": str(tls[0])}
+            workspace.run(url, "ecr", "create", HTTPS_PROXY=front, NO_PROXY="127.0.0.1", **trust)
+            self.assertEqual(targets, [])
+            workspace.run(url, "ecr", "plan", "--check", HTTPS_PROXY=front, **trust)
+            self.assertEqual(set(targets), {url.removeprefix("https://")})
 
 
 class Convergence(unittest.TestCase):
