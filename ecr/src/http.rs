@@ -50,9 +50,9 @@ where
 /// Whether nobody listens at an address, a name leads nowhere, or a proxy does not let us through: waiting does not change it.
 /// For most of that the connectors have no type, only a text.
 pub fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
-    let texts =
-        ["dns error", "tunnel error: proxy authorization", "tunnel error: unsuccessful", proxy::UNSUPPORTED];
-    is_refused(error) || causes(error).any(|it| texts.iter().any(|text| it.to_string().starts_with(text)))
+    let is_told =
+        |text: String| text.starts_with("dns error") || proxy::REFUSALS.iter().any(|it| text.starts_with(it));
+    is_refused(error) || causes(error).any(|it| is_told(it.to_string()))
 }
 
 /// Whether the two could not agree on TLS, such as for want of trust. Waiting does not change it.

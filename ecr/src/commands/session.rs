@@ -76,7 +76,7 @@ impl<'a> Session<'a> {
     /// The same with a workspace that was read already.
     pub async fn connect(shell: &'a Shell, common: &Common, workspace: Workspace) -> Result<Self, Failure> {
         let connection = Connection::open(shell, common, &workspace).await?;
-        Self::begin_and(shell, workspace, connection, async |_| ()).await.map(|(session, ())| session)
+        Self::identify_and(shell, workspace, connection, async |_| ()).await.map(|(session, ())| session)
     }
 
     /// Opens a session, and looks at the selected repositories while the account is asked for. `wants_lifecycle` tells whose
@@ -91,12 +91,12 @@ impl<'a> Session<'a> {
         let desired = common.selection.repositories(&workspace.desired)?;
         let connection = Connection::open(shell, common, &workspace).await?;
         let read = async |aws: &Aws| observe(aws, &desired, wants_lifecycle).await;
-        let (session, observation) = Self::begin_and(shell, workspace, connection, read).await?;
+        let (session, observation) = Self::identify_and(shell, workspace, connection, read).await?;
         Ok((session, desired, observation?))
     }
 
     /// Asks who we are, and whatever else can be read meanwhile; refuses the wrong account.
-    pub async fn begin_and<T>(
+    pub async fn identify_and<T>(
         shell: &'a Shell,
         workspace: Workspace,
         connection: Connection,

@@ -3,11 +3,11 @@
 //! Plain HTTP goes straight: it is spoken with this machine and its neighbours only.
 
 use std::error::Error;
-use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 
+use anyhow::{Context, Result, anyhow};
 use hyper::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
@@ -19,7 +19,10 @@ use tower_service::Service;
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// What is said of a proxy that speaks TLS or SOCKS.
-pub const UNSUPPORTED: &str = "only proxies at http:// addresses are supported";
+const UNSUPPORTED: &str = "only proxies at http:// addresses are supported";
+/// How the texts begin of what waiting does not change. The tunnel's errors have no type outside of its crate.
+pub const REFUSALS: [&str; 3] =
+    ["tunnel error: proxy authorization", "tunnel error: unsuccessful", UNSUPPORTED];
 
 /// Makes connections, straight or through a proxy.
 #[derive(Debug, Clone)]
@@ -41,7 +44,7 @@ impl Service<Uri> for Connector {
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, context: &mut task::Context<'_>) -> Poll<Result<(), BoxError>> {
         self.tcp.poll_ready(context).map_err(Into::into)
     }
 
@@ -51,45 +54,24 @@ impl Service<Uri> for Connector {
         Box::pin(async move {
             match proxy {
                 None => Ok(tcp.call(to).await?),
-                Some(proxy) => through(&proxy, tcp, to).await,
+                Some(proxy) => Ok(through(&proxy, tcp, to).await?),
             }
         })
     }
 }
 
 /// A tunnel (RFC 9110, section 9.3.6: CONNECT).
-async fn through(proxy: &Intercept, tcp: HttpConnector, to: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
-    let failed = |source: BoxError| {
-        let authority = proxy.uri().authority().map(|it| it.as_str()).unwrap_or_default();
-        // A name and a password may stand before the host.
-        let host = authority.rsplit('@').next().unwrap_or_default().to_owned();
-        Box::new(ProxyError { host, source })
-    };
+async fn through(proxy: &Intercept, tcp: HttpConnector, to: Uri) -> Result<TokioIo<TcpStream>> {
+    let authority = proxy.uri().authority().map(|it| it.as_str()).unwrap_or_default();
+    // A name and a password may stand before the host.
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let context = || format!("failed to get through the proxy {host} of the environment");
     if proxy.uri().scheme_str() != Some("http") {
-        return Err(failed(UNSUPPORTED.into()));
+        return Err(anyhow!(UNSUPPORTED)).with_context(context);
     }
     let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
     if let Some(basic) = proxy.basic_auth() {
         tunnel = tunnel.with_auth(basic.clone());
     }
-    Ok(tunnel.call(to).await.map_err(|it| failed(it.into()))?)
-}
-
-/// What went wrong on the way through a proxy.
-#[derive(Debug)]
-struct ProxyError {
-    host: String,
-    source: BoxError,
-}
-
-impl fmt::Display for ProxyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to get through the proxy {} of the environment", self.host)
-    }
-}
-
-impl Error for ProxyError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.source)
-    }
+    tunnel.call(to).await.with_context(context)
 }

@@ -68,14 +68,19 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     let builder = Arc::new(builder(flags, shell, &workspace, &services, toolchain)?);
     let warming = warm(&builder, &services);
     let gate = scan::gate(&flags.gate, &workspace)?;
-    let end = match Export::new(flags, builder.toolchain.platform())? {
-        None if !flags.dry_run => End::Registry(Connection::open(shell, &flags.common, &workspace).await?),
-        export => End::Elsewhere(export),
+    let export = Export::new(flags, builder.toolchain.platform())?;
+    let connection = match flags.dry_run || export.is_some() {
+        true => None,
+        false => Some(Connection::open(shell, &flags.common, &workspace).await?),
     };
     let tree = tree.answer(&workspace.root).await?;
     tree::guard(flags, shell, tree.as_ref())?;
     let references = flags.image_refs.as_deref().map(create_file).transpose()?;
-    let mut push = Push::open(flags, shell, workspace, services, tree, builder, end).await?;
+    let mut push = Push::new(flags, shell, services, tree, builder, export);
+    match connection {
+        Some(connection) => push.begin(connection, workspace).await?,
+        None => push.open_workshop(None).await?,
+    }
     push.skip_existing().await?;
     warming.await.context("the work on given binaries was interrupted")?;
     let held = push.make().await;
@@ -113,13 +118,6 @@ enum Stage {
     Done(Box<Done>),
 }
 
-/// Where images go.
-enum End {
-    Registry(Connection),
-    /// `None` in a dry run.
-    Elsewhere(Option<Export>),
-}
-
 struct Push<'a> {
     flags: &'a flags::Push,
     shell: &'a Shell,
@@ -139,34 +137,23 @@ struct Push<'a> {
 }
 
 impl<'a> Push<'a> {
-    /// Gets ready to build and, where a registry is the end, to push there.
-    async fn open(
+    /// The services, checked as far as nobody has to be asked.
+    fn new(
         flags: &'a flags::Push,
         shell: &'a Shell,
-        workspace: Workspace,
         services: Vec<Service>,
         tree: Option<Tree>,
         builder: Arc<Builder>,
-        end: End,
-    ) -> Result<Self, Failure> {
+        export: Option<Export>,
+    ) -> Self {
         let job = |service: Service| Job {
             tags: tags(flags, &service),
             stage: checked(&service, &builder),
             service,
         };
         let jobs = services.into_iter().map(job).collect();
-        let (connection, export) = match end {
-            End::Registry(connection) => (Some(connection), None),
-            End::Elsewhere(export) => (None, export),
-        };
         let (session, registry, host, token, workshop) = (None, None, None, None, None);
-        let mut push =
-            Self { flags, shell, session, export, registry, host, token, builder, workshop, tree, jobs };
-        match connection {
-            Some(connection) => push.begin(connection, workspace).await?,
-            None => push.open_workshop(None).await?,
-        }
-        Ok(push)
+        Self { flags, shell, session, export, registry, host, token, builder, workshop, tree, jobs }
     }
 
     /// Asks who we are, and looks for (or creates) the repositories of the services.
@@ -179,7 +166,7 @@ impl<'a> Push<'a> {
             tokio::join!(repositories::observe(aws, &desired, project.as_deref(), self.flags), token)
         };
         let (session, (observed, first)) =
-            Session::begin_and(self.shell, workspace, connection, read).await?;
+            Session::identify_and(self.shell, workspace, connection, read).await?;
         self.host = find_repositories(&session, self.flags, &desired, observed?, &mut self.jobs).await?;
         self.session = Some(session);
         match first {
