@@ -53,50 +53,25 @@
 //!            base - distribution::Repository -> Parent ---+        +- layout -> OCI layout, docker, podman
 //! ```
 
-pub mod advice;
 pub mod aws;
-mod commands;
-pub mod compile;
-pub mod definitions;
-pub mod desired;
-pub mod distribution;
-pub mod docker;
-mod error;
-mod files;
-mod flags;
-pub mod git;
-pub mod github;
-mod http;
-pub mod iam;
-pub mod image;
-pub mod ineffective;
+pub mod build;
+pub mod cli;
+pub mod config;
 pub mod inventory;
-pub mod layers;
-pub mod layout;
-pub mod lifecycle;
-pub mod local;
-pub mod metadata;
-pub mod name;
-pub mod observed;
 pub mod plan;
-pub mod report;
 pub mod scan;
-pub mod settings;
-mod shell;
-pub mod source;
-pub mod table;
-pub mod words;
-pub mod workspace;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
 
-use error::{Exit, Failure};
-use flags::{Cli, Output};
-pub use flags::{EcrTask, LifecycleTask, Task};
-use shell::{Format, Shell, Verbosity};
+use cli::commands;
+use cli::error::{Exit, Failure};
+use cli::flags::{Cli, Output};
+pub use cli::flags::{EcrTask, LifecycleTask, Task};
+use cli::shell::{Format, Shell, Verbosity};
+use ecr_oci::files;
 
 /// Runs the tasks of `cargo xtask`: all of an xtask's `main`.
 pub fn main() -> ExitCode {
@@ -131,7 +106,7 @@ impl Task {
             shell.failure(&failure);
             failure.exit
         });
-        files::abandon();
+        files::remove_temporary_files();
         if shell.is_stdout_lost() {
             shell.failure(&Failure::new("failed to write to stdout"));
             return ExitCode::from(Exit::Failed as u8);

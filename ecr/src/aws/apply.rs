@@ -6,13 +6,12 @@ use aws_sdk_ecr::types::{
     EncryptionConfiguration, ImageScanningConfiguration, ImageTagMutability as SdkMutability,
     ImageTagMutabilityExclusionFilter, ImageTagMutabilityExclusionFilterType, Tag,
 };
+use ecr_types::{ImageTagMutability, RepositoryName};
 
 use super::observe::NOT_FOUND;
 use super::{Aws, ServiceError};
-use crate::desired::{DesiredRepository, Encryption};
-use crate::name::RepositoryName;
+use crate::config::desired::{DesiredRepository, Encryption};
 use crate::plan::Action;
-use crate::settings::ImageTagMutability;
 
 /// What became of a write that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,10 @@ use std::fmt;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
+use ecr_oci::http::is_connection_refused;
+use ecr_types::error::causes;
 
-use crate::advice::advice;
-use crate::error::{causes, is_refused};
+use crate::build::advice::advice;
 
 /// A request that failed: the operation, AWS's code and sentence (or what went wrong before AWS could answer).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +115,7 @@ fn help_for(error: &(dyn Error + 'static), code: Option<&str>) -> Option<String>
                 .to_owned(),
         );
     }
-    if is_refused(error) {
+    if is_connection_refused(error) {
         let set = |key: &&str| Some(format!("{key}={}", std::env::var(key).ok()?));
         let set: Vec<_> = super::ENDPOINT_VARIABLES.iter().filter_map(set).collect();
         return Some(format!(

@@ -1,99 +1,84 @@
-//! The SDK's requests over the connections that the registry's client uses, too: one HTTP stack to compile, not two.
+//! The SDK's requests through the one HTTP client: one HTTP stack to compile, and one set of limits.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+    HttpClient as SdkHttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
+    SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use hyper_util::client::legacy;
-
-use crate::error::causes;
-use crate::http::{Client, Trust, client, is_tls};
+use ecr_oci::http::{HttpClient, HttpError, RequestBody, boxed, is_permanent};
+use ecr_types::error::causes;
+use ecr_types::lock;
 
 /// The HTTP client that the SDK is given.
-#[derive(Clone, Default)]
-pub struct Connections(Arc<Mutex<Clients>>);
-
-/// One for each time limit on connecting; the SDK uses few.
-type Clients = BTreeMap<(Trust, Option<Duration>), Client<SdkBody>>;
-
-impl fmt::Debug for Connections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connections")
-    }
+#[derive(Debug, Clone, Default)]
+pub struct Connections {
+    client: HttpClient,
+    /// One client for each pair of time limits; the SDK uses few.
+    limited: Arc<Mutex<BTreeMap<Times, HttpClient>>>,
 }
+
+/// The SDK's limits on connecting and on waiting for an answer.
+type Times = (Option<Duration>, Option<Duration>);
 
 impl Connections {
-    fn client(&self, trust: Trust, connect_timeout: Option<Duration>) -> io::Result<Client<SdkBody>> {
-        let mut clients = self.0.lock().unwrap_or_else(|it| it.into_inner());
-        if let Some(known) = clients.get(&(trust, connect_timeout)) {
-            return Ok(known.clone());
-        }
-        let new = client(trust, connect_timeout)?;
-        clients.insert((trust, connect_timeout), new.clone());
-        Ok(new)
+    /// The SDK's view of a client, whose bound on concurrency holds for the SDK, too.
+    pub fn new(client: HttpClient) -> Self {
+        Self { client, limited: Arc::default() }
+    }
+
+    fn within(&self, (connect, read): Times) -> HttpClient {
+        let mut limited = lock(&self.limited);
+        let new = || {
+            let limits = self.client.limits();
+            self.client.with_times(connect.unwrap_or(limits.connect), read.unwrap_or(limits.idle))
+        };
+        limited.entry((connect, read)).or_insert_with(new).clone()
     }
 }
 
-impl HttpClient for Connections {
+impl SdkHttpClient for Connections {
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(Limited { connections: self.clone(), settings: settings.clone() })
+        let client = self.within((settings.connect_timeout(), settings.read_timeout()));
+        SharedHttpConnector::new(Connector(client))
     }
 }
 
-/// The connections with the time limits of one request.
+/// A client with the time limits of one kind of request.
 #[derive(Debug)]
-struct Limited {
-    connections: Connections,
-    settings: HttpConnectorSettings,
-}
+struct Connector(HttpClient);
 
-impl HttpConnector for Limited {
+impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let request = match request.try_into_http1x() {
-            Ok(request) => request,
+            Ok(request) => request.map(|body: SdkBody| -> RequestBody { boxed(body) }),
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
-        let is_plain = request.uri().scheme_str() == Some("http");
-        let trust = if is_plain { Trust::Nobody } else { Trust::System };
-        let client = match self.connections.client(trust, self.settings.connect_timeout()) {
-            Ok(client) => client,
-            Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
-        };
-        let limit = self.settings.read_timeout();
+        let client = self.0.clone();
         HttpConnectorFuture::new(async move {
-            let answer = client.request(request);
-            let answer = match limit {
-                None => answer.await,
-                Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| late(limit))?,
-            };
-            let answer = answer.map_err(failed)?.map(SdkBody::from_body_1_x);
-            HttpResponse::try_from(answer).map_err(|it| ConnectorError::other(it.into(), None))
+            let answer = client.send(Ok(request)).await.map_err(failed)?;
+            HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+                .map_err(|it| ConnectorError::other(it.into(), None))
         })
     }
 }
 
-fn late(limit: Duration) -> ConnectorError {
-    ConnectorError::timeout(format!("no answer within {limit:?}").into())
-}
-
-/// What is worth another attempt: all but a request that cannot be sent, a server that speaks no HTTP, and one that is not
-/// trusted.
-fn failed(error: legacy::Error) -> ConnectorError {
+/// Which kind of failure the SDK sees, and so whether it makes another attempt.
+fn failed(error: HttpError) -> ConnectorError {
     let of_hyper = causes(&error).find_map(|it| it.downcast_ref::<hyper::Error>());
-    let is_user = of_hyper.is_some_and(hyper::Error::is_user);
-    let is_lasting = of_hyper.is_some_and(hyper::Error::is_parse) || is_tls(&error);
-    match (is_user, is_lasting) {
-        (true, _) => ConnectorError::user(error.into()),
-        (_, true) => ConnectorError::other(error.into(), None),
-        _ => ConnectorError::io(error.into()),
+    let is_invalid = of_hyper.is_some_and(hyper::Error::is_user);
+    let is_not_http = of_hyper.is_some_and(hyper::Error::is_parse);
+    match error {
+        HttpError::NoAnswer(_) | HttpError::NotTaken(_) => ConnectorError::timeout(error.into()),
+        HttpError::Request(_) | HttpError::Certificates(_) => ConnectorError::user(error.into()),
+        error if is_invalid => ConnectorError::user(error.into()),
+        error if is_not_http || is_permanent(&error) => ConnectorError::other(error.into(), None),
+        error => ConnectorError::io(error.into()),
     }
 }

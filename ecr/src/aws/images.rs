@@ -4,10 +4,10 @@ use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::error::SdkError;
 use aws_sdk_ecr::operation::describe_images::DescribeImagesError;
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageStatusFilter};
+use ecr_types::RepositoryName;
 
 use super::observe::NOT_FOUND;
 use super::{Aws, ServiceError};
-use crate::name::RepositoryName;
 
 /// How many images a repository holds and how large they are together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -8,13 +8,13 @@ use aws_sdk_ecr::types::{
     DescribeImagesFilter, ImageDetail, ImageIdentifier, ImageStatus, ImageStatusFilter,
     LifecyclePolicyPreviewStatus,
 };
+use ecr_lifecycle::{Image, StorageClass, Timestamp};
+use ecr_types::{Digest, RepositoryName};
 use futures_util::stream::{self, StreamExt};
 
 use super::observe::NOT_FOUND;
 use super::{Aws, ServiceError};
-use crate::inventory::{Detail, Inventory, Manifest};
-use crate::lifecycle::{Image, StorageClass, Timestamp};
-use crate::name::{Digest, RepositoryName};
+use crate::inventory::{Contents, Detail, Inventory};
 
 /// What the service's own preview applies to an image: the rule's priority.
 pub type ServicePreview = BTreeMap<Digest, i64>;
@@ -115,7 +115,6 @@ impl Aws {
             let ids = digests.iter().map(|it| ImageIdentifier::builder().image_digest(it.as_str()).build());
             let request = self.ecr.batch_get_image().repository_name(name.as_str());
             let request = request.set_image_ids(Some(ids.collect()));
-            let _slot = self.slots.acquire().await;
             request.send().await.map_err(|it| ServiceError::new(ACTION, it))
         });
         let mut answers = stream::iter(batches).buffer_unordered(self.concurrency());
@@ -191,15 +190,15 @@ impl Aws {
 const GET_PREVIEW: &str = "ecr:GetLifecyclePolicyPreview";
 const PREVIEW_PATIENCE: Duration = Duration::from_secs(120);
 
-fn manifest(image: &aws_sdk_ecr::types::Image) -> Option<(Digest, Manifest)> {
+fn manifest(image: &aws_sdk_ecr::types::Image) -> Option<(Digest, Contents)> {
     let digest = image.image_id()?.image_digest()?.parse().ok()?;
-    Some((digest, Manifest::parse(image.image_manifest()?)))
+    Some((digest, Contents::parse(image.image_manifest()?)))
 }
 
 /// `None` for an answer without a digest or a date, which ECR never gives.
 fn listed_image(detail: &ImageDetail) -> Option<(Image, Detail)> {
     let media_type = detail.image_manifest_media_type();
-    let is_index = media_type.is_some_and(crate::image::is_index);
+    let is_index = media_type.is_some_and(ecr_types::media_type::is_index);
     let is_archived = detail.image_status() == Some(&ImageStatus::Archived);
     let image = Image {
         digest: detail.image_digest()?.parse().ok()?,

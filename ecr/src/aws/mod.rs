@@ -11,13 +11,15 @@ use aws_credential_types::Credentials;
 use aws_sdk_ecr::config::SharedCredentialsProvider;
 use aws_sdk_ecr::config::retry::{ClientRateLimiter, RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_ecr::config::timeout::TimeoutConfig;
-
-use crate::name::RegistryId;
+use ecr_oci::http::HttpClient;
+use ecr_types::RegistryId;
 
 mod apply;
 mod denials;
 mod error;
 mod http;
+pub mod iam;
+pub mod ignored_writes;
 mod images;
 mod inventory;
 mod observe;
@@ -62,9 +64,7 @@ pub struct Aws {
     sts: aws_sdk_sts::Client,
     region: String,
     endpoint: Option<String>,
-    concurrency: usize,
-    /// Requests that may still begin.
-    slots: tokio::sync::Semaphore,
+    http: HttpClient,
     denials: Denials,
 }
 
@@ -78,33 +78,31 @@ pub struct Identity {
 }
 
 impl Aws {
-    /// Clients for `target`. No request is made yet. `concurrency` bounds the requests side by side.
+    /// Clients for `target`, whose requests go through `http`. No request is made yet.
     ///
     /// # Errors
     /// No region is configured anywhere.
-    pub async fn connect(target: &Target, concurrency: usize) -> Result<Self> {
+    pub async fn connect(target: &Target, http: HttpClient) -> Result<Self> {
+        let connections = Connections::new(http.clone());
         let (config, endpoint) = match target {
             Target::Environment { region, workspace_region, profile } => {
                 check_endpoints()?;
-                let config =
-                    from_environment(region.clone(), workspace_region.clone(), profile.as_deref()).await;
+                let config = from_environment(
+                    region.clone(),
+                    workspace_region.clone(),
+                    profile.as_deref(),
+                    &connections,
+                )
+                .await;
                 let endpoint = endpoint(&config);
                 (config, endpoint)
             }
-            Target::Local { url, region } => (local(url, region), Some(url.clone())),
+            Target::Local { url, region } => (local(url, region, &connections), Some(url.clone())),
         };
         let region = config.region().context(NoRegion)?.to_string();
-        region.parse::<crate::metadata::Region>().map_err(anyhow::Error::msg)?;
+        region.parse::<ecr_types::Region>().map_err(anyhow::Error::msg)?;
         let (ecr, sts) = clients(&config);
-        Ok(Self {
-            ecr,
-            sts,
-            region,
-            endpoint,
-            concurrency,
-            slots: tokio::sync::Semaphore::new(concurrency),
-            denials: Denials::default(),
-        })
+        Ok(Self { ecr, sts, region, endpoint, http, denials: Denials::default() })
     }
 
     /// The region that requests go to.
@@ -117,9 +115,14 @@ impl Aws {
         self.endpoint.as_deref()
     }
 
+    /// The HTTP client of all requests.
+    pub fn http(&self) -> &HttpClient {
+        &self.http
+    }
+
     /// How many requests go side by side.
     pub fn concurrency(&self) -> usize {
-        self.concurrency
+        self.http.limits().concurrency
     }
 
     /// The permissions that turned out to be missing so far.
@@ -140,7 +143,7 @@ impl Aws {
 /// Reads what all clients share: the SDK's tables of partitions. An SDK that is not optimised takes milliseconds for that,
 /// and they can pass while something else is waited for.
 pub fn warm() {
-    drop(clients(&local("http://127.0.0.1", "us-east-1")));
+    drop(clients(&local("http://127.0.0.1", "us-east-1", &Connections::default())));
 }
 
 fn clients(config: &SdkConfig) -> (aws_sdk_ecr::Client, aws_sdk_sts::Client) {
@@ -155,15 +158,10 @@ fn clients(config: &SdkConfig) -> (aws_sdk_ecr::Client, aws_sdk_sts::Client) {
     (aws_sdk_ecr::Client::from_conf(ecr), aws_sdk_sts::Client::from_conf(sts))
 }
 
-/// "no region": the one thing that must be known before any request.
-#[derive(Debug)]
+/// The one thing that must be known before any request is not.
+#[derive(Debug, thiserror::Error)]
+#[error("no AWS region is configured")]
 pub struct NoRegion;
-
-impl std::fmt::Display for NoRegion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("no AWS region is configured")
-    }
-}
 
 /// Flag, environment, workspace, then the profile. The instance metadata service is not asked for a region:
 /// on a developer's machine that is a wait for nothing.
@@ -171,6 +169,7 @@ async fn from_environment(
     region: Option<String>,
     workspace_region: Option<String>,
     profile: Option<&str>,
+    connections: &Connections,
 ) -> SdkConfig {
     let mut profile_region = aws_config::profile::region::ProfileFileRegionProvider::builder();
     if let Some(profile) = profile {
@@ -186,23 +185,31 @@ async fn from_environment(
         .await;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(region.clone())
-        .http_client(Connections::default())
+        .http_client(connections.clone())
         .retry_config(retry_config())
         .timeout_config(timeouts());
     if let Some(profile) = profile {
-        loader = loader.profile_name(profile).credentials_provider(profile_credentials(profile, region));
+        loader = loader.profile_name(profile).credentials_provider(profile_credentials(
+            profile,
+            region,
+            connections,
+        ));
     }
     loader.load().await
 }
 
 /// The credentials of a profile that a flag names. The SDK's own chain would ask the environment first, and a
 /// command that was told to work in one account would work in another.
-fn profile_credentials(profile: &str, region: Option<Region>) -> ProfileFileCredentialsProvider {
-    let config = ProviderConfig::default().with_region(region).with_http_client(Connections::default());
+fn profile_credentials(
+    profile: &str,
+    region: Option<Region>,
+    connections: &Connections,
+) -> ProfileFileCredentialsProvider {
+    let config = ProviderConfig::default().with_region(region).with_http_client(connections.clone());
     ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&config).build()
 }
 
-fn local(url: &str, region: &str) -> SdkConfig {
+fn local(url: &str, region: &str, connections: &Connections) -> SdkConfig {
     // The embedded ECR reads account and region from the request and checks no signature.
     let credentials = Credentials::new("local", "local", None, None, "embedded ECR");
     SdkConfig::builder()
@@ -210,7 +217,7 @@ fn local(url: &str, region: &str) -> SdkConfig {
         .region(Region::new(region.to_owned()))
         .endpoint_url(url)
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(Connections::default())
+        .http_client(connections.clone())
         .retry_config(retry_config())
         .timeout_config(timeouts())
         .build()

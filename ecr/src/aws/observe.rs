@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ecr::types::Repository;
+use ecr_types::{RepositoryName, ScanningRule};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::{Aws, ServiceError};
-use crate::desired::Encryption;
-use crate::name::RepositoryName;
-use crate::observed::{Observed, ObservedRepository, Reading, ScanningRule};
+use crate::config::desired::Encryption;
+use crate::plan::observed::{Observed, ObservedRepository, Reading};
 
 /// What to read of a repository beside its description; each costs a call.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,7 +46,7 @@ impl Aws {
                 (name, result)
             })
         });
-        let details: Vec<_> = stream::iter(details).buffer_unordered(self.concurrency).collect().await;
+        let details: Vec<_> = stream::iter(details).buffer_unordered(self.concurrency()).collect().await;
         let mut observed = Observed::default();
         for (name, result) in details {
             match result {
@@ -94,7 +94,7 @@ impl Aws {
             Ok(tags.map(|tags| (name, tags)))
         });
         let read: Vec<Option<_>> =
-            stream::iter(read).buffer_unordered(self.concurrency).try_collect().await?;
+            stream::iter(read).buffer_unordered(self.concurrency()).try_collect().await?;
         let mut read: Vec<_> = read.into_iter().flatten().collect();
         read.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(read)
@@ -113,7 +113,7 @@ impl Aws {
             }
         });
         let batches: Vec<(Vec<Repository>, Failures)> =
-            stream::iter(batches).buffered(self.concurrency).try_collect().await?;
+            stream::iter(batches).buffered(self.concurrency()).try_collect().await?;
         let (described, failures): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
         Ok((described.into_iter().flatten().collect(), failures.into_iter().flatten().collect()))
     }
@@ -145,7 +145,7 @@ impl Aws {
         let each = names
             .iter()
             .map(|name| async move { (name.clone(), self.describe_batch(std::slice::from_ref(name)).await) });
-        let each: Vec<_> = stream::iter(each).buffered(self.concurrency).collect().await;
+        let each: Vec<_> = stream::iter(each).buffered(self.concurrency()).collect().await;
         let (mut described, mut failures) = (Vec::new(), Failures::new());
         for (name, result) in each {
             match result {
@@ -200,7 +200,6 @@ impl Aws {
 
     async fn lifecycle_policy(&self, name: &str) -> Result<Option<Reading<Option<String>>>, ServiceError> {
         const ACTION: &str = "ecr:GetLifecyclePolicy";
-        let _slot = self.slots.acquire().await;
         let answer = self.ecr.get_lifecycle_policy().repository_name(name).send().await;
         let answer = answer.map(|it| it.lifecycle_policy_text).map_err(|it| ServiceError::new(ACTION, it));
         let skipped = "lifecycle policies are not known, and `ecr create` writes them again";
@@ -209,7 +208,6 @@ impl Aws {
 
     async fn repository_policy(&self, name: &str) -> Result<Option<Reading<Option<String>>>, ServiceError> {
         const ACTION: &str = "ecr:GetRepositoryPolicy";
-        let _slot = self.slots.acquire().await;
         let answer = self.ecr.get_repository_policy().repository_name(name).send().await;
         let answer = answer.map(|it| it.policy_text).map_err(|it| ServiceError::new(ACTION, it));
         let skipped = "repository policies were not compared";
@@ -239,7 +237,6 @@ impl Aws {
         name: &str,
     ) -> Result<Option<Reading<BTreeMap<String, String>>>, ServiceError> {
         const ACTION: &str = "ecr:ListTagsForResource";
-        let _slot = self.slots.acquire().await;
         match self.ecr.list_tags_for_resource().resource_arn(arn).send().await {
             Ok(answer) => {
                 let tags = answer.tags.unwrap_or_default();

@@ -3,8 +3,7 @@
 use aws_sdk_ecr::config::retry::{ClassifyRetry, RetryAction};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriority;
-
-use crate::http::is_unreachable;
+use ecr_oci::http::is_permanent;
 
 /// Nobody listens at the address, or it has none: an endpoint that was mistyped or a server that was not started.
 /// Many patient attempts would only hide that for minutes.
@@ -15,7 +14,7 @@ impl ClassifyRetry for RefusedConnection {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let error = context.output_or_error().and_then(Result::err).and_then(|it| it.as_connector_error());
         match error {
-            Some(error) if is_unreachable(error) => RetryAction::RetryForbidden,
+            Some(error) if is_permanent(error) => RetryAction::RetryForbidden,
             _ => RetryAction::NoActionIndicated,
         }
     }

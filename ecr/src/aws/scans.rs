@@ -6,9 +6,9 @@ use aws_sdk_ecr::types::{
     EnhancedImageScanFinding, FindingSeverity, ImageIdentifier, ImageScanFinding, ImageScanFindings,
     VulnerablePackage,
 };
+use ecr_types::{Digest, RepositoryName};
 
 use super::{Aws, ServiceError};
-use crate::name::{Digest, RepositoryName};
 use crate::scan::{Counts, Finding, Fix, Kind, Scan, Severity, Status};
 
 /// Findings of one call (service model, `MaxResults`).
@@ -18,7 +18,6 @@ impl Aws {
     /// What ECR knows of an image's scan, with all findings; `None` for an image that was never scanned.
     pub async fn scan(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<Scan>, ServiceError> {
         const ACTION: &str = "ecr:DescribeImageScanFindings";
-        let _slot = self.slots.acquire().await;
         let mut scan = None;
         let mut token = None;
         loop {

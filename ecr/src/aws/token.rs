@@ -4,9 +4,9 @@ use std::fmt;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use ecr_lifecycle::Timestamp;
 
 use super::{Aws, ServiceError};
-use crate::lifecycle::Timestamp;
 
 /// Credentials of a registry (ECR `GetAuthorizationToken`): valid for twelve hours.
 #[derive(Clone)]

@@ -1,10 +1,10 @@
 //! What storage costs, now and once a lifecycle policy has done its work.
 
+use ecr_lifecycle::evaluate::{Fate, evaluate};
+use ecr_lifecycle::{Policy, Timestamp};
 use serde::{Serialize, Serializer};
 
 use super::{Inventory, Storage};
-use crate::lifecycle::evaluate::{Fate, evaluate};
-use crate::lifecycle::{Count, Policy, Timestamp};
 
 /// USD for a GB of 10⁹ bytes and a month.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
@@ -101,13 +101,6 @@ impl std::ops::AddAssign for Figures {
         }
         self.storage += other.storage;
         self.cost_per_month += other.cost_per_month;
-    }
-}
-
-impl Policy {
-    /// Whether pulls decide over images: then reading manifests, which counts as a pull, would change what it does.
-    pub fn depends_on_pulls(&self) -> bool {
-        self.rules.iter().any(|it| matches!(it.count, Count::SinceImagePulled(_)))
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use ecr_lifecycle::compare::{same_lifecycle_policy, same_repository_policy};
 use serde_json::{Value, json};
 
 use super::{Action, Blocked, Step};
-use crate::desired::{DesiredRepository, Encryption, Policy};
-use crate::lifecycle::compare::{same_lifecycle_policy, same_repository_policy};
-use crate::observed::{Observed, ObservedRepository, Reading};
+use crate::config::desired::{DesiredRepository, Encryption, Policy};
+use crate::plan::observed::{Observed, ObservedRepository, Reading};
 
 /// The request of `CreateRepository`, as the API would spell it.
 pub fn describe(desired: &DesiredRepository) -> Value {

@@ -1,7 +1,8 @@
+use ecr_types::EncryptionType;
+
 use super::differences::same_encryption;
 use super::*;
-use crate::desired::{Encryption, Policy};
-use crate::settings::EncryptionType;
+use crate::config::desired::{Encryption, Policy};
 
 const POLICY: &str = r#"{"rules": [{"rulePriority": 1}]}"#;
 
@@ -119,7 +120,7 @@ fn a_registry_that_scans_by_its_own_rules_is_no_drift() {
         assert_eq!(outline(&desired(), &observed), expected);
     }
 }
-use crate::observed::ScanningRule;
+use ecr_types::ScanningRule;
 
 #[test]
 fn encryption_cannot_be_changed_in_place() {

@@ -11,9 +11,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use ecr_types::document::{Fields, Located, Node, Place, Problem, Problems, Value, parse_toml};
 use time::Month;
-
-use crate::source::{Fields, Located, Node, Place, Problem, Problems, Value, parse_toml};
 
 /// A day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

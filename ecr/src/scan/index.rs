@@ -1,13 +1,11 @@
 //! What an index lists that can be scanned: ECR scans images, never the index itself.
 
-use serde_json::Value;
-
-use crate::image::is_index;
-use crate::name::Digest;
+use ecr_types::{Descriptor, Digest, InvalidManifest, Manifest, media_type};
+use thiserror::Error;
 
 /// An image that an index lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedImage {
     /// The image.
     pub digest: Digest,
     /// `linux/arm64`, where the index says.
@@ -16,43 +14,37 @@ pub struct Listed {
     pub is_index: bool,
 }
 
-/// The images of an index, without the attestations that `docker buildx` puts beside them: those are no images. `None`
-/// for a manifest that is no index.
+/// Why it is not known what there is to scan.
+#[derive(Debug, Error)]
+pub enum UnknownImages {
+    /// The manifest cannot be read.
+    #[error(transparent)]
+    Manifest(#[from] InvalidManifest),
+    /// The index lists nothing but attestations, or nothing at all.
+    #[error("the index lists no image")]
+    None,
+}
+
+/// The images of an index, without the attestations that BuildKit puts beside them. `None` for a manifest that is not an
+/// index.
 ///
 /// # Errors
-/// Why the manifest cannot be read: then nobody knows what there is to scan.
-pub fn listed(manifest: &str) -> Result<Option<Vec<Listed>>, String> {
-    let manifest: Value =
-        serde_json::from_str(manifest).map_err(|it| format!("its manifest is no JSON: {it}"))?;
-    let Some(descriptors) = manifest["manifests"].as_array() else { return Ok(None) };
-    let images: Vec<_> = descriptors.iter().filter(|it| !is_attestation(it)).map(one).collect();
-    match images.into_iter().collect::<Option<Vec<_>>>() {
-        Some(images) if !images.is_empty() => Ok(Some(images)),
-        Some(_) => Err("the index lists no image".to_owned()),
-        None => Err("the index lists something without a digest".to_owned()),
+/// The manifest cannot be read, or lists no image.
+pub fn listed(manifest: &str) -> Result<Option<Vec<ListedImage>>, UnknownImages> {
+    let index = match Manifest::parse(manifest.as_bytes(), None)? {
+        Manifest::Index(index) => index,
+        Manifest::Image(_) => return Ok(None),
+    };
+    let images: Vec<_> = index.manifests.iter().filter(|it| !it.is_attestation()).map(image).collect();
+    if images.is_empty() { Err(UnknownImages::None) } else { Ok(Some(images)) }
+}
+
+fn image(it: &Descriptor) -> ListedImage {
+    ListedImage {
+        digest: it.digest.clone(),
+        platform: it.platform.as_ref().map(ToString::to_string),
+        is_index: media_type::is_index(&it.media_type),
     }
-}
-
-/// The attestations of an index.
-pub fn attestations(manifest: &Value) -> Vec<Digest> {
-    let descriptors = manifest["manifests"].as_array().into_iter().flatten();
-    descriptors.filter(|it| is_attestation(it)).filter_map(|it| it["digest"].as_str()?.parse().ok()).collect()
-}
-
-/// BuildKit, "Image attestation storage": `vnd.docker.reference.type` tells.
-fn is_attestation(descriptor: &Value) -> bool {
-    descriptor["annotations"]["vnd.docker.reference.type"] == "attestation-manifest"
-}
-
-fn one(it: &Value) -> Option<Listed> {
-    let platform = &it["platform"];
-    let parts = [&platform["os"], &platform["architecture"], &platform["variant"]];
-    let parts: Vec<_> = parts.into_iter().filter_map(Value::as_str).collect();
-    Some(Listed {
-        digest: it["digest"].as_str()?.parse().ok()?,
-        platform: (!parts.is_empty()).then(|| parts.join("/")),
-        is_index: it["mediaType"].as_str().is_some_and(is_index),
-    })
 }
 
 #[cfg(test)]
@@ -60,23 +52,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_read_is_no_empty_list() {
-        assert!(listed("{").is_err() && listed(r#"{"manifests": []}"#).is_err());
-        assert!(listed(r#"{"manifests": [{"digest": "sha256:x"}]}"#).is_err());
-        assert_eq!(listed(r#"{"layers": []}"#), Ok(None));
+    fn index_that_cannot_be_read_is_not_an_empty_one() {
+        assert!(listed("{").is_err() && listed(r#"{"schemaVersion": 2, "manifests": []}"#).is_err());
+        let wrong =
+            r#"{"schemaVersion": 2, "manifests": [{"mediaType": "", "size": 1, "digest": "sha256:x"}]}"#;
+        assert!(listed(wrong).is_err());
+        let descriptor = |media_type: &str| Descriptor::new(media_type, Digest::of(b""), 0);
+        let image = ecr_types::ImageManifest::new(
+            media_type::OCI_MANIFEST,
+            descriptor(media_type::OCI_CONFIG),
+            Vec::new(),
+        );
+        assert!(matches!(listed(&serde_json::to_string(&image).unwrap()), Ok(None)));
     }
 
     #[test]
-    fn attestations_are_no_images() {
+    fn index_lists_attestations_that_are_not_images() {
         let digest = Digest::of(b"x");
         let text = format!(
-            r#"{{"manifests": [
-                {{"digest": "{digest}", "platform": {{"os": "linux", "architecture": "arm64", "variant": "v8"}}}},
-                {{"digest": "{digest}", "platform": {{"os": "unknown", "architecture": "unknown"}},
+            r#"{{"schemaVersion": 2, "manifests": [
+                {{"mediaType": "m", "size": 1, "digest": "{digest}",
+                  "platform": {{"os": "linux", "architecture": "arm64", "variant": "v8"}}}},
+                {{"mediaType": "m", "size": 1, "digest": "{digest}",
+                  "platform": {{"os": "unknown", "architecture": "unknown"}},
                   "annotations": {{"vnd.docker.reference.type": "attestation-manifest"}}}}]}}"#
         );
         let platform = Some("linux/arm64/v8".to_owned());
-        assert_eq!(attestations(&serde_json::from_str(&text).unwrap()), std::slice::from_ref(&digest));
-        assert_eq!(listed(&text), Ok(Some(vec![Listed { digest, platform, is_index: false }])));
+        assert_eq!(listed(&text).unwrap(), Some(vec![ListedImage { digest, platform, is_index: false }]));
     }
 }

@@ -2,10 +2,10 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use ecr_oci::image::elf::Elf;
+use ecr_types::Digest;
 use expect_test::expect;
 use serde_json::{Value, json};
-use xtask_ecr::image::elf::Elf;
-use xtask_ecr::name::Digest;
 
 use crate::support::{Registry, Workspace, static_binary};
 
@@ -292,5 +292,5 @@ fn a_base_that_cannot_be_pulled_stops_only_its_service() {
     // Without credentials it is told where they come from.
     std::fs::remove_file(workspace.root().join(".docker/config.json")).unwrap();
     let output = workspace.on(&registry, &["push", "-p", "my-app", "--binary", "linux/amd64=amd"]);
-    assert!(output.stderr.contains("it wants credentials: log in with `docker login`"), "{output:#?}");
+    assert!(output.stderr.contains("the registry wants credentials"), "{output:#?}");
 }

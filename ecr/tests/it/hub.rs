@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use ecr_types::Digest;
 use serde_json::json;
-use xtask_ecr::name::Digest;
 
 use crate::support::{Registry, Workspace, static_binary};
 

@@ -12,7 +12,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 fn digest(text: &str) -> String {
-    xtask_ecr::name::Digest::of(text.as_bytes()).to_string()
+    ecr_types::Digest::of(text.as_bytes()).to_string()
 }
 
 /// What PutImage says to a manifest that is declared as `media_type`.

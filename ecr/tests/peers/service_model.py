@@ -1,13 +1,13 @@
 """Makes the embedded ECR's table of operations and input shapes from botocore's service model.
 
-`python service_model.py` writes ecr/src/local/api/model.json; test_model.py holds that file to the pinned botocore.
+`python service_model.py` writes ecr/crates/embedded/src/service_model.json; test_model.py holds that file to the pinned botocore.
 """
 
 import gzip
 import json
 import pathlib
 
-TABLE = pathlib.Path(__file__).resolve().parents[2] / "src/local/api/model.json"
+TABLE = pathlib.Path(__file__).resolve().parents[2] / "crates/embedded/src/service_model.json"
 
 # What the embedded ECR does; every other operation of the model is refused by its name.
 SUPPORTED = """

@@ -6,10 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-mod hold;
 mod registry;
 mod schema;
-pub use hold::hold;
 pub use registry::Registry;
 
 /// The seed's lifecycle policy, in one line.

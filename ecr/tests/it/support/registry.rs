@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ecr::config::{BehaviorVersion, Credentials, Region};
+use ecr_embedded::{Builder, Server};
+use ecr_types::Digest;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use xtask_ecr::local::lock::{self, Holder};
-use xtask_ecr::local::{Fault, Options, Server};
-use xtask_ecr::name::Digest;
 
 /// A running server, and a client of it that is the real SDK.
 pub struct Registry {
@@ -42,18 +41,9 @@ impl Registry {
         data: Option<tempfile::TempDir>,
     ) -> Self {
         let runtime = Runtime::new().unwrap();
-        let options = Options {
-            data: state.to_owned(),
-            port: 0,
-            account: account.parse().unwrap(),
-            region: "us-east-1".to_owned(),
-            faults: faults.iter().map(|it| it.parse::<Fault>().unwrap()).collect(),
-            keeps_log: true,
-            allowed_hosts: Vec::new(),
-            request_log: None,
-        };
-        let Ok(Some(Holder::Us(lock))) = lock::take(&options.data) else { panic!("a folder of our own") };
-        let server = runtime.block_on(Server::start(&options, lock)).unwrap();
+        let builder = Server::builder().data(state).account(account.parse().unwrap()).keep_operations();
+        let builder = faults.iter().map(|it| it.parse().unwrap()).fold(builder, Builder::fault);
+        let server = runtime.block_on(builder.start()).unwrap();
         let client = client(&server.url());
         Self { runtime, server, client, state: state.to_owned(), _data: data }
     }
@@ -66,7 +56,7 @@ impl Registry {
     /// How often each operation was asked for since the last call.
     pub fn calls(&self) -> BTreeMap<String, usize> {
         let mut calls = BTreeMap::new();
-        for operation in self.server.take_log() {
+        for operation in self.server.take_operations() {
             *calls.entry(operation).or_default() += 1;
         }
         calls
@@ -76,7 +66,7 @@ impl Registry {
     pub fn writes(&self) -> Vec<String> {
         let reads = ["Get", "Describe", "List", "Batch"];
         self.server
-            .take_log()
+            .take_operations()
             .into_iter()
             .filter(|it| !reads.iter().any(|read| it.starts_with(read)))
             .collect()

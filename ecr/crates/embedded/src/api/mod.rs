@@ -1,0 +1,220 @@
+//! The control plane: `X-Amz-Target` -> operation -> service model -> rules -> JSON 1.1.
+
+use ecr_types::{Digest, RepositoryName};
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::model::{Change, RegistryKey, Repository, Settings};
+use super::service_model::{self, Known};
+use super::shared::Shared;
+
+mod delete;
+mod images;
+mod input;
+mod layers;
+mod page;
+mod policies;
+mod preview;
+mod referrers;
+mod registry;
+mod repositories;
+mod scans;
+mod tags;
+
+use input::Input;
+pub use preview::lifecycle_images;
+
+type Answer = Result<Value, ApiError>;
+
+/// A request: its registry, and what all requests share.
+pub struct Call<'a> {
+    /// What all requests share.
+    pub shared: &'a Shared,
+    /// The registry that the request is for.
+    pub registry: RegistryKey,
+}
+
+/// Answers one request. `operation` is what follows the dot in `X-Amz-Target`.
+pub fn answer(call: &Call<'_>, operation: &str, body: &[u8]) -> Answer {
+    match service_model::known(operation) {
+        Known::Supported => {}
+        Known::Lacking => {
+            let message = format!("the embedded ECR does not support the operation {operation}");
+            return Err(ApiError::new("UnsupportedOperationException", message));
+        }
+        Known::Unknown => {
+            let message = format!("ECR has no operation {operation}");
+            return Err(ApiError::new("UnknownOperationException", message));
+        }
+    }
+    call.check_permission(operation)?;
+    let body = if body.is_empty() { b"{}" } else { body };
+    let body: Value =
+        serde_json::from_slice(body).map_err(|it| ApiError::new("SerializationException", it.to_string()))?;
+    service_model::check(operation, &body)?;
+    let input = Input::new(&body);
+    call.check_registry(input)?;
+    dispatch(call, operation, input)
+}
+
+fn dispatch(call: &Call<'_>, operation: &str, input: Input<'_>) -> Answer {
+    match operation {
+        "CreateRepository" => repositories::create(call, input),
+        "DescribeRepositories" => repositories::describe(call, input),
+        "DeleteRepository" => repositories::delete(call, input),
+        "PutImageTagMutability" => repositories::put_mutability(call, input),
+        "PutImageScanningConfiguration" => repositories::put_scanning(call, input),
+        "PutLifecyclePolicy" => policies::put_lifecycle(call, input),
+        "GetLifecyclePolicy" => policies::get_lifecycle(call, input),
+        "DeleteLifecyclePolicy" => policies::delete_lifecycle(call, input),
+        "StartLifecyclePolicyPreview" => preview::start(call, input),
+        "GetLifecyclePolicyPreview" => preview::get(call, input),
+        "SetRepositoryPolicy" => policies::set_repository(call, input),
+        "GetRepositoryPolicy" => policies::get_repository(call, input),
+        "DeleteRepositoryPolicy" => policies::delete_repository(call, input),
+        "TagResource" => tags::tag(call, input),
+        "UntagResource" => tags::untag(call, input),
+        "ListTagsForResource" => tags::list(call, input),
+        "DescribeImages" => images::describe(call, input),
+        "ListImages" => images::list(call, input),
+        "BatchGetImage" => images::batch_get(call, input),
+        "BatchDeleteImage" => delete::batch_delete(call, input),
+        "PutImage" => images::put(call, input),
+        "ListImageReferrers" => referrers::list(call, input),
+        "BatchCheckLayerAvailability" => layers::check(call, input),
+        "InitiateLayerUpload" => layers::initiate(call, input),
+        "UploadLayerPart" => layers::upload(call, input),
+        "CompleteLayerUpload" => layers::complete(call, input),
+        "GetDownloadUrlForLayer" => layers::download_url(call, input),
+        "StartImageScan" => scans::start(call, input),
+        "DescribeImageScanFindings" => scans::describe(call, input),
+        "GetAuthorizationToken" => registry::authorization_token(call),
+        "DescribeRegistry" => registry::describe(call),
+        "GetAccountSetting" => registry::get_setting(call, input),
+        "PutAccountSetting" => registry::put_setting(call, input),
+        "GetRegistryScanningConfiguration" => registry::get_scanning(call),
+        "PutRegistryScanningConfiguration" => registry::put_scanning(call, input),
+        "BatchGetRepositoryScanningConfiguration" => registry::repository_scanning(call, input),
+        _ => Err(ApiError::internal(&format!("{operation} has no code"))),
+    }
+}
+
+/// STS `GetCallerIdentity`, in the XML of the query protocol.
+pub fn caller_identity(shared: &Shared) -> String {
+    let account = &shared.settings.account;
+    format!(
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+         <Arn>arn:aws:iam::{account}:root</Arn><UserId>{account}</UserId><Account>{account}</Account>\
+         </GetCallerIdentityResult><ResponseMetadata><RequestId>embedded</RequestId></ResponseMetadata>\
+         </GetCallerIdentityResponse>"
+    )
+}
+
+impl Call<'_> {
+    /// Fails where a fault took the permission away.
+    fn check_permission(&self, operation: &str) -> Result<(), ApiError> {
+        if self.shared.faults.denies(operation) {
+            return Err(ApiError::new("AccessDeniedException", self.shared.denial(operation)));
+        }
+        Ok(())
+    }
+
+    /// There is one account here; another's registry has no repository that these credentials could see.
+    fn check_registry(&self, input: Input<'_>) -> Result<(), ApiError> {
+        let Some(registry) =
+            input.text("registryId").filter(|it| *it != self.shared.settings.account.as_str())
+        else {
+            return Ok(());
+        };
+        let names = input.texts("repositoryNames").unwrap_or_default();
+        match input.text("repositoryName").or(names.first().copied()) {
+            Some(name) => Err(ApiError::repository_not_found(name, registry)),
+            None => {
+                let message =
+                    format!("{} in the registry {registry}", self.shared.denial("DescribeRepositories"));
+                Err(ApiError::new("AccessDeniedException", message))
+            }
+        }
+    }
+
+    /// The name that the model has checked, as a value.
+    fn name(&self, text: &str) -> Result<RepositoryName, ApiError> {
+        text.parse()
+            .map_err(|it: ecr_types::InvalidName| ApiError::invalid("repositoryName", &it.to_string()))
+    }
+
+    /// Calls `read` with the repository of the input, which must exist.
+    fn with<T>(
+        &self,
+        input: Input<'_>,
+        read: impl FnOnce(&RepositoryName, &Repository) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.with_named(input.required("repositoryName"), read)
+    }
+
+    /// The same by name.
+    fn with_named<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&RepositoryName, &Repository) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let name = self.name(name)?;
+        let store = self.shared.store();
+        match store.model().repository(&self.registry, &name) {
+            Some(repository) => read(&name, repository),
+            None => Err(ApiError::repository_not_found(name.as_str(), self.shared.settings.account.as_str())),
+        }
+    }
+
+    /// Changes the settings of a repository that exists, as a whole or not at all.
+    fn change_settings(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Settings) -> Result<(), ApiError>,
+    ) -> Result<RepositoryName, ApiError> {
+        let name = self.name(name)?;
+        let mut store = self.shared.store();
+        let repository = store.model().repository(&self.registry, &name);
+        let not_found =
+            || ApiError::repository_not_found(name.as_str(), self.shared.settings.account.as_str());
+        let mut settings = repository.ok_or_else(not_found)?.settings.clone();
+        change(&mut settings)?;
+        let change = Change::PutSettings(self.registry.clone(), name.clone(), Box::new(settings));
+        store.commit(vec![change])?;
+        Ok(name)
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Result<(), ApiError> {
+        self.shared.store().commit(changes).map_err(Into::into)
+    }
+
+    /// `{"registryId", "repositoryName"}` with the members of `more`.
+    fn about(&self, name: &RepositoryName, more: Value) -> Value {
+        let mut answer = json!({"registryId": self.shared.settings.account, "repositoryName": name});
+        if let (Some(answer), Value::Object(more)) = (answer.as_object_mut(), more) {
+            answer.extend(more);
+        }
+        answer
+    }
+
+    fn arn(&self, name: &RepositoryName) -> String {
+        format!("{}{name}", self.arn_prefix())
+    }
+
+    /// The name in a repository's ARN, if it is one of this registry.
+    fn name_of_arn(&self, arn: &str) -> Result<RepositoryName, ApiError> {
+        let prefix = self.arn_prefix();
+        let invalid = || ApiError::invalid("resourceArn", "must be the ARN of a repository in this registry");
+        self.name(arn.strip_prefix(&prefix).ok_or_else(invalid)?)
+    }
+
+    fn arn_prefix(&self) -> String {
+        format!("arn:aws:ecr:{}:{}:repository/", self.registry.region, self.registry.account)
+    }
+
+    /// A manifest's bytes.
+    fn manifest(&self, digest: &Digest) -> Result<String, ApiError> {
+        let path = self.shared.store().blobs().path(digest);
+        std::fs::read_to_string(path).map_err(Into::into)
+    }
+}

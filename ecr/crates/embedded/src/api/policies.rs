@@ -1,0 +1,103 @@
+//! Lifecycle and repository policies.
+
+use serde_json::{Value, json};
+
+use super::{Answer, Call, Input};
+use crate::error::ApiError;
+
+pub fn put_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let text = input.required("lifecyclePolicyText").to_owned();
+    checked_lifecycle(&text)?;
+    let name = call.change_settings(input.required("repositoryName"), |it| {
+        it.lifecycle_policy = Some(text.clone());
+        Ok(())
+    })?;
+    Ok(call.about(&name, json!({"lifecyclePolicyText": text})))
+}
+
+pub fn get_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let account = &call.shared.settings.account;
+    call.with(input, |name, repository| match &repository.settings.lifecycle_policy {
+        Some(text) => Ok(call.about(name, json!({"lifecyclePolicyText": text}))),
+        None => Err(no_lifecycle_policy(name.as_str(), account.as_str())),
+    })
+}
+
+pub fn delete_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let answer = get_lifecycle(call, input)?;
+    call.change_settings(input.required("repositoryName"), |it| {
+        it.lifecycle_policy = None;
+        Ok(())
+    })?;
+    Ok(answer)
+}
+
+pub fn set_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let text = input.required("policyText").to_owned();
+    if !is_policy(&text) {
+        return Err(ApiError::invalid("PolicyText", "Invalid repository policy provided"));
+    }
+    let name = call.change_settings(input.required("repositoryName"), |it| {
+        it.repository_policy = Some(text.clone());
+        Ok(())
+    })?;
+    Ok(call.about(&name, json!({"policyText": text})))
+}
+
+/// As much of IAM's grammar as every policy has: statements with an effect, actions and principals.
+fn is_policy(text: &str) -> bool {
+    let policy: Value = serde_json::from_str(text).unwrap_or_default();
+    let has_one = |it: &Value, keys: [&str; 2]| keys.iter().filter(|key| !it[**key].is_null()).count() == 1;
+    let is_statement = |it: &Value| {
+        matches!(it["Effect"].as_str(), Some("Allow" | "Deny"))
+            && has_one(it, ["Action", "NotAction"])
+            && has_one(it, ["Principal", "NotPrincipal"])
+    };
+    match &policy["Statement"] {
+        Value::Array(statements) => !statements.is_empty() && statements.iter().all(is_statement),
+        Value::Object(_) => is_statement(&policy["Statement"]),
+        _ => false,
+    }
+}
+
+pub fn get_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let account = &call.shared.settings.account;
+    call.with(input, |name, repository| match &repository.settings.repository_policy {
+        Some(text) => Ok(call.about(name, json!({"policyText": text}))),
+        None => Err(ApiError::new(
+            "RepositoryPolicyNotFoundException",
+            format!(
+                "Repository policy does not exist for the repository with name '{name}' \
+                 in the registry with id '{account}'"
+            ),
+        )),
+    })
+}
+
+pub fn delete_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let answer = get_repository(call, input)?;
+    call.change_settings(input.required("repositoryName"), |it| {
+        it.repository_policy = None;
+        Ok(())
+    })?;
+    Ok(answer)
+}
+
+/// A policy as a value, or the first thing for which ECR would refuse it.
+pub fn checked_lifecycle(text: &str) -> Result<ecr_lifecycle::Policy, ApiError> {
+    let refused = |findings: Vec<ecr_lifecycle::Finding>| {
+        let constraint = findings.first().map(ecr_lifecycle::Finding::constraint);
+        ApiError::invalid("LifecyclePolicyText", &constraint.unwrap_or_default())
+    };
+    ecr_lifecycle::read("LifecyclePolicyText", text).map(|it| it.policy).map_err(refused)
+}
+
+pub fn no_lifecycle_policy(name: &str, account: &str) -> ApiError {
+    ApiError::new(
+        "LifecyclePolicyNotFoundException",
+        format!(
+            "Lifecycle policy does not exist for the repository with name '{name}' \
+             in the registry with id '{account}'"
+        ),
+    )
+}

@@ -1,0 +1,109 @@
+//! The registry as a whole: tokens, account settings, and its own scanning configuration.
+
+use ecr_types::RepositoryName;
+use serde_json::{Value, json};
+
+use super::{Answer, Call, Input};
+use crate::error::ApiError;
+use crate::model::{Change, Registry};
+use crate::token;
+
+/// The settings of an account, with the values that each takes; the first is the default (`PutAccountSetting`).
+const SETTINGS: [(&str, [&str; 2]); 3] = [
+    ("BLOB_MOUNTING", ["DISABLED", "ENABLED"]),
+    ("BASIC_SCAN_TYPE_VERSION", ["AWS_NATIVE", "CLAIR"]),
+    ("REGISTRY_POLICY_SCOPE", ["V2", "V1"]),
+];
+
+pub fn authorization_token(call: &Call<'_>) -> Answer {
+    let expires_at = call.shared.now() as u64 + token::LIFETIME;
+    let token = token::issue(call.shared.store().secret(), &call.registry, expires_at);
+    Ok(json!({"authorizationData": [{
+        "authorizationToken": token,
+        "expiresAt": expires_at,
+        "proxyEndpoint": format!("http://{}", call.shared.host),
+    }]}))
+}
+
+pub fn describe(call: &Call<'_>) -> Answer {
+    Ok(json!({"registryId": call.shared.settings.account, "replicationConfiguration": {"rules": []}}))
+}
+
+pub fn get_setting(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let (name, values) = setting(input)?;
+    let store = call.shared.store();
+    let value = store.model().registry(&call.registry).and_then(|it| it.settings.get(name));
+    Ok(json!({"name": name, "value": value.map_or(values[0], String::as_str)}))
+}
+
+pub fn put_setting(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let (name, values) = setting(input)?;
+    let value = input.required("value");
+    if !values.contains(&value) {
+        let message = format!("{value} is not a value of {name}: it takes {}", values.join(" or "));
+        return Err(ApiError::new("ValidationException", message));
+    }
+    call.commit(vec![Change::PutSetting(call.registry.clone(), name.to_owned(), value.to_owned())])?;
+    Ok(json!({"name": name, "value": value}))
+}
+
+fn setting(input: Input<'_>) -> Result<(&'static str, [&'static str; 2]), ApiError> {
+    let name = input.required("name");
+    SETTINGS
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .ok_or_else(|| ApiError::new("ValidationException", format!("there is no account setting {name}")))
+}
+
+pub fn get_scanning(call: &Call<'_>) -> Answer {
+    let store = call.shared.store();
+    let scanning = store.model().registry(&call.registry).and_then(|it| it.scanning.clone());
+    let scanning = scanning.unwrap_or_else(|| json!({"scanType": "BASIC", "rules": []}));
+    Ok(json!({"registryId": call.shared.settings.account, "scanningConfiguration": scanning}))
+}
+
+/// Enhanced scanning is another service's; nothing here could answer for it.
+pub fn put_scanning(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let scan_type = input.text("scanType").unwrap_or("BASIC");
+    let rules = input.value()["rules"].as_array().cloned().unwrap_or_default();
+    let continuous = rules.iter().any(|it| it["scanFrequency"] == "CONTINUOUS_SCAN");
+    if continuous && scan_type == "BASIC" {
+        let message = "CONTINUOUS_SCAN goes with the scan type ENHANCED only";
+        return Err(ApiError::new("ValidationException", message));
+    }
+    let scanning = json!({"scanType": scan_type, "rules": rules});
+    call.commit(vec![Change::PutScanning(call.registry.clone(), scanning.clone())])?;
+    Ok(json!({"registryScanningConfiguration": scanning}))
+}
+
+pub fn repository_scanning(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    let store = call.shared.store();
+    let registry = store.model().registry(&call.registry);
+    for text in input.texts("repositoryNames").unwrap_or_default() {
+        let name = call.name(text)?;
+        match registry.and_then(|registry| Some((registry, registry.repositories.get(&name)?))) {
+            Some((registry, repository)) => found.push(json!({
+                "repositoryArn": call.arn(&name),
+                "repositoryName": name,
+                "scanOnPush": repository.settings.scan_on_push || registry.scanning_rule(&name).is_some(),
+                "scanFrequency": frequency(registry, &name, repository.settings.scan_on_push),
+                "appliedScanFilters": registry.scanning_rule(&name).map_or(json!([]), |it| it["repositoryFilters"].clone()),
+            })),
+            None => failures.push(json!({
+                "repositoryName": name,
+                "failureCode": "REPOSITORY_NOT_FOUND",
+                "failureReason": crate::error::no_repository(text, call.shared.settings.account.as_str()),
+            })),
+        }
+    }
+    Ok(json!({"scanningConfigurations": found, "failures": failures}))
+}
+
+fn frequency(registry: &Registry, name: &RepositoryName, scan_on_push: bool) -> Value {
+    match registry.scanning_rule(name) {
+        Some(rule) => rule["scanFrequency"].clone(),
+        None if scan_on_push => json!("SCAN_ON_PUSH"),
+        None => json!("MANUAL"),
+    }
+}

@@ -1,0 +1,172 @@
+//! Repositories: create, describe, delete, and the settings that can be changed.
+
+use std::collections::BTreeMap;
+
+use ecr_types::{EncryptionType, ImageTagMutability, InvalidValue, RepositoryName};
+use serde_json::{Value, json};
+
+use super::page::{paged, paged_by};
+use super::tags::checked_tags;
+use super::{Answer, Call, Input};
+use crate::error::ApiError;
+use crate::model::{Change, Settings};
+
+pub fn create(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let name = call.name(input.required("repositoryName"))?;
+    if input.parts("tags").is_some_and(|it| !it.is_empty()) {
+        call.check_permission("TagResource")?;
+    }
+    let settings = settings(call, input)?;
+    let mut store = call.shared.store();
+    if store.model().repository(&call.registry, &name).is_some() {
+        let account = &call.shared.settings.account;
+        return Err(ApiError::new(
+            "RepositoryAlreadyExistsException",
+            format!("The repository with name '{name}' already exists in the registry with id '{account}'"),
+        ));
+    }
+    let described = describe_one(call, &name, &settings);
+    let change = Change::PutSettings(call.registry.clone(), name, Box::new(settings));
+    store.commit(vec![change])?;
+    Ok(json!({"repository": described}))
+}
+
+fn settings(call: &Call<'_>, input: Input<'_>) -> Result<Settings, ApiError> {
+    let (image_tag_mutability, exclusion_filters) = mutability(input)?;
+    let encryption = input.part("encryptionConfiguration");
+    let encryption_type = encryption.and_then(|it| it.required("encryptionType").parse().ok());
+    Ok(Settings {
+        created_at: call.shared.now(),
+        image_tag_mutability,
+        exclusion_filters,
+        scan_on_push: scan_on_push(input),
+        encryption_type: encryption_type.unwrap_or(EncryptionType::Aes256),
+        kms_key: encryption.and_then(|it| it.text("kmsKey")).map(str::to_owned),
+        lifecycle_policy: None,
+        repository_policy: None,
+        tags: checked_tags(BTreeMap::new(), input)?,
+    })
+}
+
+/// With names, one that is absent fails the whole request, as in ECR.
+pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let described = match input.texts("repositoryNames") {
+        Some(names) => names
+            .into_iter()
+            .map(|name| call.with_named(name, |name, it| Ok(describe_one(call, name, &it.settings))))
+            .collect::<Result<Vec<_>, _>>()?,
+        None => {
+            let store = call.shared.store();
+            let registry = store.model().registry(&call.registry);
+            let repositories = registry.into_iter().flat_map(|it| &it.repositories);
+            repositories.map(|(name, it)| describe_one(call, name, &it.settings)).collect()
+        }
+    };
+    match input.texts("repositoryNames").is_none() {
+        true => paged_by("repositories", described, input, |it| {
+            it["repositoryName"].as_str().unwrap_or_default().to_owned()
+        }),
+        false => paged("repositories", described, input),
+    }
+}
+
+/// Whether it is empty is looked at under the same lock that it goes under: a push in between is not lost.
+pub fn delete(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let account = &call.shared.settings.account;
+    let name = call.name(input.required("repositoryName"))?;
+    let mut store = call.shared.store();
+    let repository = store.model().repository(&call.registry, &name);
+    let repository =
+        repository.ok_or_else(|| ApiError::repository_not_found(name.as_str(), account.as_str()))?;
+    if !input.flag("force") && !repository.images.is_empty() {
+        return Err(ApiError::new(
+            "RepositoryNotEmptyException",
+            format!(
+                "The repository with name '{name}' in registry with id '{account}' \
+                 cannot be deleted because it still contains images"
+            ),
+        ));
+    }
+    let blobs: Vec<_> = repository.layers.keys().chain(repository.images.keys()).cloned().collect();
+    let described = describe_one(call, &name, &repository.settings);
+    let change = Change::DeleteRepository(call.registry.clone(), name);
+    store.commit(vec![change])?;
+    store.collect(blobs);
+    Ok(json!({"repository": described}))
+}
+
+pub fn put_mutability(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let (mutability, filters) = mutability(input)?;
+    let is_ignored = call.shared.faults.ignores("PutImageTagMutability");
+    let name = call.change_settings(input.required("repositoryName"), |settings| {
+        if !is_ignored {
+            settings.image_tag_mutability = mutability;
+            settings.exclusion_filters = filters.clone();
+        }
+        Ok(())
+    })?;
+    let mut answer = call.about(&name, json!({"imageTagMutability": mutability.as_str()}));
+    if !filters.is_empty() {
+        answer["imageTagMutabilityExclusionFilters"] = filters_json(&filters);
+    }
+    Ok(answer)
+}
+
+pub fn put_scanning(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let scan_on_push = scan_on_push(input);
+    let is_ignored = call.shared.faults.ignores("PutImageScanningConfiguration");
+    let name = call.change_settings(input.required("repositoryName"), |settings| {
+        if !is_ignored {
+            settings.scan_on_push = scan_on_push;
+        }
+        Ok(())
+    })?;
+    Ok(call.about(&name, json!({"imageScanningConfiguration": {"scanOnPush": scan_on_push}})))
+}
+
+fn scan_on_push(input: Input<'_>) -> bool {
+    input.part("imageScanningConfiguration").is_some_and(|it| it.flag("scanOnPush"))
+}
+
+/// The mutability and its filters; the API's default is MUTABLE.
+fn mutability(input: Input<'_>) -> Result<(ImageTagMutability, Vec<String>), ApiError> {
+    const FILTERS: &str = "imageTagMutabilityExclusionFilters";
+    let text = input.text("imageTagMutability").unwrap_or("MUTABLE");
+    let mutability: ImageTagMutability =
+        text.parse().map_err(|it: InvalidValue| ApiError::invalid("imageTagMutability", &it.to_string()))?;
+    let filters = input.parts(FILTERS);
+    if mutability.takes_filters() != filters.is_some() {
+        let null = if filters.is_some() { "must" } else { "can't" };
+        let constraint = format!(
+            "ImageTagMutabilityExclusionFilters {null} be null when imageTagMutability is set as {mutability}"
+        );
+        return Err(ApiError::invalid(FILTERS, &constraint));
+    }
+    let filters = filters.unwrap_or_default();
+    Ok((mutability, filters.into_iter().map(|it| it.required("filter").to_owned()).collect()))
+}
+
+fn filters_json(filters: &[String]) -> Value {
+    filters.iter().map(|it| json!({"filterType": "WILDCARD", "filter": it})).collect()
+}
+
+fn describe_one(call: &Call<'_>, name: &RepositoryName, settings: &Settings) -> Value {
+    let mut encryption = json!({"encryptionType": settings.encryption_type});
+    if let Some(key) = &settings.kms_key {
+        encryption["kmsKey"] = json!(key);
+    }
+    let mut described = json!({
+        "repositoryArn": call.arn(name),
+        "registryId": call.shared.settings.account,
+        "repositoryName": name,
+        "repositoryUri": format!("{}/{name}", call.shared.host),
+        "createdAt": settings.created_at,
+        "imageTagMutability": settings.image_tag_mutability.as_str(),
+        "imageScanningConfiguration": {"scanOnPush": settings.scan_on_push},
+        "encryptionConfiguration": encryption,
+    });
+    if !settings.exclusion_filters.is_empty() {
+        described["imageTagMutabilityExclusionFilters"] = filters_json(&settings.exclusion_filters);
+    }
+    described
+}

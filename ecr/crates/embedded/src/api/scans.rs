@@ -1,0 +1,222 @@
+//! Scans without pretence: findings come from `scans/HEX.json` beside the state, one file for each image digest, in
+//! the shape of `DescribeImageScanFindings`:
+//!
+//! ```json
+//! { "statuses": ["IN_PROGRESS", "COMPLETE"],
+//!   "imageScanStatus": { "status": "COMPLETE", "description": "..." },
+//!   "imageScanFindings": { "findings": [], "findingSeverityCounts": { "HIGH": 1 } } }
+//! ```
+//!
+//! `statuses`, where it is given, are the statuses that one question after the other is answered with; the last stays.
+//! Findings show only once the status is COMPLETE or ACTIVE. An image that was scanned and has no file is
+//! UNSUPPORTED_IMAGE, never clean.
+
+use ecr_types::media_type::is_index;
+use ecr_types::{Digest, RepositoryName};
+use serde_json::{Value, json};
+
+use super::images::{ImageId, image_not_found, shown};
+use super::page::{page, with_next};
+use super::{Answer, Call, Input};
+use crate::error::ApiError;
+use crate::model::{Change, Image, RegistryKey};
+use crate::shared::Shared;
+
+/// How long an image cannot be scanned again, in seconds ("once per 24 hours").
+const SCAN_INTERVAL: f64 = 24.0 * 60.0 * 60.0;
+
+/// What is known of an image's scan.
+#[derive(Debug)]
+pub struct Scan {
+    file: Value,
+    status: String,
+}
+
+impl Scan {
+    /// `imageScanStatus`.
+    pub fn status(&self) -> Value {
+        let mut status = json!({ "status": self.status });
+        let is_last = self.file["imageScanStatus"]["status"] == *self.status;
+        let description = self.file["imageScanStatus"]["description"].as_str().filter(|_| is_last);
+        if let Some(description) = description.or_else(|| default_description(&self.status)) {
+            status["description"] = json!(description);
+        }
+        status
+    }
+
+    /// `imageScanFindings`, once there are any.
+    fn findings(&self) -> Option<&Value> {
+        let is_done = matches!(self.status.as_str(), "COMPLETE" | "ACTIVE");
+        Some(&self.file["imageScanFindings"]).filter(|it| it.is_object() && is_done)
+    }
+
+    /// `imageScanFindingsSummary`.
+    pub fn summary(&self) -> Option<Value> {
+        let findings = self.findings()?;
+        let keys = ["imageScanCompletedAt", "vulnerabilitySourceUpdatedAt", "findingSeverityCounts"];
+        let kept = keys.iter().filter(|key| !findings[**key].is_null());
+        Some(
+            kept.map(|key| ((*key).to_owned(), findings[*key].clone()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        )
+    }
+}
+
+fn default_description(status: &str) -> Option<&'static str> {
+    match status {
+        "UNSUPPORTED_IMAGE" => {
+            Some("UnsupportedImageError: The operating system and/or package manager are not supported.")
+        }
+        "COMPLETE" => Some("The scan was completed successfully."),
+        _ => None,
+    }
+}
+
+/// The scan of an image as it stands, without asking for more; `None` where it was never scanned.
+pub fn scan_of(call: &Call<'_>, name: &RepositoryName, digest: &Digest, image: &Image) -> Option<Scan> {
+    let asked = call.shared.scan_questions(&key(&call.registry, name, digest), 0);
+    read(call.shared, digest, image, asked)
+}
+
+/// Questions are counted for each image of each repository.
+fn key(registry: &RegistryKey, name: &RepositoryName, digest: &Digest) -> String {
+    format!("{registry}/{name}@{digest}")
+}
+
+fn read(shared: &Shared, digest: &Digest, image: &Image, asked: usize) -> Option<Scan> {
+    let path = shared.scan_path(digest);
+    if !path.exists() {
+        let status = "UNSUPPORTED_IMAGE".to_owned();
+        return image.scan_requested_at.map(|_| Scan { file: Value::Null, status });
+    }
+    let text = std::fs::read_to_string(path).map_err(|it| it.to_string());
+    let file = text.and_then(|it| serde_json::from_str::<Value>(&it).map_err(|it| it.to_string()));
+    let scan = file.and_then(|file| status_of(&file, asked).map(|status| Scan { file, status }));
+    Some(scan.unwrap_or_else(unreadable))
+}
+
+/// A file that says nothing, or something that no scan says, is a scan that failed: never a clean one.
+fn unreadable(error: String) -> Scan {
+    let description = format!("the embedded ECR cannot read the file of this scan: {error}");
+    let file = json!({"imageScanStatus": {"status": "FAILED", "description": description}});
+    Scan { file, status: "FAILED".to_owned() }
+}
+
+/// The service model's `ScanStatus`.
+const STATUSES: [&str; 9] = [
+    "IN_PROGRESS",
+    "COMPLETE",
+    "FAILED",
+    "UNSUPPORTED_IMAGE",
+    "ACTIVE",
+    "PENDING",
+    "SCAN_ELIGIBILITY_EXPIRED",
+    "FINDINGS_UNAVAILABLE",
+    "LIMIT_EXCEEDED",
+];
+
+fn status_of(file: &Value, asked: usize) -> Result<String, String> {
+    let status = match &file["statuses"] {
+        Value::Null => &file["imageScanStatus"]["status"],
+        Value::Array(listed) if !listed.is_empty() => &listed[asked.min(listed.len() - 1)],
+        _ => return Err("`statuses` is no list of statuses".to_owned()),
+    };
+    let status = status.as_str().ok_or("it has neither `statuses` nor `imageScanStatus.status`")?;
+    if !STATUSES.contains(&status) {
+        return Err(format!("`{status}` is not one of {}", STATUSES.join(", ")));
+    }
+    let are_objects = |key: &str| match &file["imageScanFindings"][key] {
+        Value::Null => true,
+        findings => findings.as_array().is_some_and(|it| it.iter().all(Value::is_object)),
+    };
+    if !are_objects("findings") || !are_objects("enhancedFindings") {
+        return Err("its findings are no list of objects".to_owned());
+    }
+    let counts = &file["imageScanFindings"]["findingSeverityCounts"];
+    let is_count = |it: &Value| it.as_u64().is_some_and(|it| i32::try_from(it).is_ok());
+    if !counts.is_null() && !counts.as_object().is_some_and(|it| it.values().all(is_count)) {
+        return Err("its findingSeverityCounts are no numbers of findings".to_owned());
+    }
+    if matches!(status, "COMPLETE" | "ACTIVE") && !file["imageScanFindings"].is_object() {
+        return Err(format!("`{status}` needs `imageScanFindings`, even if nothing was found"));
+    }
+    Ok(status.to_owned())
+}
+
+/// Looks and writes under one lock: an image that is deleted meanwhile does not come back.
+pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let id = ImageId::new(input.part("imageId").unwrap_or(input));
+    let name = call.name(input.required("repositoryName"))?;
+    let now = call.shared.now();
+    let mut store = call.shared.store();
+    let repository = store.model().repository(&call.registry, &name);
+    let account = call.shared.settings.account.as_str();
+    let repository = repository.ok_or_else(|| ApiError::repository_not_found(name.as_str(), account))?;
+    let (digest, image) = id.find(repository).map_err(|_| image_not_found(call, &name, &id))?;
+    if is_index(&image.media_type) {
+        let message = "an index is not scanned: scan the images that it lists";
+        return Err(ApiError::new("UnsupportedImageTypeException", message));
+    }
+    if image.scan_requested_at.is_some_and(|it| now - it < SCAN_INTERVAL) {
+        let message = "The scan quota per image has been exceeded. Wait and try again.";
+        return Err(ApiError::new("LimitExceededException", message));
+    }
+    let (digest, mut image) = (digest.clone(), image.clone());
+    call.shared.forget_scan_questions(&key(&call.registry, &name, &digest));
+    image.scan_requested_at = Some(now);
+    let change = Change::PutImage(call.registry.clone(), name.clone(), digest, image);
+    store.commit(vec![change])?;
+    Ok(call.about(&name, json!({"imageId": id.json(), "imageScanStatus": {"status": "IN_PROGRESS"}})))
+}
+
+pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
+    let id = ImageId::new(input.part("imageId").unwrap_or(input));
+    let (name, digest, image) = find(call, input, &id)?;
+    // Another page is no new question.
+    let is_question = input.text("nextToken").is_none() && call.shared.scan_path(&digest).exists();
+    let key = key(&call.registry, &name, &digest);
+    let asked = call.shared.scan_questions(&key, usize::from(is_question));
+    let Some(scan) = read(call.shared, &digest, &image, asked) else {
+        let account = &call.shared.settings.account;
+        let message = format!(
+            "Image scan does not exist for the image with '{}' in the repository with name '{name}' \
+             in the registry with id '{account}'",
+            shown(&id)
+        );
+        return Err(ApiError::new("ScanNotFoundException", message));
+    };
+    let id = ImageId { digest: Some(digest.to_string()), tag: id.tag };
+    let mut answer = call.about(&name, json!({"imageId": id.json(), "imageScanStatus": scan.status()}));
+    if let Some(findings) = scan.findings() {
+        let (findings, next) = findings_page(findings, input)?;
+        answer["imageScanFindings"] = findings;
+        answer = with_next(answer, next);
+    }
+    Ok(answer)
+}
+
+/// The findings of basic or of enhanced scanning, a page of them.
+fn findings_page(findings: &Value, input: Input<'_>) -> Result<(Value, Option<String>), ApiError> {
+    let mut shown = findings.clone();
+    let mut next = None;
+    for key in ["findings", "enhancedFindings"] {
+        if let Value::Array(items) = shown[key].take() {
+            let (items, token) = page(items, input)?;
+            shown[key] = json!(items);
+            next = next.or(token);
+        } else if let Some(object) = shown.as_object_mut() {
+            object.remove(key);
+        }
+    }
+    Ok((shown, next))
+}
+
+type Found = (RepositoryName, Digest, Image);
+
+fn find(call: &Call<'_>, input: Input<'_>, id: &ImageId) -> Result<Found, ApiError> {
+    call.with(input, |name, repository| match id.find(repository) {
+        Ok((digest, image)) => Ok((name.clone(), digest.clone(), image.clone())),
+        Err(_) => Err(image_not_found(call, name, id)),
+    })
+}

@@ -1,0 +1,364 @@
+//! (policy, images, now) -> the fate of each image.
+//!
+//! "All rules are evaluated at the same time … then applied based on rule priority" (LifecyclePolicies): for each
+//! rule, by priority, *seen* are the images of its storage class whose tags match; of these, *over* are those beyond
+//! its count or older than its age. Marked is what is over, unless an earlier rule has seen it (a match shields,
+//! whether or not that rule took the image), or a manifest list names it. Later rules still count what earlier ones
+//! took. Artifacts go with their subject.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use ecr_types::Pattern;
+
+use super::doubt::Doubt;
+use super::{Action, Count, Image, Policy, Rule, TagFilter, Timestamp};
+
+/// What becomes of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays as it is.
+    Kept,
+    /// The rule of this priority deletes it.
+    Expired(i64),
+    /// The rule of this priority moves it to the archive.
+    Transitioned(i64),
+    /// It goes with its subject, which the rule of this priority deletes.
+    CascadedExpired(i64),
+    /// It goes with its subject into the archive.
+    CascadedTransitioned(i64),
+}
+
+impl Fate {
+    /// Whether the image's bytes are freed.
+    pub fn is_deleted(self) -> bool {
+        matches!(self, Self::Expired(_) | Self::CascadedExpired(_))
+    }
+
+    /// Whether the image goes with its subject, and not by a rule of its own.
+    pub fn is_cascaded(self) -> bool {
+        matches!(self, Self::CascadedExpired(_) | Self::CascadedTransitioned(_))
+    }
+
+    /// The rule and its action, where one applies to the image itself.
+    pub fn rule(self) -> Option<(i64, Action)> {
+        match self {
+            Self::Expired(rule) => Some((rule, Action::Expire)),
+            Self::Transitioned(rule) => Some((rule, Action::Transition)),
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of an image, and what AWS does not document about that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The fate, by the choices of [`Doubt`].
+    pub fate: Fate,
+    /// The choices without which the fate would be another.
+    pub doubts: Vec<Doubt>,
+}
+
+/// Decides on each image of a repository; the answer has their order.
+///
+/// Each pattern looks once at each tag, and each rule once at each image that it sees, for each doubt that concerns
+/// the repository once more.
+pub fn evaluate(policy: &Policy, images: &[Image], now: Timestamp) -> Vec<Decision> {
+    let repository = Repository::new(images);
+    let seen: Vec<Vec<usize>> = policy.rules.iter().map(|it| repository.seen(it, false)).collect();
+    let fates = repository.decide(policy, &seen, now, None, &[]);
+    let mut decisions: Vec<_> =
+        fates.iter().map(|fate| Decision { fate: *fate, doubts: Vec::new() }).collect();
+    for doubt in Doubt::ALL.into_iter().filter(|it| it.concerns(policy, images)) {
+        let otherwise = repository.decide(policy, &seen, now, Some(doubt), &fates);
+        for (decision, fate) in decisions.iter_mut().zip(otherwise) {
+            if decision.fate != fate {
+                decision.doubts.push(doubt);
+            }
+        }
+    }
+    decisions
+}
+
+const DAY: i64 = 86_400_000_000_000;
+
+/// The images, with what every evaluation needs. Images go by their index.
+struct Repository<'a> {
+    images: &'a [Image],
+    /// From the youngest to the oldest.
+    order: Vec<usize>,
+    tags: TagTable<'a>,
+    /// Whether some list names the image.
+    is_listed: Vec<bool>,
+    /// For each such image the lists.
+    parents: HashMap<usize, Vec<usize>>,
+    /// Artifacts with their subject, where that is in the repository.
+    subjects: Vec<(usize, usize)>,
+}
+
+impl<'a> Repository<'a> {
+    fn new(images: &'a [Image]) -> Self {
+        let tagged = images.iter().enumerate();
+        let tags = tagged.flat_map(|(n, image)| image.tags.iter().map(move |tag| (tag.as_str(), n)));
+        let order = youngest_first(images, None);
+        let tags = TagTable::new(tags.collect());
+        let mut repository = Self {
+            images,
+            order,
+            tags,
+            is_listed: vec![false; images.len()],
+            parents: HashMap::new(),
+            subjects: Vec::new(),
+        };
+        if images.iter().any(|it| it.subject.is_some() || !it.children().is_empty()) {
+            repository.link();
+        }
+        repository
+    }
+
+    fn link(&mut self) {
+        let numbers: HashMap<_, _> = self.images.iter().enumerate().map(|(n, it)| (&it.digest, n)).collect();
+        for (n, image) in self.images.iter().enumerate() {
+            for child in image.children().iter().filter_map(|it| numbers.get(it)) {
+                self.is_listed[*child] = true;
+                self.parents.entry(*child).or_default().push(n);
+            }
+            let subject = image.subject.as_ref().and_then(|it| numbers.get(it));
+            self.subjects.extend(subject.map(|subject| (n, *subject)));
+        }
+    }
+
+    /// The images that a rule sees, from the youngest to the oldest. Tags: every entry of the list must match at
+    /// least one tag. An artifact follows its subject; only a rule that names its tag selects it.
+    fn seen(&self, rule: &Rule, artifacts_too: bool) -> Vec<usize> {
+        let class = rule.storage_class();
+        let is_own = |it: &Image| it.subject.is_none() || artifacts_too;
+        let patterns: Vec<_> = match &rule.tags {
+            TagFilter::Prefixes(list) => list.iter().map(|it| Pattern::prefix(it)).collect(),
+            TagFilter::Patterns(list) => list.iter().map(|it| Pattern::new(it)).collect(),
+            TagFilter::Untagged => {
+                return self.those(|it| it.storage_class == class && it.tags.is_empty() && is_own(it));
+            }
+            TagFilter::Any => return self.those(|it| it.storage_class == class && is_own(it)),
+        };
+        // How many entries, one after the other, some tag of the image has matched.
+        let mut matched = vec![0_usize; self.images.len()];
+        for (step, pattern) in patterns.iter().enumerate() {
+            for &(tag, n) in self.tags.candidates(pattern) {
+                if matched[n] == step && pattern.matches(tag) {
+                    matched[n] += 1;
+                }
+            }
+        }
+        let is_seen = |n: &usize| matched[*n] == patterns.len() && self.images[*n].storage_class == class;
+        self.order.iter().copied().filter(is_seen).collect()
+    }
+
+    fn those(&self, is_seen: impl Fn(&Image) -> bool) -> Vec<usize> {
+        self.order.iter().copied().filter(|n| is_seen(&self.images[*n])).collect()
+    }
+
+    /// The fates, with one doubt (if any) decided the other way; `before` are the fates without it.
+    fn decide(
+        &self,
+        policy: &Policy,
+        seen: &[Vec<usize>],
+        now: Timestamp,
+        doubt: Option<Doubt>,
+        before: &[Fate],
+    ) -> Vec<Fate> {
+        let is_protected = self.protected(doubt, before);
+        let mut fates = vec![Fate::Kept; self.images.len()];
+        let mut is_claimed = vec![false; self.images.len()];
+        let order =
+            matches!(doubt, Some(Doubt::EqualTimes | Doubt::Restored)).then(|| ranks(self.images, doubt));
+        for (rule, seen) in policy.rules.iter().zip(seen) {
+            let mut over = Over { rule, now, doubt, beyond: 0 };
+            let seen = self.seen_in_doubt(rule, seen, doubt, order.as_deref());
+            for &n in seen.iter() {
+                let takes = over.takes(&self.images[n], self.is_listed[n]);
+                if takes && !is_claimed[n] && !is_protected[n] {
+                    fates[n] = match rule.action {
+                        Action::Expire => Fate::Expired(rule.priority),
+                        Action::Transition => Fate::Transitioned(rule.priority),
+                    };
+                }
+                is_claimed[n] = true;
+            }
+        }
+        self.cascade(doubt, &mut fates);
+        fates
+    }
+
+    /// What a rule sees, where a doubt is about just that, or about who is younger.
+    fn seen_in_doubt<'s>(
+        &self,
+        rule: &Rule,
+        seen: &'s [usize],
+        doubt: Option<Doubt>,
+        ranks: Option<&[usize]>,
+    ) -> Cow<'s, [usize]> {
+        let has_no_list = matches!(rule.tags, TagFilter::Untagged | TagFilter::Any);
+        match (doubt, ranks) {
+            (Some(Doubt::ArtifactsSelected), _) if has_no_list => Cow::Owned(self.seen(rule, true)),
+            // Only a count depends on who is younger.
+            (_, Some(ranks)) if matches!(rule.count, Count::ImageCountMoreThan(_)) => {
+                let mut seen = seen.to_vec();
+                seen.sort_unstable_by_key(|n| ranks[*n]);
+                Cow::Owned(seen)
+            }
+            _ => Cow::Borrowed(seen),
+        }
+    }
+
+    /// "If an image is referenced by a manifest list, it cannot be expired or archived without the manifest list
+    /// being deleted or archived first" (LifecyclePolicies).
+    fn protected(&self, doubt: Option<Doubt>, before: &[Fate]) -> Vec<bool> {
+        let mut is_protected = vec![false; self.images.len()];
+        for (&child, parents) in &self.parents {
+            let holds = |&parent: &usize| match doubt {
+                Some(Doubt::ChildrenWithList) => before[parent] == Fate::Kept,
+                Some(Doubt::OtherClass) => {
+                    self.images[parent].storage_class == self.images[child].storage_class
+                }
+                _ => true,
+            };
+            is_protected[child] = parents.iter().any(holds);
+        }
+        if doubt == Some(Doubt::ChildrenUnknown) {
+            // Any untagged image may be one of those that the index lists.
+            let untagged = self.images.iter().map(|it| it.tags.is_empty());
+            is_protected.iter_mut().zip(untagged).for_each(|(it, untagged)| *it |= untagged);
+        }
+        is_protected
+    }
+
+    /// "Reference artifacts go within 24 h of deletion or archival of the subject" (LifecyclePolicies).
+    fn cascade(&self, doubt: Option<Doubt>, fates: &mut [Fate]) {
+        loop {
+            let mut has_changed = false;
+            for &(artifact, subject) in &self.subjects {
+                let follows = match fates[subject] {
+                    Fate::Expired(rule) => Fate::CascadedExpired(rule),
+                    Fate::Transitioned(rule) => Fate::CascadedTransitioned(rule),
+                    cascaded if doubt != Some(Doubt::ArtifactOfArtifact) => cascaded,
+                    _ => Fate::Kept,
+                };
+                if fates[artifact] == Fate::Kept && follows != Fate::Kept {
+                    fates[artifact] = follows;
+                    has_changed = true;
+                }
+            }
+            if !has_changed {
+                return;
+            }
+        }
+    }
+}
+
+/// For each image its place from the youngest to the oldest.
+fn ranks(images: &[Image], doubt: Option<Doubt>) -> Vec<usize> {
+    let mut ranks = vec![0; images.len()];
+    for (rank, n) in youngest_first(images, doubt).into_iter().enumerate() {
+        ranks[n] = rank;
+    }
+    ranks
+}
+
+/// A tag and its image.
+type Tagged<'a> = (&'a str, usize);
+
+/// All tags, also by their first and by their last byte, so that most patterns look only at some of them.
+struct TagTable<'a> {
+    all: Vec<Tagged<'a>>,
+    by_first: Vec<Vec<Tagged<'a>>>,
+    by_last: Vec<Vec<Tagged<'a>>>,
+}
+
+impl<'a> TagTable<'a> {
+    fn new(all: Vec<Tagged<'a>>) -> Self {
+        let (mut by_first, mut by_last) = (vec![Vec::new(); 256], vec![Vec::new(); 256]);
+        for &tagged in &all {
+            if let (Some(first), Some(last)) = (tagged.0.as_bytes().first(), tagged.0.as_bytes().last()) {
+                by_first[usize::from(*first)].push(tagged);
+                by_last[usize::from(*last)].push(tagged);
+            }
+        }
+        Self { all, by_first, by_last }
+    }
+
+    fn candidates(&self, pattern: &Pattern) -> &[Tagged<'a>] {
+        match (pattern.first_byte(), pattern.last_byte()) {
+            (Some(first), _) => &self.by_first[usize::from(first)],
+            (None, Some(last)) => &self.by_last[usize::from(last)],
+            (None, None) => &self.all,
+        }
+    }
+}
+
+/// The images from the youngest to the oldest.
+fn youngest_first(images: &[Image], doubt: Option<Doubt>) -> Vec<usize> {
+    let mut keys: Vec<_> = images.iter().enumerate().map(|(n, it)| (pushed(it, doubt), n)).collect();
+    keys.sort_unstable_by(|(a_time, a), (b_time, b)| match b_time.cmp(a_time) {
+        Ordering::Equal if doubt == Some(Doubt::EqualTimes) => images[*b].digest.cmp(&images[*a].digest),
+        Ordering::Equal => images[*a].digest.cmp(&images[*b].digest),
+        different => different,
+    });
+    keys.into_iter().map(|(_, n)| n).collect()
+}
+
+/// A rule on its way through the images that it sees, from youngest to oldest.
+struct Over<'a> {
+    rule: &'a Rule,
+    now: Timestamp,
+    doubt: Option<Doubt>,
+    /// How many were seen so far.
+    beyond: i64,
+}
+
+impl Over<'_> {
+    fn takes(&mut self, image: &Image, is_child: bool) -> bool {
+        match self.rule.count {
+            Count::ImageCountMoreThan(number) => {
+                if is_child && self.doubt == Some(Doubt::ChildrenCounted) {
+                    return false;
+                }
+                self.beyond += 1;
+                self.beyond > number
+            }
+            Count::SinceImagePushed(days) => self.is_older(Some(pushed(image, self.doubt)), days),
+            Count::SinceImagePulled(days) => self.is_older(Some(pulled(image)), days),
+            Count::SinceImageTransitioned(days) => {
+                let undated = (self.doubt == Some(Doubt::ArchivedWithoutDate)).then_some(image.pushed_at);
+                self.is_older(image.last_archived_at.or(undated), days)
+            }
+        }
+    }
+
+    fn is_older(&self, since: Option<Timestamp>, days: i64) -> bool {
+        let Some(since) = since else { return false };
+        let days = if self.doubt == Some(Doubt::WholeDays) { days + 1 } else { days };
+        let limit = days.saturating_mul(DAY);
+        let age = self.now.since(since);
+        if self.doubt == Some(Doubt::WholeDays) { age >= limit } else { age > limit }
+    }
+}
+
+/// When an image counts as pushed: a restored one when it was restored.
+fn pushed(image: &Image, doubt: Option<Doubt>) -> Timestamp {
+    match image.last_activated_at {
+        Some(activated) if doubt != Some(Doubt::Restored) => activated,
+        _ => image.pushed_at,
+    }
+}
+
+/// "`last_recorded_pulltime`, or `pushed_at_time` if never pulled, or `last_activated_at` if restored and not pulled
+/// since" (LifecyclePolicies).
+fn pulled(image: &Image) -> Timestamp {
+    match (image.last_pulled_at, image.last_activated_at) {
+        (Some(pulled), Some(activated)) => pulled.max(activated),
+        (Some(only), None) | (None, Some(only)) => only,
+        (None, None) => image.pushed_at,
+    }
+}

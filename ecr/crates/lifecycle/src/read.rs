@@ -1,0 +1,326 @@
+//! A policy's text -> [`Document`], or everything for which ECR would refuse it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use ecr_types::document::{Node, Place, Value, parse_json};
+
+use super::across::check_across;
+use super::shape::{Shape, either};
+use super::{Action, Count, Finding, Policy, Rule, StorageClass, TagFilter};
+
+/// A policy, and where its rules stand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// The policy.
+    pub policy: Policy,
+    /// Where each rule begins, by priority.
+    pub places: BTreeMap<i64, Place>,
+    /// The file as a whole.
+    pub file: Place,
+}
+
+impl Document {
+    /// Where a rule begins; without one, the file.
+    pub fn place(&self, rule: Option<i64>) -> &Place {
+        rule.and_then(|it| self.places.get(&it)).unwrap_or(&self.file)
+    }
+}
+
+/// The most rules of a policy ("Amazon ECR service quotas", not adjustable).
+const MAX_RULES: usize = 50;
+/// The least days in the archive, "delete images … in archive for less than 90 days" ("Important" box of lifecycle_policy_examples).
+const MIN_ARCHIVED_DAYS: i64 = 90;
+/// The most `*` in a pattern (lifecycle_policy_parameters, `tagPatternList`).
+const MAX_WILDCARDS: usize = 4;
+
+const COUNT_TYPES: [&str; 4] =
+    ["imageCountMoreThan", "sinceImagePushed", "sinceImagePulled", "sinceImageTransitioned"];
+/// What a schema with two alternatives says when neither fits.
+const NO_SCHEMA: &str = "instance failed to match exactly one schema (matched 0 out of 2)";
+
+/// Reads a policy as ECR does: length, JSON, each rule, then rules against one another. The text is
+/// counted, and to be sent, as it is, white space included. All findings come at once, in the order of the file.
+pub fn read(file: &str, text: &str) -> Result<Document, Vec<Finding>> {
+    let findings = RefCell::new(Vec::new());
+    let shape = Shape { rule: None, position: None, findings: &findings };
+    check_length(&shape, file, text);
+    let mut document =
+        Document { policy: Policy::default(), places: BTreeMap::new(), file: Place::file(file) };
+    match parse_json(file, text) {
+        Ok(node) => read_rules(&shape, &node, &mut document),
+        Err(problem) => {
+            shape.say(&problem.place, problem.message, "Could not map policyString into LifecyclePolicy.");
+        }
+    }
+    let mut findings = findings.into_inner();
+    findings.sort();
+    if findings.is_empty() { Ok(document) } else { Err(findings) }
+}
+
+/// Characters, as the service model counts them (`LifecyclePolicyText`: 100 to 30,720).
+fn check_length(shape: &Shape<'_>, file: &str, text: &str) {
+    let length = text.chars().count();
+    let place = Place::file(file);
+    if length < 100 {
+        let message = format!(
+            "a lifecycle policy has at least 100 characters, this one has {length}: a description makes it longer"
+        );
+        shape.say(&place, message, "Member must have length greater than or equal to 100");
+    }
+    if length > 30_720 {
+        let message = format!("a lifecycle policy has at most 30720 characters, this one has {length}");
+        shape.say(&place, message, "Member must have length less than or equal to 30720");
+    }
+}
+
+fn read_rules(shape: &Shape<'_>, node: &Node, document: &mut Document) {
+    if !shape.object(node, "a lifecycle policy", &["rules"], &[]) {
+        return;
+    }
+    let Some(rules) = node.get("rules") else { return };
+    let Value::Array(items) = &rules.value else {
+        let sentence = "object has missing required properties ([\"rules\"])";
+        shape.say(&rules.place, format!("`rules` must be a list, found {}", rules.kind()), sentence);
+        return;
+    };
+    if items.len() > MAX_RULES {
+        let message =
+            format!("a lifecycle policy has at most {MAX_RULES} rules, this one has {}", items.len());
+        let sentence = format!(
+            "array is too long: must have at most {MAX_RULES} elements but instance has {} elements",
+            items.len()
+        );
+        shape.say(&rules.place, message, sentence);
+    }
+    let mut drafts: Vec<_> = items.iter().enumerate().map(|(n, it)| read_rule(shape, n + 1, it)).collect();
+    drafts.sort_by_key(|it| it.priority);
+    check_across(&drafts, shape.findings);
+    let rules = drafts.into_iter().filter_map(|it| it.rule.map(|rule| (rule, it.place)));
+    let (rules, places): (Vec<Rule>, Vec<Place>) = rules.unzip();
+    document.places = rules.iter().map(|it| it.priority).zip(places).collect();
+    document.policy.rules = rules;
+}
+
+/// What could be read of a rule: enough to hold it against others, even if something in it is wrong.
+pub struct Draft {
+    /// `rulePriority`.
+    pub priority: Option<i64>,
+    /// `tagStatus` with its list.
+    pub tags: Option<TagFilter>,
+    /// The class that its `countType` looks into.
+    pub class: StorageClass,
+    /// Where it begins.
+    pub place: Place,
+    /// The rule, if nothing in it is wrong.
+    rule: Option<Rule>,
+}
+
+fn read_rule(around: &Shape<'_>, position: usize, node: &Node) -> Draft {
+    let silent = Shape { rule: None, position: None, findings: &RefCell::new(Vec::new()) };
+    let number = node.get("rulePriority").and_then(|it| silent.integer(it, "rulePriority", 1));
+    let shape = Shape { rule: number, position: Some(position), findings: around.findings };
+    let before = around.findings.borrow().len();
+    shape.object(node, "a rule", &["rulePriority", "selection", "action"], &["description"]);
+    let priority = node.get("rulePriority").and_then(|it| shape.integer(it, "rulePriority", 1));
+    let description = node.get("description").and_then(|it| shape.string(it, "description"));
+    let selection = node.get("selection");
+    let (tags, kind, count) = selection.map(|it| read_selection(&shape, it)).unwrap_or_default();
+    let action = node.get("action").and_then(|it| read_action(&shape, it));
+    if let (Some(kind), Some(action)) = (kind, action) {
+        check_pair(&shape, node, kind, action);
+    }
+    let is_good = around.findings.borrow().len() == before;
+    let rule = match (priority, &tags, count, action) {
+        (Some(priority), Some(tags), Some(count), Some(action)) if is_good => {
+            Some(Rule { priority, description, tags: tags.clone(), count, action })
+        }
+        _ => None,
+    };
+    let is_archive = kind == Some("sinceImageTransitioned");
+    let class = if is_archive { StorageClass::Archive } else { StorageClass::Standard };
+    Draft { priority, tags, class, place: node.place.clone(), rule }
+}
+
+type Selection = (Option<TagFilter>, Option<&'static str>, Option<Count>);
+
+fn read_selection(shape: &Shape<'_>, node: &Node) -> Selection {
+    let optional = ["tagPrefixList", "tagPatternList", "countUnit", "storageClass"];
+    shape.object(node, "`selection`", &["tagStatus", "countType", "countNumber"], &optional);
+    let tags = read_tags(shape, node);
+    let kind = node.get("countType").and_then(|it| shape.word(it, "countType", &COUNT_TYPES));
+    (tags, kind, read_count(shape, node, kind))
+}
+
+/// The lists are looked into whatever `tagStatus` says, so that nothing in them hides behind it.
+fn read_tags(shape: &Shape<'_>, node: &Node) -> Option<TagFilter> {
+    let (prefix_node, pattern_node) = (node.get("tagPrefixList"), node.get("tagPatternList"));
+    let status_node = node.get("tagStatus")?;
+    let status = shape.word(status_node, "tagStatus", &["any", "tagged", "untagged"]);
+    let is_tagged = status.is_none_or(|it| it == "tagged");
+    let prefixes = prefix_node.filter(|_| is_tagged).and_then(|it| shape.strings(it, "tagPrefixList"));
+    let patterns = pattern_node.filter(|_| is_tagged).and_then(|it| read_patterns(shape, it));
+    match (status?, prefix_node, pattern_node) {
+        ("tagged", Some(_), None) => prefixes.map(TagFilter::Prefixes),
+        ("tagged", None, Some(_)) => patterns.map(TagFilter::Patterns),
+        ("tagged", None, None) => {
+            let message = "`tagStatus` is `tagged`: it needs `tagPrefixList` or `tagPatternList`";
+            let sentence = "Must specify tagPrefixList or tagPatternList when tagStatus=TAGGED.";
+            shape.say(&status_node.place, message, sentence);
+            None
+        }
+        ("tagged", Some(_), Some(patterns)) => {
+            let message = "`tagPrefixList` and `tagPatternList` exclude one another: keep one of them";
+            shape.say(&patterns.place, message, NO_SCHEMA);
+            None
+        }
+        ("untagged", None, None) => Some(TagFilter::Untagged),
+        ("any", None, None) => Some(TagFilter::Any),
+        (status, prefixes, patterns) => {
+            for (key, list) in [("tagPrefixList", prefixes), ("tagPatternList", patterns)] {
+                let Some(list) = list else { continue };
+                let message = format!("`{key}` goes with `tagStatus` `tagged` only, and this is `{status}`");
+                shape.say(&list.place, message, NO_SCHEMA);
+            }
+            // What the rule is about is clear all the same.
+            Some(if status == "any" { TagFilter::Any } else { TagFilter::Untagged })
+        }
+    }
+}
+
+fn read_patterns(shape: &Shape<'_>, node: &Node) -> Option<Vec<String>> {
+    let patterns = shape.strings(node, "tagPatternList")?;
+    let has_too_many = |it: &&String| it.matches('*').count() > MAX_WILDCARDS;
+    for pattern in patterns.iter().filter(has_too_many) {
+        let message = format!("pattern `{pattern}` has more than {MAX_WILDCARDS} wildcards `*`");
+        shape.say_plainly(&node.place, message);
+    }
+    (!patterns.iter().any(|it| has_too_many(&it))).then_some(patterns)
+}
+
+fn read_count(shape: &Shape<'_>, node: &Node, kind: Option<&'static str>) -> Option<Count> {
+    let least = if kind == Some("sinceImageTransitioned") { MIN_ARCHIVED_DAYS } else { 1 };
+    let number = node.get("countNumber").and_then(|it| shape.integer(it, "countNumber", least));
+    let unit_is_good = check_unit(shape, node, kind);
+    let class_is_good = check_storage_class(shape, node, kind);
+    let (kind, number) = (kind?, number?);
+    if !unit_is_good || !class_is_good {
+        return None;
+    }
+    Some(match kind {
+        "imageCountMoreThan" => Count::ImageCountMoreThan(number),
+        "sinceImagePushed" => Count::SinceImagePushed(number),
+        "sinceImagePulled" => Count::SinceImagePulled(number),
+        _ => Count::SinceImageTransitioned(number),
+    })
+}
+
+/// `countUnit` is `days` for the three ages, and an error with a count.
+fn check_unit(shape: &Shape<'_>, node: &Node, kind: Option<&str>) -> bool {
+    let unit = node.get("countUnit");
+    let is_days = unit.is_none_or(|it| shape.word(it, "countUnit", &["days"]).is_some());
+    match (kind, unit) {
+        (Some("imageCountMoreThan"), Some(unit)) => {
+            shape.say(&unit.place, "`countUnit` does not go with `imageCountMoreThan`", NO_SCHEMA);
+            false
+        }
+        (Some(kind), None) if kind != "imageCountMoreThan" => {
+            shape.say(&node.place, format!("`{kind}` needs `\"countUnit\": \"days\"`"), NO_SCHEMA);
+            false
+        }
+        _ => is_days,
+    }
+}
+
+/// `storageClass` is `archive` with `sinceImageTransitioned`, and `standard`, which is the default, with the rest.
+fn check_storage_class(shape: &Shape<'_>, node: &Node, kind: Option<&str>) -> bool {
+    let class = node.get("storageClass");
+    let word = class.map(|it| shape.word(it, "storageClass", &["archive", "standard"]));
+    let needs_archive = kind == Some("sinceImageTransitioned");
+    match (kind, word) {
+        (_, Some(None)) => false,
+        (None, _) => true,
+        (Some(_), Some(Some("archive"))) if needs_archive => true,
+        (Some(_), Some(Some("standard")) | None) if !needs_archive => true,
+        (Some(kind), _) => {
+            let wanted = if needs_archive { "needs" } else { "does not go with" };
+            let place = class.map_or(&node.place, |it| &it.place);
+            shape.say(place, format!("`{kind}` {wanted} `\"storageClass\": \"archive\"`"), NO_SCHEMA);
+            false
+        }
+    }
+}
+
+fn read_action(shape: &Shape<'_>, node: &Node) -> Option<Action> {
+    let is_object = matches!(node.value, Value::Table(_));
+    shape.object(node, "`action`", &["type"], &["targetStorageClass"]);
+    let kind = node.get("type").filter(|_| is_object);
+    let kind = kind.and_then(|it| shape.word(it, "type", &["expire", "transition"]));
+    let target = node.get("targetStorageClass");
+    let word = target.map(|it| shape.word(it, "targetStorageClass", &["archive"]));
+    match (kind?, word) {
+        (_, Some(None)) => None,
+        ("expire", None) => Some(Action::Expire),
+        ("transition", Some(_)) => Some(Action::Transition),
+        ("expire", Some(_)) => {
+            let place = target.map_or(&node.place, |it| &it.place);
+            shape.say(place, "`targetStorageClass` goes with `transition` only", NO_SCHEMA);
+            None
+        }
+        _ => {
+            let message = "`transition` needs `\"targetStorageClass\": \"archive\"`";
+            shape.say(&node.place, message, NO_SCHEMA);
+            None
+        }
+    }
+}
+
+/// Which ages go with which action ("Important" boxes of lifecycle_policy_examples).
+fn check_pair(shape: &Shape<'_>, node: &Node, kind: &str, action: Action) {
+    let wanted = match (kind, action) {
+        ("sinceImagePulled", Action::Expire) => "transition",
+        ("sinceImageTransitioned", Action::Transition) => "expire",
+        _ => return,
+    };
+    let place = node.get("action").map_or(&node.place, |it| &it.place);
+    let message = format!("`{kind}` goes with the action {} only", either(&[wanted]));
+    shape.say_plainly(place, message);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> Vec<String> {
+        let findings = read("p.json", text).expect_err("it is invalid");
+        let line = |it: Finding| format!("{}: {} | {}", it.place, it.text(), it.constraint());
+        findings.into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once_with_its_place_and_sentence() {
+        let text = r#"{"rules": [
+  {"rulePriority": 1, "description": "one", "selection": {"tagStatus": "tagged", "countType": "sinceImagePushed",
+    "countUnit": "hours", "countNumber": 0}, "action": {"type": "delete"}},
+  {"rulePriority": "2", "selection": {"tagStatus": "any", "tagPrefixLsit": [], "countType": "imageCountMoreThan",
+    "countNumber": 1.5}}
+]}"#;
+        expect_test::expect![[r#"
+            p.json:2:72: rule 1: `tagStatus` is `tagged`: it needs `tagPrefixList` or `tagPatternList` | Lifecycle policy validation failure: Must specify tagPrefixList or tagPatternList when tagStatus=TAGGED.
+            p.json:3:18: rule 1: `countUnit` is `hours`: it must be `days` | Lifecycle policy validation failure: instance value ("hours") not found in enum (possible values: ["days"])
+            p.json:3:42: rule 1: `countNumber` is 0: it must be 1 or more | Lifecycle policy validation failure: numeric instance is lower than the required minimum (minimum: 1, found: 0)
+            p.json:3:65: rule 1: `type` is `delete`: it must be `expire` or `transition` | Lifecycle policy validation failure: instance value ("delete") not found in enum (possible values: ["expire","transition"])
+            p.json:4:3: rule at position 2: a rule lacks `action` | Lifecycle policy validation failure: object has missing required properties (["action"])
+            p.json:4:20: rule at position 2: `rulePriority` must be a whole number, found a string | Lifecycle policy validation failure: instance type (string) does not match any allowed primitive type (allowed: ["integer"])
+            p.json:4:59: rule at position 2: `selection` has an unknown key `tagPrefixLsit`: did you mean `tagPrefixList`? | Lifecycle policy validation failure: object instance has properties which are not allowed by the schema: ["tagPrefixLsit"]
+            p.json:5:20: rule at position 2: `countNumber` must be a whole number, found 1.5 | Lifecycle policy validation failure: instance type (number) does not match any allowed primitive type (allowed: ["integer"])"#]].assert_eq(&told(text).join("\n"));
+    }
+
+    #[test]
+    fn what_is_no_policy_is_told_with_its_place() {
+        expect_test::expect![[r#"
+            p.json: a lifecycle policy has at least 100 characters, this one has 3: a description makes it longer | Member must have length greater than or equal to 100
+            p.json:1:1: a lifecycle policy must be an object, found a list | Lifecycle policy validation failure: instance type (array) does not match any allowed primitive type (allowed: ["object"])"#]]
+        .assert_eq(&told("[\n]").join("\n"));
+    }
+}

@@ -1,0 +1,6 @@
+//! The one integration test binary: properties of the engine, and what ECR documents.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod properties;
+mod vectors;

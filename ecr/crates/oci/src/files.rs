@@ -1,0 +1,144 @@
+//! Files that appear whole or not at all.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ecr_types::Digest;
+use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+
+/// A file under a temporary name, in the folder where it is to appear. It is removed when it is dropped.
+#[derive(Debug)]
+pub struct Temporary {
+    file: NamedTempFile,
+    _open: Open,
+}
+
+/// An entry of [`OPEN`].
+#[derive(Debug)]
+struct Open(PathBuf);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        open().remove(&self.0);
+    }
+}
+
+/// What the names of temporary files begin with.
+pub const PREFIX: &str = ".tmp-";
+
+/// The temporary files of this process.
+static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn open() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes the temporary files of threads that are still at work when the process is about to end, after Ctrl-C or an error
+/// elsewhere.
+pub fn remove_temporary_files() {
+    for path in std::mem::take(&mut *open()) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+impl Temporary {
+    /// A new file beside `path`, whose folder is made if it does not exist.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be made.
+    pub fn beside(path: &Path) -> io::Result<Self> {
+        let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        // Held until the file is known, so that `remove_temporary_files` misses none.
+        let mut open = open();
+        let mut builder = tempfile::Builder::new();
+        let file = with_default_mode(builder.prefix(PREFIX)).tempfile_in(folder)?;
+        open.insert(file.path().to_owned());
+        let _open = Open(file.path().to_owned());
+        Ok(Self { file, _open })
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    /// Gives the file its name. A file that was there before is replaced.
+    ///
+    /// # Errors
+    /// The file cannot be renamed.
+    pub fn persist(self, path: &Path) -> io::Result<()> {
+        self.file.persist(path)?;
+        Ok(())
+    }
+}
+
+impl Write for Temporary {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// The mode that any other new file has: what is written here is read by others, too.
+#[cfg(unix)]
+fn with_default_mode<'a, 'b, 'c>(
+    builder: &'c mut tempfile::Builder<'a, 'b>,
+) -> &'c mut tempfile::Builder<'a, 'b> {
+    use std::os::unix::fs::PermissionsExt;
+    builder.permissions(fs::Permissions::from_mode(0o666))
+}
+
+#[cfg(not(unix))]
+fn with_default_mode<'a, 'b, 'c>(
+    builder: &'c mut tempfile::Builder<'a, 'b>,
+) -> &'c mut tempfile::Builder<'a, 'b> {
+    builder
+}
+
+/// Writes a file so that no reader ever sees half of it. Its folder is made if it does not exist.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut temporary = Temporary::beside(path)?;
+    temporary.write_all(bytes)?;
+    temporary.persist(path)
+}
+
+/// Copies a file so that no reader ever sees half of it. The folder of the copy is made if it does not exist.
+///
+/// # Errors
+/// One cannot be read, or the other not be written.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut temporary = Temporary::beside(to)?;
+    io::copy(&mut File::open(from)?, &mut temporary)?;
+    temporary.persist(to)
+}
+
+/// The digest and size in bytes of a file, read in pieces from its start.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn digest_of(mut file: File) -> io::Result<(Digest, u64)> {
+    file.rewind()?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut size = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((Digest::from_hash(&hash.finalize()), size)),
+            n => {
+                hash.update(&buffer[..n]);
+                size += n as u64;
+            }
+        }
+    }
+}

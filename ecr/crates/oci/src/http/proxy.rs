@@ -1,0 +1,115 @@
+//! Connections through the proxy that the environment names: HTTPS_PROXY or ALL_PROXY, but not for what NO_PROXY lists.
+//!
+//! Plain HTTP goes straight: it is spoken with this machine and its neighbours only.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{self, Poll};
+
+use hyper::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::body::BoxError;
+use super::resolve::Resolver;
+
+type Tcp = HttpConnector<Resolver>;
+
+/// A proxy does not let us through.
+#[derive(Debug, Error)]
+#[error("failed to get through the proxy {host} of the environment")]
+pub(super) struct ProxyError {
+    host: String,
+    #[source]
+    cause: ProxyCause,
+}
+
+#[derive(Debug, Error)]
+enum ProxyCause {
+    /// The proxy speaks TLS or SOCKS.
+    #[error("only proxies at http:// addresses are supported")]
+    Unsupported,
+    /// The proxy answers CONNECT with a refusal.
+    #[error("{0}")]
+    Refused(BoxError),
+    /// The proxy cannot be reached.
+    #[error("{0}")]
+    Unreachable(#[source] BoxError),
+}
+
+impl ProxyError {
+    /// Whether another attempt would end the same way.
+    pub(super) fn is_permanent(&self) -> bool {
+        matches!(self.cause, ProxyCause::Unsupported | ProxyCause::Refused(_))
+    }
+}
+
+impl ProxyCause {
+    /// The tunnel's error has no type outside of its crate, only a text. It begins with words of that crate's own.
+    fn of_tunnel(error: impl Error + Send + Sync + 'static) -> Self {
+        let text = error.to_string();
+        let refusals = ["tunnel error: proxy authorization", "tunnel error: unsuccessful"];
+        match refusals.iter().any(|it| text.starts_with(it)) {
+            true => Self::Refused(error.into()),
+            false => Self::Unreachable(error.into()),
+        }
+    }
+}
+
+/// Makes connections, straight or through a proxy.
+#[derive(Clone)]
+pub(super) struct ProxyConnector {
+    tcp: Tcp,
+    proxies: Arc<Matcher>,
+}
+
+impl ProxyConnector {
+    /// The connector with the proxies of the environment.
+    pub(super) fn new(tcp: Tcp) -> Self {
+        static OF_ENVIRONMENT: LazyLock<Arc<Matcher>> = LazyLock::new(|| Arc::new(Matcher::from_env()));
+        Self { tcp, proxies: OF_ENVIRONMENT.clone() }
+    }
+}
+
+impl Service<Uri> for ProxyConnector {
+    type Response = TokioIo<TcpStream>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut task::Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tcp.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let proxy = self.proxies.intercept(&to).filter(|_| to.scheme_str() == Some("https"));
+        let mut tcp = self.tcp.clone();
+        Box::pin(async move {
+            match proxy {
+                None => Ok(tcp.call(to).await?),
+                Some(proxy) => Ok(tunnel(&proxy, tcp, to).await?),
+            }
+        })
+    }
+}
+
+/// A tunnel through the proxy (RFC 9110, section 9.3.6: CONNECT).
+async fn tunnel(proxy: &Intercept, tcp: Tcp, to: Uri) -> Result<TokioIo<TcpStream>, ProxyError> {
+    let authority = proxy.uri().authority().map(|it| it.as_str()).unwrap_or_default();
+    // A name and a password may stand before the host.
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let failed = |cause| ProxyError { host: host.to_owned(), cause };
+    if proxy.uri().scheme_str() != Some("http") {
+        return Err(failed(ProxyCause::Unsupported));
+    }
+    let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
+    if let Some(basic) = proxy.basic_auth() {
+        tunnel = tunnel.with_auth(basic.clone());
+    }
+    tunnel.call(to).await.map_err(|it| failed(ProxyCause::of_tunnel(it)))
+}

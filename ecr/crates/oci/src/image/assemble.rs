@@ -1,0 +1,243 @@
+//! Layers -> config -> manifest -> digest (OCI image specification 1.1).
+
+use std::collections::BTreeMap;
+
+use ecr_types::media_type::{
+    DOCKER_CONFIG, DOCKER_LAYER_GZIP, DOCKER_MANIFEST, OCI_CONFIG, OCI_LAYER_GZIP, OCI_LAYER_ZSTD,
+    OCI_MANIFEST,
+};
+use ecr_types::{Descriptor, Digest, ImageIndex, ImageManifest, Platform, media_type};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::base::{self, BaseImage};
+use super::compression::Compression;
+use super::layer::Layer;
+
+/// Nothing of the clock goes into an image; this is what others that build reproducibly write.
+const EPOCH: &str = "1970-01-01T00:00:00Z";
+
+/// An image: immutable, its digests derived from its bytes.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The manifest's media type.
+    pub media_type: &'static str,
+    /// The manifest's bytes.
+    pub manifest: Vec<u8>,
+    /// The manifest's digest, which is the image's.
+    pub digest: Digest,
+    /// The config's bytes.
+    pub config: Vec<u8>,
+    /// The config's digest.
+    pub config_digest: Digest,
+    /// The layers that the manifest names, the lowest first.
+    pub layers: Vec<Descriptor>,
+}
+
+/// How the process is started, and what the image says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The binary and nothing else.
+    pub entrypoint: String,
+    /// Arguments after it.
+    pub args: Vec<String>,
+    /// Environment.
+    pub env: BTreeMap<String, String>,
+    /// TCP ports.
+    pub ports: Vec<u16>,
+    /// `UID:GID`.
+    pub user: String,
+    /// Working directory.
+    pub workdir: Option<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Config<'a> {
+    created: &'a str,
+    architecture: &'a str,
+    os: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<&'a str>,
+    config: Execution<'a>,
+    rootfs: RootFs<'a>,
+    history: Vec<Value>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Execution<'a> {
+    user: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    exposed_ports: BTreeMap<String, Empty>,
+    env: Vec<String>,
+    entrypoint: [&'a str; 1],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    cmd: &'a [String],
+    working_dir: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+struct RootFs<'a> {
+    r#type: &'a str,
+    diff_ids: Vec<&'a str>,
+}
+
+impl Image {
+    /// The image of `layers`, each with a line of history, for one platform.
+    ///
+    /// Below them are those of `base`, if there is one, with its environment and labels; then the media types are of the
+    /// kind that it uses.
+    pub fn assemble(
+        platform: &Platform,
+        settings: &Settings,
+        layers: &[(&str, Layer)],
+        base: Option<&BaseImage>,
+    ) -> Self {
+        let config = serde_json::to_vec(&config(platform, settings, layers, base)).unwrap_or_default();
+        let config_digest = Digest::of(&config);
+        let is_docker = keeps_docker_types(base, layers);
+        let types = if is_docker { &DOCKER } else { &OCI };
+        let below = base.iter().flat_map(|it| &it.layers).map(|it| {
+            let media_type = if is_docker { &it.media_type } else { media_type::to_oci(&it.media_type) };
+            Descriptor::new(media_type, it.digest.clone(), it.size)
+        });
+        let own = layers.iter().map(|(_, layer)| {
+            Descriptor::new(types.layer(layer.compression), layer.digest.clone(), layer.size)
+        });
+        let layers: Vec<_> = below.chain(own).collect();
+        let descriptor = Descriptor::new(types.config, config_digest.clone(), config.len() as u64);
+        let manifest = ImageManifest::new(types.manifest, descriptor, layers.clone());
+        let manifest = serde_json::to_vec(&manifest).unwrap_or_default();
+        let digest = Digest::of(&manifest);
+        Self { media_type: types.manifest, manifest, digest, config, config_digest, layers }
+    }
+}
+
+/// Whether an image stays with docker's media types, which its base uses: only as long as they have names for its layers.
+fn keeps_docker_types(base: Option<&BaseImage>, layers: &[(&str, Layer)]) -> bool {
+    let is_zstd = |(_, layer): &(&str, Layer)| layer.compression == Compression::Zstd;
+    base.is_some_and(|it| it.is_docker) && !layers.iter().any(is_zstd)
+}
+
+/// Media types that go together.
+struct MediaTypes {
+    manifest: &'static str,
+    config: &'static str,
+    gzip: &'static str,
+}
+
+impl MediaTypes {
+    fn layer(&self, compression: Compression) -> &'static str {
+        match compression {
+            Compression::Gzip => self.gzip,
+            // Docker has no media type for it.
+            Compression::Zstd => OCI_LAYER_ZSTD,
+        }
+    }
+}
+
+const OCI: MediaTypes = MediaTypes { manifest: OCI_MANIFEST, config: OCI_CONFIG, gzip: OCI_LAYER_GZIP };
+/// Docker image manifest V2, schema 2.
+const DOCKER: MediaTypes =
+    MediaTypes { manifest: DOCKER_MANIFEST, config: DOCKER_CONFIG, gzip: DOCKER_LAYER_GZIP };
+
+/// A list of images, one for each platform.
+#[derive(Debug, Clone)]
+pub struct Index {
+    /// Its bytes.
+    pub manifest: Vec<u8>,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+impl Index {
+    /// The index of images, in their order (OCI image specification, "Image Index").
+    pub fn assemble<'a>(images: impl IntoIterator<Item = (&'a Platform, &'a Image)>) -> Self {
+        let descriptor = |(platform, image): (&'a Platform, &'a Image)| Descriptor {
+            platform: Some(platform.clone()),
+            ..Descriptor::new(image.media_type, image.digest.clone(), image.manifest.len() as u64)
+        };
+        let index = ImageIndex::new(images.into_iter().map(descriptor).collect());
+        let manifest = serde_json::to_vec(&index).unwrap_or_default();
+        Self { digest: Digest::of(&manifest), manifest }
+    }
+}
+
+fn config<'a>(
+    platform: &'a Platform,
+    settings: &'a Settings,
+    layers: &'a [(&str, Layer)],
+    base: Option<&'a BaseImage>,
+) -> Config<'a> {
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned();
+    let mut variables = base.map(|it| base::environment(&it.config)).unwrap_or_default();
+    variables.extend(settings.env.clone());
+    let path = (!variables.contains_key("PATH")).then_some(path);
+    let env = variables.into_iter().map(|(key, value)| format!("{key}={value}"));
+    let inherited = |key: &str| base.map_or(&Value::Null, |it| &it.config["config"][key]);
+    let below = base.iter().flat_map(|it| it.config["rootfs"]["diff_ids"].as_array()).flatten();
+    let below = below.filter_map(Value::as_str);
+    let mut labels = base::labels(inherited("Labels"));
+    labels.extend(settings.labels.clone());
+    let history = layers.iter().map(|(text, _)| json!({"created": EPOCH, "created_by": text}));
+    Config {
+        created: EPOCH,
+        architecture: &platform.architecture,
+        os: &platform.os,
+        variant: platform.variant.as_deref(),
+        config: Execution {
+            user: &settings.user,
+            exposed_ports: settings.ports.iter().map(|it| (format!("{it}/tcp"), Empty {})).collect(),
+            env: path.into_iter().chain(env).collect(),
+            entrypoint: [&settings.entrypoint],
+            cmd: &settings.args,
+            working_dir: settings
+                .workdir
+                .as_deref()
+                .or(inherited("WorkingDir").as_str().filter(|it| !it.is_empty()))
+                .unwrap_or("/"),
+            labels,
+        },
+        rootfs: RootFs {
+            r#type: "layers",
+            diff_ids: below.chain(layers.iter().map(|(_, it)| it.diff_id.as_str())).collect(),
+        },
+        history: base.map(base::history).unwrap_or_default().into_iter().chain(history).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn an_image_says_how_its_process_starts() {
+        let compression = Compression::Gzip;
+        let layer = Layer { digest: Digest::of(b"gz"), diff_id: Digest::of(b"tar"), size: 2, compression };
+        let settings = Settings {
+            entrypoint: "/usr/local/bin/my-app".to_owned(),
+            env: [("RUST_LOG".to_owned(), "info".to_owned())].into(),
+            ports: vec![8080],
+            user: super::super::scratch::USER.to_owned(),
+            labels: [("org.opencontainers.image.title".to_owned(), "my-app".to_owned())].into(),
+            ..Settings::default()
+        };
+        let platform = "linux/amd64".parse().unwrap();
+        let image = Image::assemble(&platform, &settings, &[("binary", layer)], None);
+        expect![[r#"{"created":"1970-01-01T00:00:00Z","architecture":"amd64","os":"linux","config":{"User":"65532:65532","ExposedPorts":{"8080/tcp":{}},"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","RUST_LOG=info"],"Entrypoint":["/usr/local/bin/my-app"],"WorkingDir":"/","Labels":{"org.opencontainers.image.title":"my-app"}},"rootfs":{"type":"layers","diff_ids":["sha256:90aebae315675cbf04612de4f7d5874850f48e0b8dd82becbeaa47ca93f5ebfb"]},"history":[{"created":"1970-01-01T00:00:00Z","created_by":"binary"}]}"#]]
+        .assert_eq(&String::from_utf8(image.config.clone()).unwrap());
+        let manifest: serde_json::Value = serde_json::from_slice(&image.manifest).unwrap();
+        assert_eq!(manifest["config"]["digest"], image.config_digest.as_str());
+        assert_eq!(manifest["config"]["size"], image.config.len());
+        assert_eq!(image.digest, Digest::of(&image.manifest));
+    }
+}

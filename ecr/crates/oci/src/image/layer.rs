@@ -1,0 +1,293 @@
+//! Files -> one layer: a tar archive whose bytes depend on paths, modes and contents only.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::num::NonZero;
+
+use ecr_types::Digest;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::compression::{self, Compression};
+
+/// The files of a layer, by path without a leading slash. Folders above them are added by themselves.
+#[derive(Debug, Default)]
+pub struct Files(BTreeMap<String, Entry>);
+
+/// A file or a folder.
+#[derive(Debug)]
+pub struct Entry {
+    mode: u32,
+    content: Content,
+}
+
+enum Content {
+    Folder,
+    Bytes(Vec<u8>),
+    Stream { size: u64, digest: Digest, open: Open },
+    Derived { key: Digest, make: fn() -> Vec<u8> },
+}
+
+/// Opens a file anew, as often as it is asked to.
+pub type Open = Box<dyn Fn() -> io::Result<Box<dyn Read>> + Send + Sync>;
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder => f.write_str("Folder"),
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::Stream { size, digest, .. } => write!(f, "Stream({size}, {digest})"),
+            Self::Derived { key, .. } => write!(f, "Derived({key})"),
+        }
+    }
+}
+
+impl Files {
+    /// Adds a file that is in memory. Paths are absolute in the image.
+    pub fn bytes(&mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) {
+        self.add(path, Entry { mode, content: Content::Bytes(bytes.into()) });
+    }
+
+    /// Adds a file of `size` bytes with a known digest, to be read when the layer is written.
+    pub fn stream(&mut self, path: &str, mode: u32, size: u64, digest: Digest, open: Open) {
+        self.add(path, Entry { mode, content: Content::Stream { size, digest, open } });
+    }
+
+    /// Adds a file that is made when the layer is written, from what `key` stands for: equal keys make equal files.
+    pub fn derived(&mut self, path: &str, mode: u32, key: Digest, make: fn() -> Vec<u8>) {
+        self.add(path, Entry { mode, content: Content::Derived { key, make } });
+    }
+
+    /// Adds a folder, where its mode matters or it stays empty.
+    pub fn folder(&mut self, path: &str, mode: u32) {
+        self.add(path, Entry { mode, content: Content::Folder });
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn add(&mut self, path: &str, entry: Entry) {
+        let path = path.split('/').filter(|it| !it.is_empty()).collect::<Vec<_>>().join("/");
+        for (at, _) in path.match_indices('/') {
+            // A later layer that has a file below `/tmp` must not take it away from everybody.
+            let mode = if &path[..at] == "tmp" { 0o1777 } else { 0o755 };
+            let folder = || Entry { mode, content: Content::Folder };
+            self.0.entry(path[..at].to_owned()).or_insert_with(folder);
+        }
+        // The root is there without being said.
+        if !path.is_empty() {
+            self.0.insert(path, entry);
+        }
+    }
+
+    /// What the layer's bytes depend on, as a digest: equal fingerprints make equal layers.
+    pub fn fingerprint(&self, compression: Compression) -> Digest {
+        let mut hash = Sha256::new();
+        hash.update(format!("layer 1, {}\n", compression.description()));
+        for (path, entry) in &self.0 {
+            let content = match &entry.content {
+                Content::Folder => String::new(),
+                Content::Bytes(bytes) => Digest::of(bytes).to_string(),
+                Content::Stream { digest, .. } => digest.to_string(),
+                Content::Derived { key, .. } => format!("from {key}"),
+            };
+            hash.update(format!("{path}\0{:o}\0{content}\n", entry.mode));
+        }
+        Digest::from_hash(&hash.finalize())
+    }
+
+    /// Writes the layer, compressed by a number of threads, on which its bytes do not depend.
+    pub fn write(
+        &self,
+        output: impl Write,
+        compression: Compression,
+        threads: NonZero<usize>,
+    ) -> io::Result<Layer> {
+        let output = Counting { output, hash: Sha256::new(), size: 0 };
+        let mut archive = tar::Builder::new(compression::Writer::new(output, compression, threads));
+        for (path, entry) in &self.0 {
+            entry.append(&mut archive, path)?;
+        }
+        let (mut counting, diff_id) = archive.into_inner()?.finish()?;
+        counting.flush()?;
+        let (digest, size) = (Digest::from_hash(&counting.hash.finalize()), counting.size);
+        Ok(Layer { digest, diff_id, size, compression })
+    }
+}
+
+/// A layer that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// The digest of the compressed bytes.
+    pub digest: Digest,
+    /// The digest of the archive (OCI image specification, "Layer DiffID").
+    pub diff_id: Digest,
+    /// The number of compressed bytes.
+    pub size: u64,
+    /// How they are compressed.
+    pub compression: Compression,
+}
+
+impl Entry {
+    fn append(&self, archive: &mut tar::Builder<impl Write>, path: &str) -> io::Result<()> {
+        // No times, no owners but root, no names: nothing of the machine that builds.
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(self.mode);
+        header.set_size(0);
+        header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        match &self.content {
+            Content::Folder => {
+                header.set_entry_type(tar::EntryType::Directory);
+                archive.append_data(&mut header, format!("{path}/"), io::empty())
+            }
+            Content::Bytes(bytes) => append_bytes(archive, header, path, bytes),
+            Content::Derived { make, .. } => append_bytes(archive, header, path, &make()),
+            Content::Stream { size, digest, open } => {
+                header.set_size(*size);
+                // A file that grew meanwhile must not spill into the next entry.
+                let mut hashing = Hashing { input: open()?.take(*size), hash: Sha256::new() };
+                archive.append_data(&mut header, path, &mut hashing)?;
+                match Digest::from_hash(&hashing.hash.finalize()) == *digest {
+                    true => Ok(()),
+                    false => Err(io::Error::other(format!("`/{path}` changed while it was read"))),
+                }
+            }
+        }
+    }
+}
+
+fn append_bytes(
+    archive: &mut tar::Builder<impl Write>,
+    mut header: tar::Header,
+    path: &str,
+    bytes: &[u8],
+) -> io::Result<()> {
+    header.set_size(bytes.len() as u64);
+    archive.append_data(&mut header, path, bytes)
+}
+
+struct Hashing<R> {
+    input: R,
+    hash: Sha256,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.input.read(buffer)?;
+        self.hash.update(&buffer[..n]);
+        Ok(n)
+    }
+}
+
+struct Counting<W> {
+    output: W,
+    hash: Sha256,
+    size: u64,
+}
+
+impl<W: Write> Write for Counting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.output.write(bytes)?;
+        self.hash.update(&bytes[..n]);
+        self.size += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Files {
+        let mut files = Files::default();
+        files.bytes("/usr/local/bin/app", 0o755, "binary");
+        files.folder("/tmp", 0o1777);
+        let open: Open = Box::new(|| Ok(Box::new(&b"text"[..])));
+        files.stream("/srv/a.txt", 0o644, 4, Digest::of(b"text"), open);
+        files
+    }
+
+    #[test]
+    fn a_layer_lists_its_files_sorted_and_says_nothing_else() {
+        let mut bytes = Vec::new();
+        let layer = sample().write(&mut bytes, Compression::Gzip, NonZero::<usize>::MIN).unwrap();
+        assert_eq!(layer.digest, Digest::of(&bytes));
+        assert_eq!(layer.size, bytes.len() as u64);
+        let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes.as_slice()));
+        let mut lines = Vec::new();
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            let header = entry.header();
+            assert_eq!((header.mtime().unwrap(), header.uid().unwrap(), header.gid().unwrap()), (0, 0, 0));
+            lines.push(format!("{:o} {} {text}", header.mode().unwrap(), entry.path().unwrap().display()));
+        }
+        assert_eq!(
+            lines,
+            [
+                "755 srv/ ",
+                "644 srv/a.txt text",
+                "1777 tmp/ ",
+                "755 usr/ ",
+                "755 usr/local/ ",
+                "755 usr/local/bin/ ",
+                "755 usr/local/bin/app binary",
+            ]
+        );
+    }
+
+    #[test]
+    fn equal_files_make_equal_layers() {
+        let write =
+            |files: &Files| files.write(io::sink(), Compression::Gzip, NonZero::<usize>::MIN).unwrap();
+        assert_eq!(write(&sample()), write(&sample()));
+        let fingerprint = |files: &Files| files.fingerprint(Compression::Gzip);
+        assert_eq!(fingerprint(&sample()), fingerprint(&sample()));
+        assert_ne!(fingerprint(&sample()), sample().fingerprint(Compression::Zstd));
+        let mut other = sample();
+        other.bytes("/usr/local/bin/app", 0o755, "another");
+        assert_ne!(write(&other).digest, write(&sample()).digest);
+        assert_ne!(fingerprint(&other), fingerprint(&sample()));
+    }
+
+    #[test]
+    fn long_paths_are_kept() {
+        let path = format!("{}/file", "folder/".repeat(40));
+        let mut files = Files::default();
+        files.bytes(&path, 0o644, "x");
+        let mut bytes = Vec::new();
+        files.write(&mut bytes, Compression::Gzip, NonZero::<usize>::MIN).unwrap();
+        let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(bytes.as_slice()));
+        let last = archive.entries().unwrap().last().unwrap().unwrap();
+        assert_eq!(last.path().unwrap().to_string_lossy().replace("//", "/"), path.replace("//", "/"));
+    }
+
+    #[test]
+    fn paths_are_what_they_mean() {
+        let mut files = Files::default();
+        files.folder("/", 0o755);
+        files.bytes("//srv//a.txt/", 0o644, "x");
+        files.bytes("/tmp/x", 0o644, "x");
+        let paths: Vec<_> = files.0.iter().map(|(path, entry)| format!("{path} {:o}", entry.mode)).collect();
+        assert_eq!(paths, ["srv 755", "srv/a.txt 644", "tmp 1777", "tmp/x 644"]);
+    }
+
+    #[test]
+    fn a_file_that_changes_meanwhile_is_an_error() {
+        let mut files = Files::default();
+        let open: Open = Box::new(|| Ok(Box::new(&b"longer than before"[..])));
+        files.stream("/a", 0o644, 4, Digest::of(b"text"), open);
+        let error = files.write(io::sink(), Compression::Gzip, NonZero::<usize>::MIN).unwrap_err();
+        assert_eq!(error.to_string(), "`/a` changed while it was read");
+    }
+}

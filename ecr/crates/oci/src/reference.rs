@@ -1,0 +1,98 @@
+//! References to images of any registry: `debian:12`, `public.ecr.aws/docker/library/debian@sha256:...`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ecr_types::Digest;
+
+/// A reference, with the defaults of docker filled in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reference {
+    /// The registry's host: `registry-1.docker.io` where none is named.
+    pub host: String,
+    /// The repository, such as `library/debian`.
+    pub name: String,
+    /// The tag; `latest` where neither tag nor digest is named.
+    pub tag: Option<String>,
+    /// The digest, which wins over the tag.
+    pub digest: Option<Digest>,
+    text: String,
+}
+
+/// Where Docker Hub listens, and how docker's configuration calls it.
+const DOCKER_HUB: &str = "registry-1.docker.io";
+const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+
+impl Reference {
+    /// What to ask the registry for: the digest, else the tag.
+    pub fn version(&self) -> &str {
+        let tag = || self.tag.as_deref().unwrap_or("latest");
+        self.digest.as_ref().map_or_else(tag, Digest::as_str)
+    }
+
+    /// The key under which docker's configuration has the credentials.
+    pub fn credential_key(&self) -> &str {
+        if self.host == DOCKER_HUB { DOCKER_HUB_KEY } else { &self.host }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Reference {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{text}` is not an image reference such as debian:12 or host/name@sha256:...");
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest.parse().map_err(|_| wrong())?)),
+            None => (text, None),
+        };
+        // What stands before the first slash is a host if it could be one, as docker decides.
+        let (host, path) = match rest.split_once('/') {
+            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path),
+            _ => ("docker.io", rest),
+        };
+        let (name, tag) = match path.rsplit_once(':') {
+            Some((name, tag)) => (name, Some(tag.to_owned())),
+            None => (path, None),
+        };
+        let is_hub = matches!(host, "docker.io" | "index.docker.io");
+        let name = if is_hub && !name.contains('/') { format!("library/{name}") } else { name.to_owned() };
+        let is_tag = |it: &String| it.parse::<ecr_types::ImageTag>().is_ok();
+        let is_name = name.split('/').all(|it| !it.is_empty()) && !name.contains(char::is_whitespace);
+        if !is_name || name.to_lowercase() != name || !tag.as_ref().is_none_or(is_tag) {
+            return Err(wrong());
+        }
+        let host = if is_hub { DOCKER_HUB.to_owned() } else { host.to_owned() };
+        Ok(Self { host, name, tag, digest, text: text.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dockers_defaults_are_filled_in() {
+        let parsed = |text: &str| {
+            let it: Reference = text.parse().unwrap();
+            format!("{} {} {}", it.host, it.name, it.version())
+        };
+        assert_eq!(parsed("debian"), "registry-1.docker.io library/debian latest");
+        assert_eq!(parsed("docker.io/team/app:1"), "registry-1.docker.io team/app 1");
+        assert_eq!(parsed("127.0.0.1:5000/a/b:c"), "127.0.0.1:5000 a/b c");
+        let digest = Digest::of(b"x");
+        assert_eq!(
+            parsed(&format!("gcr.io/distroless/static:1@{digest}")),
+            format!("gcr.io distroless/static {digest}")
+        );
+        for wrong in ["", "Debian", "a b", "debian@sha256:x", "host.io/", "debian:"] {
+            assert!(wrong.parse::<Reference>().is_err(), "{wrong}");
+        }
+    }
+}

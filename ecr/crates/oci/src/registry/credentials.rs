@@ -1,0 +1,127 @@
+//! Credentials that renew themselves: a token may run out in the middle of a push, or be withdrawn.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::Mutex;
+
+use crate::http::BoxError;
+
+/// An `Authorization` header, and how long it stays valid.
+#[derive(Clone)]
+pub struct Authorization {
+    /// The value of a header `Authorization`.
+    pub header: String,
+    /// How long it is good for, where that is known.
+    pub lifetime: Option<Duration>,
+}
+
+/// Gets a fresh authorization, or tells why there is none.
+pub type Renew = Arc<dyn Fn() -> BoxFuture<'static, Result<Authorization, BoxError>> + Send + Sync>;
+
+/// The credentials of a registry: in memory only.
+pub(super) struct Credentials {
+    renew: Renew,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    header: String,
+    /// When it is to be renewed.
+    end: Option<Instant>,
+    /// When it was last renewed because it had been refused.
+    refused: Option<Instant>,
+}
+
+/// So long before its end an authorization is renewed: the longest upload has to fit.
+const MARGIN: Duration = Duration::from_secs(15 * 60);
+/// What is refused again so soon after it was renewed is refused for another reason than its age.
+const SOON: Duration = Duration::from_secs(30);
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
+}
+
+impl Credentials {
+    pub(super) fn new(first: Authorization, renew: Renew) -> Self {
+        let mut state = State::default();
+        state.hold(first);
+        Self { renew, state: Mutex::new(state) }
+    }
+
+    /// An authorization that is good for a while.
+    pub(super) async fn get(&self) -> Result<String, BoxError> {
+        let mut state = self.state.lock().await;
+        match state.end.is_none_or(|end| Instant::now() < end) {
+            true => Ok(state.header.clone()),
+            false => self.fresh(&mut state).await,
+        }
+    }
+
+    /// Another authorization than `refused`; `None` where a new one was refused, too.
+    pub(super) async fn instead_of(&self, refused: &str) -> Result<Option<String>, BoxError> {
+        let mut state = self.state.lock().await;
+        if state.header != refused {
+            // Another request was refused, too, and has renewed it.
+            return Ok(Some(state.header.clone()));
+        }
+        if state.refused.is_some_and(|it| it.elapsed() < SOON) {
+            return Ok(None);
+        }
+        state.refused = Some(Instant::now());
+        self.fresh(&mut state).await.map(Some)
+    }
+
+    async fn fresh(&self, state: &mut State) -> Result<String, BoxError> {
+        state.hold((self.renew)().await?);
+        Ok(state.header.clone())
+    }
+}
+
+impl State {
+    fn hold(&mut self, authorization: Authorization) {
+        let Authorization { header, lifetime } = authorization;
+        self.end = lifetime.map(|it| Instant::now() + it - MARGIN.min(it / 2));
+        self.header = header;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn counting(lifetime: Option<Duration>) -> Credentials {
+        let count = Arc::new(AtomicU32::new(1));
+        let first = Authorization { header: "0".to_owned(), lifetime };
+        let renew: Renew = Arc::new(move || {
+            let header = count.fetch_add(1, Ordering::Relaxed).to_string();
+            Box::pin(async move { Ok(Authorization { header, lifetime }) })
+        });
+        Credentials::new(first, renew)
+    }
+
+    #[tokio::test]
+    async fn refused_credentials_are_renewed_once() {
+        let credentials = counting(None);
+        assert_eq!(credentials.get().await.unwrap(), "0");
+        assert_eq!(credentials.get().await.unwrap(), "0");
+        assert_eq!(credentials.instead_of("0").await.unwrap().as_deref(), Some("1"));
+        // A request that was on its way with the old one.
+        assert_eq!(credentials.instead_of("0").await.unwrap().as_deref(), Some("1"));
+        assert_eq!(credentials.instead_of("1").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn credentials_are_renewed_before_they_end() {
+        assert_eq!(counting(Some(Duration::from_secs(12 * 3600))).get().await.unwrap(), "0");
+        let ending = counting(Some(Duration::ZERO));
+        assert_eq!([ending.get().await.unwrap(), ending.get().await.unwrap()], ["1", "2"]);
+    }
+}

@@ -1,0 +1,131 @@
+//! Errors of a registry, in its own words.
+
+use ecr_types::InvalidManifest;
+use hyper::StatusCode;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::http::{Answer, BoxError, HttpError};
+
+/// A request that failed: what it was for, and what the registry said or why it could not be asked.
+#[derive(Debug, Error)]
+#[error("failed to {action}")]
+pub struct RegistryError {
+    action: String,
+    #[source]
+    cause: Cause,
+}
+
+/// What went wrong.
+#[derive(Debug, Error)]
+pub(super) enum Cause {
+    /// The registry refused (OCI distribution specification, "Error Codes").
+    #[error("{}", answered(*.status, .code.as_deref(), .message.as_deref()))]
+    Answer {
+        /// The HTTP status.
+        status: StatusCode,
+        /// The code, such as `MANIFEST_UNKNOWN`.
+        code: Option<String>,
+        /// The sentence.
+        message: Option<String>,
+    },
+    /// There is no answer, or not the whole of it.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The registry answers, but not what such a request is answered with.
+    #[error("unexpected answer: {0}")]
+    Unexpected(String),
+    /// The manifest cannot be read.
+    #[error(transparent)]
+    Manifest(#[from] InvalidManifest),
+    /// The registry wants credentials, and there are none.
+    #[error("the registry wants credentials, and there are none for it")]
+    NoCredentials,
+    /// The credentials could not be renewed.
+    #[error(transparent)]
+    Credentials(BoxError),
+    /// A file of ours cannot be read or written.
+    #[error("{0}")]
+    File(#[source] std::io::Error),
+}
+
+/// What kind of failure it is, for whoever decides what to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistryErrorKind {
+    /// The tag is taken and may not be moved.
+    ImmutableTag,
+    /// A permission is missing (status 403).
+    Denied,
+    /// The credentials are missing or not valid (status 401).
+    Unauthorized,
+    /// There is no such repository, manifest or blob (status 404).
+    NotFound,
+    /// The registry limits the rate of requests (status 429).
+    RateLimited,
+    /// The server's certificate is not trusted, or there is no common TLS version.
+    Tls,
+    /// Anything else.
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    errors: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    code: Option<String>,
+    message: Option<String>,
+}
+
+/// The most bytes of an error that are read.
+const MAX_ERROR: usize = 64 * 1024;
+
+impl RegistryError {
+    pub(super) fn new(action: &str, cause: impl Into<Cause>) -> Self {
+        Self { action: action.to_owned(), cause: cause.into() }
+    }
+
+    /// The error that an answer means.
+    pub(super) async fn of(action: &str, answer: Answer) -> Self {
+        let status = answer.status();
+        let text = answer.into_body().read(MAX_ERROR).await.unwrap_or_default();
+        let body: Option<Body> = serde_json::from_slice(&text).ok();
+        let entry = body.and_then(|it| it.errors.into_iter().next());
+        let (code, message) = entry.map(|it| (it.code, it.message)).unwrap_or_default();
+        Self::new(action, Cause::Answer { status, code, message: message.filter(|it| !it.is_empty()) })
+    }
+
+    /// An answer that is not one to such a request.
+    pub(super) fn unexpected(action: &str, reason: impl Into<String>) -> Self {
+        Self::new(action, Cause::Unexpected(reason.into()))
+    }
+
+    /// The kind of failure.
+    pub fn kind(&self) -> RegistryErrorKind {
+        match &self.cause {
+            Cause::NoCredentials => RegistryErrorKind::Unauthorized,
+            Cause::Http(error) if crate::http::is_tls(error) => RegistryErrorKind::Tls,
+            // ECR's sentence for a tag that may not be moved has changed before; its code has not.
+            Cause::Answer { code: Some(code), message: Some(message), .. }
+                if code == "TAG_INVALID" && message.contains("immutable") =>
+            {
+                RegistryErrorKind::ImmutableTag
+            }
+            Cause::Answer { status, .. } => match *status {
+                StatusCode::UNAUTHORIZED => RegistryErrorKind::Unauthorized,
+                StatusCode::FORBIDDEN => RegistryErrorKind::Denied,
+                StatusCode::NOT_FOUND => RegistryErrorKind::NotFound,
+                StatusCode::TOO_MANY_REQUESTS => RegistryErrorKind::RateLimited,
+                _ => RegistryErrorKind::Other,
+            },
+            _ => RegistryErrorKind::Other,
+        }
+    }
+}
+
+fn answered(status: StatusCode, code: Option<&str>, message: Option<&str>) -> String {
+    let said = message.map_or_else(|| format!("HTTP status {status}"), str::to_owned);
+    code.map_or(said.clone(), |code| format!("{code}: {said}"))
+}

@@ -1,0 +1,152 @@
+//! Clients of the OCI distribution API: [`RegistryClient`] pushes to ECR, [`RemoteRepository`] reads base images of any
+//! registry.
+//!
+//! The first has ECR's manners: Basic credentials up front, HEAD before an upload, POST and then one PUT with the body (ECR
+//! answers chunked PATCHes with a stale Range), the manifest last.
+
+use std::fmt;
+
+use ecr_types::{Digest, Manifest, RepositoryName, media_type};
+use hyper::header::ACCEPT;
+use hyper::{Method, StatusCode};
+
+mod credentials;
+mod endpoint;
+mod error;
+mod pull;
+mod push;
+
+pub use credentials::{Authorization, Renew};
+pub use error::{RegistryError, RegistryErrorKind};
+pub use pull::RemoteRepository;
+pub use push::{BlobUpload, OnSent};
+
+use crate::http::{Answer, HttpClient, HttpError, empty};
+use credentials::Credentials;
+use endpoint::Endpoint;
+use error::Cause;
+
+/// The most bytes of a manifest (ECR's service model, `ImageManifest`).
+const MAX_MANIFEST: usize = 4_194_304;
+/// The header with the digest of a manifest or blob.
+const CONTENT_DIGEST: &str = "docker-content-digest";
+
+type Result<T> = std::result::Result<T, RegistryError>;
+
+/// The registry of one host, with credentials that renew themselves.
+pub struct RegistryClient {
+    endpoint: Endpoint,
+    credentials: Credentials,
+}
+
+/// What a tag or digest of a repository stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteImage {
+    /// The digest of the manifest or index.
+    pub digest: Digest,
+    /// The digest of the config, which Docker calls the image's ID; `None` for an index.
+    pub config: Option<Digest>,
+}
+
+impl fmt::Debug for RegistryClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RegistryClient {{ {} }}", self.endpoint.host)
+    }
+}
+
+impl RegistryClient {
+    /// The registry at `host`, as in `repositoryUri` before the slash. A registry on loopback is spoken to in plain HTTP.
+    pub fn new(http: HttpClient, host: &str, first: Authorization, renew: Renew) -> Self {
+        Self { endpoint: Endpoint::new(http, host), credentials: Credentials::new(first, renew) }
+    }
+
+    /// The digest that a tag or digest stands for in a repository; `None` where there is no such image.
+    pub async fn digest(&self, name: &RepositoryName, reference: &str) -> Result<Option<Digest>> {
+        let action = format!("look up `{name}:{reference}`");
+        let answer = self.ask_for_manifest(&action, Method::HEAD, name, reference).await?;
+        match answer.status() {
+            StatusCode::OK => {
+                let digest = answer.headers().get(CONTENT_DIGEST).and_then(|it| it.to_str().ok());
+                let missing = || RegistryError::unexpected(&action, "it has no Docker-Content-Digest");
+                digest.and_then(|it| it.parse().ok()).map(Some).ok_or_else(missing)
+            }
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(RegistryError::of(&action, answer).await),
+        }
+    }
+
+    /// Reads the manifest that a tag or digest stands for; `None` where there is no such image.
+    pub async fn image(&self, name: &RepositoryName, reference: &str) -> Result<Option<RemoteImage>> {
+        let action = format!("read `{name}:{reference}`");
+        let failed = |cause: Cause| RegistryError::new(&action, cause);
+        let answer = self.ask_for_manifest(&action, Method::GET, name, reference).await?;
+        match answer.status() {
+            StatusCode::OK => {
+                let bytes = answer.into_body().read(MAX_MANIFEST).await.map_err(|it| failed(it.into()))?;
+                let manifest = Manifest::parse(&bytes, None).map_err(|it| failed(it.into()))?;
+                let config = match manifest {
+                    Manifest::Image(image) => Some(image.config.digest),
+                    Manifest::Index(_) => None,
+                };
+                Ok(Some(RemoteImage { digest: Digest::of(&bytes), config }))
+            }
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(RegistryError::of(&action, answer).await),
+        }
+    }
+
+    /// Whether the repository has a blob. Where that may not be asked the answer is no, and the blob is uploaded.
+    pub async fn has_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<bool> {
+        let action = format!("look up the blob {} in `{name}`", digest.short());
+        let path = format!("/v2/{name}/blobs/{digest}");
+        let answer = self.retry(&action, async |authorization| {
+            let request = self.endpoint.request(Method::HEAD, &path, Some(authorization));
+            self.endpoint.http.send(request.body(empty())).await
+        });
+        let answer = answer.await?;
+        match answer.status() {
+            // ECR redirects to where the blob can be fetched from: it is there.
+            StatusCode::OK | StatusCode::TEMPORARY_REDIRECT => Ok(true),
+            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
+            _ => Err(RegistryError::of(&action, answer).await),
+        }
+    }
+
+    async fn ask_for_manifest(
+        &self,
+        action: &str,
+        method: Method,
+        name: &RepositoryName,
+        reference: &str,
+    ) -> Result<Answer> {
+        let path = format!("/v2/{name}/manifests/{reference}");
+        let attempt = async |authorization: &str| {
+            let request = self.endpoint.request(method.clone(), &path, Some(authorization));
+            let request = request.header(ACCEPT, media_type::MANIFESTS.join(", "));
+            self.endpoint.http.send(request.body(empty())).await
+        };
+        self.retry(action, attempt).await
+    }
+
+    /// Makes attempts with the authorization of the moment. One that is refused may have run out, or have been withdrawn: it
+    /// is renewed, once.
+    async fn retry(
+        &self,
+        action: &str,
+        attempt: impl AsyncFn(&str) -> std::result::Result<Answer, HttpError>,
+    ) -> Result<Answer> {
+        let unauthorized = |it| RegistryError::new(action, Cause::Credentials(it));
+        let mut authorization = self.credentials.get().await.map_err(unauthorized)?;
+        loop {
+            let answer = self.endpoint.http.retry(async || attempt(&authorization).await).await;
+            let answer = answer.map_err(|it| RegistryError::new(action, it))?;
+            if !matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                return Ok(answer);
+            }
+            match self.credentials.instead_of(&authorization).await.map_err(unauthorized)? {
+                Some(renewed) => authorization = renewed,
+                None => return Ok(answer),
+            }
+        }
+    }
+}

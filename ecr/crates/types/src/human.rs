@@ -1,0 +1,136 @@
+//! Numbers and lists as people read them.
+
+/// `1 image`, `2 images`.
+pub fn count(n: impl Into<u64>, thing: &str) -> String {
+    let n = n.into();
+    let plural = match (n, thing.strip_suffix('y')) {
+        (1, _) => thing.to_owned(),
+        (_, Some(stem)) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ => format!("{thing}s"),
+    };
+    format!("{n} {plural}")
+}
+
+/// The last line of a command: `3 repositories: 1 deleted, 2 kept`.
+pub fn counted(total: usize, thing: &str, counts: &[(usize, &str)]) -> String {
+    let parts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}"));
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    let total = count(total as u64, thing);
+    if parts.is_empty() { total } else { format!("{total}: {parts}") }
+}
+
+/// `a, b, c and 4 more`.
+pub fn some_of<T: std::fmt::Display>(items: &[T], shown: usize) -> String {
+    let words: Vec<_> = items.iter().take(shown).map(ToString::to_string).collect();
+    let words = words.join(", ");
+    if items.len() > shown { format!("{words} and {} more", items.len() - shown) } else { words }
+}
+
+/// How long ago, in the largest unit that fits: `3 days`.
+pub fn age(seconds: f64) -> String {
+    let seconds = seconds.max(0.0) as u64;
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let (length, unit) = units.into_iter().find(|(length, _)| seconds >= *length).unwrap_or((1, "second"));
+    count(seconds / length, unit)
+}
+
+/// How long ago, for a narrow column: `now`, `59 min`, `23 h`, `400 d`.
+pub fn short_age(seconds: f64) -> String {
+    let seconds = seconds.max(0.0) as u64;
+    match seconds {
+        0..60 => "now".to_owned(),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A time limit as people say it: `1 minute`, `90 seconds`, `250 ms`.
+pub fn duration(duration: std::time::Duration) -> String {
+    let milliseconds = duration.as_millis();
+    match duration.as_secs() {
+        _ if !milliseconds.is_multiple_of(1000) => format!("{milliseconds} ms"),
+        seconds if seconds > 0 && seconds.is_multiple_of(60) => count(seconds / 60, "minute"),
+        seconds => count(seconds, "second"),
+    }
+}
+
+/// `text` in lines of at most `width` characters, broken between words; what is longer than a line stays whole.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().map(|it| it.chars().count()).unwrap_or_default();
+        if line > 0 && line + 1 + word.chars().count() > width {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            *line += if line.is_empty() { "" } else { " " };
+            *line += word;
+        }
+    }
+    lines
+}
+
+/// `text` without what would move the cursor or change colours: control characters are written out.
+pub fn printable(text: &str) -> String {
+    let is_harmless = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_harmless(c) {
+            true => shown.push(c),
+            false => shown.extend(c.escape_default()),
+        }
+    }
+    shown
+}
+
+/// USD as people read them: `$1.20`, and `<$0.01` rather than nothing.
+pub fn money(usd: f64) -> String {
+    if usd > 0.0 && usd < 0.005 { "<$0.01".to_owned() } else { format!("${usd:.2}") }
+}
+
+/// A size as people read it: `1.4 MB`. Decimal units, as ECR's prices are.
+pub fn size(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for next in units {
+        if value < 1000.0 {
+            break;
+        }
+        value /= 1000.0;
+        unit = next;
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(count(1u64, "repository"), "1 repository");
+        assert_eq!(count(2u64, "repository"), "2 repositories");
+        assert_eq!(count(0u64, "image"), "0 images");
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(1_392_451), "1.4 MB");
+        assert_eq!(
+            (age(0.4), age(90.0), age(200_000.0)),
+            ("0 seconds".into(), "1 minute".into(), "2 days".into())
+        );
+        assert_eq!([0.0, 60.0, 7200.0, 1e6].map(short_age), ["now", "1 min", "2 h", "11 d"]);
+        assert_eq!(
+            (money(0.0), money(0.0001), money(12.345)),
+            ("$0.00".into(), "<$0.01".into(), "$12.35".into())
+        );
+        let shown = |milliseconds| duration(std::time::Duration::from_millis(milliseconds));
+        assert_eq!([60_000, 90_000, 250].map(shown), ["1 minute", "90 seconds", "250 ms"]);
+        assert_eq!(wrap("aa bb  cccccc d", 5), ["aa bb", "cccccc", "d"]);
+        assert_eq!(printable("a\x1b[1m\n\u{202e}é"), "a\\u{1b}[1m\\n\\u{202e}é");
+        assert_eq!(some_of(&["a", "b", "c"], 2), "a, b and 1 more");
+    }
+}

@@ -1,0 +1,38 @@
+//! The vocabulary of Amazon ECR and OCI images: names, digests, platforms, media types, manifests, times, and
+//! configuration texts that know their places.
+//!
+//! Values are parsed once and valid ever after. Nothing here reads a file, the environment or the clock.
+//!
+//! ```
+//! use ecr_types::{Digest, ImageTag, RepositoryName};
+//!
+//! let name: RepositoryName = "team/my-app".parse()?;
+//! let tag: ImageTag = "1.0.0".parse()?;
+//! let digest = Digest::of(b"content");
+//! assert_eq!(format!("{name}:{tag}@{}", digest.short()), "team/my-app:1.0.0@ed7002b439e9");
+//! assert!("Team/My App".parse::<RepositoryName>().is_err());
+//! # Ok::<(), ecr_types::InvalidName>(())
+//! ```
+
+pub mod document;
+pub mod error;
+pub mod host;
+pub mod human;
+pub mod manifest;
+pub mod media_type;
+mod name;
+mod pattern;
+mod platform;
+#[cfg(feature = "proptest")]
+pub mod property;
+mod repository;
+mod sync;
+mod time;
+
+pub use manifest::{Descriptor, ImageIndex, ImageManifest, InvalidManifest, Manifest};
+pub use name::{Digest, ImageTag, InvalidName, Region, RegistryId, RepositoryName};
+pub use pattern::Pattern;
+pub use platform::{InvalidPlatform, Platform};
+pub use repository::{EncryptionType, ImageTagMutability, InvalidValue, ScanningRule};
+pub use sync::lock;
+pub use time::{InvalidTimestamp, Timestamp};

@@ -1,0 +1,370 @@
+//! Manifests and indexes of images: one set of types for every room that reads or writes them.
+//!
+//! OCI image specification 1.1, "Image Manifest", "Image Index" and "Content Descriptors"; Docker's manifest
+//! (V2, schema 2) and manifest list have the same fields.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+
+use crate::media_type::{self, OCI_INDEX};
+use crate::{Digest, Platform};
+
+/// What points to a blob or a manifest (OCI image specification, "Content Descriptors").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// The media type of the content.
+    pub media_type: String,
+    /// The digest of the content.
+    pub digest: Digest,
+    /// The size of the content in bytes.
+    pub size: u64,
+    /// Where the content can be fetched from as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    pub urls: Vec<String>,
+    /// The content itself in base64, where it is small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// The type of an artifact, in lists of manifests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// The platform of an image, in an index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Further properties.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The manifest of one image or artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageManifest {
+    /// The version of the format: always 2.
+    pub schema_version: u32,
+    /// The manifest's own media type. OCI allows to leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// The type of an artifact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// The config.
+    pub config: Descriptor,
+    /// The layers, the lowest first.
+    #[serde(deserialize_with = "null_as_default")]
+    pub layers: Vec<Descriptor>,
+    /// The manifest that this one is attached to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Descriptor>,
+    /// Further properties.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A list of manifests, usually one for each platform. Docker calls it a manifest list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageIndex {
+    /// The version of the format: always 2.
+    pub schema_version: u32,
+    /// The index's own media type. OCI allows to leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// The type of an artifact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// The manifests, in the order of the index.
+    #[serde(deserialize_with = "null_as_default")]
+    pub manifests: Vec<Descriptor>,
+    /// The manifest that this index is attached to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Descriptor>,
+    /// Further properties.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A manifest of either kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Manifest {
+    /// One image or artifact.
+    Image(ImageManifest),
+    /// A list of manifests.
+    Index(ImageIndex),
+}
+
+/// Why a text is not a manifest.
+#[derive(Debug, Error)]
+pub enum InvalidManifest {
+    /// The text is not JSON.
+    #[error("the manifest is not JSON: {0}")]
+    NotJson(#[source] serde_json::Error),
+    /// The manifest is of another version, such as Docker's retired schema 1.
+    #[error("the manifest has schemaVersion {0}, and only version 2 can be read")]
+    SchemaVersion(String),
+    /// A field is missing, or has a value that it may not have.
+    #[error("the manifest is not valid: {0}")]
+    Field(#[source] serde_json::Error),
+    /// The media type in the manifest is not the one that it was sent as.
+    #[error("the manifest's mediaType is {own}, and it is sent as {named}")]
+    MediaTypes {
+        /// The media type in the manifest.
+        own: String,
+        /// The media type that the sender names.
+        named: String,
+    },
+    /// The media type is neither that of an image nor that of an index.
+    #[error("the manifest's media type `{0}` is neither that of an image nor that of an index")]
+    MediaType(String),
+}
+
+/// What tells the kinds of manifests apart. Other fields are ignored.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kind {
+    #[serde(default)]
+    schema_version: serde_json::Value,
+    #[serde(default)]
+    media_type: Option<String>,
+    #[serde(default, rename = "manifests", deserialize_with = "is_present")]
+    has_manifests: bool,
+}
+
+impl Descriptor {
+    /// A descriptor with what every descriptor has.
+    pub fn new(media_type: impl Into<String>, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type: media_type.into(),
+            digest,
+            size,
+            urls: Vec::new(),
+            data: None,
+            artifact_type: None,
+            platform: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it is an attestation that BuildKit puts beside the images of an index (BuildKit, "Image
+    /// Attestation Storage").
+    pub fn is_attestation(&self) -> bool {
+        let kind = self.annotations.get("vnd.docker.reference.type");
+        kind.is_some_and(|it| it == "attestation-manifest")
+    }
+}
+
+impl Manifest {
+    /// Reads a manifest. `named` is the media type that the sender gave, which counts where the manifest has none
+    /// of its own.
+    ///
+    /// ```
+    /// use ecr_types::Manifest;
+    ///
+    /// let index = br#"{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}"#;
+    /// assert!(matches!(Manifest::parse(index, None), Ok(Manifest::Index(index)) if index.manifests.is_empty()));
+    /// ```
+    ///
+    /// # Errors
+    /// The text is not JSON, of another version, of an unknown media type, or lacks a field.
+    pub fn parse(bytes: &[u8], named: Option<&str>) -> Result<Self, InvalidManifest> {
+        let kind: Kind = serde_json::from_slice(bytes).map_err(InvalidManifest::of)?;
+        if kind.schema_version != 2 {
+            return Err(InvalidManifest::SchemaVersion(kind.schema_version.to_string()));
+        }
+        if kind.is_index(named)? {
+            serde_json::from_slice(bytes).map(Self::Index).map_err(InvalidManifest::of)
+        } else {
+            serde_json::from_slice(bytes).map(Self::Image).map_err(InvalidManifest::of)
+        }
+    }
+
+    /// The media type in the manifest, if it has one.
+    pub fn media_type(&self) -> Option<&str> {
+        match self {
+            Self::Image(image) => image.media_type.as_deref(),
+            Self::Index(index) => index.media_type.as_deref(),
+        }
+    }
+
+    /// The manifest that this one is attached to.
+    pub fn subject(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Image(image) => image.subject.as_ref(),
+            Self::Index(index) => index.subject.as_ref(),
+        }
+    }
+
+    /// The type of an artifact: `artifactType`, else the media type of the config (OCI distribution specification,
+    /// "Listing Referrers": "If the artifactType is empty or missing in the image manifest, the value of
+    /// artifactType MUST be set to the config descriptor mediaType value").
+    pub fn artifact_type(&self) -> Option<&str> {
+        let (own, config) = match self {
+            Self::Image(image) => (&image.artifact_type, Some(image.config.media_type.as_str())),
+            Self::Index(index) => (&index.artifact_type, None),
+        };
+        own.as_deref().filter(|it| !it.is_empty()).or(config)
+    }
+
+    /// Further properties.
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        match self {
+            Self::Image(image) => &image.annotations,
+            Self::Index(index) => &index.annotations,
+        }
+    }
+
+    /// The manifests that an index lists; none for an image.
+    pub fn children(&self) -> &[Descriptor] {
+        match self {
+            Self::Image(_) => &[],
+            Self::Index(index) => &index.manifests,
+        }
+    }
+
+    /// The config and the layers of an image; none for an index.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        let image = match self {
+            Self::Image(image) => Some(image),
+            Self::Index(_) => None,
+        };
+        image.into_iter().flat_map(|it| std::iter::once(&it.config).chain(&it.layers))
+    }
+}
+
+impl ImageManifest {
+    /// The manifest of an image in the media type that goes with its layers.
+    pub fn new(media_type: impl Into<String>, config: Descriptor, layers: Vec<Descriptor>) -> Self {
+        Self {
+            schema_version: 2,
+            media_type: Some(media_type.into()),
+            artifact_type: None,
+            config,
+            layers,
+            subject: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
+impl ImageIndex {
+    /// An OCI index of these manifests.
+    pub fn new(manifests: Vec<Descriptor>) -> Self {
+        Self {
+            schema_version: 2,
+            media_type: Some(OCI_INDEX.to_owned()),
+            artifact_type: None,
+            manifests,
+            subject: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
+impl InvalidManifest {
+    fn of(error: serde_json::Error) -> Self {
+        if error.is_data() { Self::Field(error) } else { Self::NotJson(error) }
+    }
+}
+
+impl Kind {
+    /// Whether the manifest is an index: by its own media type, by the sender's, else by its fields. Two media types
+    /// that differ would let an image pass for an index.
+    fn is_index(&self, named: Option<&str>) -> Result<bool, InvalidManifest> {
+        let named = named.filter(|it| media_type::MANIFESTS.contains(it));
+        match (self.media_type.as_deref(), named) {
+            (Some(own), Some(named)) if own != named => {
+                Err(InvalidManifest::MediaTypes { own: own.to_owned(), named: named.to_owned() })
+            }
+            (Some(own), _) if !media_type::MANIFESTS.contains(&own) => {
+                Err(InvalidManifest::MediaType(own.to_owned()))
+            }
+            (Some(known), _) | (None, Some(known)) => Ok(media_type::is_index(known)),
+            (None, None) => Ok(self.has_manifests),
+        }
+    }
+}
+
+/// Whatever the value is, `null` included.
+fn is_present<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(from).map(|_| true)
+}
+
+/// Go writes `null` for an empty list or map.
+fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::media_type::OCI_MANIFEST;
+
+    fn parse(manifest: &Value, named: Option<&str>) -> Result<Manifest, String> {
+        Manifest::parse(manifest.to_string().as_bytes(), named).map_err(|it| it.to_string())
+    }
+
+    fn descriptor(media_type: &str) -> Value {
+        json!({"mediaType": media_type, "digest": Digest::of(b"x"), "size": 1})
+    }
+
+    fn image() -> Value {
+        json!({"schemaVersion": 2, "config": descriptor("c"), "layers": [descriptor("l")]})
+    }
+
+    #[test]
+    fn manifest_kind_is_told_by_media_type_then_by_fields() {
+        let with = |media_type: &str| {
+            let mut manifest = image();
+            manifest["mediaType"] = json!(media_type);
+            manifest
+        };
+        let index = json!({"schemaVersion": 2, "manifests": null});
+        assert!(matches!(parse(&image(), None), Ok(Manifest::Image(_))));
+        assert!(matches!(parse(&with(media_type::DOCKER_MANIFEST), None), Ok(Manifest::Image(_))));
+        assert!(matches!(parse(&index, None), Ok(Manifest::Index(it)) if it.manifests.is_empty()));
+        let error = parse(&with(OCI_MANIFEST), Some(OCI_INDEX)).unwrap_err();
+        assert!(error.contains("sent as"), "{error}");
+        let error = parse(&with("text/plain"), None).unwrap_err();
+        assert!(error.contains("neither"), "{error}");
+    }
+
+    #[test]
+    fn manifest_of_another_version_is_refused_by_name() {
+        let error = parse(&json!({"schemaVersion": 1, "fsLayers": []}), None).unwrap_err();
+        assert_eq!(error, "the manifest has schemaVersion 1, and only version 2 can be read");
+        assert!(Manifest::parse(b"<html>", None).unwrap_err().to_string().contains("not JSON"));
+    }
+
+    #[test]
+    fn manifest_fields_are_checked() {
+        for (pointer, wrong) in [
+            ("/config/digest", json!("sha256:x")),
+            ("/config/size", json!("1")),
+            ("/layers/0/mediaType", json!(null)),
+            ("/layers", json!({})),
+        ] {
+            let mut manifest = image();
+            *manifest.pointer_mut(pointer).unwrap() = wrong;
+            assert!(parse(&manifest, None).is_err(), "{pointer}");
+        }
+        let mut manifest = image();
+        manifest["annotations"] = json!({"a": 1});
+        assert!(parse(&manifest, None).is_err());
+    }
+
+    #[test]
+    fn manifest_is_written_in_the_order_of_the_specification() {
+        let digest = Digest::of(b"x");
+        let manifest = ImageManifest::new(OCI_MANIFEST, Descriptor::new("c", digest.clone(), 1), Vec::new());
+        assert_eq!(
+            serde_json::to_string(&manifest).unwrap(),
+            format!(
+                r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{{"mediaType":"c","digest":"{digest}","size":1}},"layers":[]}}"#
+            )
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! Media types of manifests, configs and layers: those of OCI, and Docker's with the same meaning.
+//!
+//! OCI image specification, "Media Types" and "Compatibility Matrix"; Docker "Image Manifest V2, Schema 2".
+
+/// An OCI image manifest.
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// An OCI image index.
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// The config of an OCI image.
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// The empty config of an artifact (OCI image specification, "Guidance for an Empty Descriptor").
+pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// An uncompressed OCI layer.
+pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// An OCI layer compressed with gzip.
+pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// An OCI layer compressed with Zstandard. Docker has no media type of its own for it.
+pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+/// An OCI layer that may not be redistributed, compressed with gzip.
+pub const OCI_LAYER_NONDISTRIBUTABLE_GZIP: &str =
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+
+/// Docker's image manifest.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Docker's manifest list.
+pub const DOCKER_MANIFEST_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// The config of a Docker image.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// A Docker layer compressed with gzip.
+pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+/// An uncompressed Docker layer.
+pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+/// A Docker layer compressed with Zstandard, as some tools write it.
+pub const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
+/// A Docker layer that is fetched from elsewhere, compressed with gzip.
+pub const DOCKER_LAYER_FOREIGN_GZIP: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+
+/// Media types of manifests that list other manifests.
+pub const INDEXES: [&str; 2] = [OCI_INDEX, DOCKER_MANIFEST_LIST];
+
+/// Media types of manifests that registries are asked for.
+pub const MANIFESTS: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST];
+
+/// Whether a manifest of this media type lists other manifests.
+pub fn is_index(media_type: &str) -> bool {
+    INDEXES.contains(&media_type)
+}
+
+/// Whether the media type is one of Docker's. One image must not mix them with OCI's.
+pub fn is_docker(media_type: &str) -> bool {
+    media_type.starts_with("application/vnd.docker.")
+}
+
+/// OCI's media type for the same bytes; one that has none is returned as it is.
+pub fn to_oci(media_type: &str) -> &str {
+    match media_type {
+        DOCKER_MANIFEST => OCI_MANIFEST,
+        DOCKER_MANIFEST_LIST => OCI_INDEX,
+        DOCKER_CONFIG => OCI_CONFIG,
+        DOCKER_LAYER => OCI_LAYER,
+        DOCKER_LAYER_GZIP => OCI_LAYER_GZIP,
+        DOCKER_LAYER_ZSTD => OCI_LAYER_ZSTD,
+        DOCKER_LAYER_FOREIGN_GZIP => OCI_LAYER_NONDISTRIBUTABLE_GZIP,
+        other => other,
+    }
+}

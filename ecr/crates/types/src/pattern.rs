@@ -1,0 +1,138 @@
+//! Patterns with `*`, as lifecycle policies, exclusion filters and scanning rules use them.
+
+/// A pattern in which `*` stands for any run of characters, also an empty one. Nothing else is special, and the whole
+/// text must match. No AWS page says whether case counts; here it does.
+///
+/// ```
+/// use ecr_types::Pattern;
+///
+/// assert!(Pattern::new("v1.*-rc").matches("v1.2-rc"));
+/// assert!(!Pattern::prefix("v*").matches("v1"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    /// What stands before the first wildcard.
+    first: String,
+    /// What stands between wildcards.
+    middle: Vec<String>,
+    /// What stands after the last wildcard; `None` for a text without wildcards.
+    last: Option<String>,
+}
+
+impl Pattern {
+    /// A pattern as it is written, such as an entry of `tagPatternList`.
+    pub fn new(text: &str) -> Self {
+        let mut parts = text.split('*').map(str::to_owned);
+        let first = parts.next().unwrap_or_default();
+        let last = parts.next_back();
+        Self { first, middle: parts.collect(), last }
+    }
+
+    /// What begins with `text`, such as an entry of `tagPrefixList`. A `*` in it is an ordinary character.
+    pub fn prefix(text: &str) -> Self {
+        Self { first: text.to_owned(), middle: Vec::new(), last: Some(String::new()) }
+    }
+
+    /// Whether the whole of `text` matches.
+    pub fn matches(&self, text: &str) -> bool {
+        let Some(rest) = text.strip_prefix(self.first.as_str()) else { return false };
+        let Some(last) = &self.last else { return rest.is_empty() };
+        let Some(mut rest) = rest.strip_suffix(last.as_str()) else { return false };
+        self.middle.iter().all(|part| match rest.split_once(part.as_str()) {
+            Some((_, after)) => {
+                rest = after;
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// The byte that every matching text begins with, if there is one.
+    pub fn first_byte(&self) -> Option<u8> {
+        self.first.bytes().next()
+    }
+
+    /// The byte that every matching text ends with, if there is one.
+    pub fn last_byte(&self) -> Option<u8> {
+        self.last.as_ref().unwrap_or(&self.first).bytes().next_back()
+    }
+
+    /// Whether every text that matches `other` matches this pattern: a wildcard of `other` counts as a character that
+    /// only a wildcard can stand for.
+    pub fn contains(&self, other: &Self) -> bool {
+        self.matches(&other.joined('\u{0}'))
+    }
+
+    /// Whether some text matches both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let a: Vec<char> = self.joined('\u{0}').chars().collect();
+        let b: Vec<char> = other.joined('\u{0}').chars().collect();
+        // reach[j]: the first i characters of `a` and the first j of `b` can stand for the same text.
+        let mut reach = vec![false; b.len() + 1];
+        reach[0] = true;
+        for j in 0..b.len() {
+            reach[j + 1] = reach[j] && b[j] == '\u{0}';
+        }
+        for &x in &a {
+            let mut next = vec![false; b.len() + 1];
+            next[0] = reach[0] && x == '\u{0}';
+            for j in 0..b.len() {
+                let y = b[j];
+                next[j + 1] = match (x == '\u{0}', y == '\u{0}') {
+                    (false, false) => reach[j] && x == y,
+                    _ if x == '\u{0}' && y == '\u{0}' => reach[j] || reach[j + 1] || next[j],
+                    (true, _) => reach[j + 1] || next[j],
+                    (_, true) => next[j] || reach[j + 1],
+                };
+            }
+            reach = next;
+        }
+        reach[b.len()]
+    }
+
+    fn joined(&self, wildcard: char) -> String {
+        let rest = self.middle.iter().chain(&self.last).map(|part| format!("{wildcard}{part}"));
+        std::iter::once(self.first.clone()).chain(rest).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pattern_matches_the_whole_text() {
+        for (pattern, tag) in
+            [("prod*", "prod"), ("*a*b", "xaab"), ("latest", "latest"), ("*", ""), ("a*a", "aa")]
+        {
+            assert!(Pattern::new(pattern).matches(tag), "{pattern} {tag}");
+        }
+        for (pattern, tag) in
+            [("prod*", "xprod"), ("a*a", "a"), ("latest", "latest1"), ("a.c", "abc"), ("A*", "a")]
+        {
+            assert!(!Pattern::new(pattern).matches(tag), "{pattern} {tag}");
+        }
+        assert!(!Pattern::prefix("v*").matches("v1"));
+    }
+
+    #[test]
+    fn pattern_containment_and_overlap() {
+        let pattern = Pattern::new;
+        assert!(pattern("v*").contains(&pattern("v1.*")));
+        assert!(pattern("*").contains(&Pattern::prefix("")));
+        assert!(!pattern("v1.*").contains(&pattern("v*")));
+        assert!(!pattern("a*b").contains(&pattern("a*")));
+        for (a, b, is) in [
+            ("v1*", "*-rc", true),
+            ("v1*", "v2*", false),
+            ("a*b", "ab", true),
+            ("a*b*c", "*bc", true),
+            ("latest", "l*", true),
+            ("latest", "stable", false),
+            ("*x", "*y", false),
+        ] {
+            assert_eq!(pattern(a).overlaps(&pattern(b)), is, "{a} {b}");
+            assert_eq!(pattern(b).overlaps(&pattern(a)), is, "{b} {a}");
+        }
+    }
+}

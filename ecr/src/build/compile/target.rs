@@ -1,0 +1,209 @@
+//! Which target to compile for.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use ecr_types::Platform;
+use xshell::{Shell, cmd};
+
+use super::linkage::Linkage;
+
+/// The compiler, as the workspace chooses it (which may pin its toolchain).
+#[derive(Debug, Clone)]
+pub struct Toolchain {
+    /// Where its targets are.
+    sysroot: PathBuf,
+    host: String,
+    platform: Platform,
+}
+
+/// What a platform is compiled with.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The ways to link, the best first; never empty.
+    linkages: Vec<Linkage>,
+    host: String,
+    /// The platform.
+    pub platform: Platform,
+}
+
+impl Toolchain {
+    /// The compiler's host and where its targets are, in a folder of the workspace.
+    pub fn find(folder: &Path) -> Result<Self> {
+        let (sysroot, host) = match of_rustup() {
+            Some(found) => found,
+            None => asked(folder)?,
+        };
+        let architecture = host.split('-').next().unwrap_or_default();
+        let platform = format!("linux/{}", go_architecture(architecture));
+        let platform = platform.parse().map_err(anyhow::Error::msg)?;
+        Ok(Self { sysroot, host, platform })
+    }
+
+    /// The platform of this machine.
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// What a platform is compiled with.
+    ///
+    /// # Errors
+    /// No Rust target of the platform is installed.
+    pub fn target(&self, platform: &Platform) -> Result<Target> {
+        let Some(architecture) = rust_architecture(platform) else {
+            bail!(
+                "{platform}: no Rust target is known for it; build it elsewhere and pass --binary {platform}=PATH"
+            );
+        };
+        let mut linkages = self.linkages(&architecture);
+        linkages.retain(|it| it.triple == self.host || self.is_installed(&it.triple));
+        if linkages.is_empty() {
+            bail!(
+                "{platform}: no Rust target for it is installed: run `rustup target add {}`, or build it elsewhere and \
+                 pass --binary {platform}=PATH",
+                architecture.triple(architecture.preferred())
+            );
+        }
+        Ok(Target { linkages, host: self.host.clone(), platform: platform.clone() })
+    }
+
+    /// musl first: its static binaries have nothing left to look up at run time. Then the GNU C library: statically,
+    /// and for the host's own also with shared libraries, which are there.
+    fn linkages(&self, architecture: &Architecture) -> Vec<Linkage> {
+        let linkage = |triple: &str, is_static| Linkage { triple: triple.to_owned(), is_static };
+        let (musl, gnu) = (architecture.triple("musl"), architecture.triple("gnu"));
+        let is_own = self.host.contains("-linux-") && self.host.split('-').next() == Some(architecture.cpu);
+        let other = if is_own { self.host.as_str() } else { gnu.as_str() };
+        let mut linkages = vec![linkage(&musl, true)];
+        linkages.retain(|it| it.triple != other);
+        linkages.push(linkage(other, true));
+        linkages.extend(is_own.then(|| linkage(other, false)));
+        linkages
+    }
+
+    /// As `rustc --print target-libdir` tells it.
+    fn is_installed(&self, triple: &str) -> bool {
+        self.sysroot.join("lib/rustlib").join(triple).join("lib").exists()
+    }
+}
+
+impl Target {
+    /// The ways to link, the best first.
+    pub(super) fn linkages(&self) -> &[Linkage] {
+        &self.linkages
+    }
+
+    /// The best way.
+    pub(super) fn first(&self) -> &Linkage {
+        &self.linkages[0]
+    }
+
+    /// Whether a way is for the host itself, for which a C compiler is there as it is for every other build; or the last
+    /// one that there is.
+    pub(super) fn is_host(&self, linkage: &Linkage) -> bool {
+        linkage.triple == self.host || self.linkages.last() == Some(linkage)
+    }
+
+    /// Whether a way is for machines of another architecture, for which the host's linker is of no use.
+    pub(super) fn is_foreign(&self, linkage: &Linkage) -> bool {
+        linkage.triple.split('-').next() != self.host.split('-').next()
+    }
+}
+
+/// Sysroot and host of the toolchain that rustup chose for the cargo that runs us, read from its list of components: rustc
+/// itself takes as long to tell as `cargo metadata` to run.
+fn of_rustup() -> Option<(PathBuf, String)> {
+    std::env::var_os("RUSTUP_TOOLCHAIN").filter(|_| std::env::var_os("RUSTC").is_none())?;
+    let cargo = PathBuf::from(std::env::var_os("CARGO")?);
+    let sysroot = cargo.parent()?.parent()?;
+    let components = std::fs::read_to_string(sysroot.join("lib/rustlib/components")).ok()?;
+    Some((sysroot.to_owned(), host_of(&components)?.to_owned()))
+}
+
+/// `rustc-x86_64-unknown-linux-gnu` is the compiler for that host; `rustc-dev-...` and the like are others.
+fn host_of(components: &str) -> Option<&str> {
+    let mut hosts = components.lines().filter_map(|it| it.strip_prefix("rustc-"));
+    hosts.find(|it| ARCHITECTURES.iter().any(|(_, cpu)| it.starts_with(&format!("{cpu}-"))))
+}
+
+/// What rustc says of itself.
+fn asked(folder: &Path) -> Result<(PathBuf, String)> {
+    let sh = Shell::new().context("failed to find the current directory")?;
+    sh.change_dir(folder);
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let said = cmd!(sh, "{rustc} --print sysroot --print host-tuple").quiet().read();
+    let said = said.context("failed to run rustc")?;
+    let (sysroot, host) = said.split_once('\n').context("rustc does not tell its sysroot and host")?;
+    Ok((PathBuf::from(sysroot), host.trim().to_owned()))
+}
+
+/// An architecture as target triples spell it.
+struct Architecture {
+    cpu: &'static str,
+    /// What follows the C library's name.
+    abi: &'static str,
+}
+
+impl Architecture {
+    /// The C library of the target that rustup has ready to install: musl, but for a few.
+    fn preferred(&self) -> &'static str {
+        if matches!(self.cpu, "x86_64" | "aarch64" | "i686" | "arm" | "armv7") { "musl" } else { "gnu" }
+    }
+
+    fn triple(&self, libc: &str) -> String {
+        format!("{}-unknown-linux-{libc}{}", self.cpu, self.abi)
+    }
+}
+
+/// GOARCH's names beside those of target triples.
+const ARCHITECTURES: [(&str, &str); 6] = [
+    ("amd64", "x86_64"),
+    ("arm64", "aarch64"),
+    ("386", "i686"),
+    ("riscv64", "riscv64gc"),
+    ("ppc64le", "powerpc64le"),
+    ("s390x", "s390x"),
+];
+
+fn rust_architecture(platform: &Platform) -> Option<Architecture> {
+    if platform.architecture == "arm" {
+        // Without a variant, what docker takes for linux/arm.
+        let cpu = if platform.variant.as_deref() == Some("v6") { "arm" } else { "armv7" };
+        return Some(Architecture { cpu, abi: "eabihf" });
+    }
+    let found = ARCHITECTURES.into_iter().find(|(go, _)| *go == platform.architecture);
+    found.map(|(_, cpu)| Architecture { cpu, abi: "" })
+}
+
+/// GOARCH's name of the architecture in a target triple.
+fn go_architecture(cpu: &str) -> &str {
+    ARCHITECTURES.into_iter().find(|(_, rust)| *rust == cpu).map_or(cpu, |(go, _)| go)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_have_triples() {
+        let triple =
+            |platform: &str| rust_architecture(&platform.parse().unwrap()).map(|it| it.triple("musl"));
+        assert_eq!(triple("linux/arm64").as_deref(), Some("aarch64-unknown-linux-musl"));
+        assert_eq!(triple("linux/arm64/v8").as_deref(), Some("aarch64-unknown-linux-musl"));
+        assert_eq!(triple("linux/arm/v7").as_deref(), Some("armv7-unknown-linux-musleabihf"));
+        assert_eq!(triple("linux/mips"), None);
+        assert_eq!(go_architecture("x86_64"), "amd64");
+    }
+
+    #[test]
+    fn a_toolchain_lists_its_compiler() {
+        let components = "cargo-x86_64-unknown-linux-gnu\nrustc-dev-x86_64-unknown-linux-gnu\n\
+                          rust-std-aarch64-unknown-linux-musl\nrustc-x86_64-unknown-linux-gnu\n";
+        assert_eq!(host_of(components), Some("x86_64-unknown-linux-gnu"));
+        assert_eq!(host_of("cargo-x86_64-unknown-linux-gnu\n"), None);
+        // What is read is what rustc says.
+        if let Some(read) = of_rustup() {
+            assert_eq!(read, asked(Path::new(".")).unwrap());
+        }
+    }
+}

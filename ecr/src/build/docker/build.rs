@@ -1,0 +1,279 @@
+//! `docker build` and `docker push`, with a private configuration.
+
+use std::fs;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use ecr_types::Digest;
+
+use super::config::PrivateConfig;
+use super::context::Source;
+use super::{Engine, LINES, is_loopback};
+
+/// An engine that is logged in to a registry, for the length of a push.
+pub struct Workshop {
+    engine: Engine,
+    config: PrivateConfig,
+    is_podman: bool,
+    running: Mutex<Running>,
+    /// Where lines of the engine go while it works.
+    told: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Running {
+    children: Vec<Arc<Mutex<Child>>>,
+    is_closed: bool,
+}
+
+/// A workshop that closes with the command, also on Ctrl-C: what runs is ended, and nothing of the credentials is left.
+/// Threads that work in it may live longer.
+pub struct Open(Arc<Workshop>);
+
+impl Open {
+    /// Opens it.
+    pub fn new(workshop: Workshop) -> Self {
+        Self(Arc::new(workshop))
+    }
+
+    /// For a thread that works in it.
+    pub fn share(&self) -> Arc<Workshop> {
+        self.0.clone()
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut running = lock(&self.0.running);
+        running.is_closed = true;
+        for child in &running.children {
+            let _ = lock(child).kill();
+        }
+        drop(running);
+        self.0.config.remove();
+    }
+}
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// The context.
+    pub source: Source,
+    /// The Dockerfile, relative to the context; `Err` with its text where it is not in there.
+    pub dockerfile: std::result::Result<String, String>,
+    /// `linux/arm64`, where it is not the engine's own.
+    pub platform: Option<String>,
+    /// Further arguments.
+    pub args: Vec<String>,
+}
+
+/// Where a Dockerfile goes that is not in the context.
+const DOCKERFILE: &str = ".xtask-ecr.Dockerfile";
+
+impl Build {
+    /// The Dockerfile's path in the context, and what has to be put there for it.
+    fn dockerfile(&self) -> (String, Vec<(String, Vec<u8>)>) {
+        match &self.dockerfile {
+            Ok(path) => (path.clone(), Vec::new()),
+            Err(text) => (DOCKERFILE.to_owned(), vec![(DOCKERFILE.to_owned(), text.clone().into_bytes())]),
+        }
+    }
+}
+
+impl Workshop {
+    /// A workshop for images that go to `host`. Lines of the engine are handed to `told`.
+    pub fn new(engine: Engine, host: &str, told: impl Fn(&str) + Send + Sync + 'static) -> Result<Self> {
+        let is_podman = engine.podman_version()?.is_some();
+        let config = PrivateConfig::new(host)?;
+        Ok(Self { engine, config, is_podman, running: Mutex::default(), told: Box::new(told) })
+    }
+
+    /// Keeps a token for `host`; the password goes by standard input.
+    pub fn log_in(&self, host: &str, username: &str, password: &str) -> Result<()> {
+        let mut command = self.command(&["login", "--username", username, "--password-stdin"]);
+        self.plain_http(&mut command, host);
+        let said = self.run(command.arg(host), |stdin| stdin.write_all(password.as_bytes()), false);
+        said.map(drop).map_err(|it| anyhow::Error::msg(format!("{it:#}").replace(password, "***")))
+    }
+
+    /// Builds an image, and gives its ID.
+    pub fn build(&self, build: &Build) -> Result<Digest> {
+        let folder = tempfile_folder(&self.config)?;
+        let id_file = folder.join("id");
+        let mut command = self.command(&["build", "--iidfile"]);
+        command.arg(&id_file);
+        if let Some(platform) = &build.platform {
+            command.args(["--platform", platform]);
+        }
+        let (dockerfile, more) = build.dockerfile();
+        if self.is_podman {
+            // podman takes no archive: it is unpacked into the private folder.
+            let unpacked = folder.join("context");
+            unpack(&build.source, &more, &unpacked).context("failed to copy the build context")?;
+            command.arg("--file").arg(unpacked.join(&dockerfile)).args(&build.args).arg(&unpacked);
+            self.run(&mut command, |_| Ok(()), true)?;
+        } else {
+            command.args(["--file", &dockerfile]).args(&build.args).arg("-");
+            self.run(&mut command, |stdin| build.source.write(BufWriter::new(stdin), &more), true)?;
+        }
+        let id = fs::read_to_string(&id_file).context("the engine has not said which image it built")?;
+        let _ = fs::remove_dir_all(&folder);
+        let id = id.trim();
+        let id = if id.starts_with("sha256:") { id.to_owned() } else { format!("sha256:{id}") };
+        id.parse().map_err(|it| anyhow::anyhow!("the engine built something without an ID: {it}"))
+    }
+
+    /// Builds on a builder of buildx, and pushes from there under all names; gives the digest.
+    ///
+    /// Attestations are asked for by name only (`-- --provenance=true`): they make an index of a single image.
+    pub fn build_and_push(&self, builder: &str, build: &Build, names: &[String]) -> Result<Digest> {
+        if self.run(&mut self.command(&["buildx", "version"]), |_| Ok(()), false).is_err() {
+            bail!(
+                "`{}` has no buildx: install docker-buildx-plugin, or leave --engine-builder out",
+                self.engine.name()
+            );
+        }
+        let folder = tempfile_folder(&self.config)?;
+        let metadata = folder.join("metadata.json");
+        let (dockerfile, more) = build.dockerfile();
+        let mut command =
+            self.command(&["buildx", "build", "--builder", builder, "--push", "--provenance=false"]);
+        command.arg("--metadata-file").arg(&metadata);
+        if let Some(platform) = &build.platform {
+            command.args(["--platform", platform]);
+        }
+        names.iter().for_each(|it| {
+            command.args(["--tag", it]);
+        });
+        command.args(["--file", &dockerfile]).args(&build.args).arg("-");
+        self.run(&mut command, |stdin| build.source.write(BufWriter::new(stdin), &more), true)?;
+        let told = fs::read(&metadata).context("buildx has not said what it pushed")?;
+        let told: serde_json::Value =
+            serde_json::from_slice(&told).context("buildx's metadata is no JSON")?;
+        let _ = fs::remove_dir_all(&folder);
+        let digest = told["containerimage.digest"].as_str().unwrap_or_default();
+        digest.parse().map_err(|it| anyhow::anyhow!("buildx has not said which digest it pushed: {it}"))
+    }
+
+    /// Gives an image a name.
+    pub fn tag(&self, id: &Digest, name: &str) -> Result<()> {
+        let id = if self.is_podman { id.hex() } else { id.as_str() };
+        self.run(&mut self.command(&["tag", id, name]), |_| Ok(()), false).map(drop)
+    }
+
+    /// Pushes a name, and gives the digest that the engine tells, if it does.
+    pub fn push(&self, name: &str) -> Result<Option<Digest>> {
+        let folder = tempfile_folder(&self.config)?;
+        let digest_file = folder.join("digest");
+        let mut command = self.command(&["push"]);
+        if self.is_podman {
+            command.arg("--digestfile").arg(&digest_file);
+        }
+        self.plain_http(&mut command, name);
+        let said = self.run(command.arg(name), |_| Ok(()), false)?;
+        let told = fs::read_to_string(&digest_file).ok().and_then(|it| it.trim().parse().ok());
+        let _ = fs::remove_dir_all(&folder);
+        // `1.0.0: digest: sha256:... size: 528`.
+        let mut lines = said.lines().rev();
+        let line = lines.find_map(|it| it.split_once("digest: ")?.1.split(' ').next()?.parse().ok());
+        Ok(told.or(line))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.engine.program);
+        command.args(args);
+        match self.is_podman {
+            true => self.config.apply_to_podman(&mut command),
+            false => self.config.apply_to_docker(&mut command),
+        }
+        command
+    }
+
+    /// docker takes loopback registries for insecure ones by itself.
+    fn plain_http(&self, command: &mut Command, reference: &str) {
+        let host = reference.split('/').next().unwrap_or_default();
+        if self.is_podman && is_loopback(host) {
+            command.arg("--tls-verify=false");
+        }
+    }
+
+    /// Runs a command to its end: `write` feeds it, its lines are told while it works if `is_long`. Gives what it wrote
+    /// on stdout.
+    fn run(
+        &self,
+        command: &mut Command,
+        write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+        is_long: bool,
+    ) -> Result<String> {
+        let program = self.engine.name();
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (child, stdin, stdout, stderr) = {
+            let mut running = lock(&self.running);
+            if running.is_closed {
+                bail!("interrupted");
+            }
+            let mut child = command.spawn().with_context(|| format!("failed to run `{program}`"))?;
+            let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+            let child = Arc::new(Mutex::new(child));
+            running.children.push(child.clone());
+            (child, pipes.0, pipes.1, pipes.2)
+        };
+        let (written, said, complaints) = thread::scope(|scope| {
+            let said = scope.spawn(|| stdout.map(|it| self.lines(it, is_long)).unwrap_or_default());
+            let complaints = scope.spawn(|| stderr.map(|it| self.lines(it, is_long)).unwrap_or_default());
+            let written = stdin.map_or(Ok(()), |mut it| write(&mut it));
+            (written, said.join().unwrap_or_default(), complaints.join().unwrap_or_default())
+        });
+        let status = loop {
+            // The lock is free most of the time, so that the child can be ended meanwhile.
+            match lock(&child).try_wait()? {
+                Some(status) => break status,
+                None => thread::sleep(Duration::from_millis(2)),
+            }
+        };
+        lock(&self.running).children.retain(|it| !Arc::ptr_eq(it, &child));
+        if !status.success() {
+            // docker's old builder says on stdout how far it got, and what went wrong on stderr.
+            let lines: Vec<_> = said.iter().chain(&complaints).collect();
+            let last: Vec<_> = lines.iter().rev().take(LINES).rev().map(|it| it.as_str()).collect();
+            bail!(if last.is_empty() { format!("it ended with {status}") } else { last.join("\n") });
+        }
+        written.context("failed to hand over the build context")?;
+        Ok(said.join("\n"))
+    }
+
+    fn lines(&self, pipe: impl std::io::Read, is_told: bool) -> Vec<String> {
+        let mut lines = Vec::new();
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            if is_told {
+                (self.told)(&line);
+            }
+            lines.push(line);
+        }
+        lines
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|it| it.into_inner())
+}
+
+/// A folder of its own within the private one.
+fn tempfile_folder(config: &PrivateConfig) -> Result<std::path::PathBuf> {
+    config.subfolder().context("failed to make a private folder")
+}
+
+fn unpack(source: &Source, more: &[(String, Vec<u8>)], to: &Path) -> Result<()> {
+    let (reader, writer) = std::io::pipe()?;
+    thread::scope(|scope| {
+        let writing = scope.spawn(move || source.write(BufWriter::new(writer), more));
+        tar::Archive::new(BufReader::new(reader)).unpack(to)?;
+        writing.join().unwrap_or_else(|_| Err(std::io::Error::other("interrupted")))?;
+        Ok(())
+    })
+}

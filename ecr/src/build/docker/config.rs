@@ -1,0 +1,136 @@
+//! A configuration of docker and podman that lives as long as a push: the user's own, with one more credential.
+//!
+//! The user's auths and credential helpers serve `FROM`, plugins and contexts work as ever; the registry's token goes
+//! into a file of this folder only, never into a `credsStore`, and the user's files are never written.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The folder, which nobody else may look into (mode 0700). It is removed when it is dropped.
+#[derive(Debug)]
+pub struct PrivateConfig {
+    folder: TempDir,
+}
+
+impl PrivateConfig {
+    /// A private folder with what the user's configuration has. `host` is the registry whose token will be kept in it.
+    pub fn new(host: &str) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("xtask-ecr-").tempdir();
+        let config = Self { folder: folder.context("failed to make a private folder")? };
+        config.fill(host).context("failed to take over docker's configuration")?;
+        Ok(config)
+    }
+
+    /// A new folder within.
+    pub fn subfolder(&self) -> io::Result<PathBuf> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let folder = self.folder.path().join(format!("xtask-ecr-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+        fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
+    /// Lets a command of docker use it.
+    pub fn apply_to_docker(&self, command: &mut Command) {
+        command.env("DOCKER_CONFIG", self.folder.path());
+    }
+
+    /// Lets a command of podman use it, which reads docker's configuration as well and stumbles over an empty helper.
+    pub fn apply_to_podman(&self, command: &mut Command) {
+        command.env("REGISTRY_AUTH_FILE", self.folder.path().join("auth.json"));
+    }
+
+    /// Removes all of it. Links are removed, not what they point to.
+    pub fn remove(&self) {
+        let _ = fs::remove_dir_all(self.folder.path());
+    }
+
+    fn fill(&self, host: &str) -> io::Result<()> {
+        let own = user_folder();
+        let mut config = own.as_deref().map(|it| read(&it.join("config.json"))).unwrap_or_else(|| json!({}));
+        if !config.is_object() {
+            config = json!({});
+        }
+        // No helper for this host: docker then keeps the token in the file, and everything else where it was.
+        config["credHelpers"][host] = json!("");
+        self.write("config.json", &config)?;
+        let auth = podman_auth_files().iter().map(|it| read(it)).find(Value::is_object);
+        let mut auth = auth.unwrap_or_else(|| json!({"auths": config["auths"]}));
+        if !auth["auths"].is_object() {
+            auth["auths"] = json!({});
+        }
+        self.write("auth.json", &auth)?;
+        own.map_or(Ok(()), |it| self.link(&it))
+    }
+
+    /// Plugins, contexts and builders stay where they are.
+    #[cfg(unix)]
+    fn link(&self, own: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(own).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name != "config.json" && name != "auth.json" {
+                std::os::unix::fs::symlink(fs::canonicalize(entry.path())?, self.folder.path().join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn link(&self, _own: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, name: &str, value: &Value) -> io::Result<()> {
+        fs::write(self.folder.path().join(name), serde_json::to_vec(value)?)
+    }
+}
+
+/// User and password that the user's configuration has for a registry: itself, or by way of a credential helper. Nothing
+/// is written.
+pub fn credentials_for(key: &str) -> Option<(String, String)> {
+    let config = read(&user_folder()?.join("config.json"));
+    let helper = config["credHelpers"][key].as_str().or(config["credsStore"].as_str());
+    if let Some(found) = helper.filter(|it| !it.is_empty()).and_then(|it| ask_helper(it, key)) {
+        return Some(found);
+    }
+    let auth = BASE64_STANDARD.decode(config["auths"][key]["auth"].as_str()?).ok()?;
+    let auth = String::from_utf8(auth).ok()?;
+    auth.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
+}
+
+/// `docker-credential-NAME get`, with the registry on its standard input (docker-credential-helpers, "Development").
+fn ask_helper(name: &str, key: &str) -> Option<(String, String)> {
+    let mut command = Command::new(format!("docker-credential-{name}"));
+    let command = command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    child.stdin.take()?.write_all(key.as_bytes()).ok()?;
+    let output = child.wait_with_output().ok().filter(|it| it.status.success())?;
+    let found: Value = serde_json::from_slice(&output.stdout).ok()?;
+    Some((found["Username"].as_str()?.to_owned(), found["Secret"].as_str()?.to_owned()))
+}
+
+/// Where docker keeps the user's configuration.
+fn user_folder() -> Option<PathBuf> {
+    let set = std::env::var_os("DOCKER_CONFIG").filter(|it| !it.is_empty()).map(PathBuf::from);
+    set.or_else(|| Some(std::env::home_dir()?.join(".docker"))).filter(|it| it.is_dir())
+}
+
+/// Where podman looks for credentials (containers-auth.json(5)).
+fn podman_auth_files() -> Vec<PathBuf> {
+    let set = std::env::var_os("REGISTRY_AUTH_FILE").map(PathBuf::from);
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(|it| Path::new(&it).join("containers/auth.json"));
+    let home = std::env::home_dir().map(|it| it.join(".config/containers/auth.json"));
+    set.into_iter().chain(runtime).chain(home).collect()
+}
+
+fn read(path: &Path) -> Value {
+    fs::read(path).ok().and_then(|it| serde_json::from_slice(&it).ok()).unwrap_or_default()
+}

@@ -1,0 +1,197 @@
+//! docker and podman, through their command lines.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+mod build;
+mod config;
+mod context;
+pub mod ignore;
+
+pub use build::{Build, Open, Workshop};
+pub use config::credentials_for;
+pub use context::Source;
+
+/// A program with docker's command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// As it was named.
+    pub program: PathBuf,
+}
+
+/// What is known of an engine without asking a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// It answers; its version.
+    Running(String),
+    /// Its program is there, and its daemon does not answer.
+    Stopped,
+}
+
+/// Engines that are looked for, in this order.
+const KNOWN: [&str; 2] = ["docker", "podman"];
+/// Lines of an engine's talk that are passed on.
+const LINES: usize = 20;
+/// How long a daemon may take to tell its version.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Engine {
+    /// The engine that is named, else the first one that works; else the first that is installed, which says itself what
+    /// is wrong.
+    pub fn find(named: Option<&Path>) -> Option<Self> {
+        if let Some(program) = named {
+            return Some(Self { program: program.to_owned() });
+        }
+        let installed = KNOWN.into_iter().filter(|it| is_installed(it)).map(|it| Self { program: it.into() });
+        let mut installed: Vec<_> = installed.collect();
+        let works = |it: &Self| matches!(it.probe(), Ok(Found::Running(_)));
+        // A client without its daemon is common; a single one is nothing to choose from.
+        let first = if installed.len() > 1 { installed.iter().position(works) } else { None };
+        (!installed.is_empty()).then(|| installed.swap_remove(first.unwrap_or(0)))
+    }
+
+    /// How people call it.
+    pub fn name(&self) -> &str {
+        self.program.file_name().and_then(OsStr::to_str).unwrap_or("docker")
+    }
+
+    /// Whether it runs, and in which version.
+    pub fn probe(&self) -> Result<Found> {
+        // podman, under whatever name, has no daemon to ask.
+        if let Some(version) = self.podman_version()? {
+            return Ok(Found::Running(version));
+        }
+        let version = self.ask(&["version", "--format", "{{.Server.Version}}"])?;
+        Ok(version.filter(|it| !it.is_empty()).map_or(Found::Stopped, Found::Running))
+    }
+
+    /// `podman version 4.3.1`.
+    fn podman_version(&self) -> Result<Option<String>> {
+        let said = self.ask(&["--version"])?.unwrap_or_default();
+        Ok(said.strip_prefix("podman version ").map(str::to_owned))
+    }
+
+    /// What the program answers, if it ends well and in time.
+    fn ask(&self, args: &[&str]) -> Result<Option<String>> {
+        let mut command = Command::new(&self.program);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = spawn(&mut command)?;
+        let pipe = child.stdout.take();
+        let (sender, receiver) = mpsc::channel();
+        // What the program leaves running may hold the pipe open, so nobody waits for the end of this thread.
+        thread::spawn(move || {
+            let mut line = String::new();
+            let is_read = pipe.is_some_and(|it| BufReader::new(it).read_line(&mut line).is_ok());
+            let _ = sender.send(is_read.then_some(line));
+        });
+        let end = Instant::now() + PATIENCE;
+        let line = receiver.recv_timeout(PATIENCE).ok().flatten();
+        while child.try_wait()?.is_none() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(5));
+        }
+        if child.try_wait()?.is_none() {
+            child.kill()?;
+        }
+        let is_good = child.wait()?.success();
+        Ok(line.filter(|_| is_good).map(|it| it.trim().to_owned()))
+    }
+
+    /// Logs in to a registry; the password goes by standard input. Gives what the engine has to say about it.
+    ///
+    /// # Errors
+    /// The engine's own words.
+    pub fn login(&self, host: &str, username: &str, password: &str) -> Result<String> {
+        let mut command = Command::new(&self.program);
+        command.args(["login", "--username", username, "--password-stdin"]);
+        if is_loopback(host) && self.podman_version()?.is_some() {
+            // docker takes loopback registries for insecure ones by itself.
+            command.arg("--tls-verify=false");
+        }
+        let command = command.arg(host).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn(command)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // An engine that ends before it has read says why itself.
+            let _ = stdin.write_all(password.as_bytes());
+        }
+        let output = child.wait_with_output().context("failed to wait for it")?;
+        // Nothing that an engine repeats may bring the password into a log.
+        let said = String::from_utf8_lossy(&output.stderr).replace(password, "***");
+        let lines: Vec<_> = said.lines().map(str::trim).filter(|it| !it.is_empty()).take(LINES).collect();
+        let said = lines.join("\n");
+        if !output.status.success() {
+            bail!(if said.is_empty() { format!("it ended with {}", output.status) } else { said });
+        }
+        Ok(said)
+    }
+}
+
+impl Engine {
+    /// Loads an archive of images, which `write` writes.
+    ///
+    /// # Errors
+    /// The engine's own words, else why the archive could not be written.
+    pub fn load(&self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+        let mut command = Command::new(&self.program);
+        command.arg("load").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = spawn(&mut command)?;
+        let written = child.stdin.take().map_or(Ok(()), |it| write(&mut BufWriter::new(it)));
+        let output = child.wait_with_output().context("failed to wait for it")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            bail!(if said.is_empty() { format!("it ended with {}", output.status) } else { said });
+        }
+        written.context("failed to write the archive")
+    }
+}
+
+fn is_installed(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|it| is_executable(&it.join(program)))
+}
+
+#[cfg(unix)]
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(path: &Path) -> bool {
+    path.is_file()
+}
+
+fn is_loopback(host: &str) -> bool {
+    let has_port = !host.ends_with(']');
+    let name = host.rsplit_once(':').filter(|_| has_port).map_or(host, |(name, _)| name);
+    name == "localhost"
+        || name == "[::1]"
+        || name.parse::<std::net::Ipv4Addr>().is_ok_and(|it| it.is_loopback())
+}
+
+fn spawn(command: &mut Command) -> Result<Child> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    command.spawn().with_context(|| format!("failed to run `{program}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_loopback() {
+        assert!(
+            is_loopback("127.0.0.1:4510")
+                && is_loopback("localhost")
+                && is_loopback("[::1]:80")
+                && is_loopback("[::1]")
+        );
+        assert!(!is_loopback("127.0.0.1.example.com") && !is_loopback("1.dkr.ecr.eu-west-1.amazonaws.com"));
+    }
+}

@@ -1,0 +1,183 @@
+//! `ecr delete`: shows what goes, asks, and deletes. One refused repository, and nothing is deleted.
+
+use std::io::IsTerminal;
+
+use anyhow::Context;
+use ecr_types::RepositoryName;
+use ecr_types::human::{count, counted, size};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::session::Session;
+use crate::aws::{ImageTotals, Reads};
+use crate::cli::error::{Exit, Failure};
+use crate::cli::flags;
+use crate::cli::report::{DeleteEntry, DeleteOutcome, DeleteReport};
+use crate::cli::shell::Shell;
+use crate::plan::foreign_owner;
+use crate::plan::observed::{Observed, ObservedRepository};
+
+/// Deletes the repositories of the workspace with all their images.
+pub async fn run(flags: &flags::Delete, shell: &Shell) -> Result<Exit, Failure> {
+    let session = Session::open(shell, &flags.common).await?;
+    let mut candidates = candidates(&session, flags).await?;
+    session.warn_of_denials();
+    let exit = if candidates.iter().any(|it| it.entry.outcome == DeleteOutcome::Refused) {
+        Exit::Refused
+    } else if !candidates.iter().any(|it| it.exists) {
+        Exit::Done
+    } else if !confirmed(&session, flags, &candidates).await {
+        Exit::Refused
+    } else {
+        delete(&session, &mut candidates).await
+    };
+    finish(&session, candidates, exit);
+    Ok(exit)
+}
+
+/// A repository that may be deleted.
+struct Candidate {
+    exists: bool,
+    entry: DeleteEntry,
+}
+
+async fn candidates(session: &Session<'_>, flags: &flags::Delete) -> Result<Vec<Candidate>, Failure> {
+    let desired = flags.common.selection.repositories(session.desired())?;
+    let mut names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
+    if flags.orphans {
+        names.extend(session.orphans().await?);
+    }
+    let reads = |_: &RepositoryName| Reads { tags: true, ..Reads::default() };
+    let (observed, failures) =
+        session.aws.observe(&names, reads).await.context("failed to look at the repositories")?;
+    session.begin(&observed).await?;
+    if let Some((name, error)) = failures.into_iter().next() {
+        return Err(anyhow::Error::new(error).context(format!("failed to read repository `{name}`")).into());
+    }
+    let protected = |name: &RepositoryName| desired.iter().any(|it| it.name == *name && it.protect);
+    let each = names.into_iter().map(|name| {
+        let is_protected = protected(&name);
+        candidate(session, name, is_protected, &observed)
+    });
+    stream::iter(each).buffered(session.aws_concurrency()).try_collect().await
+}
+
+async fn candidate(
+    session: &Session<'_>,
+    name: RepositoryName,
+    is_protected: bool,
+    observed: &Observed,
+) -> Result<Candidate, Failure> {
+    let Some(found) = observed.repositories.get(&name) else {
+        let entry = DeleteEntry::new(name, DeleteOutcome::NotFound, Some(ImageTotals::default()), None);
+        return Ok(Candidate { exists: false, entry });
+    };
+    let totals = session.aws.image_totals(&name).await;
+    let totals = totals.with_context(|| format!("failed to list the images of `{name}`"))?;
+    let refusal = refusal(session, found, is_protected);
+    let outcome = if refusal.is_some() { DeleteOutcome::Refused } else { DeleteOutcome::Kept };
+    Ok(Candidate { exists: true, entry: DeleteEntry::new(name, outcome, totals, refusal) })
+}
+
+fn refusal(session: &Session<'_>, found: &ObservedRepository, is_protected: bool) -> Option<String> {
+    let owner = foreign_owner(found, session.project()).map(|it| format!("it belongs to project `{it}`"));
+    owner.or_else(|| is_protected.then(|| "it is protected (`protect = true`)".to_owned()))
+}
+
+impl DeleteEntry {
+    fn new(
+        name: RepositoryName,
+        outcome: DeleteOutcome,
+        totals: Option<ImageTotals>,
+        error: Option<String>,
+    ) -> Self {
+        let (images, bytes) = (totals.map(|it| it.images), totals.map(|it| it.bytes));
+        Self { name, outcome, images, bytes, error }
+    }
+}
+
+/// Shows what would go and has the project's name typed; without a project, the account number.
+async fn confirmed(session: &Session<'_>, flags: &flags::Delete, candidates: &[Candidate]) -> bool {
+    let shell = session.shell;
+    for candidate in candidates.iter().filter(|it| it.exists) {
+        shell.bad_status("Will delete", format!("{}  {}", candidate.entry.name, contents(&candidate.entry)));
+    }
+    if flags.yes {
+        return true;
+    }
+    if !std::io::stdin().is_terminal() {
+        shell.warn("nothing was deleted: there is no terminal to confirm it on");
+        shell.help("pass --yes to delete without being asked");
+        return false;
+    }
+    let expected = session.project().unwrap_or(session.identity.account.as_str());
+    let what = if session.project().is_some() { "the project's name" } else { "the account number" };
+    let typed = shell.ask(&format!("This cannot be undone. Type {what} (`{expected}`) to delete:")).await;
+    match typed {
+        Some(typed) if typed == expected => return true,
+        Some(_) => shell.warn(format!("nothing was deleted: that is not `{expected}`")),
+        None => shell.warn("\nnothing was deleted: nothing was typed".trim_start()),
+    }
+    false
+}
+
+fn contents(entry: &DeleteEntry) -> String {
+    match (entry.images, entry.bytes) {
+        (Some(images), Some(bytes)) => format!("{}, {}", count(images, "image"), size(bytes)),
+        _ => "unknown images".to_owned(),
+    }
+}
+
+async fn delete(session: &Session<'_>, candidates: &mut [Candidate]) -> Exit {
+    let each = candidates.iter_mut().filter(|it| it.exists).map(|it| async {
+        let entry = &mut it.entry;
+        match session.aws.delete_repository(&entry.name).await {
+            Ok(true) => entry.outcome = DeleteOutcome::Deleted,
+            Ok(false) => entry.outcome = DeleteOutcome::NotFound,
+            Err(error) => {
+                entry.outcome = DeleteOutcome::Failed;
+                entry.error = Some(error.to_string());
+            }
+        }
+        tell(session.shell, entry);
+        if entry.outcome == DeleteOutcome::Failed { Exit::Failed } else { Exit::Done }
+    });
+    let exits: Vec<_> = stream::iter(each).buffer_unordered(session.aws_concurrency()).collect().await;
+    Exit::of_parts(exits)
+}
+
+fn tell(shell: &Shell, entry: &DeleteEntry) {
+    let (name, error) = (&entry.name, entry.error.as_deref().unwrap_or_default());
+    match entry.outcome {
+        DeleteOutcome::Deleted => shell.status("Deleted", format!("{name}  {}", contents(entry))),
+        DeleteOutcome::NotFound => shell.status("Not found", name),
+        DeleteOutcome::Refused => shell.bad_status("Refused", format!("{name}: {error}")),
+        DeleteOutcome::Kept => shell.status("Kept", name),
+        DeleteOutcome::Failed => shell.bad_status("Failed", format!("{name}: {error}")),
+    }
+}
+
+fn finish(session: &Session<'_>, candidates: Vec<Candidate>, exit: Exit) {
+    let shell = session.shell;
+    let told = [DeleteOutcome::Deleted, DeleteOutcome::Failed];
+    let entries: Vec<_> = candidates.into_iter().map(|it| it.entry).collect();
+    entries.iter().filter(|it| !told.contains(&it.outcome)).for_each(|it| tell(shell, it));
+    let words = [
+        (DeleteOutcome::Deleted, "deleted"),
+        (DeleteOutcome::NotFound, "not found"),
+        (DeleteOutcome::Refused, "refused"),
+        (DeleteOutcome::Kept, "kept"),
+        (DeleteOutcome::Failed, "failed"),
+    ];
+    let counts =
+        words.map(|(outcome, word)| (entries.iter().filter(|it| it.outcome == outcome).count(), word));
+    shell.status("Finished", counted(entries.len(), "repository", &counts));
+    if exit == Exit::Refused && entries.iter().any(|it| it.outcome == DeleteOutcome::Refused) {
+        shell.help("nothing was deleted; leave refused repositories out with -p or --exclude");
+    }
+    shell.json(&DeleteReport {
+        account: session.identity.account.to_string(),
+        region: session.aws.region().to_owned(),
+        project: session.project().map(str::to_owned),
+        repositories: entries,
+    });
+}

@@ -1,0 +1,55 @@
+//! `ecr lifecycle check`: what ECR would refuse, and what would surprise. No registry is asked.
+
+use ecr_lifecycle::{lint, read};
+use ecr_types::document::Place;
+use ecr_types::human::count;
+
+use super::text_of;
+use crate::cli::error::{Exit, Failure};
+use crate::cli::flags;
+use crate::cli::report::{CheckReport, CheckedFinding};
+use crate::cli::shell::Shell;
+use crate::config::workspace::Workspace;
+
+/// Checks one file, or every policy that the workspace uses.
+pub fn run(flags: &flags::LifecycleCheck, shell: &Shell) -> Result<Exit, Failure> {
+    let policies = match &flags.file {
+        Some(path) => vec![(Place::file(&path.to_string_lossy()), text_of(path)?)],
+        None => Workspace::lifecycle_policies(flags.manifest_path.as_deref())?,
+    };
+    let mut report = CheckReport::default();
+    for (place, text) in &policies {
+        check(place, text, &mut report);
+    }
+    report.valid = report.errors.is_empty();
+    let lines = |findings: &[CheckedFinding], severity| {
+        findings.iter().flat_map(|it| it.lines(severity)).for_each(|it| shell.print(it));
+    };
+    lines(&report.errors, "error");
+    lines(&report.warnings, "warning");
+    let (errors, warnings) = (report.errors.len() as u64, report.warnings.len() as u64);
+    let counts = format!("{}, {}", count(errors, "error"), count(warnings, "warning"));
+    shell.status("Checked", format!("{}: {counts}", count(policies.len() as u64, "policy")));
+    if policies.is_empty() {
+        shell.help("name a file, or set `lifecycle-policy` below [workspace.metadata.ecr]");
+    }
+    shell.json(&report);
+    Ok(if report.valid { Exit::Done } else { Exit::Failed })
+}
+
+/// A policy that stands inside another file has places of its own; that of its beginning is better than those.
+fn check(place: &Place, text: &str, report: &mut CheckReport) {
+    let is_inline = place.line > 0;
+    match read(&place.file, text) {
+        Ok(document) => report.warnings.extend(lint(&document.policy).into_iter().map(|it| {
+            let own = if is_inline { place } else { document.place(it.rule) }.clone();
+            CheckedFinding::warning(it, &own)
+        })),
+        Err(findings) => report.errors.extend(findings.into_iter().map(|mut it| {
+            if is_inline {
+                it.place = place.clone();
+            }
+            CheckedFinding::error(it)
+        })),
+    }
+}

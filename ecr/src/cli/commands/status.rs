@@ -1,0 +1,204 @@
+//! `ecr status`: the one page for a person. Environment, repositories, what they hold and cost.
+
+use ecr_types::human::{count, printable};
+use ecr_types::{Digest, RepositoryName};
+use futures_util::stream::{self, StreamExt};
+
+use super::session::Session;
+use super::survey::{Survey, Surveyed};
+use crate::aws::ServiceError;
+use crate::build::docker::{Engine, Found};
+use crate::cli::error::{Exit, Failure};
+use crate::cli::flags;
+use crate::cli::report::{EngineStatus, Environment, LatestImage, RepositoryStatus, StatusReport};
+use crate::cli::shell::Shell;
+use crate::cli::table::cut;
+use crate::config::desired::DesiredRepository;
+use crate::inventory::{Figures, Inventory};
+use crate::plan::{RepositoryPlan, State};
+use crate::scan::{Counts, Scan};
+
+/// Shows how everything stands. Drift is no failure; what cannot be read is one.
+pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> {
+    let engine = tokio::task::spawn_blocking(engine);
+    // What is at work counts for the cost, also where the workspace leaves it alone.
+    let (session, mut desired, (observed, mut failures)) =
+        Session::open_and_observe(shell, &flags.common, |_| true).await?;
+    let header = session.begin(&observed).await?;
+    let plan = session.plan(&desired, &observed);
+    let survey = Survey::new(&session, &observed, &flags.storage);
+    desired.sort_by(|a, b| a.name.cmp(&b.name));
+    let each = desired.iter().map(|desired| {
+        let plan = plan.repositories.iter().find(|it| it.name == desired.name);
+        let failure = failures.remove(&desired.name);
+        let survey = &survey;
+        let session = &session;
+        async move { repository(session, survey, desired, plan, failure).await }
+    });
+    let repositories: Vec<_> = stream::iter(each).buffered(session.aws_concurrency()).collect().await;
+    let mut total = Figures::default();
+    repositories.iter().filter_map(|it| it.storage).for_each(|it| total += it);
+    let report = StatusReport {
+        header,
+        environment: Environment {
+            identity: session.identity.arn.clone(),
+            endpoint: session.aws.endpoint().map(|it| session.shown(it)),
+            engine: engine.await.unwrap_or_default(),
+        },
+        price: survey.price,
+        orphans: orphans(&session, flags).await?,
+        repositories,
+        total,
+    };
+    report.lines(survey.now).iter().for_each(|it| shell.print(it));
+    session.warn_of_denials();
+    survey.tell_unread();
+    Ok(finish(&session, &report))
+}
+
+/// Without a project nothing is anybody's, and so nothing is an orphan for sure.
+async fn orphans(
+    session: &Session<'_>,
+    flags: &flags::Status,
+) -> Result<Option<Vec<RepositoryName>>, Failure> {
+    match session.project() {
+        _ if !flags.orphans => Ok(None),
+        Some(_) => session.orphans().await.map(Some),
+        None => {
+            session.shell.warn("without a project nothing tells which repositories are orphans");
+            Ok(None)
+        }
+    }
+}
+
+fn finish(session: &Session<'_>, report: &StatusReport) -> Exit {
+    let shell = session.shell;
+    for repository in &report.repositories {
+        if let Some(error) = &repository.error {
+            shell.bad_status("Failed", format!("{}: {error}", repository.name));
+        }
+    }
+    let local = session.local_flags();
+    let differs = |it: &&RepositoryStatus| matches!(it.state, Some("absent" | "drifted"));
+    let differing = report.repositories.iter().filter(differs).count() as u64;
+    if differing > 0 {
+        let repositories = count(differing, "repository");
+        shell.help(format!("`cargo xtask ecr create{local}` would change {repositories}; see `ecr plan`"));
+    }
+    if report.orphans.as_ref().is_some_and(|it| !it.is_empty()) {
+        shell.help(format!("`cargo xtask ecr delete --orphans{local}` would delete the orphans, too"));
+    }
+    shell.json(report);
+    let is_bad = report.repositories.iter().any(|it| it.error.is_some());
+    if is_bad { Exit::Failed } else { Exit::Done }
+}
+
+async fn repository(
+    session: &Session<'_>,
+    survey: &Survey<'_>,
+    desired: &DesiredRepository,
+    plan: Option<&RepositoryPlan>,
+    failure: Option<ServiceError>,
+) -> RepositoryStatus {
+    let mut status = RepositoryStatus {
+        name: desired.name.clone(),
+        package: desired.package.clone(),
+        state: plan.map(|it| it.state.as_str()).filter(|_| failure.is_none()),
+        drift: plan.map(drift).unwrap_or_default(),
+        latest: None,
+        storage: None,
+        error: failure.map(|it| it.to_string()),
+    };
+    let is_absent = plan.is_some_and(|it| it.state == State::Absent);
+    let looked = match status.error {
+        Some(_) => return status,
+        None if is_absent => Ok(Surveyed::default()),
+        None => survey.look(desired).await,
+    };
+    match looked {
+        Ok(Surveyed { inventory, figures }) => {
+            status.storage = Some(figures);
+            let latest = latest(session, &desired.name, &inventory).await;
+            match latest {
+                Ok(latest) => status.latest = latest,
+                Err(error) => status.error = Some(error.to_string()),
+            }
+        }
+        Err(error) => status.error = Some(error),
+    }
+    status
+}
+
+/// The fields of a repository that exists and is not as it should be.
+fn drift(plan: &RepositoryPlan) -> Vec<String> {
+    let steps = plan.steps.iter().filter(|_| plan.state != State::Absent).filter_map(|it| it.field);
+    steps.chain(plan.blocked.iter().map(|it| it.field)).map(str::to_owned).collect()
+}
+
+async fn latest(
+    session: &Session<'_>,
+    name: &RepositoryName,
+    inventory: &Inventory,
+) -> Result<Option<LatestImage>, ServiceError> {
+    let Some(newest) = inventory.newest() else { return Ok(None) };
+    let image = &inventory.images[newest];
+    // An index is scanned as the images that it lists.
+    let listed = inventory.listed_by(newest);
+    let own = [newest].into_iter().filter(|_| !image.is_index());
+    let is_listed = |n: &usize| !inventory.images[*n].is_index() && !inventory.details[*n].is_attestation;
+    let (mut status, mut findings) = (None, None);
+    for n in own.chain(listed.into_iter().filter(is_listed)) {
+        let detail = &inventory.details[n];
+        let (found, counts) = match (&detail.scan_status, &detail.counts) {
+            // Enhanced scanning, and basic scanning's newer engine, say nothing in lists.
+            (None, None) => of_scan(asked(session, name, &inventory.images[n].digest).await?),
+            (status, counts) => (status.clone(), counts.clone()),
+        };
+        // One image without findings is what there is to tell, whatever the others have.
+        let is_scanned = status.as_deref().is_none_or(|it| matches!(it, "COMPLETE" | "ACTIVE"));
+        status = if is_scanned { found.or(status) } else { status };
+        if let Some(counts) = counts {
+            let total: &mut Counts = findings.get_or_insert_default();
+            counts.into_iter().for_each(|(severity, n)| *total.entry(severity).or_default() += n);
+        }
+    }
+    Ok(Some(LatestImage {
+        digest: image.digest.clone(),
+        tags: image.tags.clone(),
+        pushed_at: image.pushed_at,
+        is_scan_known: !image.has_unknown_children(),
+        scan_status: status,
+        findings,
+    }))
+}
+
+/// The scan, where it may be asked for.
+async fn asked(
+    session: &Session<'_>,
+    name: &RepositoryName,
+    digest: &Digest,
+) -> Result<Option<Scan>, ServiceError> {
+    const ACTION: &str = "ecr:DescribeImageScanFindings";
+    match session.aws.scan(name, digest).await {
+        Err(error) if error.is_denied() => {
+            session.aws.denials().add(ACTION, "scans were not looked at", name.as_str());
+            Ok(None)
+        }
+        scan => scan,
+    }
+}
+
+fn of_scan(scan: Option<Scan>) -> (Option<String>, Option<Counts>) {
+    let done = |it: &Scan| it.progress() == crate::scan::Progress::Done;
+    let status = scan.as_ref().map(|it| it.status.as_str().to_owned());
+    (status, scan.filter(done).map(|it| it.totals()))
+}
+
+fn engine() -> Option<EngineStatus> {
+    let engine = Engine::find(None)?;
+    let version = match engine.probe() {
+        Ok(Found::Running(version)) => Some(cut(&printable(&version), 40)),
+        Ok(Found::Stopped) | Err(_) => None,
+    };
+    Some(EngineStatus { program: engine.name().to_owned(), version })
+}

@@ -1,0 +1,104 @@
+//! What repositories hold and cost: the part that `ecr images` and `ecr status` share.
+
+use std::sync::Mutex;
+
+use ecr_lifecycle::{Policy, Timestamp, read};
+
+use super::session::{Session, now};
+use crate::aws::Manifests;
+use crate::cli::flags::StorageArgs;
+use crate::config::desired::DesiredRepository;
+use crate::inventory::{DEFAULT_PRICE, Figures, Inventory, Price};
+use crate::plan::observed::Observed;
+
+/// Looks at repositories one by one.
+pub struct Survey<'a> {
+    session: &'a Session<'a>,
+    observed: &'a Observed,
+    /// What a GB costs.
+    pub price: Price,
+    /// The moment that everything is told for.
+    pub now: Timestamp,
+    keeps_pull_times: bool,
+    /// Repositories whose manifests were not read for the sake of their policies.
+    unread: Mutex<Vec<String>>,
+}
+
+/// Something that could not be found out.
+struct Unknown;
+
+/// What a repository holds and costs.
+#[derive(Debug, Default)]
+pub struct Surveyed {
+    /// Its images.
+    pub inventory: Inventory,
+    /// The figures.
+    pub figures: Figures,
+}
+
+impl<'a> Survey<'a> {
+    /// A survey of repositories that were observed with their lifecycle policies.
+    pub fn new(session: &'a Session<'a>, observed: &'a Observed, flags: &StorageArgs) -> Self {
+        Self {
+            session,
+            observed,
+            price: flags.price.or(session.desired().price).unwrap_or(DEFAULT_PRICE),
+            now: now(),
+            keeps_pull_times: flags.keep_pull_times,
+            unread: Mutex::default(),
+        }
+    }
+
+    /// Looks at one repository; an error is what to tell of it, and stops no other.
+    pub async fn look(&self, desired: &DesiredRepository) -> Result<Surveyed, String> {
+        let policy = self.policy(desired);
+        let manifests = self.manifests(desired, &policy);
+        let policy = policy.unwrap_or_default();
+        let inventory = self.session.aws.inventory(&desired.name, manifests).await;
+        let inventory = inventory.map_err(|it| it.to_string())?.ok_or("no permission to list its images")?;
+        let figures = Figures::of(&inventory, policy.as_ref(), self.now, self.price);
+        Ok(Surveyed { inventory, figures })
+    }
+
+    /// The policy that is at work, if there is one.
+    ///
+    /// # Errors
+    /// Nobody knows: it may not be read, or says what this version does not understand.
+    fn policy(&self, desired: &DesiredRepository) -> Result<Option<Policy>, Unknown> {
+        let found = self.observed.repositories.get(&desired.name);
+        match found.and_then(|it| it.lifecycle_policy.known()).ok_or(Unknown)? {
+            Some(text) => read("", text).map(|it| Some(it.policy)).map_err(|_| Unknown),
+            None => Ok(None),
+        }
+    }
+
+    /// Reading a manifest counts as a pull: where pulls decide over images, that would keep them alive.
+    fn manifests(&self, desired: &DesiredRepository, policy: &Result<Option<Policy>, Unknown>) -> Manifests {
+        if self.keeps_pull_times {
+            return Manifests::None;
+        }
+        let may_depend_on_pulls = match policy {
+            Ok(policy) => policy.as_ref().is_some_and(Policy::depends_on_pulls),
+            Err(Unknown) => true,
+        };
+        if may_depend_on_pulls {
+            self.unread.lock().unwrap_or_else(|it| it.into_inner()).push(desired.name.to_string());
+            return Manifests::None;
+        }
+        Manifests::All
+    }
+
+    /// Says where sizes are bounds, and why.
+    pub fn tell_unread(&self) {
+        let mut unread = self.unread.lock().unwrap_or_else(|it| it.into_inner());
+        unread.sort();
+        if !unread.is_empty() {
+            self.session.shell.note(format!(
+                "manifests were not read, as that counts as a pull, and the lifecycle policy depends on pulls, or is \
+                 not known: {}",
+                ecr_types::human::some_of(&unread, 3)
+            ));
+        }
+        unread.clear();
+    }
+}

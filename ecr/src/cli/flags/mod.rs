@@ -1,0 +1,387 @@
+//! argv -> [`Task`]. The only file that knows how a flag is spelled.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ecr_embedded::{DEFAULT_PORT, Fault};
+use ecr_lifecycle::Timestamp;
+use ecr_types::{InvalidPlatform, Platform, RegistryId};
+
+use crate::aws::iam::Role;
+use crate::config::tag_template::TagTemplate;
+
+mod shared;
+pub use shared::{Cargo, Common, GateArgs, Output, Selection, StorageArgs, WorkspaceArgs};
+
+/// Container registries and images of this workspace
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub task: Task,
+}
+
+/// The tasks of xtask-ecr, to be run by `cargo xtask` or mounted in an enum of your own:
+///
+/// ```
+/// #[derive(clap::Parser)]
+/// enum Task {
+///     /// Something that only this project does
+///     Own,
+///     #[command(flatten)]
+///     Ecr(xtask_ecr::Task),
+/// }
+/// ```
+#[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a run")]
+pub enum Task {
+    /// Keep Amazon ECR repositories in step with the workspace
+    #[command(subcommand)]
+    Ecr(EcrTask),
+    /// Build the image of each service and push it
+    Push(Push),
+}
+
+/// The tasks below `ecr`.
+#[derive(Debug, Subcommand)]
+pub enum EcrTask {
+    /// Show what `create` would do, field by field
+    Plan(Plan),
+    /// Bring every repository to the desired state
+    Create(Create),
+    /// Delete the repositories with all their images
+    Delete(Delete),
+    /// Show how everything stands: environment, repositories, images, cost
+    Status(Status),
+    /// List what is in the repositories
+    Images(Images),
+    /// Show what ECR's scanner found in the images
+    Scan(Scan),
+    /// Check lifecycle policies, and see what they would take
+    #[command(subcommand)]
+    Lifecycle(LifecycleTask),
+    /// Print a least-privilege IAM policy for these repositories
+    IamPolicy(IamPolicy),
+    /// Log docker or podman in; `push` needs no login
+    Login(Login),
+    /// Run the embedded ECR until Ctrl-C
+    Serve(Serve),
+}
+
+/// The tasks below `ecr lifecycle`.
+#[derive(Debug, Subcommand)]
+pub enum LifecycleTask {
+    /// Find what ECR would refuse, and what would surprise
+    Check(LifecycleCheck),
+    /// Show which images a policy would take, and by which rule
+    Preview(LifecyclePreview),
+}
+
+/// `ecr lifecycle check`
+#[derive(Debug, Args)]
+pub struct LifecycleCheck {
+    /// The policy [default: every policy that the workspace uses]
+    pub file: Option<PathBuf>,
+    /// The manifest of the workspace [default: that of the current directory]
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// `ecr lifecycle preview`
+#[derive(Debug, Args)]
+pub struct LifecyclePreview {
+    /// Try this policy instead of each repository's own
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Take the images from FILE, as `ecr images --format json` prints them, and ask no registry
+    #[arg(long, value_name = "FILE", conflicts_with = "aws")]
+    pub images: Option<PathBuf>,
+    /// Evaluate as of this time, such as 2026-06-15T12:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", conflicts_with = "aws")]
+    pub now: Option<Timestamp>,
+    /// Also ask ECR for its own preview, and show where it disagrees
+    #[arg(long)]
+    pub aws: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// `ecr plan`
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Exit with 2 if anything would change
+    #[arg(long)]
+    pub check: bool,
+    /// Also look for repositories of this project that the workspace no longer names
+    ///
+    /// This reads the resource tags of every other repository in the account.
+    #[arg(long)]
+    pub orphans: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// `ecr create`
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Do not ask before a lifecycle policy takes tagged images
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Refuse a lifecycle policy that would take an image named in FILE: references or digests, one a line, or
+    /// Kubernetes YAML
+    #[arg(long, value_name = "FILE")]
+    pub in_use: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// `ecr delete`
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Do not ask for the project's name to be typed
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Also delete repositories of this project that the workspace no longer names
+    #[arg(long)]
+    pub orphans: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// `ecr status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Also look for repositories of this project that the workspace no longer names
+    ///
+    /// This reads the resource tags of every other repository in the account.
+    #[arg(long)]
+    pub orphans: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub storage: StorageArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// `ecr images`
+#[derive(Debug, Args)]
+pub struct Images {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub storage: StorageArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// `ecr scan`
+#[derive(Debug, Args)]
+pub struct Scan {
+    /// The images with this tag [default: those with the configured tags, else the newest] (repeatable; `{version}`,
+    /// `{git-sha}`, `{git-short-sha}`)
+    #[arg(short, long, value_name = "TAG", conflicts_with = "all")]
+    pub tag: Vec<TagTemplate>,
+    /// Every image, without artifacts such as signatures
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub gate: GateArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// `ecr iam-policy`
+#[derive(Debug, Args)]
+pub struct IamPolicy {
+    /// Whom it is for
+    #[arg(value_enum)]
+    pub role: Role,
+    /// Let --orphans work, too, which looks at every repository of the account
+    #[arg(long)]
+    pub orphans: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// `ecr login`
+#[derive(Debug, Args)]
+pub struct Login {
+    /// docker, podman, or the path of a program with their command line [default: the first that works]
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "print_token")]
+    pub engine: Option<PathBuf>,
+    /// Print the password of the user AWS on stdout, for scripts
+    #[arg(long)]
+    pub print_token: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// `ecr serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The port on 127.0.0.1; 0 for any free one
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    pub port: u16,
+    /// The folder of the state [default: target/ecr-local]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The account to play [default: the workspace's `account-id`, else 000000000000]
+    #[arg(long, value_name = "ID")]
+    pub account_id: Option<RegistryId>,
+    /// Verify every digest of the state, and serve nothing
+    #[arg(long)]
+    pub check: bool,
+    /// A failure to inject (repeatable): KIND=OPERATION, KIND=OPERATION:N for the first N, or KIND=OPERATION:P%
+    ///
+    /// KIND is deny, ignore, throttle, error (status 500), drop (the connection ends in the middle of a body), expire
+    /// (credentials), forget (an upload) or slow (slow=OPERATION:200ms). OPERATION is one of ECR's, or `*`. `seed=NUMBER` starts the
+    /// generator for percentages.
+    #[arg(long, value_name = "FAULT")]
+    pub fault: Vec<Fault>,
+    /// Answer under this name too, beside the loopback ones (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<String>,
+    /// Append a line of JSON for each request to FILE
+    #[arg(long, value_name = "FILE")]
+    pub request_log: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub workspace: WorkspaceArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// Who builds images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BuilderKind {
+    /// This program: no Docker, no Dockerfile
+    Native,
+    /// docker or podman, with the service's Dockerfile, or with one around its binary
+    Docker,
+}
+
+/// A binary that was built elsewhere: `linux/arm64=PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenBinary {
+    /// What it runs on.
+    pub platform: Platform,
+    /// The file, or the folder that holds it under the name of its target.
+    pub path: PathBuf,
+}
+
+impl FromStr for GivenBinary {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not PLATFORM=PATH, such as linux/arm64=target/arm64/my-app");
+        let (platform, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or_else(wrong)?;
+        Ok(Self {
+            platform: platform.parse().map_err(|it: InvalidPlatform| it.to_string())?,
+            path: path.into(),
+        })
+    }
+}
+
+/// `push`
+#[derive(Debug, Args)]
+pub struct Push {
+    /// Create missing repositories first, as `ecr create` does
+    #[arg(long)]
+    pub create: bool,
+    /// Do not ask, with --create
+    #[arg(short, long)]
+    pub yes: bool,
+    /// The tag to push, instead of the configured ones (repeatable; `{version}`, `{git-sha}`, `{git-short-sha}`, `{digest}`)
+    #[arg(short, long, value_name = "TAG")]
+    pub tag: Vec<TagTemplate>,
+    /// Who builds the images [default: docker for services with a Dockerfile, else native]
+    #[arg(long, value_enum)]
+    pub builder: Option<BuilderKind>,
+    /// Build for these platforms, such as linux/amd64,linux/arm64 [default: the service's, else this machine's]
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub platform: Vec<Platform>,
+    /// Do not compile for PLATFORM, but take the binary from PATH: a file, or a folder that holds it (repeatable)
+    #[arg(long, value_name = "PLATFORM=PATH")]
+    pub binary: Vec<GivenBinary>,
+    /// Compile, build and hash, but send nothing
+    #[arg(long, conflicts_with = "fail_on")]
+    pub dry_run: bool,
+    /// Write the images to an OCI layout in DIR instead of pushing them
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "image_refs"])]
+    pub oci_layout: Option<PathBuf>,
+    /// Load the images into docker or podman instead of pushing them
+    #[arg(long, conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "image_refs"])]
+    pub load: bool,
+    /// docker, podman, or the path of a program with their command line [default: the first that works]
+    #[arg(long, value_name = "PROGRAM")]
+    pub engine: Option<PathBuf>,
+    /// Build with `docker buildx build --push` on this builder, which may be remote, and push from there
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["load", "oci_layout", "dry_run"])]
+    pub engine_builder: Option<String>,
+    /// Arguments for `docker build`, after `--`
+    #[arg(last = true, value_name = "ARG")]
+    pub engine_args: Vec<String>,
+    /// Do not build a service whose tags all exist
+    #[arg(long)]
+    pub skip_existing: bool,
+    /// Push from a working tree with uncommitted changes
+    #[arg(long)]
+    pub allow_dirty: bool,
+    /// Also write the digest references to FILE, one a line
+    #[arg(long, value_name = "FILE")]
+    pub image_refs: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub gate: GateArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub cargo: Cargo,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+impl Task {
+    /// How this task is to talk.
+    pub fn output(&self) -> &Output {
+        match self {
+            Self::Ecr(EcrTask::Plan(it)) => &it.common.output,
+            Self::Ecr(EcrTask::Create(it)) => &it.common.output,
+            Self::Ecr(EcrTask::Delete(it)) => &it.common.output,
+            Self::Ecr(EcrTask::Status(it)) => &it.common.output,
+            Self::Ecr(EcrTask::Images(it)) => &it.common.output,
+            Self::Ecr(EcrTask::Scan(it)) => &it.common.output,
+            Self::Ecr(EcrTask::IamPolicy(it)) => &it.common.output,
+            Self::Ecr(EcrTask::Login(it)) => &it.common.output,
+            Self::Ecr(EcrTask::Lifecycle(LifecycleTask::Check(it))) => &it.output,
+            Self::Ecr(EcrTask::Lifecycle(LifecycleTask::Preview(it))) => &it.common.output,
+            Self::Ecr(EcrTask::Serve(it)) => &it.output,
+            Self::Push(it) => &it.common.output,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,9 @@
+//! The command line: flags, commands, reports, the terminal.
+
+pub mod commands;
+pub mod error;
+pub mod flags;
+pub mod github;
+pub mod report;
+pub mod shell;
+pub mod table;

@@ -1,0 +1,315 @@
+//! Joining what manifests and `repositories.json` say; each conflict between them is told once.
+
+use std::collections::BTreeMap;
+
+use ecr_lifecycle::{self, compare};
+use ecr_types::document::{Located, Place, Problem, Problems, did_you_mean};
+use ecr_types::{ImageTagMutability, RepositoryName};
+
+use super::{
+    Configuration, Desired, DesiredRepository, Encryption, MANAGED_BY, Member, Policy, PolicyFiles, Service,
+};
+use crate::config::definitions::Definition;
+use crate::config::metadata::PackageMetadata;
+use crate::config::settings::{PolicySource, RepositorySettings, is_tag_character};
+
+/// The desired state. Problems are added to `problems`; while any stands, the result is not to be used.
+pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Problems) -> Desired {
+    let resolver = Resolver { configuration, files, problems };
+    let (services, mut repositories): (Vec<_>, Vec<_>) =
+        configuration.members.iter().filter_map(|it| resolver.service(it)).unzip();
+    repositories.extend(resolver.further_repositories());
+    resolver.check_duplicates(&mut repositories);
+    Desired {
+        project: resolver.project(),
+        region: configuration.workspace.region.as_ref().map(|it| it.value.clone()),
+        price: configuration.workspace.price.as_ref().map(|it| it.value),
+        scan_ignore: configuration.workspace.scan_ignore.clone(),
+        account_id: configuration.workspace.account_id.as_ref().map(|it| it.value.clone()),
+        repositories: repositories.into_iter().map(|(repository, _)| repository).collect(),
+        services,
+    }
+}
+
+/// The most tags of a resource (AWS, "Tagging a private repository", "Tag restrictions").
+const MAX_TAGS: usize = 50;
+
+struct Resolver<'a> {
+    configuration: &'a Configuration,
+    files: &'a PolicyFiles,
+    problems: &'a Problems,
+}
+
+/// What a repository is made from, wherever it was defined.
+struct Origin<'a> {
+    name: RepositoryName,
+    place: &'a Place,
+    package: Option<&'a str>,
+    description: Option<&'a str>,
+    settings: RepositorySettings,
+}
+
+type Placed = (DesiredRepository, Place);
+
+impl<'a> Resolver<'a> {
+    fn project(&self) -> Option<String> {
+        let here = self.configuration.workspace.project.as_ref();
+        let there = self.configuration.definitions.project.as_ref();
+        if let (Some(here), Some(there)) = (here, there)
+            && here.value != there.value
+        {
+            let message =
+                format!("project `{}` differs from project `{}` in {}", there.value, here.value, here.place);
+            self.problems.add_with_help(&there.place, message, "name the project in one of the two files");
+        }
+        here.or(there).map(|it| it.value.clone())
+    }
+
+    fn service(&self, member: &'a Member) -> Option<(Service, Placed)> {
+        let metadata = member.metadata.as_ref()?;
+        self.check_bin(member, metadata);
+        let derived = self.derived_name(member, metadata);
+        let entry = self.override_of(member, derived.as_ref());
+        let name = entry.and_then(|it| it.name.as_ref()).map(|it| it.value.clone()).or(derived)?;
+        let settings = entry.map(|it| it.settings.clone()).unwrap_or_default();
+        let description = entry.and_then(|it| it.description.as_ref()).map(|it| it.value.as_str());
+        let repository = self.repository(Origin {
+            name: name.clone(),
+            place: &metadata.place,
+            package: Some(&member.package.name),
+            description: description.or(member.package.description.as_deref()),
+            settings: settings.or(metadata.settings.clone()),
+        });
+        let service = Service {
+            package: member.package.clone(),
+            repository: name,
+            image: metadata.image.clone().or(self.configuration.workspace.image.clone()),
+            place: metadata.place.clone(),
+        };
+        Some((service, repository))
+    }
+
+    fn check_bin(&self, member: &Member, metadata: &PackageMetadata) {
+        let Some(bin) = &metadata.image.bin else { return };
+        let bins = &member.package.bins;
+        if bins.contains(&bin.value) {
+            return;
+        }
+        let message = format!("package `{}` has no binary `{}`", member.package.name, bin.value);
+        let names = bins.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+        let help = match did_you_mean(&bin.value, bins.iter().map(String::as_str)) {
+            Some(similar) => format!("did you mean `{similar}`?"),
+            None => format!("its binaries are: {names}"),
+        };
+        self.problems.add_with_help(&bin.place, message, help);
+    }
+
+    /// `repository` of the metadata, else prefix and package name.
+    fn derived_text(&self, member: &Member, metadata: &PackageMetadata) -> String {
+        let prefix = self.configuration.workspace.prefix.as_ref().map_or("", |it| &it.value);
+        let default = || format!("{prefix}{}", member.package.name);
+        metadata.repository.as_ref().map_or_else(default, |it| it.value.to_string())
+    }
+
+    fn derived_name(&self, member: &Member, metadata: &PackageMetadata) -> Option<RepositoryName> {
+        let report = |error: ecr_types::InvalidName| {
+            let help = "name it in [package.metadata.ecr]: repository = \"...\"";
+            self.problems.add_with_help(&metadata.place, error.to_string(), help);
+        };
+        self.derived_text(member, metadata).parse().map_err(report).ok()
+    }
+
+    fn override_of(&self, member: &Member, derived: Option<&RepositoryName>) -> Option<&'a Definition> {
+        let is_override = |it: &&Definition| match &it.package {
+            Some(package) => package.value == member.package.name,
+            None => it.name.as_ref().is_some_and(|name| Some(&name.value) == derived),
+        };
+        let mut matching = self.configuration.definitions.repositories.iter().filter(is_override);
+        let first = matching.next();
+        for second in matching {
+            let message =
+                format!("the repository of package `{}` stands twice in this file", member.package.name);
+            self.problems.add(&second.place, message);
+        }
+        first
+    }
+
+    /// The entries of `repositories.json` that belong to no service.
+    fn further_repositories(&self) -> Vec<Placed> {
+        let derived: Vec<String> =
+            self.services().map(|(member, it)| self.derived_text(member, it)).collect();
+        let is_further = |entry: &&Definition| match (&entry.package, &entry.name) {
+            (None, Some(name)) => !derived.iter().any(|it| it == name.value.as_str()),
+            _ => true,
+        };
+        let entries = self.configuration.definitions.repositories.iter();
+        entries.filter(is_further).filter_map(|it| self.further_repository(it)).collect()
+    }
+
+    fn services(&self) -> impl Iterator<Item = (&'a Member, &'a PackageMetadata)> {
+        self.configuration.members.iter().filter_map(|it| Some((it, it.metadata.as_ref()?)))
+    }
+
+    fn further_repository(&self, entry: &'a Definition) -> Option<Placed> {
+        if let Some(package) = &entry.package {
+            self.check_package(package);
+            return None;
+        }
+        Some(self.repository(Origin {
+            name: entry.name.as_ref()?.value.clone(),
+            place: &entry.place,
+            package: None,
+            description: entry.description.as_ref().map(|it| it.value.as_str()),
+            settings: entry.settings.clone(),
+        }))
+    }
+
+    fn check_package(&self, package: &Located<String>) {
+        let members = &self.configuration.members;
+        match members.iter().find(|it| it.package.name == package.value) {
+            Some(member) if member.metadata.is_some() => {}
+            Some(_) => self.problems.add_with_help(
+                &package.place,
+                format!("package `{}` is no service", package.value),
+                "add an empty table [package.metadata.ecr] to its Cargo.toml",
+            ),
+            None => {
+                let names = members.iter().map(|it| it.package.name.as_str());
+                let message = format!("there is no package `{}` in the workspace", package.value);
+                match did_you_mean(&package.value, names) {
+                    Some(name) => {
+                        self.problems.add_with_help(
+                            &package.place,
+                            message,
+                            format!("did you mean `{name}`?"),
+                        );
+                    }
+                    None => self.problems.add(&package.place, message),
+                }
+            }
+        }
+    }
+
+    fn repository(&self, origin: Origin<'_>) -> Placed {
+        let workspace = &self.configuration.workspace;
+        let settings = origin.settings.clone().or(RepositorySettings {
+            lifecycle_policy: workspace.lifecycle_policy.clone(),
+            tags: workspace.tags.clone(),
+            ..RepositorySettings::default()
+        });
+        settings.check(self.problems);
+        let mutability = settings.image_tag_mutability.map_or(ImageTagMutability::Immutable, |it| it.value);
+        let kms_key = settings.kms_key.map(|it| it.value);
+        let repository = DesiredRepository {
+            package: origin.package.map(str::to_owned),
+            image_tag_mutability: mutability,
+            exclusion_filters: settings.mutability_exclusions.map(|it| it.value).unwrap_or_default(),
+            scan_on_push: settings.scan_on_push.is_none_or(|it| it.value),
+            encryption: settings.encryption.map(|it| Encryption { kind: it.value, kms_key }),
+            lifecycle_policy: settings.lifecycle_policy.and_then(|it| self.policy(&it, Kind::Lifecycle)),
+            repository_policy: settings
+                .repository_policy
+                .and_then(|it| self.policy(&it, Kind::Repository))
+                .and_then(Policy::into_text),
+            tags: self.tags(&origin, &settings.tags),
+            protect: settings.protect.is_some_and(|it| it.value),
+            name: origin.name,
+        };
+        (repository, origin.place.clone())
+    }
+
+    fn tags(&self, origin: &Origin<'_>, own: &BTreeMap<String, Located<String>>) -> BTreeMap<String, String> {
+        let project = self.configuration.workspace.project.as_ref();
+        let project = project.or(self.configuration.definitions.project.as_ref());
+        let written = [
+            ("ManagedBy", Some(MANAGED_BY.to_owned())),
+            ("Project", project.map(|it| it.value.clone())),
+            ("Service", origin.package.map(str::to_owned)),
+            ("Description", origin.description.map(tag_value).filter(|it| !it.is_empty())),
+        ];
+        let written = written.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        let tags: BTreeMap<_, _> =
+            own.iter().map(|(key, value)| (key.clone(), value.value.clone())).chain(written).collect();
+        if tags.len() > MAX_TAGS {
+            let message = format!(
+                "repository `{}` would have {} resource tags, and AWS allows {MAX_TAGS}, those of this tool among them",
+                origin.name,
+                tags.len()
+            );
+            self.problems.add(origin.place, message);
+        }
+        tags
+    }
+
+    fn policy(&self, source: &Located<PolicySource>, kind: Kind) -> Option<Policy> {
+        match &source.value {
+            PolicySource::Absent => Some(Policy::Absent),
+            PolicySource::Inline(json) => {
+                self.checked(&source.place.file, &json.to_string(), kind, Some(&source.place))
+            }
+            PolicySource::File(path) => match self.files.get(path) {
+                Some(Ok(text)) => self.checked(path, text, kind, None),
+                Some(Err(reason)) => {
+                    let message = format!("{} `{path}` cannot be read: {reason}", kind.name());
+                    let help = "create the file, or name another; `false` means that there shall be none";
+                    self.problems.add_with_help(&source.place, message, help);
+                    None
+                }
+                None => None,
+            },
+        }
+    }
+
+    fn checked(&self, file: &str, text: &str, kind: Kind, place: Option<&Place>) -> Option<Policy> {
+        let problems = match kind {
+            Kind::Lifecycle => lifecycle_problems(file, text),
+            Kind::Repository => compare::check_json(file, text),
+        };
+        let is_good = problems.is_empty();
+        for mut problem in problems {
+            if let Some(place) = place {
+                problem.place = place.clone();
+            }
+            self.problems.push(problem);
+        }
+        is_good.then(|| Policy::Text(text.to_owned()))
+    }
+
+    fn check_duplicates(&self, repositories: &mut [Placed]) {
+        repositories.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        for pair in repositories.windows(2) {
+            let [(first, first_place), (second, second_place)] = pair else { continue };
+            if first.name == second.name {
+                let message =
+                    format!("repository `{}` is defined twice: here and in {first_place}", second.name);
+                self.problems.add(second_place, message);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Lifecycle,
+    Repository,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Lifecycle => "the lifecycle policy",
+            Self::Repository => "the repository policy",
+        }
+    }
+}
+
+fn lifecycle_problems(file: &str, text: &str) -> Vec<Problem> {
+    let findings = ecr_lifecycle::read(file, text).err().unwrap_or_default();
+    findings.into_iter().map(Problem::from).collect()
+}
+
+/// `text` as a value that AWS accepts: other characters become `-`, and it ends after 256.
+fn tag_value(text: &str) -> String {
+    let replaced = text.chars().map(|c| if is_tag_character(c) { c } else { '-' });
+    replaced.take(256).collect::<String>().trim().to_owned()
+}

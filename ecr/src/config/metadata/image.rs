@@ -1,0 +1,198 @@
+//! `[package.metadata.ecr.image]`: how a service's image is made.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use ecr_oci::image::compression::Compression;
+use ecr_types::Platform;
+use ecr_types::document::{Fields, Located, Node, Problems, Value};
+
+use crate::config::tag_template::TagTemplate;
+
+/// The image table; in `[workspace.metadata.ecr.image]` it holds defaults for every service.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImageMetadata {
+    /// The binary target; by default the package's only one, or the one named like the package.
+    pub bin: Option<Located<String>>,
+    /// Tags to push, with placeholders; by default `{version}`.
+    pub tags: Option<Located<Vec<Located<TagTemplate>>>>,
+    /// TCP ports that the service listens on.
+    pub ports: Option<Located<Vec<u16>>>,
+    /// Environment of the process.
+    pub env: BTreeMap<String, Located<String>>,
+    /// Files beside the binary.
+    pub files: Option<Located<Vec<FileCopy>>>,
+    /// Cargo features to build with.
+    pub features: Option<Located<Vec<Located<String>>>>,
+    /// Whether the default cargo features are left out.
+    pub no_default_features: Option<Located<bool>>,
+    /// Arguments after the binary.
+    pub args: Option<Located<Vec<Located<String>>>>,
+    /// `UID:GID` that the process runs as; by default 65532:65532.
+    pub user: Option<Located<String>>,
+    /// Working directory of the process.
+    pub workdir: Option<Located<String>>,
+    /// Labels, beside those of OCI's own annotations.
+    pub labels: BTreeMap<String, Located<String>>,
+    /// `scratch` or an image reference.
+    pub base: Option<Located<String>>,
+    /// How layers are compressed; by default with gzip.
+    pub compression: Option<Located<Compression>>,
+    /// Platforms to build for; by default the host's own.
+    pub platforms: Option<Located<Vec<Platform>>>,
+    /// A Dockerfile to build with instead.
+    pub dockerfile: Option<Located<String>>,
+    /// The docker build context.
+    pub context: Option<Located<String>>,
+}
+
+/// A file or folder to copy into the image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileCopy {
+    /// Path relative to the manifest.
+    pub from: Located<String>,
+    /// Absolute path in the image.
+    pub to: Located<String>,
+}
+
+impl ImageMetadata {
+    /// The image table of a package.
+    pub(super) fn read_package(parent: &mut Fields<'_>, problems: &Problems) -> Self {
+        Self::read(parent, problems, true)
+    }
+
+    /// The image table of the workspace: defaults, so nothing that can concern only one package.
+    pub(super) fn read_workspace(parent: &mut Fields<'_>, problems: &Problems) -> Self {
+        Self::read(parent, problems, false)
+    }
+
+    fn read(parent: &mut Fields<'_>, problems: &Problems, of_package: bool) -> Self {
+        let Some(mut fields) = parent.fields("image") else { return Self::default() };
+        let mut image = Self {
+            tags: fields.list("tags", |node, problems| parsed(node, "tags", problems)),
+            ports: fields.list("ports", port),
+            env: fields.string_map("env"),
+            args: fields.strings("args"),
+            user: fields.parsed::<User>("user").map(|it| it.map(|user| user.0)),
+            workdir: fields.parsed::<AbsolutePath>("workdir").map(|it| it.map(|path| path.0)),
+            labels: fields.string_map("labels"),
+            base: fields.string("base"),
+            compression: fields.parsed("compression"),
+            platforms: fields.list("platforms", platform),
+            ..Self::default()
+        };
+        if of_package {
+            image.bin = fields.string("bin");
+            image.files = fields.list("files", file_copy);
+            image.features = fields.strings("features");
+            image.no_default_features = fields.boolean("no-default-features");
+            image.dockerfile = fields.string("dockerfile");
+            image.context = fields.string("context");
+        }
+        image.check_env(problems);
+        fields.finish();
+        image
+    }
+
+    fn check_env(&self, problems: &Problems) {
+        for (name, value) in self.env.iter().filter(|(name, _)| name.is_empty() || name.contains('=')) {
+            problems.add(&value.place, format!("`{name}` is not a valid name of an environment variable"));
+        }
+    }
+
+    /// `self` where it says something, else `lower`. Environment and labels are joined key by key.
+    pub fn or(self, lower: Self) -> Self {
+        let joined = |mut low: BTreeMap<_, _>, high| {
+            low.extend(high);
+            low
+        };
+        Self {
+            bin: self.bin.or(lower.bin),
+            tags: self.tags.or(lower.tags),
+            ports: self.ports.or(lower.ports),
+            env: joined(lower.env, self.env),
+            files: self.files.or(lower.files),
+            features: self.features.or(lower.features),
+            no_default_features: self.no_default_features.or(lower.no_default_features),
+            args: self.args.or(lower.args),
+            user: self.user.or(lower.user),
+            workdir: self.workdir.or(lower.workdir),
+            labels: joined(lower.labels, self.labels),
+            base: self.base.or(lower.base),
+            compression: self.compression.or(lower.compression),
+            platforms: self.platforms.or(lower.platforms),
+            dockerfile: self.dockerfile.or(lower.dockerfile),
+            context: self.context.or(lower.context),
+        }
+    }
+}
+
+fn parsed<T: FromStr>(node: &Node, key: &str, problems: &Problems) -> Option<Located<T>>
+where
+    T::Err: fmt::Display,
+{
+    let Value::String(text) = &node.value else {
+        problems.add(&node.place, format!("`{key}` must be a list of strings, found {}", node.kind()));
+        return None;
+    };
+    let value = text.parse().map_err(|error: T::Err| problems.add(&node.place, error.to_string()));
+    value.ok().map(|value| Located { place: node.place.clone(), value })
+}
+
+fn platform(node: &Node, problems: &Problems) -> Option<Platform> {
+    parsed(node, "platforms", problems).map(|it| it.value)
+}
+
+fn port(node: &Node, problems: &Problems) -> Option<u16> {
+    let number = match &node.value {
+        Value::Number(text) => text.parse().ok().filter(|port| *port != 0),
+        _ => None,
+    };
+    if number.is_none() {
+        problems.add(&node.place, "`ports` must be a list of numbers from 1 to 65535");
+    }
+    number
+}
+
+fn file_copy(node: &Node, problems: &Problems) -> Option<FileCopy> {
+    let mut fields = Fields::new(node, "an entry of `files`", problems);
+    let from = fields.string("from");
+    let to = fields.parsed::<AbsolutePath>("to").map(|it| it.map(|path| path.0));
+    let place = fields.place();
+    if fields.node("from").is_none() || fields.node("to").is_none() {
+        problems.add(place, "an entry of `files` needs `from` and `to`");
+    }
+    fields.finish();
+    Some(FileCopy { from: from?, to: to? })
+}
+
+struct User(String);
+
+impl FromStr for User {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Numbers only: Kubernetes can verify `runAsNonRoot` on nothing else.
+        let number = |it: &str| it.parse::<u32>().is_ok();
+        let good = match text.split_once(':') {
+            Some((user, group)) => number(user) && number(group),
+            None => number(text),
+        };
+        let wrong =
+            || format!("`{text}` is not a user: write UID or UID:GID in numbers, such as 65532:65532");
+        good.then(|| Self(text.to_owned())).ok_or_else(wrong)
+    }
+}
+
+struct AbsolutePath(String);
+
+impl FromStr for AbsolutePath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good = text.starts_with('/') && !text.split('/').any(|it| it == ".." || it == ".");
+        let wrong = || format!("`{text}` must be an absolute path in the image, without `.` or `..`");
+        good.then(|| Self(text.to_owned())).ok_or_else(wrong)
+    }
+}

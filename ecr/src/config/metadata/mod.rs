@@ -1,0 +1,158 @@
+//! `[workspace.metadata.ecr]` and `[package.metadata.ecr]`: what manifests say.
+
+use std::collections::BTreeMap;
+
+use ecr_types::document::{Fields, Located, Node, Place, Problems, Value};
+use ecr_types::{Region, RegistryId, RepositoryName};
+
+use crate::config::settings::{PolicySource, RepositorySettings};
+use crate::inventory::Price;
+
+mod image;
+pub use image::{FileCopy, ImageMetadata};
+
+/// `[workspace.metadata.ecr]`: what holds for the whole workspace. Everything is optional.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WorkspaceMetadata {
+    /// The project's name, written to the resource tag `Project`.
+    pub project: Option<Located<String>>,
+    /// The AWS region.
+    pub region: Option<Located<String>>,
+    /// The only account in which anything may be written.
+    pub account_id: Option<Located<RegistryId>>,
+    /// Put before every derived repository name.
+    pub prefix: Option<Located<String>>,
+    /// The path of `repositories.json`, relative to the workspace's root.
+    pub repositories: Option<Located<String>>,
+    /// The lifecycle policy of every repository that names no other.
+    pub lifecycle_policy: Option<Located<PolicySource>>,
+    /// What a GB of storage costs in a month, in USD.
+    pub price: Option<Located<Price>>,
+    /// The file of findings that the scan gate lets through, relative to the workspace's root.
+    pub scan_ignore: Option<Located<String>>,
+    /// Resource tags of every repository.
+    pub tags: BTreeMap<String, Located<String>>,
+    /// Defaults for every service's image.
+    pub image: ImageMetadata,
+}
+
+impl WorkspaceMetadata {
+    /// Reads the table out of the root manifest.
+    pub fn read(manifest: &Node, problems: &Problems) -> Self {
+        let Some(node) = manifest.get_path(&["workspace", "metadata", "ecr"]) else {
+            return Self::default();
+        };
+        let mut fields = Fields::new(node, "[workspace.metadata.ecr]", problems);
+        let metadata = Self {
+            project: fields.parsed::<Project>("project").map(|it| it.map(|project| project.0)),
+            region: fields.parsed::<Region>("region").map(|it| it.map(|region| region.to_string())),
+            account_id: fields.parsed("account-id"),
+            prefix: fields.parsed::<Prefix>("prefix").map(|it| it.map(|prefix| prefix.0)),
+            repositories: fields.string("repositories"),
+            lifecycle_policy: lifecycle_policy(&mut fields, "", problems),
+            price: fields.number("price-per-gb-month"),
+            scan_ignore: fields.string("scan-ignore"),
+            tags: fields.string_map("tags"),
+            image: ImageMetadata::read_workspace(&mut fields, problems),
+        };
+        fields.finish();
+        metadata
+    }
+}
+
+/// `[package.metadata.ecr]`: the table's presence makes the package a service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PackageMetadata {
+    /// Where the table stands.
+    pub place: Place,
+    /// The repository's full name; by default the workspace's prefix and the package's name.
+    pub repository: Option<Located<RepositoryName>>,
+    /// Settings of the repository.
+    pub settings: RepositorySettings,
+    /// The image.
+    pub image: ImageMetadata,
+}
+
+impl PackageMetadata {
+    /// Reads the table out of a member's manifest; `None` where there is none. `folder` is the manifest's
+    /// folder relative to the workspace's root, to which the paths in it are relative.
+    pub fn read(manifest: &Node, folder: &str, problems: &Problems) -> Option<Self> {
+        let node = manifest.get_path(&["package", "metadata", "ecr"])?;
+        let mut fields = Fields::new(node, "[package.metadata.ecr]", problems);
+        let metadata = Self {
+            place: node.place.clone(),
+            repository: fields.parsed("repository"),
+            settings: RepositorySettings {
+                image_tag_mutability: fields.parsed("image-tag-mutability"),
+                mutability_exclusions: fields
+                    .strings("mutability-exclusions")
+                    .map(|it| it.map(|all| all.into_iter().map(|it| it.value).collect())),
+                scan_on_push: fields.boolean("scan-on-push"),
+                encryption: fields.parsed("encryption"),
+                kms_key: fields.string("kms-key"),
+                lifecycle_policy: lifecycle_policy(&mut fields, folder, problems),
+                repository_policy: fields
+                    .string("repository-policy")
+                    .map(|it| it.map(|path| PolicySource::File(join(folder, &path)))),
+                tags: fields.string_map("tags"),
+                protect: fields.boolean("protect"),
+            },
+            image: ImageMetadata::read_package(&mut fields, problems),
+        };
+        fields.finish();
+        Some(metadata)
+    }
+}
+
+/// What goes before every derived name; good if some name becomes one with it.
+struct Prefix(String);
+
+impl std::str::FromStr for Prefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good = text.is_empty() || format!("{text}x1").parse::<RepositoryName>().is_ok();
+        let wrong =
+            || format!("no repository name begins with `{text}`: write a prefix such as `my-project/`");
+        good.then(|| Self(text.to_owned())).ok_or_else(wrong)
+    }
+}
+
+/// A project's name, as it goes into a resource tag.
+pub(crate) struct Project(pub(crate) String);
+
+impl std::str::FromStr for Project {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good = (1..=256).contains(&text.chars().count())
+            && text.chars().all(crate::config::settings::is_tag_character);
+        let wanted = "1 to 256 letters, digits, spaces and + - = . _ : / @, as in a resource tag";
+        good.then(|| Self(text.to_owned()))
+            .ok_or_else(|| format!("`{text}` is not a valid project name ({wanted})"))
+    }
+}
+
+/// `false` or a path relative to `folder`.
+fn lifecycle_policy(
+    fields: &mut Fields<'_>,
+    folder: &str,
+    problems: &Problems,
+) -> Option<Located<PolicySource>> {
+    let node = fields.node("lifecycle-policy")?;
+    let value = match &node.value {
+        Value::Boolean(false) => PolicySource::Absent,
+        Value::String(path) => PolicySource::File(join(folder, path)),
+        _ => {
+            let message = format!("`lifecycle-policy` must be a path or false, found {}", node.kind());
+            problems.add(&node.place, message);
+            return None;
+        }
+    };
+    Some(Located { place: node.place.clone(), value })
+}
+
+/// `path` as seen from the workspace's root, given that it is written relative to `folder`.
+pub(crate) fn join(folder: &str, path: &str) -> String {
+    if folder.is_empty() || path.starts_with('/') { path.to_owned() } else { format!("{folder}/{path}") }
+}

@@ -1,0 +1,150 @@
+//! What a repository can be told to be, wherever it is said: in a manifest or in `repositories.json`.
+
+use std::collections::BTreeMap;
+
+use ecr_types::document::{Located, Problems};
+use ecr_types::{EncryptionType, ImageTagMutability};
+
+/// Where the text of a policy comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PolicySource {
+    /// A file, relative to the workspace's root.
+    File(String),
+    /// JSON that stands in the configuration itself.
+    Inline(serde_json::Value),
+    /// `false`: there shall be none.
+    Absent,
+}
+
+/// Settings of one repository. `None` leaves the choice to a source of lower precedence.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RepositorySettings {
+    /// Whether tags may be moved.
+    pub image_tag_mutability: Option<Located<ImageTagMutability>>,
+    /// Tags to which the opposite of `image_tag_mutability` applies: 1 to 5 patterns with `*`.
+    pub mutability_exclusions: Option<Located<Vec<String>>>,
+    /// Whether ECR scans each image when it is pushed.
+    pub scan_on_push: Option<Located<bool>>,
+    /// Encryption at rest.
+    pub encryption: Option<Located<EncryptionType>>,
+    /// The KMS key: id, alias or ARN.
+    pub kms_key: Option<Located<String>>,
+    /// The lifecycle policy.
+    pub lifecycle_policy: Option<Located<PolicySource>>,
+    /// The resource policy of the repository.
+    pub repository_policy: Option<Located<PolicySource>>,
+    /// Resource tags.
+    pub tags: BTreeMap<String, Located<String>>,
+    /// Whether `ecr delete` must leave the repository alone.
+    pub protect: Option<Located<bool>>,
+}
+
+impl RepositorySettings {
+    /// `self` where it says something, else `lower`. Resource tags are joined key by key.
+    pub fn or(self, lower: Self) -> Self {
+        let mut tags = lower.tags;
+        tags.extend(self.tags);
+        // Mutability and its filters, encryption and its key belong together: what goes with a value that was
+        // replaced is dropped with it.
+        let exclusions = match self.image_tag_mutability {
+            Some(_) => self.mutability_exclusions,
+            None => self.mutability_exclusions.or(lower.mutability_exclusions),
+        };
+        let kms_key = match self.encryption {
+            Some(_) => self.kms_key,
+            None => self.kms_key.or(lower.kms_key),
+        };
+        Self {
+            image_tag_mutability: self.image_tag_mutability.or(lower.image_tag_mutability),
+            mutability_exclusions: exclusions,
+            scan_on_push: self.scan_on_push.or(lower.scan_on_push),
+            encryption: self.encryption.or(lower.encryption),
+            kms_key,
+            lifecycle_policy: self.lifecycle_policy.or(lower.lifecycle_policy),
+            repository_policy: self.repository_policy.or(lower.repository_policy),
+            tags,
+            protect: self.protect.or(lower.protect),
+        }
+    }
+
+    /// Reports what each key allows by itself but ECR does not allow together.
+    pub fn check(&self, problems: &Problems) {
+        self.check_exclusions(problems);
+        self.check_kms_key(problems);
+        self.check_tags(problems);
+    }
+
+    fn check_exclusions(&self, problems: &Problems) {
+        let mutability = self.image_tag_mutability.as_ref();
+        let takes_filters = mutability.is_some_and(|it| it.value.takes_filters());
+        match (&self.mutability_exclusions, mutability) {
+            (Some(filters), _) if !takes_filters => problems.add_with_help(
+                &filters.place,
+                "exclusion filters go only with a mutability of IMMUTABLE_WITH_EXCLUSION or MUTABLE_WITH_EXCLUSION",
+                "set the mutability to IMMUTABLE_WITH_EXCLUSION, or remove the filters",
+            ),
+            (Some(filters), _) if !(1..=5).contains(&filters.value.len()) => {
+                problems.add(&filters.place, format!("1 to 5 exclusion filters are allowed, found {}", filters.value.len()));
+            }
+            (None, Some(mutability)) if takes_filters => problems.add(
+                &mutability.place,
+                format!("{} needs 1 to 5 exclusion filters", mutability.value),
+            ),
+            _ => {}
+        }
+        let filters = self.mutability_exclusions.iter();
+        for filter in filters.flat_map(|it| &it.value).filter(|it| !is_exclusion_filter(it)) {
+            let place = self.mutability_exclusions.as_ref().map(|it| &it.place);
+            let message = format!(
+                "`{filter}` is not a valid exclusion filter (1 to 128 letters, digits, `.`, `_`, `-` and at most two `*`)"
+            );
+            place.inspect(|place| problems.add(place, message));
+        }
+    }
+
+    fn check_kms_key(&self, problems: &Problems) {
+        let uses_kms = self.encryption.as_ref().is_some_and(|it| it.value != EncryptionType::Aes256);
+        if let (Some(key), false) = (&self.kms_key, uses_kms) {
+            problems.add(&key.place, "a KMS key goes only with an encryption of KMS or KMS_DSSE");
+        }
+    }
+
+    fn check_tags(&self, problems: &Problems) {
+        for (key, value) in &self.tags {
+            if let Some(reason) = invalid_tag(key, &value.value) {
+                problems.add(&value.place, format!("resource tag `{key}`: {reason}"));
+            }
+        }
+    }
+}
+
+/// The resource tags that this tool writes itself; ownership rests on them.
+pub const RESERVED_TAGS: [&str; 4] = ["ManagedBy", "Project", "Service", "Description"];
+
+fn invalid_tag(key: &str, value: &str) -> Option<String> {
+    let allowed = "letters, digits, spaces and + - = . _ : / @";
+    if RESERVED_TAGS.contains(&key) {
+        Some("this key is written by the tool itself".to_owned())
+    } else if key.to_ascii_lowercase().starts_with("aws:") {
+        Some("keys that begin with `aws:` belong to AWS".to_owned())
+    } else if key.is_empty() || key.chars().count() > 128 {
+        Some("a key has 1 to 128 characters".to_owned())
+    } else if value.chars().count() > 256 {
+        Some("a value has at most 256 characters".to_owned())
+    } else if !key.chars().chain(value.chars()).all(is_tag_character) {
+        Some(format!("only {allowed} are allowed"))
+    } else {
+        None
+    }
+}
+
+/// Whether AWS allows `c` in resource tags (AWS, "Tagging a private repository", "Tag restrictions").
+pub fn is_tag_character(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, ' ' | '+' | '-' | '=' | '.' | '_' | ':' | '/' | '@')
+}
+
+/// The model's `^[0-9a-zA-Z._*-]{1,128}$`, and the two wildcards that the user guide allows.
+fn is_exclusion_filter(filter: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '*');
+    (1..=128).contains(&filter.len()) && filter.chars().all(allowed) && filter.matches('*').count() <= 2
+}

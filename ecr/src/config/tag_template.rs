@@ -1,0 +1,173 @@
+//! Tags with placeholders: `{version}`, `{git-sha}`, `{git-short-sha}`, `{digest}`, and text around them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ecr_types::{Digest, ImageTag};
+
+use crate::config::desired::Service;
+
+/// A tag as it is configured, or given with `--tag`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagTemplate {
+    text: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Version,
+    GitSha,
+    GitShortSha,
+    Digest,
+}
+
+/// What the placeholders stand for.
+#[derive(Debug, Clone, Copy)]
+pub struct TagValues<'a> {
+    /// The package's version.
+    pub version: &'a str,
+    /// The commit, 40 hexadecimal digits; `None` outside of git.
+    pub git_sha: Option<&'a str>,
+    /// The image's own digest; `None` while it is not built.
+    pub digest: Option<&'a Digest>,
+}
+
+impl TagTemplate {
+    /// `{version}`, the default of every service.
+    pub fn version() -> Self {
+        Self { text: "{version}".to_owned(), parts: vec![Part::Version] }
+    }
+
+    /// The tags of a service.
+    pub fn configured(service: &Service) -> Vec<Self> {
+        match &service.image.tags {
+            Some(tags) => tags.value.iter().map(|it| it.value.clone()).collect(),
+            None => vec![Self::version()],
+        }
+    }
+
+    /// Whether the tag is known only after the build.
+    pub fn needs_digest(&self) -> bool {
+        self.parts.contains(&Part::Digest)
+    }
+
+    /// Whether the tag names a commit.
+    pub fn needs_git(&self) -> bool {
+        self.parts.iter().any(|it| matches!(it, Part::GitSha | Part::GitShortSha))
+    }
+
+    /// The tag, or why there is none: a placeholder without a value, or a result that is no tag.
+    pub fn render(&self, values: &TagValues<'_>) -> Result<ImageTag, String> {
+        let parts: Result<Vec<_>, _> = self.parts.iter().map(|part| self.part(part, values)).collect();
+        // `+` marks build metadata in a version and is no character of a tag; Helm and Docker's own tools write `_`.
+        let text = parts?.concat().replace('+', "_");
+        text.parse().map_err(|error| match self.text == text {
+            true => format!("{error}"),
+            false => format!("tag `{}`: {error}", self.text),
+        })
+    }
+
+    fn part<'a>(&'a self, part: &'a Part, values: &TagValues<'a>) -> Result<&'a str, String> {
+        let missing = |what| format!("tag `{}` needs {what}", self.text);
+        let commit = || values.git_sha.ok_or_else(|| missing("a git commit, and there is none here"));
+        match part {
+            Part::Text(text) => Ok(text),
+            Part::Version => Ok(values.version),
+            Part::GitSha => commit(),
+            Part::GitShortSha => commit().map(|sha| sha.get(..12).unwrap_or(sha)),
+            Part::Digest => values.digest.map(Digest::short).ok_or_else(|| missing("a built image")),
+        }
+    }
+}
+
+impl fmt::Display for TagTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for TagTemplate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) =
+                after.split_once('}').ok_or_else(|| format!("tag `{text}`: `{{` without `}}`"))?;
+            parts.extend((!before.is_empty()).then(|| Part::Text(before.to_owned())));
+            parts.push(placeholder(text, name)?);
+            rest = after;
+        }
+        parts.extend((!rest.is_empty()).then(|| Part::Text(rest.to_owned())));
+        let template = Self { text: text.to_owned(), parts };
+        template.check_text()?;
+        Ok(template)
+    }
+}
+
+impl TagTemplate {
+    /// A tag that no value could make valid is refused at once, where it stands.
+    fn check_text(&self) -> Result<(), String> {
+        let digest = Digest::of(b"");
+        let sha = "0".repeat(40);
+        let values = TagValues { version: "1.0.0", git_sha: Some(&sha), digest: Some(&digest) };
+        self.render(&values).map(drop)
+    }
+}
+
+fn placeholder(text: &str, name: &str) -> Result<Part, String> {
+    match name {
+        "version" => Ok(Part::Version),
+        "git-sha" => Ok(Part::GitSha),
+        "git-short-sha" => Ok(Part::GitShortSha),
+        "digest" => Ok(Part::Digest),
+        _ => Err(format!(
+            "tag `{text}`: unknown placeholder `{{{name}}}` \
+             (there are {{version}}, {{git-sha}}, {{git-short-sha}} and {{digest}})"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(template: &str) -> String {
+        let digest = Digest::of(b"");
+        let values = TagValues {
+            version: "1.2.3+build.4",
+            git_sha: Some("0123456789abcdef0123456789abcdef01234567"),
+            digest: Some(&digest),
+        };
+        match template.parse::<TagTemplate>() {
+            Ok(template) => template.render(&values).map_or_else(|e| e, |tag| tag.to_string()),
+            Err(error) => error,
+        }
+    }
+
+    #[test]
+    fn placeholders_are_filled_in() {
+        assert_eq!(render("{version}"), "1.2.3_build.4");
+        assert_eq!(render("v{version}-{git-short-sha}"), "v1.2.3_build.4-0123456789ab");
+        assert_eq!(render("{digest}"), "e3b0c44298fc");
+        assert_eq!(render("latest"), "latest");
+    }
+
+    #[test]
+    fn what_cannot_become_a_tag_is_refused() {
+        assert!(render("{versoin}").contains("unknown placeholder `{versoin}`"));
+        assert!(render("{version").contains("without `}`"));
+        assert!(render("a b").contains("not a valid image tag"));
+        assert!(render("").contains("not a valid image tag"));
+    }
+
+    #[test]
+    fn a_missing_value_is_named() {
+        let values = TagValues { version: "1.0.0", git_sha: None, digest: None };
+        let error = "{git-sha}".parse::<TagTemplate>().unwrap().render(&values).unwrap_err();
+        assert_eq!(error, "tag `{git-sha}` needs a git commit, and there is none here");
+    }
+}

@@ -1,0 +1,182 @@
+//! The workspace as cargo sees it, and the configuration files in it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
+use ecr_types::document::{Located, Node, Place, Problem, Problems, parse_json, parse_toml};
+
+use crate::cli::error::Failure;
+use crate::config::definitions::Definitions;
+use crate::config::desired::{self, Configuration, Desired, Member, Package, PolicyFiles};
+use crate::config::metadata::{PackageMetadata, WorkspaceMetadata};
+use crate::config::settings::PolicySource;
+
+/// A workspace and what its configuration asks for.
+#[derive(Debug)]
+pub struct Workspace {
+    /// The folder of the root manifest.
+    pub root: PathBuf,
+    /// Where cargo builds.
+    pub target: PathBuf,
+    /// What the configuration asks for.
+    pub desired: Desired,
+}
+
+const REPOSITORIES: &str = "ecr/repositories.json";
+const LIFECYCLE_POLICY: &str = "ecr/lifecycle-policy.json";
+
+impl Workspace {
+    /// The lifecycle policies that the configuration uses: where each stands, and its text.
+    ///
+    /// # Errors
+    /// Cargo's own, what is wrong with the configuration around the policies, and files that cannot be read.
+    pub fn lifecycle_policies(manifest_path: Option<&Path>) -> Result<Vec<(Place, String)>, Failure> {
+        let metadata = metadata(manifest_path)?;
+        let root = metadata.workspace_root.as_std_path();
+        let problems = Problems::default();
+        let configuration = Reader { root, problems: &problems }.configuration(&metadata);
+        let mut policies = BTreeMap::new();
+        for source in configuration.lifecycle_sources() {
+            match &source.value {
+                PolicySource::Absent => {}
+                PolicySource::Inline(json) => drop(policies.insert(source.place.clone(), json.to_string())),
+                PolicySource::File(path) => match std::fs::read_to_string(root.join(path)) {
+                    Ok(text) => drop(policies.insert(Place::file(path), text)),
+                    Err(error) => problems.add(&source.place, format!("`{path}` cannot be read: {error}")),
+                },
+            }
+        }
+        problems.into_result().map_err(Failure::configuration)?;
+        Ok(policies.into_iter().collect())
+    }
+
+    /// Reads the workspace of `manifest_path`, else of the current directory.
+    ///
+    /// # Errors
+    /// Cargo's own, or all problems of the configuration together.
+    pub fn load(manifest_path: Option<&Path>) -> Result<Self, Failure> {
+        let metadata = metadata(manifest_path)?;
+        let root = metadata.workspace_root.clone().into_std_path_buf();
+        let problems = Problems::default();
+        let configuration = Reader { root: &root, problems: &problems }.configuration(&metadata);
+        let files = policy_files(&root, &configuration);
+        let desired = desired::resolve(&configuration, &files, &problems);
+        problems.into_result().map_err(Failure::configuration)?;
+        Ok(Self { root, target: metadata.target_directory.into_std_path_buf(), desired })
+    }
+}
+
+/// `cargo metadata --no-deps`: the graph of dependencies is not needed, and would want a network.
+fn metadata(manifest_path: Option<&Path>) -> Result<Metadata, Failure> {
+    let mut command = MetadataCommand::new();
+    command.no_deps();
+    if let Some(path) = manifest_path {
+        command.manifest_path(path);
+    }
+    // Nothing is fetched for that, and reading the system's certificates is two fifths of cargo's time. Not so for rustup,
+    // which stands before cargo where cargo did not start this process, and may have to fetch a toolchain.
+    if std::env::var_os("CARGO").is_some_and(|it| Path::new(&it).is_absolute()) {
+        command.env("SSL_CERT_FILE", "/dev/null");
+    }
+    command.exec().map_err(|error| match error {
+        cargo_metadata::Error::CargoMetadata { stderr } => {
+            let text = stderr.trim().trim_start_matches("error: ").to_owned();
+            let is_elsewhere = text.contains("could not find `Cargo.toml`");
+            let failure = Failure { causes: vec![text], ..Failure::new("cargo cannot read the workspace") };
+            match is_elsewhere {
+                true => failure.with_help("run this in a cargo workspace, or pass --manifest-path"),
+                false => failure,
+            }
+        }
+        error => {
+            Failure { causes: vec![error.to_string()], ..Failure::new("failed to run `cargo metadata`") }
+        }
+    })
+}
+
+struct Reader<'a> {
+    root: &'a Path,
+    problems: &'a Problems,
+}
+
+impl Reader<'_> {
+    fn configuration(&self, metadata: &Metadata) -> Configuration {
+        let manifest = self.toml("Cargo.toml");
+        let mut workspace =
+            manifest.map(|it| WorkspaceMetadata::read(&it, self.problems)).unwrap_or_default();
+        if workspace.lifecycle_policy.is_none() && self.root.join(LIFECYCLE_POLICY).exists() {
+            let value = PolicySource::File(LIFECYCLE_POLICY.to_owned());
+            workspace.lifecycle_policy = Some(Located { place: Place::file("Cargo.toml"), value });
+        }
+        let mut members: Vec<_> =
+            metadata.workspace_packages().into_iter().map(|it| self.member(it)).collect();
+        members.sort_by(|a, b| a.package.name.cmp(&b.package.name));
+        let definitions = self.definitions(workspace.repositories.as_ref());
+        Configuration { workspace, members, definitions }
+    }
+
+    fn member(&self, package: &cargo_metadata::Package) -> Member {
+        let manifest = self.relative(package.manifest_path.as_std_path());
+        let folder = manifest.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let node = self.toml(&manifest);
+        let metadata = node.and_then(|it| PackageMetadata::read(&it, &folder, self.problems));
+        let bins = package.targets.iter().filter(|it| it.kind.contains(&TargetKind::Bin));
+        let package = Package {
+            name: package.name.to_string(),
+            version: package.version.to_string(),
+            description: package.description.clone(),
+            license: package.license.clone(),
+            repository: package.repository.clone(),
+            bins: bins.map(|it| it.name.clone()).collect(),
+            has_dockerfile: self.root.join(&folder).join("Dockerfile").exists(),
+            folder,
+        };
+        Member { package, metadata }
+    }
+
+    /// A file missing at the default path means that there is none; at a configured path it is an error.
+    fn definitions(&self, configured: Option<&Located<String>>) -> Definitions {
+        let path = configured.map_or(REPOSITORIES, |it| &it.value);
+        let text = match (std::fs::read_to_string(self.root.join(path)), configured) {
+            (Ok(text), _) => text,
+            (Err(error), None) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Definitions::default();
+            }
+            (Err(error), configured) => {
+                let place = configured.map_or_else(|| Place::file(path), |it| it.place.clone());
+                self.problems.add(&place, format!("`{path}` cannot be read: {error}"));
+                return Definitions::default();
+            }
+        };
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let node = self.parsed(parse_json(path, &text));
+        node.map(|it| Definitions::read(&it, folder, self.problems)).unwrap_or_default()
+    }
+
+    fn toml(&self, path: &str) -> Option<Node> {
+        match std::fs::read_to_string(self.root.join(path)) {
+            Ok(text) => self.parsed(parse_toml(path, &text)),
+            Err(error) => {
+                self.problems.add(&Place::file(path), format!("cannot be read: {error}"));
+                None
+            }
+        }
+    }
+
+    fn parsed(&self, result: Result<Node, Problem>) -> Option<Node> {
+        result.map_err(|it| self.problems.push(it)).ok()
+    }
+
+    /// The path as a person in the workspace's root would write it.
+    fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(self.root).unwrap_or(path).to_string_lossy().into_owned()
+    }
+}
+
+fn policy_files(root: &Path, configuration: &Configuration) -> PolicyFiles {
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).map_err(|it| it.to_string());
+    let files: BTreeMap<_, _> =
+        configuration.policy_files().into_iter().map(|path| (path.to_owned(), read(path))).collect();
+    files
+}
