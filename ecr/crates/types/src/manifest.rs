@@ -88,6 +88,7 @@ pub struct ImageIndex {
 
 /// A manifest of either kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "manifests are read one at a time")]
 pub enum Manifest {
     /// One image or artifact.
     Image(ImageManifest),
