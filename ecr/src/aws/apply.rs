@@ -44,7 +44,7 @@ impl Aws {
             Action::PutImageScanningConfiguration { scan_on_push } => {
                 self.put_scanning(name, *scan_on_push).await
             }
-            Action::PutLifecyclePolicy(text) => self.put_lifecycle_policy(name, text).await,
+            Action::PutLifecyclePolicy(document) => self.put_lifecycle_policy(name, document.text()).await,
             Action::DeleteLifecyclePolicy => self.delete_lifecycle_policy(name).await,
             Action::SetRepositoryPolicy(text) => self.set_repository_policy(name, text).await,
             Action::TagResource { arn, tags } => self.tag_resource(arn, tags).await,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use ecr_types::{EncryptionType, RegistryId};
 use serde::Serialize;
 
-use crate::config::desired::{DesiredRepository, MANAGED_BY, Policy};
+use crate::config::desired::{DesiredRepository, LifecyclePolicy, MANAGED_BY};
 
 /// Whom a policy is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -127,7 +127,7 @@ impl Scope<'_> {
         format!("arn:{}:{service}:{}:{}:{resource}", partition(self.region), self.region, self.account)
     }
 
-    fn has_lifecycle(&self, is_wanted: fn(&Policy) -> bool) -> bool {
+    fn has_lifecycle(&self, is_wanted: fn(&LifecyclePolicy) -> bool) -> bool {
         self.repositories.iter().filter_map(|it| it.lifecycle_policy.as_ref()).any(is_wanted)
     }
 
@@ -177,10 +177,10 @@ fn repository_actions(role: Role, scope: &Scope<'_>) -> Vec<&'static str> {
                 "GetLifecyclePolicyPreview",
                 "StartLifecyclePolicyPreview",
             ];
-            if scope.has_lifecycle(|it| matches!(it, Policy::Text(_))) {
+            if scope.has_lifecycle(|it| matches!(it, LifecyclePolicy::Document(_))) {
                 actions.push("PutLifecyclePolicy");
             }
-            if scope.has_lifecycle(|it| matches!(it, Policy::Absent)) {
+            if scope.has_lifecycle(|it| matches!(it, LifecyclePolicy::Absent)) {
                 actions.push("DeleteLifecyclePolicy");
             }
             if scope.has_repository_policy() {

@@ -28,7 +28,7 @@ impl Aws {
             Ok(totals) => Ok(Some(totals)),
             Err(error) if error.is(NOT_FOUND) => Ok(Some(ImageTotals::default())),
             Err(error) => {
-                self.forgiven(error, ACTION, "images were not counted", name.as_str()).map(|()| None)
+                self.note_if_denied(error, ACTION, "images were not counted", name.as_str()).map(|()| None)
             }
         }
     }

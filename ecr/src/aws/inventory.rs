@@ -47,7 +47,7 @@ impl Aws {
             Err(error) if error.is(NOT_FOUND) => return Ok(Some(Inventory::default())),
             Err(error) => {
                 return self
-                    .forgiven(error, ACTION, "images were not looked at", name.as_str())
+                    .note_if_denied(error, ACTION, "images were not looked at", name.as_str())
                     .map(|()| None);
             }
         };
@@ -124,7 +124,7 @@ impl Aws {
                 Err(error) if error.is(NOT_FOUND) => return Ok(()),
                 Err(error) => {
                     let skipped = "what indexes list, and which layers images share, is not known";
-                    return self.forgiven(error, ACTION, skipped, name.as_str());
+                    return self.note_if_denied(error, ACTION, skipped, name.as_str());
                 }
             }
         }

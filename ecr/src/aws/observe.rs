@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ecr::types::Repository;
+use ecr_lifecycle::StoredPolicy;
 use ecr_types::{RepositoryName, ScanningRule};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -68,7 +69,8 @@ impl Aws {
             }
             Err(error) => {
                 let skipped = "the registry's own scanning rules were not considered";
-                self.forgiven(ServiceError::new(ACTION, error), ACTION, skipped, "").map(|()| Vec::new())
+                self.note_if_denied(ServiceError::new(ACTION, error), ACTION, skipped, "")
+                    .map(|()| Vec::new())
             }
         }
     }
@@ -198,10 +200,14 @@ impl Aws {
         Ok(Some(observed_repository(&described, policies, tags)))
     }
 
-    async fn lifecycle_policy(&self, name: &str) -> Result<Option<Reading<Option<String>>>, ServiceError> {
+    async fn lifecycle_policy(
+        &self,
+        name: &str,
+    ) -> Result<Option<Reading<Option<StoredPolicy>>>, ServiceError> {
         const ACTION: &str = "ecr:GetLifecyclePolicy";
         let answer = self.ecr.get_lifecycle_policy().repository_name(name).send().await;
-        let answer = answer.map(|it| it.lifecycle_policy_text).map_err(|it| ServiceError::new(ACTION, it));
+        let answer = answer.map(|it| it.lifecycle_policy_text.map(StoredPolicy::parse));
+        let answer = answer.map_err(|it| ServiceError::new(ACTION, it));
         let skipped = "lifecycle policies are not known, and `ecr create` writes them again";
         self.optional(answer, "LifecyclePolicyNotFoundException", ACTION, skipped, name)
     }
@@ -215,19 +221,19 @@ impl Aws {
     }
 
     /// A policy that exists, does not exist, or may not be read.
-    fn optional(
+    fn optional<T>(
         &self,
-        answer: Result<Option<String>, ServiceError>,
+        answer: Result<Option<T>, ServiceError>,
         absent: &str,
         action: &'static str,
         skipped: &'static str,
         name: &str,
-    ) -> Result<Option<Reading<Option<String>>>, ServiceError> {
+    ) -> Result<Option<Reading<Option<T>>>, ServiceError> {
         match answer {
             Ok(text) => Ok(Some(Reading::Known(text))),
             Err(error) if error.is(absent) => Ok(Some(Reading::Known(None))),
             Err(error) if error.is(NOT_FOUND) => Ok(None),
-            Err(error) => self.forgiven(error, action, skipped, name).map(|()| Some(Reading::Denied)),
+            Err(error) => self.note_if_denied(error, action, skipped, name).map(|()| Some(Reading::Denied)),
         }
     }
 
@@ -248,13 +254,13 @@ impl Aws {
                     return Ok(None);
                 }
                 let skipped = "ownership and resource tags were not checked";
-                self.forgiven(error, ACTION, skipped, name).map(|()| Some(Reading::Denied))
+                self.note_if_denied(error, ACTION, skipped, name).map(|()| Some(Reading::Denied))
             }
         }
     }
 
     /// A denied read is noted and goes on; any other error stays one.
-    pub(super) fn forgiven(
+    pub(super) fn note_if_denied(
         &self,
         error: ServiceError,
         action: &'static str,
@@ -272,7 +278,7 @@ impl Aws {
 /// The code of a repository that does not exist.
 pub(super) const NOT_FOUND: &str = "RepositoryNotFoundException";
 
-type Policies = (Reading<Option<String>>, Reading<Option<String>>);
+type Policies = (Reading<Option<StoredPolicy>>, Reading<Option<String>>);
 
 fn observed_repository(
     described: &Repository,

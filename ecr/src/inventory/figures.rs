@@ -1,6 +1,6 @@
 //! What storage costs, now and once a lifecycle policy has done its work.
 
-use ecr_lifecycle::evaluate::{Fate, evaluate};
+use ecr_lifecycle::evaluate::{Outcome, evaluate};
 use ecr_lifecycle::{Policy, Timestamp};
 use serde::{Serialize, Serializer};
 
@@ -74,10 +74,11 @@ impl Figures {
         let storage = inventory.storage(|_| true);
         let left = policy.map(|policy| {
             let decisions = evaluate(policy, &inventory.images, now);
-            let storage = inventory.storage(|n| !decisions[n].fate.is_deleted());
+            let storage = inventory.storage(|n| !decisions[n].outcome.is_deleted());
             // What moves to the archive is no longer stored at this price.
-            let stays = inventory.storage(|n| decisions[n].fate == Fate::Kept);
-            let moves = |n: &usize| decisions[*n].fate != Fate::Kept && !decisions[*n].fate.is_deleted();
+            let stays = inventory.storage(|n| decisions[n].outcome == Outcome::Kept);
+            let moves =
+                |n: &usize| decisions[*n].outcome != Outcome::Kept && !decisions[*n].outcome.is_deleted();
             let moved: u64 = (0..decisions.len()).filter(moves).map(|n| inventory.images[n].size_bytes).sum();
             let archived_bytes = stays.archived_bytes + moved;
             let storage = Storage { images: storage.images, archived_bytes, ..stays };

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use ecr_lifecycle::compare::{same_lifecycle_policy, same_repository_policy};
+use ecr_lifecycle::StoredPolicy;
 use serde_json::{Value, json};
 
+use super::compare::same_repository_policy;
 use super::{Action, Blocked, Step};
-use crate::config::desired::{DesiredRepository, Encryption, Policy};
+use crate::config::desired::{DesiredRepository, Encryption, LifecyclePolicy};
 use crate::plan::observed::{Observed, ObservedRepository, Reading};
 
 /// The request of `CreateRepository`, as the API would spell it.
@@ -59,20 +60,21 @@ pub fn scanning_step(
     })
 }
 
-/// A policy that may not be read is written again, as the seed's script does.
-pub fn lifecycle_step(desired: &DesiredRepository, found: &Reading<Option<String>>) -> Option<Step> {
-    let found_text = found.known().and_then(Option::as_deref);
+/// A policy that may not be read is written again.
+pub fn lifecycle_step(desired: &DesiredRepository, found: &Reading<Option<StoredPolicy>>) -> Option<Step> {
+    let found = found.known().and_then(Option::as_ref);
     let step = |action, desired| Step {
         action,
         field: Some("lifecyclePolicy"),
-        observed: found_text.map_or(Value::Null, policy_json),
+        observed: found.map_or(Value::Null, StoredPolicy::to_json),
         desired,
     };
     match desired.lifecycle_policy.as_ref()? {
-        Policy::Absent => found_text.map(|_| step(Action::DeleteLifecyclePolicy, Value::Null)),
-        Policy::Text(text) => {
-            let is_same = found_text.is_some_and(|found| same_lifecycle_policy(found, text));
-            (!is_same).then(|| step(Action::PutLifecyclePolicy(text.clone()), policy_json(text)))
+        LifecyclePolicy::Absent => found.map(|_| step(Action::DeleteLifecyclePolicy, Value::Null)),
+        LifecyclePolicy::Document(document) => {
+            let is_same = found.and_then(StoredPolicy::document) == Some(document);
+            let put = || Action::PutLifecyclePolicy(document.clone());
+            (!is_same).then(|| step(put(), document.policy().to_json()))
         }
     }
 }

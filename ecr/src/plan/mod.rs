@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ecr_lifecycle::Document;
 use ecr_lifecycle::impact::Impact;
 use ecr_types::{ImageTagMutability, RepositoryName};
 use serde_json::Value;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use crate::config::desired::{DesiredRepository, MANAGED_BY};
 use crate::plan::observed::{Observed, ObservedRepository, Reading};
 
+mod compare;
 mod differences;
 mod ineffective;
 pub mod observed;
@@ -100,8 +102,8 @@ pub enum Action {
         /// Whether images are scanned when they are pushed.
         scan_on_push: bool,
     },
-    /// `PutLifecyclePolicy` with the policy's text.
-    PutLifecyclePolicy(String),
+    /// `PutLifecyclePolicy` with the policy.
+    PutLifecyclePolicy(Document),
     /// `DeleteLifecyclePolicy`.
     DeleteLifecyclePolicy,
     /// `SetRepositoryPolicy` with the policy's text.
@@ -188,15 +190,15 @@ impl Plan {
         }
     }
 
-    /// The repositories that exist and whose lifecycle policy would be written, with its text.
-    pub fn lifecycle_changes(&mut self) -> impl Iterator<Item = (&mut RepositoryPlan, String)> {
+    /// The repositories that exist and whose lifecycle policy would be written, with the new policy.
+    pub fn lifecycle_changes(&mut self) -> impl Iterator<Item = (&mut RepositoryPlan, Document)> {
         let changed = self.repositories.iter_mut().filter(|it| it.state != State::Absent);
         changed.filter_map(|it| {
-            let text = it.steps.iter().find_map(|step| match &step.action {
-                Action::PutLifecyclePolicy(text) => Some(text.clone()),
+            let document = it.steps.iter().find_map(|step| match &step.action {
+                Action::PutLifecyclePolicy(document) => Some(document.clone()),
                 _ => None,
             })?;
-            Some((it, text))
+            Some((it, document))
         })
     }
 
@@ -261,8 +263,10 @@ fn creation(desired: &DesiredRepository) -> RepositoryPlan {
         observed: Value::Null,
         desired: describe(desired),
     };
-    let absent = Reading::Known(None);
-    let policies = [lifecycle_step(desired, &absent), repository_policy_step(desired, &absent)];
+    let policies = [
+        lifecycle_step(desired, &Reading::Known(None)),
+        repository_policy_step(desired, &Reading::Known(None)),
+    ];
     let steps = std::iter::once(create).chain(policies.into_iter().flatten()).collect();
     RepositoryPlan::new(desired, State::Absent, steps, Vec::new())
 }

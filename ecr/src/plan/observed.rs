@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ecr_lifecycle::StoredPolicy;
 use ecr_types::{RepositoryName, ScanningRule};
 
 use crate::config::desired::Encryption;
@@ -30,8 +31,8 @@ pub struct ObservedRepository {
     pub scan_on_push: bool,
     /// Encryption at rest; `None` where AWS does not say.
     pub encryption: Option<Encryption>,
-    /// The text of the lifecycle policy, if there is one.
-    pub lifecycle_policy: Reading<Option<String>>,
+    /// The lifecycle policy, if there is one.
+    pub lifecycle_policy: Reading<Option<StoredPolicy>>,
     /// The text of the repository policy, if there is one.
     pub repository_policy: Reading<Option<String>>,
     /// The resource tags.

@@ -1,10 +1,12 @@
+use ecr_lifecycle::StoredPolicy;
 use ecr_types::EncryptionType;
 
 use super::differences::same_encryption;
 use super::*;
-use crate::config::desired::{Encryption, Policy};
+use crate::config::desired::{Encryption, LifecyclePolicy};
 
-const POLICY: &str = r#"{"rules": [{"rulePriority": 1}]}"#;
+const POLICY: &str = r#"{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "any",
+    "countType": "imageCountMoreThan", "countNumber": 10}, "action": {"type": "expire"}}]}"#;
 
 fn desired() -> DesiredRepository {
     DesiredRepository {
@@ -14,7 +16,7 @@ fn desired() -> DesiredRepository {
         exclusion_filters: Vec::new(),
         scan_on_push: true,
         encryption: None,
-        lifecycle_policy: Some(Policy::Text(POLICY.to_owned())),
+        lifecycle_policy: Some(LifecyclePolicy::Document(Document::parse("", POLICY).unwrap())),
         repository_policy: None,
         tags: tags(&[("ManagedBy", MANAGED_BY), ("Project", "ours")]),
         protect: false,
@@ -29,7 +31,7 @@ fn current() -> ObservedRepository {
         exclusion_filters: Vec::new(),
         scan_on_push: true,
         encryption: Some(Encryption { kind: EncryptionType::Aes256, kms_key: None }),
-        lifecycle_policy: Reading::Known(Some(POLICY.to_owned())),
+        lifecycle_policy: Reading::Known(Some(StoredPolicy::parse(POLICY.to_owned()))),
         repository_policy: Reading::Skipped,
         tags: Reading::Known(tags(&[("ManagedBy", MANAGED_BY), ("Project", "ours"), ("theirs", "stays")])),
     }
@@ -161,7 +163,7 @@ fn a_lifecycle_policy_that_may_not_be_read_is_written_again() {
 
 #[test]
 fn no_lifecycle_policy_means_that_one_is_removed_and_silence_that_it_stays() {
-    let none = DesiredRepository { lifecycle_policy: Some(Policy::Absent), ..desired() };
+    let none = DesiredRepository { lifecycle_policy: Some(LifecyclePolicy::Absent), ..desired() };
     assert_eq!(outline(&none, &observed(current())), "drifted DeleteLifecyclePolicy(lifecyclePolicy)");
     let silent = DesiredRepository { lifecycle_policy: None, ..desired() };
     assert_eq!(outline(&silent, &observed(current())), "current");

@@ -181,7 +181,7 @@ fn bad_input_of_preview_is_told() {
     };
     expect![[r#"
         --- stderr
-        error: `images.json` is no list of images
+        error: `images.json` is not a list of images
 
         Caused by:
           `sha256:[DIGEST]` is not a digest (`sha256:[DIGEST]` and 64 lower-case hexadecimal digits) at line 1 column 23

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use ecr_lifecycle::evaluate::{Decision, evaluate};
-use ecr_lifecycle::{Timestamp, read};
+use ecr_lifecycle::{Document, Timestamp};
 use ecr_types::human::{age, count, size};
 use ecr_types::{Digest, RepositoryName};
 
@@ -49,9 +49,10 @@ fn html(shared: &Shared) -> String {
 fn section(body: &mut String, shared: &Shared, name: &RepositoryName, repository: &Repository) {
     let settings = &repository.settings;
     let now = Timestamp::from_seconds(shared.now());
-    let policy = settings.lifecycle_policy.as_deref().and_then(|it| read("", it).ok()).map(|it| it.policy);
+    let document = settings.lifecycle_policy.as_deref().and_then(|it| Document::parse("", it).ok());
+    let policy = document.as_ref().map(Document::policy);
     let images = lifecycle_images(repository);
-    let decisions = policy.as_ref().map(|it| evaluate(it, &images, now)).unwrap_or_default();
+    let decisions = policy.map(|it| evaluate(it, &images, now)).unwrap_or_default();
     let mutability = settings.image_tag_mutability.as_str();
     let exclusions = match settings.exclusion_filters.as_slice() {
         [] => String::new(),
@@ -91,7 +92,7 @@ fn table(
         body.push_str("<p>No images.</p>");
         return;
     }
-    let expiring = decisions.iter().filter(|it| it.fate.is_deleted()).count();
+    let expiring = decisions.iter().filter(|it| it.outcome.is_deleted()).count();
     let total: u64 = repository.images.values().map(|it| it.size).sum();
     let _ = write!(
         body,
@@ -123,8 +124,8 @@ fn row(
         ([], None) => "<i>untagged</i>".to_owned(),
         (tags, _) => tags.join("<br>"),
     };
-    let fate = match decision.map(|it| it.fate) {
-        Some(fate) if fate.is_deleted() => match fate.rule() {
+    let outcome = match decision.map(|it| it.outcome) {
+        Some(outcome) if outcome.is_deleted() => match outcome.rule() {
             Some((rule, _)) => format!("<b>would expire, rule {rule}</b>"),
             None => "<b>would go with its subject</b>".to_owned(),
         },
@@ -132,7 +133,7 @@ fn row(
     };
     let _ = write!(
         body,
-        "<tr><td>{tags}</td><td title=\"{digest}\">{}</td><td>{}</td><td>{} ago</td><td>{fate}</td>\
+        "<tr><td>{tags}</td><td title=\"{digest}\">{}</td><td>{}</td><td>{} ago</td><td>{outcome}</td>\
          <td><code>docker pull {}/{}@{digest}</code></td></tr>",
         digest.short(),
         size(image.size),

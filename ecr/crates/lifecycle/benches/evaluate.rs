@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use ecr_lifecycle::evaluate::evaluate;
-use ecr_lifecycle::{Image, Policy, StorageClass, Timestamp, read};
+use ecr_lifecycle::{Document, Image, Policy, StorageClass, Timestamp};
 use ecr_types::Digest;
 
 const SECOND: i128 = 1_000_000_000;
@@ -33,7 +33,7 @@ fn policy() -> Policy {
         )
     };
     let rules: Vec<_> = (0..50).map(rule).collect();
-    read("bench", &format!("{{\"rules\": [{}]}}", rules.join(","))).unwrap().policy
+    Document::parse("bench", &format!("{{\"rules\": [{}]}}", rules.join(","))).unwrap().policy().clone()
 }
 
 /// Images as a busy repository has them: two tags each, every tenth untagged, every fiftieth an index of others.
@@ -68,7 +68,7 @@ fn main() {
         let start = Instant::now();
         let decisions = evaluate(&policy, &images, now);
         let elapsed = start.elapsed();
-        let expired = decisions.iter().filter(|it| it.fate.is_deleted()).count();
+        let expired = decisions.iter().filter(|it| it.outcome.is_deleted()).count();
         println!(
             "{count:>8} {:>7} {:>10.1} {:>12} {expired:>9}",
             policy.rules.len(),

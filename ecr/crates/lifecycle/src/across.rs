@@ -1,20 +1,16 @@
 //! Rules against one another, within a storage class.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::read::Draft;
-use super::shape::Shape;
+use super::draft::Draft;
 use super::{Finding, StorageClass, TagFilter};
 
-/// Adds what is wrong between rules, which come sorted by priority. What could not be read of a rule is left out.
-pub fn check_across(drafts: &[Draft], findings: &RefCell<Vec<Finding>>) {
-    let say = |draft: &Draft, message: String, sentence: Option<&str>| {
-        let shape = Shape { rule: draft.priority, position: None, findings };
-        match sentence {
-            Some(sentence) => shape.say(&draft.place, message, sentence),
-            None => shape.say_plainly(&draft.place, message),
-        }
+/// What is wrong between rules, which come sorted by priority. What could not be read of a rule is left out.
+pub fn check_across(drafts: &[Draft]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut say = |draft: &Draft, message: String, sentence: Option<&str>| {
+        let sentence = sentence.map(str::to_owned);
+        findings.push(Finding { place: draft.place.clone(), rule: draft.priority, message, sentence });
     };
     let numbered: Vec<_> = drafts.iter().filter(|it| it.priority.is_some()).collect();
     for pair in numbered.windows(2) {
@@ -47,6 +43,7 @@ pub fn check_across(drafts: &[Draft], findings: &RefCell<Vec<Finding>>) {
             }
         }
     }
+    findings
 }
 
 fn number(draft: &Draft) -> String {

@@ -1,4 +1,4 @@
-//! (policy, images, now) -> the fate of each image.
+//! (policy, images, now) -> the outcome of each image.
 //!
 //! "All rules are evaluated at the same time … then applied based on rule priority" (LifecyclePolicies): for each
 //! rule, by priority, *seen* are the images of its storage class whose tags match; of these, *over* are those beyond
@@ -12,12 +12,12 @@ use std::collections::HashMap;
 
 use ecr_types::Pattern;
 
-use super::doubt::Doubt;
+use super::question::Question;
 use super::{Action, Count, Image, Policy, Rule, TagFilter, Timestamp};
 
 /// What becomes of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum Outcome {
     /// It stays as it is.
     Kept,
     /// The rule of this priority deletes it.
@@ -30,7 +30,7 @@ pub enum Fate {
     CascadedTransitioned(i64),
 }
 
-impl Fate {
+impl Outcome {
     /// Whether the image's bytes are freed.
     pub fn is_deleted(self) -> bool {
         matches!(self, Self::Expired(_) | Self::CascadedExpired(_))
@@ -54,27 +54,27 @@ impl Fate {
 /// What becomes of an image, and what AWS does not document about that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// The fate, by the choices of [`Doubt`].
-    pub fate: Fate,
-    /// The choices without which the fate would be another.
-    pub doubts: Vec<Doubt>,
+    /// The outcome, by the choices of [`Question`].
+    pub outcome: Outcome,
+    /// The choices without which the outcome would be another.
+    pub questions: Vec<Question>,
 }
 
 /// Decides on each image of a repository; the answer has their order.
 ///
-/// Each pattern looks once at each tag, and each rule once at each image that it sees, for each doubt that concerns
+/// Each pattern looks once at each tag, and each rule once at each image that it sees, for each question that concerns
 /// the repository once more.
 pub fn evaluate(policy: &Policy, images: &[Image], now: Timestamp) -> Vec<Decision> {
     let repository = Repository::new(images);
     let seen: Vec<Vec<usize>> = policy.rules.iter().map(|it| repository.seen(it, false)).collect();
-    let fates = repository.decide(policy, &seen, now, None, &[]);
+    let outcomes = repository.decide(policy, &seen, now, None, &[]);
     let mut decisions: Vec<_> =
-        fates.iter().map(|fate| Decision { fate: *fate, doubts: Vec::new() }).collect();
-    for doubt in Doubt::ALL.into_iter().filter(|it| it.concerns(policy, images)) {
-        let otherwise = repository.decide(policy, &seen, now, Some(doubt), &fates);
-        for (decision, fate) in decisions.iter_mut().zip(otherwise) {
-            if decision.fate != fate {
-                decision.doubts.push(doubt);
+        outcomes.iter().map(|outcome| Decision { outcome: *outcome, questions: Vec::new() }).collect();
+    for question in Question::ALL.into_iter().filter(|it| it.concerns(policy, images)) {
+        let otherwise = repository.decide(policy, &seen, now, Some(question), &outcomes);
+        for (decision, outcome) in decisions.iter_mut().zip(otherwise) {
+            if decision.outcome != outcome {
+                decision.questions.push(question);
             }
         }
     }
@@ -159,49 +159,49 @@ impl<'a> Repository<'a> {
         self.order.iter().copied().filter(|n| is_seen(&self.images[*n])).collect()
     }
 
-    /// The fates, with one doubt (if any) decided the other way; `before` are the fates without it.
+    /// The outcomes, with one question (if any) decided the other way; `before` are the outcomes without it.
     fn decide(
         &self,
         policy: &Policy,
         seen: &[Vec<usize>],
         now: Timestamp,
-        doubt: Option<Doubt>,
-        before: &[Fate],
-    ) -> Vec<Fate> {
-        let is_protected = self.protected(doubt, before);
-        let mut fates = vec![Fate::Kept; self.images.len()];
+        question: Option<Question>,
+        before: &[Outcome],
+    ) -> Vec<Outcome> {
+        let is_protected = self.protected(question, before);
+        let mut outcomes = vec![Outcome::Kept; self.images.len()];
         let mut is_claimed = vec![false; self.images.len()];
-        let order =
-            matches!(doubt, Some(Doubt::EqualTimes | Doubt::Restored)).then(|| ranks(self.images, doubt));
+        let order = matches!(question, Some(Question::EqualTimes | Question::Restored))
+            .then(|| ranks(self.images, question));
         for (rule, seen) in policy.rules.iter().zip(seen) {
-            let mut over = Over { rule, now, doubt, beyond: 0 };
-            let seen = self.seen_in_doubt(rule, seen, doubt, order.as_deref());
+            let mut over = RuleCursor { rule, now, question, beyond: 0 };
+            let seen = self.seen_in_doubt(rule, seen, question, order.as_deref());
             for &n in seen.iter() {
                 let takes = over.takes(&self.images[n], self.is_listed[n]);
                 if takes && !is_claimed[n] && !is_protected[n] {
-                    fates[n] = match rule.action {
-                        Action::Expire => Fate::Expired(rule.priority),
-                        Action::Transition => Fate::Transitioned(rule.priority),
+                    outcomes[n] = match rule.action {
+                        Action::Expire => Outcome::Expired(rule.priority),
+                        Action::Transition => Outcome::Transitioned(rule.priority),
                     };
                 }
                 is_claimed[n] = true;
             }
         }
-        self.cascade(doubt, &mut fates);
-        fates
+        self.cascade(question, &mut outcomes);
+        outcomes
     }
 
-    /// What a rule sees, where a doubt is about just that, or about who is younger.
+    /// What a rule sees, where a question is about just that, or about who is younger.
     fn seen_in_doubt<'s>(
         &self,
         rule: &Rule,
         seen: &'s [usize],
-        doubt: Option<Doubt>,
+        question: Option<Question>,
         ranks: Option<&[usize]>,
     ) -> Cow<'s, [usize]> {
         let has_no_list = matches!(rule.tags, TagFilter::Untagged | TagFilter::Any);
-        match (doubt, ranks) {
-            (Some(Doubt::ArtifactsSelected), _) if has_no_list => Cow::Owned(self.seen(rule, true)),
+        match (question, ranks) {
+            (Some(Question::ArtifactsSelected), _) if has_no_list => Cow::Owned(self.seen(rule, true)),
             // Only a count depends on who is younger.
             (_, Some(ranks)) if matches!(rule.count, Count::ImageCountMoreThan(_)) => {
                 let mut seen = seen.to_vec();
@@ -214,19 +214,19 @@ impl<'a> Repository<'a> {
 
     /// "If an image is referenced by a manifest list, it cannot be expired or archived without the manifest list
     /// being deleted or archived first" (LifecyclePolicies).
-    fn protected(&self, doubt: Option<Doubt>, before: &[Fate]) -> Vec<bool> {
+    fn protected(&self, question: Option<Question>, before: &[Outcome]) -> Vec<bool> {
         let mut is_protected = vec![false; self.images.len()];
         for (&child, parents) in &self.parents {
-            let holds = |&parent: &usize| match doubt {
-                Some(Doubt::ChildrenWithList) => before[parent] == Fate::Kept,
-                Some(Doubt::OtherClass) => {
+            let holds = |&parent: &usize| match question {
+                Some(Question::ChildrenWithList) => before[parent] == Outcome::Kept,
+                Some(Question::OtherClass) => {
                     self.images[parent].storage_class == self.images[child].storage_class
                 }
                 _ => true,
             };
             is_protected[child] = parents.iter().any(holds);
         }
-        if doubt == Some(Doubt::ChildrenUnknown) {
+        if question == Some(Question::ChildrenUnknown) {
             // Any untagged image may be one of those that the index lists.
             let untagged = self.images.iter().map(|it| it.tags.is_empty());
             is_protected.iter_mut().zip(untagged).for_each(|(it, untagged)| *it |= untagged);
@@ -235,18 +235,18 @@ impl<'a> Repository<'a> {
     }
 
     /// "Reference artifacts go within 24 h of deletion or archival of the subject" (LifecyclePolicies).
-    fn cascade(&self, doubt: Option<Doubt>, fates: &mut [Fate]) {
+    fn cascade(&self, question: Option<Question>, outcomes: &mut [Outcome]) {
         loop {
             let mut has_changed = false;
             for &(artifact, subject) in &self.subjects {
-                let follows = match fates[subject] {
-                    Fate::Expired(rule) => Fate::CascadedExpired(rule),
-                    Fate::Transitioned(rule) => Fate::CascadedTransitioned(rule),
-                    cascaded if doubt != Some(Doubt::ArtifactOfArtifact) => cascaded,
-                    _ => Fate::Kept,
+                let follows = match outcomes[subject] {
+                    Outcome::Expired(rule) => Outcome::CascadedExpired(rule),
+                    Outcome::Transitioned(rule) => Outcome::CascadedTransitioned(rule),
+                    cascaded if question != Some(Question::ArtifactOfArtifact) => cascaded,
+                    _ => Outcome::Kept,
                 };
-                if fates[artifact] == Fate::Kept && follows != Fate::Kept {
-                    fates[artifact] = follows;
+                if outcomes[artifact] == Outcome::Kept && follows != Outcome::Kept {
+                    outcomes[artifact] = follows;
                     has_changed = true;
                 }
             }
@@ -258,9 +258,9 @@ impl<'a> Repository<'a> {
 }
 
 /// For each image its place from the youngest to the oldest.
-fn ranks(images: &[Image], doubt: Option<Doubt>) -> Vec<usize> {
+fn ranks(images: &[Image], question: Option<Question>) -> Vec<usize> {
     let mut ranks = vec![0; images.len()];
-    for (rank, n) in youngest_first(images, doubt).into_iter().enumerate() {
+    for (rank, n) in youngest_first(images, question).into_iter().enumerate() {
         ranks[n] = rank;
     }
     ranks
@@ -298,10 +298,12 @@ impl<'a> TagTable<'a> {
 }
 
 /// The images from the youngest to the oldest.
-fn youngest_first(images: &[Image], doubt: Option<Doubt>) -> Vec<usize> {
-    let mut keys: Vec<_> = images.iter().enumerate().map(|(n, it)| (pushed(it, doubt), n)).collect();
+fn youngest_first(images: &[Image], question: Option<Question>) -> Vec<usize> {
+    let mut keys: Vec<_> = images.iter().enumerate().map(|(n, it)| (pushed(it, question), n)).collect();
     keys.sort_unstable_by(|(a_time, a), (b_time, b)| match b_time.cmp(a_time) {
-        Ordering::Equal if doubt == Some(Doubt::EqualTimes) => images[*b].digest.cmp(&images[*a].digest),
+        Ordering::Equal if question == Some(Question::EqualTimes) => {
+            images[*b].digest.cmp(&images[*a].digest)
+        }
         Ordering::Equal => images[*a].digest.cmp(&images[*b].digest),
         different => different,
     });
@@ -309,28 +311,29 @@ fn youngest_first(images: &[Image], doubt: Option<Doubt>) -> Vec<usize> {
 }
 
 /// A rule on its way through the images that it sees, from youngest to oldest.
-struct Over<'a> {
+struct RuleCursor<'a> {
     rule: &'a Rule,
     now: Timestamp,
-    doubt: Option<Doubt>,
+    question: Option<Question>,
     /// How many were seen so far.
     beyond: i64,
 }
 
-impl Over<'_> {
+impl RuleCursor<'_> {
     fn takes(&mut self, image: &Image, is_child: bool) -> bool {
         match self.rule.count {
             Count::ImageCountMoreThan(number) => {
-                if is_child && self.doubt == Some(Doubt::ChildrenCounted) {
+                if is_child && self.question == Some(Question::ChildrenCounted) {
                     return false;
                 }
                 self.beyond += 1;
                 self.beyond > number
             }
-            Count::SinceImagePushed(days) => self.is_older(Some(pushed(image, self.doubt)), days),
+            Count::SinceImagePushed(days) => self.is_older(Some(pushed(image, self.question)), days),
             Count::SinceImagePulled(days) => self.is_older(Some(pulled(image)), days),
             Count::SinceImageTransitioned(days) => {
-                let undated = (self.doubt == Some(Doubt::ArchivedWithoutDate)).then_some(image.pushed_at);
+                let undated =
+                    (self.question == Some(Question::ArchivedWithoutDate)).then_some(image.pushed_at);
                 self.is_older(image.last_archived_at.or(undated), days)
             }
         }
@@ -338,17 +341,17 @@ impl Over<'_> {
 
     fn is_older(&self, since: Option<Timestamp>, days: i64) -> bool {
         let Some(since) = since else { return false };
-        let days = if self.doubt == Some(Doubt::WholeDays) { days + 1 } else { days };
+        let days = if self.question == Some(Question::WholeDays) { days + 1 } else { days };
         let limit = days.saturating_mul(DAY);
         let age = self.now.since(since);
-        if self.doubt == Some(Doubt::WholeDays) { age >= limit } else { age > limit }
+        if self.question == Some(Question::WholeDays) { age >= limit } else { age > limit }
     }
 }
 
 /// When an image counts as pushed: a restored one when it was restored.
-fn pushed(image: &Image, doubt: Option<Doubt>) -> Timestamp {
+fn pushed(image: &Image, question: Option<Question>) -> Timestamp {
     match image.last_activated_at {
-        Some(activated) if doubt != Some(Doubt::Restored) => activated,
+        Some(activated) if question != Some(Question::Restored) => activated,
         _ => image.pushed_at,
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::evaluate::{Decision, Fate, evaluate};
+use super::evaluate::{Decision, Outcome, evaluate};
 use super::{Image, Policy, Timestamp};
 
 /// What would go.
@@ -20,8 +20,9 @@ pub struct Impact {
     /// The tags among these, the newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub archived_tags: Vec<String>,
-    /// Images whose fate AWS does not document.
-    pub in_doubt: usize,
+    /// Images whose outcome AWS does not document.
+    #[serde(rename = "inDoubt")]
+    pub undocumented: usize,
     /// Images in use that would go, as they were named.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub in_use: Vec<String>,
@@ -29,7 +30,7 @@ pub struct Impact {
 
 impl Impact {
     /// What a policy would take, and which of that is in use; `in_use` names an image if it is.
-    pub fn of(
+    pub fn estimate(
         policy: &Policy,
         images: &[Image],
         now: Timestamp,
@@ -40,13 +41,13 @@ impl Impact {
         decided.sort_by_key(|(image, _)| std::cmp::Reverse(image.pushed_at));
         let mut impact = Self::default();
         for (image, decision) in decided {
-            impact.in_doubt += usize::from(!decision.doubts.is_empty());
-            if decision.fate.is_deleted() {
+            impact.undocumented += usize::from(!decision.questions.is_empty());
+            if decision.outcome.is_deleted() {
                 impact.images += 1;
                 impact.bytes += image.size_bytes;
                 impact.tags.extend(image.tags.iter().cloned());
                 impact.in_use.extend(in_use(image));
-            } else if decision.fate != Fate::Kept {
+            } else if decision.outcome != Outcome::Kept {
                 impact.archived += 1;
                 impact.archived_tags.extend(image.tags.iter().cloned());
                 impact.in_use.extend(in_use(image));

@@ -4,11 +4,11 @@
 //!
 //! The rules come from the Amazon ECR user guide ("LifecyclePolicies", "lifecycle_policy_parameters",
 //! "lifecycle_policy_examples", "archive_restore_image"), the service model, and answers of ECR that were quoted
-//! in public. Where those are silent, [`doubt`] names the choice that was taken.
+//! in public. Where those are silent, [`question`] names the choice that was taken.
 
 mod across;
-pub mod compare;
-pub mod doubt;
+mod document;
+mod draft;
 pub mod evaluate;
 mod finding;
 mod image;
@@ -16,12 +16,13 @@ pub mod impact;
 pub mod in_use;
 mod lint;
 mod policy;
+pub mod question;
 mod read;
 mod shape;
 
+pub use document::{Document, StoredPolicy};
 pub use ecr_types::Timestamp;
 pub use finding::{Finding, Lint};
 pub use image::{Image, ImageList};
 pub use lint::lint;
 pub use policy::{Action, Count, Policy, Rule, StorageClass, TagFilter};
-pub use read::{Document, read};

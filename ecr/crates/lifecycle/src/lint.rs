@@ -263,14 +263,14 @@ fn either(list: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::read;
+    use super::super::Document;
     use super::*;
 
     fn told(rules: serde_json::Value) -> String {
         let text = json!({ "rules": rules }).to_string();
-        let document = read("p.json", &text).unwrap_or_else(|it| panic!("{it:?}"));
+        let document = Document::parse("p.json", &text).unwrap_or_else(|it| panic!("{it:?}"));
         let line = |it: Lint| format!("{}\n  help: {}", it.text(), it.help);
-        lint(&document.policy).into_iter().map(line).collect::<Vec<_>>().join("\n")
+        lint(document.policy()).into_iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
     fn rule(priority: i64, key: &str, list: &[&str], count: i64) -> serde_json::Value {

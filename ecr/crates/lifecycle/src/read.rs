@@ -1,31 +1,13 @@
 //! A policy's text -> [`Document`], or everything for which ECR would refuse it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use ecr_types::document::{Node, Place, Value, parse_json};
 
 use super::across::check_across;
+use super::draft::Draft;
 use super::shape::{Shape, either};
-use super::{Action, Count, Finding, Policy, Rule, StorageClass, TagFilter};
-
-/// A policy, and where its rules stand.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Document {
-    /// The policy.
-    pub policy: Policy,
-    /// Where each rule begins, by priority.
-    pub places: BTreeMap<i64, Place>,
-    /// The file as a whole.
-    pub file: Place,
-}
-
-impl Document {
-    /// Where a rule begins; without one, the file.
-    pub fn place(&self, rule: Option<i64>) -> &Place {
-        rule.and_then(|it| self.places.get(&it)).unwrap_or(&self.file)
-    }
-}
+use super::{Action, Count, Document, Finding, Policy, Rule, StorageClass, TagFilter};
 
 /// The most rules of a policy ("Amazon ECR service quotas", not adjustable).
 const MAX_RULES: usize = 50;
@@ -39,23 +21,29 @@ const COUNT_TYPES: [&str; 4] =
 /// What a schema with two alternatives says when neither fits.
 const NO_SCHEMA: &str = "instance failed to match exactly one schema (matched 0 out of 2)";
 
-/// Reads a policy as ECR does: length, JSON, each rule, then rules against one another. The text is
-/// counted, and to be sent, as it is, white space included. All findings come at once, in the order of the file.
-pub fn read(file: &str, text: &str) -> Result<Document, Vec<Finding>> {
+/// Reads a policy; see [`Document::parse`]. The text is counted, and will be sent, as it is, white space included.
+pub(super) fn read(file: &str, text: &str) -> Result<Document, Vec<Finding>> {
     let findings = RefCell::new(Vec::new());
     let shape = Shape { rule: None, position: None, findings: &findings };
     check_length(&shape, file, text);
-    let mut document =
-        Document { policy: Policy::default(), places: BTreeMap::new(), file: Place::file(file) };
-    match parse_json(file, text) {
-        Ok(node) => read_rules(&shape, &node, &mut document),
+    let drafts = match parse_json(file, text) {
+        Ok(node) => read_rules(&shape, &node),
         Err(problem) => {
             shape.say(&problem.place, problem.message, "Could not map policyString into LifecyclePolicy.");
+            Vec::new()
         }
-    }
+    };
     let mut findings = findings.into_inner();
-    findings.sort();
-    if findings.is_empty() { Ok(document) } else { Err(findings) }
+    findings.extend(check_across(&drafts));
+    if findings.is_empty() {
+        let rules = drafts.into_iter().filter_map(|it| it.rule.map(|rule| (rule, it.place)));
+        let (rules, places) = rules.unzip();
+        let (text, file) = (text.to_owned(), Place::file(file));
+        Ok(Document { text, policy: Policy { rules }, places, file })
+    } else {
+        findings.sort();
+        Err(findings)
+    }
 }
 
 /// Characters, as the service model counts them (`LifecyclePolicyText`: 100 to 30,720).
@@ -74,15 +62,16 @@ fn check_length(shape: &Shape<'_>, file: &str, text: &str) {
     }
 }
 
-fn read_rules(shape: &Shape<'_>, node: &Node, document: &mut Document) {
+/// The rules, sorted by priority.
+fn read_rules(shape: &Shape<'_>, node: &Node) -> Vec<Draft> {
     if !shape.object(node, "a lifecycle policy", &["rules"], &[]) {
-        return;
+        return Vec::new();
     }
-    let Some(rules) = node.get("rules") else { return };
+    let Some(rules) = node.get("rules") else { return Vec::new() };
     let Value::Array(items) = &rules.value else {
         let sentence = "object has missing required properties ([\"rules\"])";
         shape.say(&rules.place, format!("`rules` must be a list, found {}", rules.kind()), sentence);
-        return;
+        return Vec::new();
     };
     if items.len() > MAX_RULES {
         let message =
@@ -95,25 +84,7 @@ fn read_rules(shape: &Shape<'_>, node: &Node, document: &mut Document) {
     }
     let mut drafts: Vec<_> = items.iter().enumerate().map(|(n, it)| read_rule(shape, n + 1, it)).collect();
     drafts.sort_by_key(|it| it.priority);
-    check_across(&drafts, shape.findings);
-    let rules = drafts.into_iter().filter_map(|it| it.rule.map(|rule| (rule, it.place)));
-    let (rules, places): (Vec<Rule>, Vec<Place>) = rules.unzip();
-    document.places = rules.iter().map(|it| it.priority).zip(places).collect();
-    document.policy.rules = rules;
-}
-
-/// What could be read of a rule: enough to hold it against others, even if something in it is wrong.
-pub struct Draft {
-    /// `rulePriority`.
-    pub priority: Option<i64>,
-    /// `tagStatus` with its list.
-    pub tags: Option<TagFilter>,
-    /// The class that its `countType` looks into.
-    pub class: StorageClass,
-    /// Where it begins.
-    pub place: Place,
-    /// The rule, if nothing in it is wrong.
-    rule: Option<Rule>,
+    drafts
 }
 
 fn read_rule(around: &Shape<'_>, position: usize, node: &Node) -> Draft {

@@ -73,7 +73,7 @@ pub async fn agreed(
     let mut plan = session.plan(desired, observed);
     plan.leave_out(|it| failures.contains_key(&it.name));
     // What cannot be weighed is not written; the other repositories go on.
-    failures.extend(expiry::weigh(session, &mut plan, in_use).await);
+    failures.extend(expiry::estimate_impact(session, &mut plan, in_use).await);
     plan.leave_out(|it| failures.contains_key(&it.name));
     expiry::consent(session, &plan, yes).await?;
     Ok(plan)

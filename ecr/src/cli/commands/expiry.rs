@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 
-use anyhow::Context;
+use ecr_lifecycle::Document;
 use ecr_lifecycle::impact::Impact;
 use ecr_lifecycle::in_use::InUse;
-use ecr_lifecycle::read;
 use ecr_types::RepositoryName;
 use ecr_types::human::count;
 use futures_util::stream::{self, StreamExt};
@@ -16,6 +15,7 @@ use super::session::{Session, now};
 use crate::aws::{Manifests, ServiceError};
 use crate::cli::error::Failure;
 use crate::cli::report::impact_lines;
+use crate::config::files;
 use crate::plan::{Plan, RepositoryPlan};
 
 /// Repositories that could not be read, and why.
@@ -24,9 +24,7 @@ type Failures = BTreeMap<RepositoryName, ServiceError>;
 /// The images that `--in-use FILE` names.
 pub fn in_use(session: &Session<'_>, path: Option<&Path>) -> Result<InUse, Failure> {
     let Some(path) = path else { return Ok(InUse::default()) };
-    let text = std::fs::read_to_string(path);
-    let text = text.with_context(|| format!("failed to read `{}`", path.display()))?;
-    let found = InUse::parse(&text);
+    let found = InUse::parse(&files::read(path)?);
     if found.is_empty() {
         session.shell.warn(format!("`{}` names no image", path.display()));
     }
@@ -35,17 +33,17 @@ pub fn in_use(session: &Session<'_>, path: Option<&Path>) -> Result<InUse, Failu
 
 /// Works out what the lifecycle policies of a plan would take from repositories that exist; gives those whose images
 /// could not be read. Where images may not be listed, that is one of the session's denials.
-pub async fn weigh(session: &Session<'_>, plan: &mut Plan, in_use: &InUse) -> Failures {
-    let changes: Vec<(&mut RepositoryPlan, String)> = plan.lifecycle_changes().collect();
-    let each = changes.into_iter().map(|(plan, text)| async move {
+pub async fn estimate_impact(session: &Session<'_>, plan: &mut Plan, in_use: &InUse) -> Failures {
+    let changes: Vec<(&mut RepositoryPlan, Document)> = plan.lifecycle_changes().collect();
+    let each = changes.into_iter().map(|(plan, document)| async move {
         let images = match session.aws.inventory(&plan.name, Manifests::Indexes).await {
             Ok(inventory) => inventory?.images,
             Err(error) => return Some((plan.name.clone(), error)),
         };
-        let policy = read("", &text).map(|it| it.policy).unwrap_or_default();
         let name = plan.name.clone();
-        let impact = Impact::of(&policy, &images, now(), |image| in_use.names(name.as_str(), image));
-        plan.expires = Some(impact).filter(|it| !it.is_nothing() || it.in_doubt > 0);
+        let impact =
+            Impact::estimate(document.policy(), &images, now(), |image| in_use.names(name.as_str(), image));
+        plan.expires = Some(impact).filter(|it| !it.is_nothing() || it.undocumented > 0);
         None
     });
     let failed: Vec<_> = stream::iter(each).buffer_unordered(session.aws_concurrency()).collect().await;

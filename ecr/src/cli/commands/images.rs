@@ -5,7 +5,7 @@ use ecr_types::human::count;
 use futures_util::stream::{self, StreamExt};
 
 use super::session::Session;
-use super::survey::{Survey, Surveyed};
+use super::storage::{RepositoryStorage, StorageReport};
 use crate::aws::Reads;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
@@ -25,7 +25,7 @@ pub async fn run(flags: &flags::Images, shell: &Shell) -> Result<Exit, Failure> 
     let (observed, mut failures) =
         session.aws.observe(&names, reads).await.context("failed to look at the repositories")?;
     session.begin(&observed).await?;
-    let survey = Survey::new(&session, &observed, &flags.storage);
+    let survey = StorageReport::new(&session, &observed, &flags.storage);
     let each = desired.iter().map(|desired| {
         let failure = failures.remove(&desired.name);
         let (survey, observed) = (&survey, &observed);
@@ -34,7 +34,7 @@ pub async fn run(flags: &flags::Images, shell: &Shell) -> Result<Exit, Failure> 
             let looked = match failure {
                 Some(error) => Err(error.to_string()),
                 None if exists == Some(true) => survey.look(desired).await,
-                None => Ok(Surveyed::default()),
+                None => Ok(RepositoryStorage::default()),
             };
             (desired, exists, looked)
         }

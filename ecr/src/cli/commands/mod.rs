@@ -15,4 +15,4 @@ mod selection;
 pub mod serve;
 mod session;
 pub mod status;
-mod survey;
+mod storage;

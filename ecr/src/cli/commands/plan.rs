@@ -17,7 +17,7 @@ pub async fn run(flags: &flags::Plan, shell: &Shell) -> Result<Exit, Failure> {
         Session::open_and_observe(shell, &flags.common, names_lifecycle).await?;
     let header = session.begin(&observed).await?;
     let mut plan = session.plan(&desired, &observed);
-    let unweighed = expiry::weigh(&session, &mut plan, &InUse::default()).await;
+    let unweighed = expiry::estimate_impact(&session, &mut plan, &InUse::default()).await;
     if let Some((name, error)) = failures.into_iter().chain(unweighed).next() {
         return Err(anyhow::Error::new(error).context(format!("failed to read repository `{name}`")).into());
     }

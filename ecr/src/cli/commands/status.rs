@@ -5,7 +5,7 @@ use ecr_types::{Digest, RepositoryName};
 use futures_util::stream::{self, StreamExt};
 
 use super::session::Session;
-use super::survey::{Survey, Surveyed};
+use super::storage::{RepositoryStorage, StorageReport};
 use crate::aws::ServiceError;
 use crate::build::docker::{Engine, Found};
 use crate::cli::error::{Exit, Failure};
@@ -26,7 +26,7 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
         Session::open_and_observe(shell, &flags.common, |_| true).await?;
     let header = session.begin(&observed).await?;
     let plan = session.plan(&desired, &observed);
-    let survey = Survey::new(&session, &observed, &flags.storage);
+    let survey = StorageReport::new(&session, &observed, &flags.storage);
     desired.sort_by(|a, b| a.name.cmp(&b.name));
     let each = desired.iter().map(|desired| {
         let plan = plan.repositories.iter().find(|it| it.name == desired.name);
@@ -95,7 +95,7 @@ fn finish(session: &Session<'_>, report: &StatusReport) -> Exit {
 
 async fn repository(
     session: &Session<'_>,
-    survey: &Survey<'_>,
+    survey: &StorageReport<'_>,
     desired: &DesiredRepository,
     plan: Option<&RepositoryPlan>,
     failure: Option<ServiceError>,
@@ -112,11 +112,11 @@ async fn repository(
     let is_absent = plan.is_some_and(|it| it.state == State::Absent);
     let looked = match status.error {
         Some(_) => return status,
-        None if is_absent => Ok(Surveyed::default()),
+        None if is_absent => Ok(RepositoryStorage::default()),
         None => survey.look(desired).await,
     };
     match looked {
-        Ok(Surveyed { inventory, figures }) => {
+        Ok(RepositoryStorage { inventory, figures }) => {
             status.storage = Some(figures);
             let latest = latest(session, &desired.name, &inventory).await;
             match latest {

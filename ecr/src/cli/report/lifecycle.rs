@@ -1,7 +1,7 @@
 //! What `ecr lifecycle` prints.
 
-use ecr_lifecycle::doubt::Doubt;
 use ecr_lifecycle::evaluate::Decision;
+use ecr_lifecycle::question::Question;
 use ecr_lifecycle::{Action, Finding, Image, Lint};
 use ecr_types::Digest;
 use ecr_types::document::Place;
@@ -104,7 +104,7 @@ pub struct PreviewedRepository {
     pub freed_bytes: u64,
     /// Images that stay, or cascade, by a choice that AWS does not document.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub in_doubt: Vec<DoubtfulImage>,
+    pub in_doubt: Vec<UndocumentedImage>,
     /// Where ECR's own preview differs; null where it was not asked.
     pub disagreements: Option<Vec<Disagreement>>,
     /// Why it could not be previewed; then every list is empty.
@@ -129,10 +129,10 @@ pub struct PreviewedImage {
     pub not_documented: Vec<&'static str>,
 }
 
-/// An image without a rule of its own whose fate is in doubt.
+/// An image without a rule of its own whose outcome is in doubt.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct DoubtfulImage {
+pub struct UndocumentedImage {
     /// Its digest.
     pub digest: Digest,
     /// The choices.
@@ -174,11 +174,11 @@ impl PreviewedRepository {
     }
 
     fn add(&mut self, image: &Image, decision: &Decision) {
-        let not_documented: Vec<_> = decision.doubts.iter().copied().map(Doubt::choice).collect();
-        if decision.fate.is_deleted() {
+        let not_documented: Vec<_> = decision.questions.iter().copied().map(Question::choice).collect();
+        if decision.outcome.is_deleted() {
             self.freed_bytes += image.size_bytes;
         }
-        if let Some((rule_priority, action)) = decision.fate.rule() {
+        if let Some((rule_priority, action)) = decision.outcome.rule() {
             let list = match action {
                 Action::Expire => &mut self.expired,
                 Action::Transition => &mut self.transitioned,
@@ -187,12 +187,12 @@ impl PreviewedRepository {
             let size_bytes = image.size_bytes;
             return list.push(PreviewedImage { digest, tags, rule_priority, size_bytes, not_documented });
         }
-        match decision.fate.is_cascaded() {
+        match decision.outcome.is_cascaded() {
             true => self.cascaded.push(image.digest.clone()),
             false => self.kept += 1,
         }
         if !not_documented.is_empty() {
-            self.in_doubt.push(DoubtfulImage { digest: image.digest.clone(), not_documented });
+            self.in_doubt.push(UndocumentedImage { digest: image.digest.clone(), not_documented });
         }
     }
 

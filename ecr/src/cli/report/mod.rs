@@ -262,8 +262,8 @@ pub fn impact_lines(impact: &Impact) -> Vec<String> {
         };
         lines.push(format!("    ! {} would be archived{tags}", count(impact.archived as u64, "image")));
     }
-    if impact.in_doubt > 0 {
-        let images = count(impact.in_doubt as u64, "image");
+    if impact.undocumented > 0 {
+        let images = count(impact.undocumented as u64, "image");
         lines.push(format!(
             "      AWS does not document what becomes of {images}: see `ecr lifecycle preview`"
         ));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ecr_lifecycle::Document;
 use ecr_types::document::{Located, Place};
 use ecr_types::{EncryptionType, ImageTagMutability, RegistryId, RepositoryName};
 
@@ -95,7 +96,7 @@ pub struct DesiredRepository {
     /// Encryption, where the configuration cares.
     pub encryption: Option<Encryption>,
     /// The lifecycle policy; `None` leaves alone what is there.
-    pub lifecycle_policy: Option<Policy>,
+    pub lifecycle_policy: Option<LifecyclePolicy>,
     /// The repository policy; `None` leaves alone what is there.
     pub repository_policy: Option<String>,
     /// Resource tags, our own among them.
@@ -113,22 +114,13 @@ pub struct Encryption {
     pub kms_key: Option<String>,
 }
 
-/// A policy that shall or shall not be there.
+/// What the configuration says of a repository's lifecycle policy.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Policy {
+pub enum LifecyclePolicy {
     /// There shall be none.
     Absent,
-    /// This text, verbatim.
-    Text(String),
-}
-
-impl Policy {
-    fn into_text(self) -> Option<String> {
-        match self {
-            Self::Absent => None,
-            Self::Text(text) => Some(text),
-        }
-    }
+    /// There shall be this one.
+    Document(Document),
 }
 
 /// A package whose image is pushed.

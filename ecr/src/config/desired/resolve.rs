@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use ecr_lifecycle::{self, compare};
-use ecr_types::document::{Located, Place, Problem, Problems, did_you_mean};
+use ecr_lifecycle::Document;
+use ecr_types::document::{Located, Place, Problem, Problems, did_you_mean, parse_json};
 use ecr_types::{ImageTagMutability, RepositoryName};
 
 use super::{
-    Configuration, Desired, DesiredRepository, Encryption, MANAGED_BY, Member, Policy, PolicyFiles, Service,
+    Configuration, Desired, DesiredRepository, Encryption, LifecyclePolicy, MANAGED_BY, Member, PolicyFiles,
+    Service,
 };
 use crate::config::definitions::Definition;
 use crate::config::metadata::PackageMetadata;
@@ -206,11 +207,8 @@ impl<'a> Resolver<'a> {
             exclusion_filters: settings.mutability_exclusions.map(|it| it.value).unwrap_or_default(),
             scan_on_push: settings.scan_on_push.is_none_or(|it| it.value),
             encryption: settings.encryption.map(|it| Encryption { kind: it.value, kms_key }),
-            lifecycle_policy: settings.lifecycle_policy.and_then(|it| self.policy(&it, Kind::Lifecycle)),
-            repository_policy: settings
-                .repository_policy
-                .and_then(|it| self.policy(&it, Kind::Repository))
-                .and_then(Policy::into_text),
+            lifecycle_policy: settings.lifecycle_policy.and_then(|it| self.lifecycle_policy(&it)),
+            repository_policy: settings.repository_policy.and_then(|it| self.repository_policy(&it)),
             tags: self.tags(&origin, &settings.tags),
             protect: settings.protect.is_some_and(|it| it.value),
             name: origin.name,
@@ -241,38 +239,57 @@ impl<'a> Resolver<'a> {
         tags
     }
 
-    fn policy(&self, source: &Located<PolicySource>, kind: Kind) -> Option<Policy> {
-        match &source.value {
-            PolicySource::Absent => Some(Policy::Absent),
-            PolicySource::Inline(json) => {
-                self.checked(&source.place.file, &json.to_string(), kind, Some(&source.place))
+    fn lifecycle_policy(&self, source: &Located<PolicySource>) -> Option<LifecyclePolicy> {
+        if source.value == PolicySource::Absent {
+            return Some(LifecyclePolicy::Absent);
+        }
+        let text = self.policy_text(source, "the lifecycle policy")?;
+        match Document::parse(&text.file, &text.text) {
+            Ok(document) => Some(LifecyclePolicy::Document(document)),
+            Err(findings) => {
+                self.add_problems(&text, findings.into_iter().map(Problem::from));
+                None
             }
-            PolicySource::File(path) => match self.files.get(path) {
-                Some(Ok(text)) => self.checked(path, text, kind, None),
-                Some(Err(reason)) => {
-                    let message = format!("{} `{path}` cannot be read: {reason}", kind.name());
+        }
+    }
+
+    fn repository_policy(&self, source: &Located<PolicySource>) -> Option<String> {
+        let text = self.policy_text(source, "the repository policy")?;
+        match parse_json(&text.file, &text.text) {
+            Ok(_) => Some(text.text),
+            Err(problem) => {
+                self.add_problems(&text, [problem]);
+                None
+            }
+        }
+    }
+
+    /// The text that a policy comes from; `None` where there shall be none, or where it cannot be read.
+    fn policy_text(&self, source: &Located<PolicySource>, name: &str) -> Option<PolicyText> {
+        match &source.value {
+            PolicySource::Absent => None,
+            PolicySource::Inline(json) => Some(PolicyText {
+                file: source.place.file.to_string(),
+                text: json.to_string(),
+                place: Some(source.place.clone()),
+            }),
+            PolicySource::File(path) => match self.files.get(path)? {
+                Ok(text) => Some(PolicyText { file: path.clone(), text: text.clone(), place: None }),
+                Err(reason) => {
+                    let message = format!("{name} `{path}` cannot be read: {reason}");
                     let help = "create the file, or name another; `false` means that there shall be none";
                     self.problems.add_with_help(&source.place, message, help);
                     None
                 }
-                None => None,
             },
         }
     }
 
-    fn checked(&self, file: &str, text: &str, kind: Kind, place: Option<&Place>) -> Option<Policy> {
-        let problems = match kind {
-            Kind::Lifecycle => lifecycle_problems(file, text),
-            Kind::Repository => compare::check_json(file, text),
-        };
-        let is_good = problems.is_empty();
-        for mut problem in problems {
-            if let Some(place) = place {
-                problem.place = place.clone();
-            }
-            self.problems.push(problem);
+    fn add_problems(&self, text: &PolicyText, problems: impl IntoIterator<Item = Problem>) {
+        for problem in problems {
+            let place = text.place.clone().unwrap_or_else(|| problem.place.clone());
+            self.problems.push(Problem { place, ..problem });
         }
-        is_good.then(|| Policy::Text(text.to_owned()))
     }
 
     fn check_duplicates(&self, repositories: &mut [Placed]) {
@@ -288,24 +305,12 @@ impl<'a> Resolver<'a> {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Lifecycle,
-    Repository,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Lifecycle => "the lifecycle policy",
-            Self::Repository => "the repository policy",
-        }
-    }
-}
-
-fn lifecycle_problems(file: &str, text: &str) -> Vec<Problem> {
-    let findings = ecr_lifecycle::read(file, text).err().unwrap_or_default();
-    findings.into_iter().map(Problem::from).collect()
+/// The text of a policy, and where it comes from.
+struct PolicyText {
+    file: String,
+    text: String,
+    /// Where it stands, if it stands in another file: places within are of no use then.
+    place: Option<Place>,
 }
 
 /// `text` as a value that AWS accepts: other characters become `-`, and it ends after 256.

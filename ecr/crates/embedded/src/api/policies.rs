@@ -1,5 +1,6 @@
 //! Lifecycle and repository policies.
 
+use ecr_lifecycle::{Document, Finding};
 use serde_json::{Value, json};
 
 use super::{Answer, Call, Input};
@@ -83,13 +84,13 @@ pub fn delete_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(answer)
 }
 
-/// A policy as a value, or the first thing for which ECR would refuse it.
-pub fn checked_lifecycle(text: &str) -> Result<ecr_lifecycle::Policy, ApiError> {
-    let refused = |findings: Vec<ecr_lifecycle::Finding>| {
-        let constraint = findings.first().map(ecr_lifecycle::Finding::constraint);
+/// The policy, or the first thing for which ECR would refuse it.
+pub fn checked_lifecycle(text: &str) -> Result<Document, ApiError> {
+    let refused = |findings: Vec<Finding>| {
+        let constraint = findings.first().map(Finding::constraint);
         ApiError::invalid("LifecyclePolicyText", &constraint.unwrap_or_default())
     };
-    ecr_lifecycle::read("LifecyclePolicyText", text).map(|it| it.policy).map_err(refused)
+    Document::parse("LifecyclePolicyText", text).map_err(refused)
 }
 
 pub fn no_lifecycle_policy(name: &str, account: &str) -> ApiError {

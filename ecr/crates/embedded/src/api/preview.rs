@@ -22,10 +22,10 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
         })?;
         let policy = super::policies::checked_lifecycle(&text)?;
         let images = lifecycle_images(repository);
-        let decisions = evaluate(&policy, &images, Timestamp::from_seconds(call.shared.now()));
+        let decisions = evaluate(policy.policy(), &images, Timestamp::from_seconds(call.shared.now()));
         let results = images.iter().zip(&decisions);
         let results =
-            results.filter_map(|(image, decision)| Some(result(repository, image, decision.fate.rule()?)));
+            results.filter_map(|(image, decision)| Some(result(repository, image, decision.outcome.rule()?)));
         Ok(Preview { text, results: results.collect() })
     })?;
     let text = preview.text.clone();

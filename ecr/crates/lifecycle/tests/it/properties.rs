@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use ecr_lifecycle::evaluate::{Fate, evaluate};
-use ecr_lifecycle::{Action, Count, Image, Policy, Rule, StorageClass, TagFilter, Timestamp, lint, read};
+use ecr_lifecycle::evaluate::{Outcome, evaluate};
+use ecr_lifecycle::{Action, Count, Document, Image, Policy, Rule, StorageClass, TagFilter, Timestamp, lint};
 use ecr_types::Digest;
 use ecr_types::property::hold;
 use proptest::prelude::*;
@@ -59,7 +59,7 @@ fn policy() -> impl Strategy<Value = Policy> {
         for (n, rule) in rules.into_iter().enumerate() {
             let mut attempt = policy.clone();
             attempt.rules.push(Rule { priority: n as i64 * 3 + 1, ..rule });
-            if read("p.json", &text(&attempt)).is_ok() {
+            if Document::parse("p.json", &text(&attempt)).is_ok() {
                 policy = attempt;
             }
         }
@@ -116,9 +116,9 @@ fn images() -> impl Strategy<Value = Vec<Image>> {
     })
 }
 
-fn fates(policy: &Policy, images: &[Image]) -> BTreeMap<Digest, Fate> {
+fn outcomes(policy: &Policy, images: &[Image]) -> BTreeMap<Digest, Outcome> {
     let decisions = evaluate(policy, images, now());
-    images.iter().zip(decisions).map(|(image, decision)| (image.digest.clone(), decision.fate)).collect()
+    images.iter().zip(decisions).map(|(image, decision)| (image.digest.clone(), decision.outcome)).collect()
 }
 
 /// Whether a rule sees an image, written once more and as plainly as can be.
@@ -152,9 +152,9 @@ fn is_listed(images: &[Image], image: &Image) -> bool {
 #[test]
 fn an_image_goes_by_the_first_rule_that_sees_it_or_not_at_all() {
     hold((policy(), images()), |(policy, images)| {
-        let fates = fates(&policy, &images);
+        let outcomes = outcomes(&policy, &images);
         for image in &images {
-            let Some((priority, action)) = fates[&image.digest].rule() else { continue };
+            let Some((priority, action)) = outcomes[&image.digest].rule() else { continue };
             let first = policy.rules.iter().find(|it| sees(it, image));
             prop_assert_eq!(first.map(|it| (it.priority, it.action)), Some((priority, action)));
             prop_assert!(!is_listed(&images, image), "an index protects its images");
@@ -166,7 +166,7 @@ fn an_image_goes_by_the_first_rule_that_sees_it_or_not_at_all() {
 #[test]
 fn each_fate_is_that_of_a_plain_reading_of_the_documents() {
     hold((policy(), images()), |(policy, images)| {
-        let fates = fates(&policy, &images);
+        let outcomes = outcomes(&policy, &images);
         let pushed = |it: &Image| it.last_activated_at.unwrap_or(it.pushed_at);
         for image in &images {
             let first = policy.rules.iter().find(|it| sees(it, image));
@@ -189,7 +189,7 @@ fn each_fate_is_that_of_a_plain_reading_of_the_documents() {
                 }
             });
             let goes = is_over && !is_listed(&images, image);
-            prop_assert_eq!(fates[&image.digest].rule().is_some(), goes, "{:?}", image);
+            prop_assert_eq!(outcomes[&image.digest].rule().is_some(), goes, "{:?}", image);
         }
         Ok(())
     });
@@ -198,11 +198,11 @@ fn each_fate_is_that_of_a_plain_reading_of_the_documents() {
 #[test]
 fn artifacts_go_with_their_subject_and_only_then() {
     hold((policy(), images()), |(policy, images)| {
-        let fates = fates(&policy, &images);
-        for image in images.iter().filter(|it| fates[&it.digest].rule().is_none()) {
-            let subject = image.subject.as_ref().and_then(|it| fates.get(it));
-            let follows = subject.is_some_and(|it| *it != Fate::Kept);
-            prop_assert_eq!(fates[&image.digest].is_cascaded(), follows);
+        let outcomes = outcomes(&policy, &images);
+        for image in images.iter().filter(|it| outcomes[&it.digest].rule().is_none()) {
+            let subject = image.subject.as_ref().and_then(|it| outcomes.get(it));
+            let follows = subject.is_some_and(|it| *it != Outcome::Kept);
+            prop_assert_eq!(outcomes[&image.digest].is_cascaded(), follows);
         }
         Ok(())
     });
@@ -217,10 +217,10 @@ fn the_order_of_rules_and_images_does_not_matter() {
     hold(strategy, |(rule_order, image_order, policy, images)| {
         let rules: Vec<_> = rule_order.iter().map(|n| policy.rules[*n].to_json()).collect();
         let text = format!("{:<100}", json!({ "rules": rules }).to_string());
-        let document = read("p.json", &text).unwrap();
-        prop_assert_eq!(&document.policy, &policy);
+        let document = Document::parse("p.json", &text).unwrap();
+        prop_assert_eq!(document.policy(), &policy);
         let shuffled: Vec<_> = image_order.iter().map(|n| images[*n].clone()).collect();
-        prop_assert_eq!(fates(&policy, &images), fates(&policy, &shuffled));
+        prop_assert_eq!(outcomes(&policy, &images), outcomes(&policy, &shuffled));
         Ok(())
     });
 }
@@ -242,7 +242,7 @@ fn an_image_more_changes_nothing_for_younger_ones() {
             last_activated_at: None,
         };
         let with_new = [images.clone(), vec![new.clone()]].concat();
-        let (before, after) = (fates(&policy, &images), fates(&policy, &with_new));
+        let (before, after) = (outcomes(&policy, &images), outcomes(&policy, &with_new));
         for image in images.iter().filter(|it| it.last_activated_at.unwrap_or(it.pushed_at) > new.pushed_at) {
             prop_assert_eq!(before[&image.digest].rule(), after[&image.digest].rule());
         }
@@ -253,8 +253,8 @@ fn an_image_more_changes_nothing_for_younger_ones() {
 #[test]
 fn what_is_accepted_survives_a_round_trip() {
     hold(policy(), |policy| {
-        let document = read("p.json", &text(&policy)).unwrap();
-        prop_assert_eq!(&document.policy, &policy);
+        let document = Document::parse("p.json", &text(&policy)).unwrap();
+        prop_assert_eq!(document.policy(), &policy);
         lint(&policy);
         Ok(())
     });
@@ -280,11 +280,11 @@ fn corpus() -> Vec<String> {
 
 /// No panic; what is refused is told with a place in the file; what is accepted means the same once written again.
 fn reading_is_sound(text: &str) -> Result<(), TestCaseError> {
-    match read("p.json", text) {
+    match Document::parse("p.json", text) {
         Ok(document) => {
-            lint(&document.policy);
-            let again = format!("{:<100}", document.policy.to_json().to_string());
-            prop_assert_eq!(read("p.json", &again).unwrap().policy, document.policy);
+            lint(&document.policy());
+            let again = format!("{:<100}", document.policy().to_json().to_string());
+            prop_assert_eq!(Document::parse("p.json", &again).unwrap(), document);
         }
         Err(findings) => {
             prop_assert!(!findings.is_empty());

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use ecr_lifecycle::evaluate::{Fate, evaluate};
-use ecr_lifecycle::{Action, ImageList, Policy, read};
+use ecr_lifecycle::evaluate::{Outcome, evaluate};
+use ecr_lifecycle::{Action, Document, ImageList, Policy};
 use serde_json::{Value, json};
 
 /// A case, with its file for messages.
@@ -29,7 +29,7 @@ impl Vector {
     fn policy(&self) -> Option<Policy> {
         let text = self.json["policyText"].as_str().map(str::to_owned);
         let text = text.unwrap_or_else(|| self.json["policy"].to_string());
-        read("policy.json", &text).ok().map(|it| it.policy)
+        Document::parse("policy.json", &text).ok().map(|it| it.policy().clone())
     }
 }
 
@@ -52,10 +52,10 @@ fn evaluate_takes_what_ecr_takes() {
         decided.sort_by_key(|(image, _)| (image.pushed_at, image.digest.clone()));
         for (image, decision) in decided {
             let row = |rule: i64| json!({"digest": image.digest, "rulePriority": rule});
-            let (key, row) = match (decision.fate, decision.fate.rule()) {
+            let (key, row) = match (decision.outcome, decision.outcome.rule()) {
                 (_, Some((rule, Action::Expire))) => ("expired", row(rule)),
                 (_, Some((rule, Action::Transition))) => ("transitioned", row(rule)),
-                (Fate::CascadedExpired(_) | Fate::CascadedTransitioned(_), _) => {
+                (Outcome::CascadedExpired(_) | Outcome::CascadedTransitioned(_), _) => {
                     ("cascaded", json!(image.digest))
                 }
                 _ => continue,

@@ -1,20 +1,20 @@
 //! `ecr lifecycle check`: what ECR would refuse, and what would surprise. No registry is asked.
 
-use ecr_lifecycle::{lint, read};
+use ecr_lifecycle::{Document, lint};
 use ecr_types::document::Place;
 use ecr_types::human::count;
 
-use super::text_of;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{CheckReport, CheckedFinding};
 use crate::cli::shell::Shell;
+use crate::config::files;
 use crate::config::workspace::Workspace;
 
 /// Checks one file, or every policy that the workspace uses.
 pub fn run(flags: &flags::LifecycleCheck, shell: &Shell) -> Result<Exit, Failure> {
     let policies = match &flags.file {
-        Some(path) => vec![(Place::file(&path.to_string_lossy()), text_of(path)?)],
+        Some(path) => vec![(Place::file(&path.to_string_lossy()), files::read(path)?)],
         None => Workspace::lifecycle_policies(flags.manifest_path.as_deref())?,
     };
     let mut report = CheckReport::default();
@@ -40,8 +40,8 @@ pub fn run(flags: &flags::LifecycleCheck, shell: &Shell) -> Result<Exit, Failure
 /// A policy that stands inside another file has places of its own; that of its beginning is better than those.
 fn check(place: &Place, text: &str, report: &mut CheckReport) {
     let is_inline = place.line > 0;
-    match read(&place.file, text) {
-        Ok(document) => report.warnings.extend(lint(&document.policy).into_iter().map(|it| {
+    match Document::parse(&place.file, text) {
+        Ok(document) => report.warnings.extend(lint(document.policy()).into_iter().map(|it| {
             let own = if is_inline { place } else { document.place(it.rule) }.clone();
             CheckedFinding::warning(it, &own)
         })),

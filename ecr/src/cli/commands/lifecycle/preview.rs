@@ -2,31 +2,32 @@
 
 use anyhow::Context;
 use ecr_lifecycle::evaluate::{Decision, evaluate};
-use ecr_lifecycle::{Image, ImageList, Policy, Timestamp, read};
+use ecr_lifecycle::{Document, Image, ImageList, Policy, StoredPolicy, Timestamp};
 use ecr_types::human::count;
 use futures_util::stream::{self, StreamExt};
 
-use super::{policy_of, text_of};
+use super::document;
 use crate::aws::{Manifests, Reads, ServicePreview};
 use crate::cli::commands::session::{Session, now};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{Disagreement, PreviewReport, PreviewedRepository};
 use crate::cli::shell::Shell;
-use crate::config::desired::{self, Desired, DesiredRepository};
+use crate::config::desired::{Desired, DesiredRepository, LifecyclePolicy};
+use crate::config::files;
 use crate::config::workspace::Workspace;
 use crate::plan::observed::Observed;
 
 /// Evaluates and prints.
 pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit, Failure> {
-    let policy = flags.policy.as_deref().map(policy_of).transpose()?;
+    let document = flags.policy.as_deref().map(document).transpose()?;
     let repositories = match &flags.images {
         Some(path) => {
-            let list = text_of(path)?.parse::<ImageList>();
-            let list = list.with_context(|| format!("`{}` is no list of images", path.display()))?;
-            offline(flags, list, policy.map(|(policy, _)| policy))?
+            let list = files::read(path)?.parse::<ImageList>();
+            let list = list.with_context(|| format!("`{}` is not a list of images", path.display()))?;
+            offline(flags, list, document)?
         }
-        None => online(flags, shell, policy).await?,
+        None => online(flags, shell, document).await?,
     };
     let failed = repositories.iter().filter(|it| it.error.is_some()).count();
     for repository in &repositories {
@@ -55,63 +56,63 @@ pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit,
 fn offline(
     flags: &flags::LifecyclePreview,
     list: ImageList,
-    policy: Option<Policy>,
+    document: Option<Document>,
 ) -> Result<Vec<PreviewedRepository>, Failure> {
     let now = flags.now.or(list.now).unwrap_or_else(now);
-    let workspace = match policy {
+    let workspace = match document {
         Some(_) => None,
         None => Some(Workspace::load(flags.common.workspace.manifest_path.as_deref())?),
     };
     let each = list.repositories.into_iter().map(|(name, images)| {
         let configured = workspace.as_ref().map(|it| configured(&it.desired, name.as_deref())).transpose()?;
-        let policy = policy.clone().or(configured.flatten()).unwrap_or_default();
-        let decisions = evaluate(&policy, &images, now);
+        let document = document.as_ref().or(configured.flatten());
+        let decisions = decide(document, &images, now);
         Ok(PreviewedRepository::new(name, &images, &decisions))
     });
     each.collect()
 }
 
+/// What becomes of each image. Where there is no policy, all stay.
+fn decide(document: Option<&Document>, images: &[Image], now: Timestamp) -> Vec<Decision> {
+    evaluate(document.map_or(&Policy::default(), Document::policy), images, now)
+}
+
 /// The policy that the workspace has for a repository; of a list without a name, that of all repositories.
-fn configured(desired: &Desired, name: Option<&str>) -> Result<Option<Policy>, Failure> {
+fn configured<'a>(desired: &'a Desired, name: Option<&str>) -> Result<Option<&'a Document>, Failure> {
     let of_name = |it: &&DesiredRepository| name.is_none_or(|name| it.name.as_str() == name);
-    let policies = desired.repositories.iter().filter(of_name).map(policy_text);
-    let mut policies: Vec<_> = policies.collect();
-    policies.dedup();
-    match (policies.as_slice(), name) {
-        ([policy], _) => Ok(policy.as_deref().and_then(parsed)),
+    let mut documents: Vec<_> = desired.repositories.iter().filter(of_name).map(wanted).collect();
+    documents.dedup();
+    match (documents.as_slice(), name) {
+        ([document], _) => Ok(*document),
         ([], Some(name)) => {
             let failure = Failure::new(format!("the workspace has no repository `{name}`"));
             Err(failure.with_help("name the policy to try with --policy FILE"))
         }
         _ => {
-            let failure =
-                Failure::new("the list names no repository, and the workspace has not one policy for all");
+            let failure = Failure::new(
+                "the image list names no repository, and the workspace's repositories use different policies",
+            );
             Err(failure.with_help("name the policy to try with --policy FILE"))
         }
     }
 }
 
-fn policy_text(repository: &DesiredRepository) -> Option<String> {
+fn wanted(repository: &DesiredRepository) -> Option<&Document> {
     match &repository.lifecycle_policy {
-        Some(desired::Policy::Text(text)) => Some(text.clone()),
-        Some(desired::Policy::Absent) | None => None,
+        Some(LifecyclePolicy::Document(document)) => Some(document),
+        Some(LifecyclePolicy::Absent) | None => None,
     }
-}
-
-/// A policy that was checked when the workspace was read, or that ECR itself gave.
-fn parsed(text: &str) -> Option<Policy> {
-    read("", text).ok().map(|it| it.policy)
 }
 
 async fn online(
     flags: &flags::LifecyclePreview,
     shell: &Shell,
-    policy: Option<(Policy, String)>,
+    document: Option<Document>,
 ) -> Result<Vec<PreviewedRepository>, Failure> {
     let session = Session::open(shell, &flags.common).await?;
     let desired = flags.common.selection.repositories(session.desired())?;
     let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
-    let reads = |_: &_| Reads { lifecycle_policy: policy.is_none(), ..Reads::default() };
+    let reads = |_: &_| Reads { lifecycle_policy: document.is_none(), ..Reads::default() };
     let observed = session.aws.observe(&names, reads).await.context("failed to look at the repositories")?;
     session.begin(&observed.0).await?;
     if let Some((name, error)) = observed.1.into_iter().next() {
@@ -120,7 +121,7 @@ async fn online(
     let preview = Preview {
         session: &session,
         flags,
-        policy,
+        document,
         observed: observed.0,
         now: flags.now.unwrap_or_else(now),
     };
@@ -133,7 +134,7 @@ async fn online(
 struct Preview<'a> {
     session: &'a Session<'a>,
     flags: &'a flags::LifecyclePreview,
-    policy: Option<(Policy, String)>,
+    document: Option<Document>,
     observed: Observed,
     now: Timestamp,
 }
@@ -160,35 +161,36 @@ impl Preview<'_> {
         let (aws, name) = (&self.session.aws, &desired.name);
         let inventory = aws.inventory(name, Manifests::Indexes).await.map_err(|it| it.to_string())?;
         let images = inventory.ok_or("no permission to list its images")?.images;
-        let (policy, text) = self.policy(desired);
-        let decisions = evaluate(&policy, &images, self.now);
+        let document = self.document(desired)?;
+        let decisions = decide(document, &images, self.now);
         let mut report = PreviewedRepository::new(Some(name.to_string()), &images, &decisions);
-        if let (true, Some(text)) = (self.flags.aws, text) {
-            let theirs = aws.service_preview(name, &text).await.map_err(|it| it.to_string())?;
+        if let (true, Some(document)) = (self.flags.aws, document) {
+            let theirs = aws.service_preview(name, document.text()).await.map_err(|it| it.to_string())?;
             report.disagreements = Some(disagreements(&images, &decisions, &theirs));
         }
         Ok(report)
     }
 
     /// The policy to try, else the one that the workspace wants, else the one that is there.
-    fn policy(&self, desired: &DesiredRepository) -> (Policy, Option<String>) {
-        if let Some((policy, text)) = &self.policy {
-            return (policy.clone(), Some(text.clone()));
+    fn document<'a>(&'a self, desired: &'a DesiredRepository) -> Result<Option<&'a Document>, String> {
+        if self.document.is_some() || desired.lifecycle_policy.is_some() {
+            return Ok(self.document.as_ref().or(wanted(desired)));
         }
         let found = self.observed.repositories.get(&desired.name);
-        let found = || found?.lifecycle_policy.known()?.clone();
-        let text = match &desired.lifecycle_policy {
-            Some(_) => policy_text(desired),
-            None => found(),
-        };
-        (text.as_deref().and_then(parsed).unwrap_or_default(), text)
+        match found.and_then(|it| it.lifecycle_policy.known()?.as_ref()) {
+            None => Ok(None),
+            Some(StoredPolicy::Read(document)) => Ok(Some(document)),
+            Some(StoredPolicy::Unreadable(_)) => {
+                Err("its lifecycle policy has what this version cannot read".to_owned())
+            }
+        }
     }
 }
 
 fn disagreements(images: &[Image], decisions: &[Decision], theirs: &ServicePreview) -> Vec<Disagreement> {
     let each = images.iter().zip(decisions).map(|(image, decision)| Disagreement {
         digest: image.digest.clone(),
-        ours: decision.fate.rule().map(|(rule, _)| rule),
+        ours: decision.outcome.rule().map(|(rule, _)| rule),
         aws: theirs.get(&image.digest).copied(),
     });
     each.filter(|it| it.ours != it.aws).collect()

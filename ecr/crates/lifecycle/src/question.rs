@@ -1,12 +1,12 @@
 //! Where AWS's documents are silent: the choice that is taken, and how to tell which images depend on it.
 //!
-//! An image's fate is in doubt where it would be another with one choice taken the other way.
+//! An image's outcome is in question where it would be another with one choice taken the other way.
 
 use super::{Count, Image, Policy, Rule, StorageClass, TagFilter};
 
 /// A choice that no document decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Doubt {
+pub enum Question {
     /// An image is old as soon as N times 24 hours have passed, not only after another whole day.
     WholeDays,
     /// Of images pushed at the same moment, those with the smaller digests count as younger.
@@ -29,7 +29,7 @@ pub enum Doubt {
     ChildrenUnknown,
 }
 
-impl Doubt {
+impl Question {
     /// All of them.
     pub const ALL: [Self; 10] = [
         Self::WholeDays,

@@ -2,7 +2,8 @@
 
 use std::sync::Mutex;
 
-use ecr_lifecycle::{Policy, Timestamp, read};
+use ecr_lifecycle::{Policy, Timestamp};
+use ecr_types::lock;
 
 use super::session::{Session, now};
 use crate::aws::Manifests;
@@ -11,8 +12,8 @@ use crate::config::desired::DesiredRepository;
 use crate::inventory::{DEFAULT_PRICE, Figures, Inventory, Price};
 use crate::plan::observed::Observed;
 
-/// Looks at repositories one by one.
-pub struct Survey<'a> {
+/// Reads the images of repositories, and what they cost.
+pub struct StorageReport<'a> {
     session: &'a Session<'a>,
     observed: &'a Observed,
     /// What a GB costs.
@@ -29,15 +30,15 @@ struct Unknown;
 
 /// What a repository holds and costs.
 #[derive(Debug, Default)]
-pub struct Surveyed {
+pub struct RepositoryStorage {
     /// Its images.
     pub inventory: Inventory,
     /// The figures.
     pub figures: Figures,
 }
 
-impl<'a> Survey<'a> {
-    /// A survey of repositories that were observed with their lifecycle policies.
+impl<'a> StorageReport<'a> {
+    /// A report on repositories that were observed with their lifecycle policies.
     pub fn new(session: &'a Session<'a>, observed: &'a Observed, flags: &StorageArgs) -> Self {
         Self {
             session,
@@ -50,14 +51,14 @@ impl<'a> Survey<'a> {
     }
 
     /// Looks at one repository; an error is what to tell of it, and stops no other.
-    pub async fn look(&self, desired: &DesiredRepository) -> Result<Surveyed, String> {
+    pub async fn look(&self, desired: &DesiredRepository) -> Result<RepositoryStorage, String> {
         let policy = self.policy(desired);
         let manifests = self.manifests(desired, &policy);
         let policy = policy.unwrap_or_default();
         let inventory = self.session.aws.inventory(&desired.name, manifests).await;
         let inventory = inventory.map_err(|it| it.to_string())?.ok_or("no permission to list its images")?;
         let figures = Figures::of(&inventory, policy.as_ref(), self.now, self.price);
-        Ok(Surveyed { inventory, figures })
+        Ok(RepositoryStorage { inventory, figures })
     }
 
     /// The policy that is at work, if there is one.
@@ -67,7 +68,7 @@ impl<'a> Survey<'a> {
     fn policy(&self, desired: &DesiredRepository) -> Result<Option<Policy>, Unknown> {
         let found = self.observed.repositories.get(&desired.name);
         match found.and_then(|it| it.lifecycle_policy.known()).ok_or(Unknown)? {
-            Some(text) => read("", text).map(|it| Some(it.policy)).map_err(|_| Unknown),
+            Some(stored) => stored.document().map(|it| Some(it.policy().clone())).ok_or(Unknown),
             None => Ok(None),
         }
     }
@@ -82,7 +83,7 @@ impl<'a> Survey<'a> {
             Err(Unknown) => true,
         };
         if may_depend_on_pulls {
-            self.unread.lock().unwrap_or_else(|it| it.into_inner()).push(desired.name.to_string());
+            lock(&self.unread).push(desired.name.to_string());
             return Manifests::None;
         }
         Manifests::All
@@ -90,7 +91,7 @@ impl<'a> Survey<'a> {
 
     /// Says where sizes are bounds, and why.
     pub fn tell_unread(&self) {
-        let mut unread = self.unread.lock().unwrap_or_else(|it| it.into_inner());
+        let mut unread = lock(&self.unread);
         unread.sort();
         if !unread.is_empty() {
             self.session.shell.note(format!(
