@@ -282,7 +282,7 @@ fn corpus() -> Vec<String> {
 fn reading_is_sound(text: &str) -> Result<(), TestCaseError> {
     match Document::parse("p.json", text) {
         Ok(document) => {
-            lint(&document.policy());
+            lint(document.policy());
             let again = format!("{:<100}", document.policy().to_json().to_string());
             prop_assert_eq!(Document::parse("p.json", &again).unwrap(), document);
         }
