@@ -56,6 +56,7 @@
 pub mod aws;
 pub mod build;
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod inventory;
 pub mod plan;

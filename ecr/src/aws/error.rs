@@ -6,10 +6,12 @@ use std::fmt;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
-use ecr_oci::http::is_connection_refused;
+use ecr_oci::http::{is_connection_refused, is_tls};
 use ecr_types::error::causes;
 
-use crate::build::advice::advice;
+/// What to do about a certificate that is not trusted.
+pub const UNTRUSTED: &str = "this machine does not trust the certificate; if a proxy of your network signs certificates, \
+                             name its own with SSL_CERT_FILE=PATH";
 
 /// A request that failed: the operation, AWS's code and sentence (or what went wrong before AWS could answer).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +37,7 @@ impl ServiceError {
             (None, None) => innermost(&error),
         };
         let mut found = Self { operation, code, message, status, help: None };
-        let known = || advice(&found.to_string()).map(str::to_owned);
-        found.help = help_for(&error, found.code.as_deref()).or_else(known);
+        found.help = help_for(&error, found.code.as_deref());
         if found.is_denied() {
             found.help =
                 Some(format!("these credentials lack the permission {operation}: grant it, or use others"));
@@ -123,7 +124,25 @@ fn help_for(error: &(dyn Error + 'static), code: Option<&str>) -> Option<String>
             set.join(", ")
         ));
     }
+    if is_tls(error) {
+        return Some(UNTRUSTED.to_owned());
+    }
     match code? {
+        "ThrottlingException" | "TooManyRequestsException" | "RequestLimitExceeded" => {
+            Some("AWS limits the rate of requests: wait a little, or lower --concurrency".to_owned())
+        }
+        "RepositoryNotFoundException" => Some(
+            "create it with `cargo xtask ecr create`; if it should be there, check account and region with \
+             `cargo xtask ecr status`"
+                .to_owned(),
+        ),
+        "ImageTagAlreadyExistsException" => Some(
+            "the tag is taken: bump the version, or push another tag such as `--tag '{version}-{digest}'`".to_owned(),
+        ),
+        "UnsupportedImageTypeException" => Some(
+            "ECR cannot scan images without an operating system (scratch, distroless); the image works all the same"
+                .to_owned(),
+        ),
         "ExpiredToken" | "ExpiredTokenException" => {
             Some("the session has expired: run `aws sso login`".to_owned())
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
@@ -29,12 +29,12 @@ mod token;
 
 pub use apply::Applied;
 pub use denials::Denials;
-pub use error::ServiceError;
+pub use error::{ServiceError, UNTRUSTED};
 pub use http::Connections;
 pub use images::ImageTotals;
 pub use inventory::{Manifests, ServicePreview};
 pub use observe::Reads;
-pub use token::AuthorizationToken;
+pub use token::{AuthorizationToken, renewal};
 
 /// Where the API is.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl Aws {
             }
             Target::Local { url, region } => (local(url, region, &connections), Some(url.clone())),
         };
-        let region = config.region().context(NoRegion)?.to_string();
+        let region = config.region().ok_or(NoRegion)?.to_string();
         region.parse::<ecr_types::Region>().map_err(anyhow::Error::msg)?;
         let (ecr, sts) = clients(&config);
         Ok(Self { ecr, sts, region, endpoint, http, denials: Denials::default() })

@@ -1,12 +1,17 @@
 //! Authorization tokens: what the registry takes as a password. They live in memory only.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use ecr_lifecycle::Timestamp;
+use ecr_oci::http::BoxError;
+use ecr_oci::registry::{Authorization, Renew};
+use ecr_types::Timestamp;
 
 use super::{Aws, ServiceError};
+use crate::clock::now;
 
 /// Credentials of a registry (ECR `GetAuthorizationToken`): valid for twelve hours.
 #[derive(Clone)]
@@ -32,6 +37,27 @@ impl AuthorizationToken {
     pub fn host(&self) -> &str {
         self.proxy_endpoint.split_once("://").map_or(self.proxy_endpoint.as_str(), |(_, host)| host)
     }
+}
+
+impl AuthorizationToken {
+    /// The token as the registry's client takes it.
+    pub fn authorization(&self) -> Authorization {
+        let left = self.expires_at.map(|it| it.since(now()));
+        // A token that was just given and says that it has expired: the clocks differ.
+        let left = left.and_then(|it| u64::try_from(it).ok()).filter(|it| *it > 0);
+        Authorization { header: self.authorization.clone(), lifetime: left.map(Duration::from_nanos) }
+    }
+}
+
+/// Takes another token whenever the registry's client needs one.
+pub fn renewal(aws: Arc<Aws>) -> Renew {
+    Arc::new(move || {
+        let aws = aws.clone();
+        Box::pin(async move {
+            let token = aws.authorization_token().await.map_err(|it| Box::new(it) as BoxError)?;
+            Ok(token.authorization())
+        })
+    })
 }
 
 impl Aws {

@@ -1,8 +1,9 @@
 //! git: is the tree clean, and which commit is it?
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
+use tokio::task::JoinHandle;
 use xshell::{Shell, cmd};
 
 /// What git says of a folder.
@@ -61,6 +62,47 @@ fn change(entry: &str, fields_before_path: usize) -> Option<String> {
     let path = entry.splitn(fields_before_path + 1, ' ').last()?;
     let path = path.split('\t').next()?;
     Some(format!("{} {path}", state.replace('.', " ")))
+}
+
+/// A question to git that is asked while cargo still reads the manifests: in a large tree both take their time.
+pub struct TreeQuery {
+    root: PathBuf,
+    answer: JoinHandle<Result<Option<Tree>>>,
+}
+
+impl TreeQuery {
+    /// Asks about what is very likely the workspace: the first folder upward from `folder` that has a lock file.
+    pub fn below(folder: &Path) -> Self {
+        let folder = lexical(&std::env::current_dir().unwrap_or_default().join(folder));
+        let root = folder.ancestors().find(|it| it.join("Cargo.lock").is_file()).unwrap_or(&folder);
+        Self::about(root.to_owned())
+    }
+
+    fn about(root: PathBuf) -> Self {
+        let folder = root.clone();
+        Self { root, answer: tokio::task::spawn_blocking(move || tree(&folder)) }
+    }
+
+    /// The answer for the workspace. git is asked again if the workspace is elsewhere.
+    ///
+    /// # Errors
+    /// git refuses to read the tree.
+    pub async fn answer(self, root: &Path) -> Result<Option<Tree>> {
+        let query = if self.root == root { self } else { Self::about(root.to_owned()) };
+        query.answer.await.context("failed to ask git")?
+    }
+}
+
+/// The path without `..`, as cargo has it: by its text.
+fn lexical(path: &Path) -> PathBuf {
+    let mut folder = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(folder.pop()),
+            part => folder.push(part),
+        }
+    }
+    folder
 }
 
 #[cfg(test)]

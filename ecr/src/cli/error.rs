@@ -1,9 +1,13 @@
 //! How a command ends: exit codes, and failures as they are shown.
 
 use std::error::Error;
-use std::{fmt, io};
+use std::fmt;
 
 use ecr_types::document::Problem;
+use ecr_types::error::causes;
+
+use super::help::help_for;
+use crate::config::workspace::LoadError;
 
 /// The exit codes, which scripts rely on. 101 stays what it is in cargo: xtask itself did not compile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -43,8 +47,10 @@ impl Exit {
 pub struct Failure {
     /// What failed, on what. Lower case, no period.
     pub message: String,
-    /// The causes, outermost first.
-    pub causes: Vec<String>,
+    /// What caused it, outermost first.
+    cause: Option<Box<dyn Error + Send + Sync>>,
+    /// Lines that say more, such as the changes of an unclean tree.
+    details: Vec<String>,
     /// Something to type.
     pub help: Option<String>,
     /// The exit code.
@@ -56,8 +62,14 @@ pub struct Failure {
 impl Failure {
     /// A failure without further causes.
     pub fn new(message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { message, causes: Vec::new(), help: None, exit: Exit::Failed, problems: Vec::new() }
+        Self {
+            message: message.into(),
+            cause: None,
+            details: Vec::new(),
+            help: None,
+            exit: Exit::Failed,
+            problems: Vec::new(),
+        }
     }
 
     /// A refusal: nothing failed, but it is not done.
@@ -79,13 +91,30 @@ impl Failure {
         Self { help: Some(help.into()), ..self }
     }
 
+    /// The same with lines that say more.
+    pub fn with_details(self, details: Vec<String>) -> Self {
+        Self { details, ..self }
+    }
+
+    /// The same with another exit code.
+    pub fn with_exit(self, exit: Exit) -> Self {
+        Self { exit, ..self }
+    }
+
+    /// The causes, outermost first, and further details.
+    pub fn causes(&self) -> Vec<String> {
+        let cause = self.cause.as_deref().map(|it| it as &(dyn Error + 'static));
+        let chain = cause.into_iter().flat_map(causes).map(ToString::to_string);
+        chain.chain(self.details.iter().cloned()).collect()
+    }
+
     /// The causes in one line each, problems of the configuration among them.
     pub fn cause_lines(&self) -> Vec<String> {
         let problem = |it: &Problem| match &it.help {
             Some(help) => format!("{}: {} (help: {help})", it.place, it.message),
             None => format!("{}: {}", it.place, it.message),
         };
-        self.causes.iter().cloned().chain(self.problems.iter().map(problem)).collect()
+        self.causes().into_iter().chain(self.problems.iter().map(problem)).collect()
     }
 }
 
@@ -95,21 +124,60 @@ impl fmt::Display for Failure {
     }
 }
 
-/// An error and what caused it, from the outside in.
-pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = error.source();
-        Some(error)
-    })
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|it| it as _)
+    }
 }
 
-/// Whether a connection was refused, somewhere down the chain of causes: nobody listens there, and waiting does not
-/// change it.
-pub fn is_refused(error: &(dyn Error + 'static)) -> bool {
-    let mut io_errors = causes(error).filter_map(|it| it.downcast_ref::<io::Error>());
-    io_errors.any(|it| it.kind() == io::ErrorKind::ConnectionRefused)
+/// The outermost error is the message, with the help of the first cause that has some.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        let help = help_for(&error);
+        let message = error.to_string();
+        let cause = error.source().is_some().then(|| Box::from(Cause(error)));
+        Self { cause, help, ..Self::new(message) }
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Problems(problems) => Self::configuration(problems),
+            LoadError::Cargo(ref said) if said.is_elsewhere() => {
+                let help = "run this in a cargo workspace, or pass --manifest-path";
+                Self::from(anyhow::Error::new(error)).with_help(help)
+            }
+            LoadError::Cargo(_) | LoadError::Metadata(_) => anyhow::Error::new(error).into(),
+        }
+    }
+}
+
+/// What caused an error whose own message stands elsewhere.
+struct Cause(anyhow::Error);
+
+impl Cause {
+    fn inner(&self) -> &(dyn Error + 'static) {
+        self.0.source().unwrap_or_else(|| self.0.as_ref())
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.inner(), f)
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.inner().source()
+    }
 }
 
 #[cfg(test)]

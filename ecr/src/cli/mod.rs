@@ -3,7 +3,7 @@
 pub mod commands;
 pub mod error;
 pub mod flags;
-pub mod github;
+pub mod help;
 pub mod report;
 pub mod shell;
 pub mod table;

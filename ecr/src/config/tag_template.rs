@@ -3,9 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ecr_types::{Digest, ImageTag};
-
-use crate::config::desired::Service;
+use ecr_types::{Digest, ImageTag, InvalidName};
+use thiserror::Error;
 
 /// A tag as it is configured, or given with `--tag`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +20,42 @@ enum Part {
     GitSha,
     GitShortSha,
     Digest,
+}
+
+/// Why a template is not a tag.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidTag {
+    /// A placeholder has no end.
+    #[error("tag `{0}`: `{{` without `}}`")]
+    Unclosed(String),
+    /// There is no such placeholder.
+    #[error(
+        "tag `{template}`: unknown placeholder `{{{name}}}` \
+         (there are {{version}}, {{git-sha}}, {{git-short-sha}} and {{digest}})"
+    )]
+    Placeholder {
+        /// The template.
+        template: String,
+        /// The placeholder.
+        name: String,
+    },
+    /// The template names a commit, and there is none.
+    #[error("tag `{0}` needs a git commit, and there is none here")]
+    NoCommit(String),
+    /// The template names the image's digest, and the image is not built.
+    #[error("tag `{0}` needs a built image")]
+    NoImage(String),
+    /// The text is not a tag.
+    #[error(transparent)]
+    Text(InvalidName),
+    /// The template makes a text that is not a tag.
+    #[error("tag `{template}`: {cause}")]
+    Rendered {
+        /// The template.
+        template: String,
+        /// What is wrong with the text.
+        cause: InvalidName,
+    },
 }
 
 /// What the placeholders stand for.
@@ -40,14 +75,6 @@ impl TagTemplate {
         Self { text: "{version}".to_owned(), parts: vec![Part::Version] }
     }
 
-    /// The tags of a service.
-    pub fn configured(service: &Service) -> Vec<Self> {
-        match &service.image.tags {
-            Some(tags) => tags.value.iter().map(|it| it.value.clone()).collect(),
-            None => vec![Self::version()],
-        }
-    }
-
     /// Whether the tag is known only after the build.
     pub fn needs_digest(&self) -> bool {
         self.parts.contains(&Part::Digest)
@@ -58,26 +85,30 @@ impl TagTemplate {
         self.parts.iter().any(|it| matches!(it, Part::GitSha | Part::GitShortSha))
     }
 
-    /// The tag, or why there is none: a placeholder without a value, or a result that is no tag.
-    pub fn render(&self, values: &TagValues<'_>) -> Result<ImageTag, String> {
+    /// The tag.
+    ///
+    /// # Errors
+    /// A placeholder has no value, or the result is not a tag.
+    pub fn render(&self, values: &TagValues<'_>) -> Result<ImageTag, InvalidTag> {
         let parts: Result<Vec<_>, _> = self.parts.iter().map(|part| self.part(part, values)).collect();
-        // `+` marks build metadata in a version and is no character of a tag; Helm and Docker's own tools write `_`.
+        // `+` marks build metadata in a version and is not allowed in a tag; Helm and Docker's own tools write `_`.
         let text = parts?.concat().replace('+', "_");
-        text.parse().map_err(|error| match self.text == text {
-            true => format!("{error}"),
-            false => format!("tag `{}`: {error}", self.text),
+        text.parse().map_err(|cause| match self.text == text {
+            true => InvalidTag::Text(cause),
+            false => InvalidTag::Rendered { template: self.text.clone(), cause },
         })
     }
 
-    fn part<'a>(&'a self, part: &'a Part, values: &TagValues<'a>) -> Result<&'a str, String> {
-        let missing = |what| format!("tag `{}` needs {what}", self.text);
-        let commit = || values.git_sha.ok_or_else(|| missing("a git commit, and there is none here"));
+    fn part<'a>(&'a self, part: &'a Part, values: &TagValues<'a>) -> Result<&'a str, InvalidTag> {
+        let commit = || values.git_sha.ok_or_else(|| InvalidTag::NoCommit(self.text.clone()));
         match part {
             Part::Text(text) => Ok(text),
             Part::Version => Ok(values.version),
             Part::GitSha => commit(),
             Part::GitShortSha => commit().map(|sha| sha.get(..12).unwrap_or(sha)),
-            Part::Digest => values.digest.map(Digest::short).ok_or_else(|| missing("a built image")),
+            Part::Digest => {
+                values.digest.map(Digest::short).ok_or_else(|| InvalidTag::NoImage(self.text.clone()))
+            }
         }
     }
 }
@@ -89,14 +120,13 @@ impl fmt::Display for TagTemplate {
 }
 
 impl FromStr for TagTemplate {
-    type Err = String;
+    type Err = InvalidTag;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidTag> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
-            let (name, after) =
-                after.split_once('}').ok_or_else(|| format!("tag `{text}`: `{{` without `}}`"))?;
+            let (name, after) = after.split_once('}').ok_or_else(|| InvalidTag::Unclosed(text.to_owned()))?;
             parts.extend((!before.is_empty()).then(|| Part::Text(before.to_owned())));
             parts.push(placeholder(text, name)?);
             rest = after;
@@ -110,7 +140,7 @@ impl FromStr for TagTemplate {
 
 impl TagTemplate {
     /// A tag that no value could make valid is refused at once, where it stands.
-    fn check_text(&self) -> Result<(), String> {
+    fn check_text(&self) -> Result<(), InvalidTag> {
         let digest = Digest::of(b"");
         let sha = "0".repeat(40);
         let values = TagValues { version: "1.0.0", git_sha: Some(&sha), digest: Some(&digest) };
@@ -118,16 +148,13 @@ impl TagTemplate {
     }
 }
 
-fn placeholder(text: &str, name: &str) -> Result<Part, String> {
+fn placeholder(text: &str, name: &str) -> Result<Part, InvalidTag> {
     match name {
         "version" => Ok(Part::Version),
         "git-sha" => Ok(Part::GitSha),
         "git-short-sha" => Ok(Part::GitShortSha),
         "digest" => Ok(Part::Digest),
-        _ => Err(format!(
-            "tag `{text}`: unknown placeholder `{{{name}}}` \
-             (there are {{version}}, {{git-sha}}, {{git-short-sha}} and {{digest}})"
-        )),
+        _ => Err(InvalidTag::Placeholder { template: text.to_owned(), name: name.to_owned() }),
     }
 }
 
@@ -143,8 +170,8 @@ mod tests {
             digest: Some(&digest),
         };
         match template.parse::<TagTemplate>() {
-            Ok(template) => template.render(&values).map_or_else(|e| e, |tag| tag.to_string()),
-            Err(error) => error,
+            Ok(template) => template.render(&values).map_or_else(|it| it.to_string(), |tag| tag.to_string()),
+            Err(error) => error.to_string(),
         }
     }
 
@@ -168,6 +195,6 @@ mod tests {
     fn a_missing_value_is_named() {
         let values = TagValues { version: "1.0.0", git_sha: None, digest: None };
         let error = "{git-sha}".parse::<TagTemplate>().unwrap().render(&values).unwrap_err();
-        assert_eq!(error, "tag `{git-sha}` needs a git commit, and there is none here");
+        assert_eq!(error.to_string(), "tag `{git-sha}` needs a git commit, and there is none here");
     }
 }

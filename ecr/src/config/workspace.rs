@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 use ecr_types::document::{Located, Node, Place, Problem, Problems, parse_json, parse_toml};
+use thiserror::Error;
 
-use crate::cli::error::Failure;
 use crate::config::definitions::Definitions;
 use crate::config::desired::{self, Configuration, Desired, Member, Package, PolicyFiles};
 use crate::config::metadata::{PackageMetadata, WorkspaceMetadata};
@@ -31,7 +31,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Cargo's own, what is wrong with the configuration around the policies, and files that cannot be read.
-    pub fn lifecycle_policies(manifest_path: Option<&Path>) -> Result<Vec<(Place, String)>, Failure> {
+    pub fn lifecycle_policies(manifest_path: Option<&Path>) -> Result<Vec<(Place, String)>, LoadError> {
         let metadata = metadata(manifest_path)?;
         let root = metadata.workspace_root.as_std_path();
         let problems = Problems::default();
@@ -47,7 +47,7 @@ impl Workspace {
                 },
             }
         }
-        problems.into_result().map_err(Failure::configuration)?;
+        problems.into_result().map_err(LoadError::Problems)?;
         Ok(policies.into_iter().collect())
     }
 
@@ -55,20 +55,46 @@ impl Workspace {
     ///
     /// # Errors
     /// Cargo's own, or all problems of the configuration together.
-    pub fn load(manifest_path: Option<&Path>) -> Result<Self, Failure> {
+    pub fn load(manifest_path: Option<&Path>) -> Result<Self, LoadError> {
         let metadata = metadata(manifest_path)?;
         let root = metadata.workspace_root.clone().into_std_path_buf();
         let problems = Problems::default();
         let configuration = Reader { root: &root, problems: &problems }.configuration(&metadata);
         let files = policy_files(&root, &configuration);
         let desired = desired::resolve(&configuration, &files, &problems);
-        problems.into_result().map_err(Failure::configuration)?;
+        problems.into_result().map_err(LoadError::Problems)?;
         Ok(Self { root, target: metadata.target_directory.into_std_path_buf(), desired })
     }
 }
 
+/// Why a workspace cannot be used.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// cargo refuses to read it.
+    #[error("cargo cannot read the workspace")]
+    Cargo(#[source] CargoError),
+    /// cargo cannot be run, or answers what is not understood.
+    #[error("failed to run `cargo metadata`")]
+    Metadata(#[source] cargo_metadata::Error),
+    /// The configuration has problems.
+    #[error("the configuration has problems")]
+    Problems(Vec<Problem>),
+}
+
+/// What cargo says.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct CargoError(String);
+
+impl CargoError {
+    /// Whether there is no workspace here.
+    pub fn is_elsewhere(&self) -> bool {
+        self.0.contains("could not find `Cargo.toml`")
+    }
+}
+
 /// `cargo metadata --no-deps`: the graph of dependencies is not needed, and would want a network.
-fn metadata(manifest_path: Option<&Path>) -> Result<Metadata, Failure> {
+fn metadata(manifest_path: Option<&Path>) -> Result<Metadata, LoadError> {
     let mut command = MetadataCommand::new();
     command.no_deps();
     if let Some(path) = manifest_path {
@@ -81,17 +107,9 @@ fn metadata(manifest_path: Option<&Path>) -> Result<Metadata, Failure> {
     }
     command.exec().map_err(|error| match error {
         cargo_metadata::Error::CargoMetadata { stderr } => {
-            let text = stderr.trim().trim_start_matches("error: ").to_owned();
-            let is_elsewhere = text.contains("could not find `Cargo.toml`");
-            let failure = Failure { causes: vec![text], ..Failure::new("cargo cannot read the workspace") };
-            match is_elsewhere {
-                true => failure.with_help("run this in a cargo workspace, or pass --manifest-path"),
-                false => failure,
-            }
+            LoadError::Cargo(CargoError(stderr.trim().trim_start_matches("error: ").to_owned()))
         }
-        error => {
-            Failure { causes: vec![error.to_string()], ..Failure::new("failed to run `cargo metadata`") }
-        }
+        error => LoadError::Metadata(error),
     })
 }
 
@@ -175,7 +193,7 @@ impl Reader<'_> {
 }
 
 fn policy_files(root: &Path, configuration: &Configuration) -> PolicyFiles {
-    let read = |path: &str| std::fs::read_to_string(root.join(path)).map_err(|it| it.to_string());
+    let read = |path: &str| std::fs::read_to_string(root.join(path));
     let files: BTreeMap<_, _> =
         configuration.policy_files().into_iter().map(|path| (path.to_owned(), read(path))).collect();
     files

@@ -5,13 +5,7 @@ use ecr_lifecycle::{Policy, Timestamp};
 use serde::{Serialize, Serializer};
 
 use super::{Inventory, Storage};
-
-/// USD for a GB of 10⁹ bytes and a month.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
-pub struct Price(f64);
-
-/// ECR's price of storage in most regions (AWS, "Amazon ECR pricing").
-pub const DEFAULT_PRICE: Price = Price(0.10);
+use crate::config::price::Price;
 
 /// Storage and its cost.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
@@ -24,48 +18,19 @@ pub struct Figures {
     #[serde(serialize_with = "rounded")]
     pub cost_per_month: f64,
     /// What the lifecycle policy would leave; null without a policy.
-    pub after_lifecycle: Option<Left>,
+    pub after_lifecycle: Option<AfterLifecycle>,
 }
 
 /// What a lifecycle policy leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Left {
+pub struct AfterLifecycle {
     /// What stays.
     #[serde(flatten)]
     pub storage: Storage,
     /// USD a month.
     #[serde(serialize_with = "rounded")]
     pub cost_per_month: f64,
-}
-
-impl Price {
-    /// What so many bytes cost in a month, in USD.
-    pub fn of(self, bytes: u64) -> f64 {
-        bytes as f64 / 1e9 * self.0
-    }
-}
-
-/// A number of USD, such as `0.10`.
-impl std::str::FromStr for Price {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let is_price = |it: &f64| it.is_sign_positive() && (0.0..=1000.0).contains(it);
-        let price = text.parse().ok().filter(is_price);
-        price
-            .map(Self)
-            .ok_or_else(|| format!("`{text}` is not a price in USD per GB and month, such as 0.10"))
-    }
-}
-
-impl std::fmt::Display for Price {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Prices have cents, some have parts of them.
-        let text = format!("{:.6}", self.0);
-        let (whole, parts) = text.split_once('.').unwrap_or((&text, ""));
-        write!(f, "${whole}.{:0<2}", parts.trim_end_matches('0'))
-    }
 }
 
 impl Figures {
@@ -82,7 +47,7 @@ impl Figures {
             let moved: u64 = (0..decisions.len()).filter(moves).map(|n| inventory.images[n].size_bytes).sum();
             let archived_bytes = stays.archived_bytes + moved;
             let storage = Storage { images: storage.images, archived_bytes, ..stays };
-            Left { storage, cost_per_month: price.of(storage.stored_bytes) }
+            AfterLifecycle { storage, cost_per_month: price.of(storage.stored_bytes) }
         });
         Self { storage, cost_per_month: price.of(storage.stored_bytes), after_lifecycle: left }
     }
@@ -92,7 +57,8 @@ impl Figures {
 impl std::ops::AddAssign for Figures {
     fn add_assign(&mut self, other: Self) {
         let kept = |it: &Self| {
-            it.after_lifecycle.unwrap_or(Left { storage: it.storage, cost_per_month: it.cost_per_month })
+            it.after_lifecycle
+                .unwrap_or(AfterLifecycle { storage: it.storage, cost_per_month: it.cost_per_month })
         };
         if self.after_lifecycle.is_some() || other.after_lifecycle.is_some() {
             let (mut left, more) = (kept(self), kept(&other));
@@ -115,21 +81,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prices_are_read_and_shown() {
-        assert_eq!("0.1".parse::<Price>().unwrap().to_string(), "$0.10");
-        assert_eq!("0.095".parse::<Price>().unwrap().to_string(), "$0.095");
-        assert_eq!(DEFAULT_PRICE.of(2_000_000_000), 0.2);
-        for wrong in ["", "-1", "-0", "free", "NaN", "1e9"] {
-            assert!(wrong.parse::<Price>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn sums_keep_what_no_policy_touches() {
         let of = |bytes, left: Option<u64>| Figures {
             storage: Storage { images: 1, stored_bytes: bytes, ..Storage::default() },
             cost_per_month: 1.0,
-            after_lifecycle: left.map(|it| Left {
+            after_lifecycle: left.map(|it| AfterLifecycle {
                 storage: Storage { images: 1, stored_bytes: it, ..Storage::default() },
                 cost_per_month: 0.5,
             }),

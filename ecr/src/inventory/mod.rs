@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::scan::Counts;
 
 mod figures;
-pub use figures::{DEFAULT_PRICE, Figures, Left, Price};
+pub use figures::{AfterLifecycle, Figures};
 
 /// The images of one repository, the newest first.
 #[derive(Debug, Clone, Default, PartialEq)]

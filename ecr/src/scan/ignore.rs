@@ -14,6 +14,8 @@ use std::str::FromStr;
 use ecr_types::document::{Fields, Located, Node, Place, Problem, Problems, Value, parse_toml};
 use time::Month;
 
+use crate::config::InvalidValue;
+
 /// A day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Date(time::Date);
@@ -27,10 +29,10 @@ impl Date {
 }
 
 impl FromStr for Date {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a date such as 2027-03-31");
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let wrong = || InvalidValue(format!("`{text}` is not a date such as 2027-03-31"));
         let parts: Vec<_> = text.split('-').collect();
         let [year, month, day] = parts.as_slice() else { return Err(wrong()) };
         let is_padded = (year.len(), month.len(), day.len()) == (4, 2, 2) && !text.contains('+');
@@ -143,7 +145,7 @@ fn date(node: &Node, problems: &Problems) -> Option<Located<Date>> {
     match text.parse() {
         Ok(value) => Some(Located { place: node.place.clone(), value }),
         Err(reason) => {
-            problems.add(&node.place, reason);
+            problems.add(&node.place, reason.to_string());
             None
         }
     }

@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use crate::config::InvalidValue;
+
 mod gate;
 mod ignore;
 pub mod index;
@@ -80,12 +82,12 @@ impl Serialize for Severity {
 
 /// In any case.
 impl FromStr for Severity {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let found = SEVERITIES.into_iter().find(|it| it.as_str().eq_ignore_ascii_case(text));
         let names = || SEVERITIES.map(|it| it.as_str()).join(", ");
-        found.ok_or_else(|| format!("`{text}` is not one of {}", names()))
+        found.ok_or_else(|| InvalidValue(format!("`{text}` is not one of {}", names())))
     }
 }
 
@@ -227,7 +229,7 @@ pub(crate) mod tests {
         assert!(Severity::Critical > Severity::High && Severity::Unknown > Severity::Critical);
         assert_eq!(Severity::of_api("CATASTROPHIC"), Severity::Unknown);
         let error = "`sever` is not one of CRITICAL, HIGH, MEDIUM, LOW, INFORMATIONAL, UNTRIAGED, UNDEFINED";
-        assert_eq!("sever".parse::<Severity>(), Err(error.to_owned()));
+        assert_eq!("sever".parse::<Severity>(), Err(InvalidValue(error.to_owned())));
     }
 
     #[test]

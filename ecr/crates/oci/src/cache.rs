@@ -24,6 +24,8 @@ use crate::image::zstd;
 pub struct LayerCache {
     folder: PathBuf,
     threads: NonZero<usize>,
+    /// When this run began.
+    began: SystemTime,
 }
 
 /// Compressed layers that are kept.
@@ -35,7 +37,7 @@ impl LayerCache {
     /// The cache in the workspace's target folder.
     pub fn new(target: &Path) -> Self {
         let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-        Self { folder: target.join("xtask-ecr"), threads }
+        Self { folder: target.join("xtask-ecr"), threads, began: SystemTime::now() }
     }
 
     /// The layer of `files`, compressed now unless it was before.
@@ -61,7 +63,7 @@ impl LayerCache {
         let layer: Layer = serde_json::from_slice(&fs::read(descriptor).ok()?).ok()?;
         let blob = File::options().append(true).open(self.blob(&layer.digest)).ok()?;
         let is_whole = blob.metadata().ok()?.len() == layer.size;
-        // The time of last use; see `forget`.
+        // The time of last use; see `forget_unused`.
         let _ = blob.set_modified(SystemTime::now());
         is_whole.then_some(layer)
     }
@@ -73,8 +75,9 @@ impl LayerCache {
         Ok(layer)
     }
 
-    /// Removes what was used longest ago, but nothing that was used since `began`.
-    pub fn forget(&self, began: SystemTime) {
+    /// Removes what was used longest ago, but nothing that was used since this value was made.
+    pub fn forget_unused(&self) {
+        let began = self.began;
         for folder in ["blobs", "layers"] {
             let entries = fs::read_dir(self.folder.join(folder)).into_iter().flatten().flatten();
             let entries = entries.filter_map(|it| Some((it.metadata().ok()?.modified().ok()?, it.path())));

@@ -82,6 +82,11 @@ pub fn build(options: &Options, target: &Target, service: &Service) -> Result<Bi
     Ok(Binary { why_dynamic, diagnostics: built.diagnostics, ..binary })
 }
 
+/// The first of the given binaries that is a file, and so of one service only.
+pub fn single_file(binaries: &[(Platform, PathBuf)]) -> Option<&Path> {
+    binaries.iter().map(|(_, path)| path.as_path()).find(|it| it.is_file())
+}
+
 /// A binary that was built elsewhere: `path` is the file, or a folder that holds it by its name.
 pub fn given(options: &Options, service: &Service, platform: &Platform, path: &Path) -> Result<Binary> {
     let path = if path.is_dir() { path.join(bin_name(service)?) } else { path.to_owned() };
@@ -293,7 +298,7 @@ fn check_architecture(file: &Executable, wanted: &Platform) -> Result<()> {
     }
 }
 
-/// Libraries that are named are there for nothing if no loader is.
+/// A binary that lists shared libraries but no dynamic loader cannot start.
 fn check_loader(file: &Executable) -> Result<()> {
     let Elf { interpreter, needed, .. } = &file.elf;
     anyhow::ensure!(

@@ -9,14 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ecr_types::Digest;
+use ecr_types::{Digest, host, lock};
 
 use super::config::PrivateConfig;
 use super::context::Source;
-use super::{Engine, LINES, is_loopback};
+use super::{Engine, EngineError, LINES};
 
 /// An engine that is logged in to a registry, for the length of a push.
-pub struct Workshop {
+pub struct EngineSession {
     engine: Engine,
     config: PrivateConfig,
     is_podman: bool,
@@ -31,23 +31,23 @@ struct Running {
     is_closed: bool,
 }
 
-/// A workshop that closes with the command, also on Ctrl-C: what runs is ended, and nothing of the credentials is left.
-/// Threads that work in it may live longer.
-pub struct Open(Arc<Workshop>);
+/// Ends a session with the command, also on Ctrl-C: what runs is ended, and the credentials are removed. Threads that use
+/// the session may live longer.
+pub struct EngineGuard(Arc<EngineSession>);
 
-impl Open {
-    /// Opens it.
-    pub fn new(workshop: Workshop) -> Self {
-        Self(Arc::new(workshop))
+impl EngineGuard {
+    /// Guards a session.
+    pub fn new(session: EngineSession) -> Self {
+        Self(Arc::new(session))
     }
 
-    /// For a thread that works in it.
-    pub fn share(&self) -> Arc<Workshop> {
+    /// The session, for a thread that uses it.
+    pub fn share(&self) -> Arc<EngineSession> {
         self.0.clone()
     }
 }
 
-impl Drop for Open {
+impl Drop for EngineGuard {
     fn drop(&mut self) {
         let mut running = lock(&self.0.running);
         running.is_closed = true;
@@ -64,12 +64,21 @@ impl Drop for Open {
 pub struct Build {
     /// The context.
     pub source: Source,
-    /// The Dockerfile, relative to the context; `Err` with its text where it is not in there.
-    pub dockerfile: std::result::Result<String, String>,
+    /// The Dockerfile.
+    pub dockerfile: Dockerfile,
     /// `linux/arm64`, where it is not the engine's own.
     pub platform: Option<String>,
     /// Further arguments.
     pub args: Vec<String>,
+}
+
+/// Where a Dockerfile comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dockerfile {
+    /// A path within the context.
+    InContext(String),
+    /// A text that is not in the context.
+    Text(String),
 }
 
 /// Where a Dockerfile goes that is not in the context.
@@ -79,14 +88,16 @@ impl Build {
     /// The Dockerfile's path in the context, and what has to be put there for it.
     fn dockerfile(&self) -> (String, Vec<(String, Vec<u8>)>) {
         match &self.dockerfile {
-            Ok(path) => (path.clone(), Vec::new()),
-            Err(text) => (DOCKERFILE.to_owned(), vec![(DOCKERFILE.to_owned(), text.clone().into_bytes())]),
+            Dockerfile::InContext(path) => (path.clone(), Vec::new()),
+            Dockerfile::Text(text) => {
+                (DOCKERFILE.to_owned(), vec![(DOCKERFILE.to_owned(), text.clone().into_bytes())])
+            }
         }
     }
 }
 
-impl Workshop {
-    /// A workshop for images that go to `host`. Lines of the engine are handed to `told`.
+impl EngineSession {
+    /// A session for images that go to `host`. Lines of the engine are handed to `told`.
     pub fn new(engine: Engine, host: &str, told: impl Fn(&str) + Send + Sync + 'static) -> Result<Self> {
         let is_podman = engine.podman_version()?.is_some();
         let config = PrivateConfig::new(host)?;
@@ -98,7 +109,8 @@ impl Workshop {
         let mut command = self.command(&["login", "--username", username, "--password-stdin"]);
         self.plain_http(&mut command, host);
         let said = self.run(command.arg(host), |stdin| stdin.write_all(password.as_bytes()), false);
-        said.map(drop).map_err(|it| anyhow::Error::msg(format!("{it:#}").replace(password, "***")))
+        said.map(drop)
+            .map_err(|it| anyhow::Error::new(EngineError(format!("{it:#}").replace(password, "***"))))
     }
 
     /// Builds an image, and gives its ID.
@@ -197,7 +209,7 @@ impl Workshop {
     /// docker takes loopback registries for insecure ones by itself.
     fn plain_http(&self, command: &mut Command, reference: &str) {
         let host = reference.split('/').next().unwrap_or_default();
-        if self.is_podman && is_loopback(host) {
+        if self.is_podman && host::is_loopback(host) {
             command.arg("--tls-verify=false");
         }
     }
@@ -241,7 +253,7 @@ impl Workshop {
             // docker's old builder says on stdout how far it got, and what went wrong on stderr.
             let lines: Vec<_> = said.iter().chain(&complaints).collect();
             let last: Vec<_> = lines.iter().rev().take(LINES).rev().map(|it| it.as_str()).collect();
-            bail!(if last.is_empty() { format!("it ended with {status}") } else { last.join("\n") });
+            return Err(EngineError::new(status, last.join("\n")).into());
         }
         written.context("failed to hand over the build context")?;
         Ok(said.join("\n"))
@@ -257,10 +269,6 @@ impl Workshop {
         }
         lines
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|it| it.into_inner())
 }
 
 /// A folder of its own within the private one.

@@ -4,14 +4,13 @@
 //! into a file of this folder only, never into a `credsStore`, and the user's files are never written.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use ecr_oci::credentials::docker_config_folder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -54,7 +53,7 @@ impl PrivateConfig {
     }
 
     fn fill(&self, host: &str) -> io::Result<()> {
-        let own = user_folder();
+        let own = docker_config_folder();
         let mut config = own.as_deref().map(|it| read(&it.join("config.json"))).unwrap_or_else(|| json!({}));
         if !config.is_object() {
             config = json!({});
@@ -91,36 +90,6 @@ impl PrivateConfig {
     fn write(&self, name: &str, value: &Value) -> io::Result<()> {
         fs::write(self.folder.path().join(name), serde_json::to_vec(value)?)
     }
-}
-
-/// User and password that the user's configuration has for a registry: itself, or by way of a credential helper. Nothing
-/// is written.
-pub fn credentials_for(key: &str) -> Option<(String, String)> {
-    let config = read(&user_folder()?.join("config.json"));
-    let helper = config["credHelpers"][key].as_str().or(config["credsStore"].as_str());
-    if let Some(found) = helper.filter(|it| !it.is_empty()).and_then(|it| ask_helper(it, key)) {
-        return Some(found);
-    }
-    let auth = BASE64_STANDARD.decode(config["auths"][key]["auth"].as_str()?).ok()?;
-    let auth = String::from_utf8(auth).ok()?;
-    auth.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
-}
-
-/// `docker-credential-NAME get`, with the registry on its standard input (docker-credential-helpers, "Development").
-fn ask_helper(name: &str, key: &str) -> Option<(String, String)> {
-    let mut command = Command::new(format!("docker-credential-{name}"));
-    let command = command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().ok()?;
-    child.stdin.take()?.write_all(key.as_bytes()).ok()?;
-    let output = child.wait_with_output().ok().filter(|it| it.status.success())?;
-    let found: Value = serde_json::from_slice(&output.stdout).ok()?;
-    Some((found["Username"].as_str()?.to_owned(), found["Secret"].as_str()?.to_owned()))
-}
-
-/// Where docker keeps the user's configuration.
-fn user_folder() -> Option<PathBuf> {
-    let set = std::env::var_os("DOCKER_CONFIG").filter(|it| !it.is_empty()).map(PathBuf::from);
-    set.or_else(|| Some(std::env::home_dir()?.join(".docker"))).filter(|it| it.is_dir())
 }
 
 /// Where podman looks for credentials (containers-auth.json(5)).

@@ -3,21 +3,29 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use ecr_types::host;
+use thiserror::Error;
+
+use crate::build::advice::advice;
 
 mod build;
 mod config;
 mod context;
 pub mod ignore;
 
-pub use build::{Build, Open, Workshop};
-pub use config::credentials_for;
+pub use build::{Build, Dockerfile, EngineGuard, EngineSession};
 pub use context::Source;
+
+/// What an engine said when it failed.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct EngineError(String);
 
 /// A program with docker's command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +118,7 @@ impl Engine {
     pub fn login(&self, host: &str, username: &str, password: &str) -> Result<String> {
         let mut command = Command::new(&self.program);
         command.args(["login", "--username", username, "--password-stdin"]);
-        if is_loopback(host) && self.podman_version()?.is_some() {
+        if host::is_loopback(host) && self.podman_version()?.is_some() {
             // docker takes loopback registries for insecure ones by itself.
             command.arg("--tls-verify=false");
         }
@@ -126,7 +134,7 @@ impl Engine {
         let lines: Vec<_> = said.lines().map(str::trim).filter(|it| !it.is_empty()).take(LINES).collect();
         let said = lines.join("\n");
         if !output.status.success() {
-            bail!(if said.is_empty() { format!("it ended with {}", output.status) } else { said });
+            return Err(EngineError::new(output.status, said).into());
         }
         Ok(said)
     }
@@ -145,9 +153,21 @@ impl Engine {
         let output = child.wait_with_output().context("failed to wait for it")?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            bail!(if said.is_empty() { format!("it ended with {}", output.status) } else { said });
+            return Err(EngineError::new(output.status, said).into());
         }
         written.context("failed to write the archive")
+    }
+}
+
+impl EngineError {
+    /// The engine's words; where there are none, how it ended.
+    fn new(status: ExitStatus, said: String) -> Self {
+        Self(if said.is_empty() { format!("it ended with {status}") } else { said })
+    }
+
+    /// What to do about it, where the words are known.
+    pub fn help(&self) -> Option<&'static str> {
+        advice(&self.0)
     }
 }
 
@@ -167,31 +187,7 @@ fn is_executable(path: &Path) -> bool {
     path.is_file()
 }
 
-fn is_loopback(host: &str) -> bool {
-    let has_port = !host.ends_with(']');
-    let name = host.rsplit_once(':').filter(|_| has_port).map_or(host, |(name, _)| name);
-    name == "localhost"
-        || name == "[::1]"
-        || name.parse::<std::net::Ipv4Addr>().is_ok_and(|it| it.is_loopback())
-}
-
 fn spawn(command: &mut Command) -> Result<Child> {
     let program = command.get_program().to_string_lossy().into_owned();
     command.spawn().with_context(|| format!("failed to run `{program}`"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_is_loopback() {
-        assert!(
-            is_loopback("127.0.0.1:4510")
-                && is_loopback("localhost")
-                && is_loopback("[::1]:80")
-                && is_loopback("[::1]")
-        );
-        assert!(!is_loopback("127.0.0.1.example.com") && !is_loopback("1.dkr.ecr.eu-west-1.amazonaws.com"));
-    }
 }

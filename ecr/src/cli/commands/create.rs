@@ -2,6 +2,7 @@
 
 use ecr_lifecycle::in_use::InUse;
 use ecr_types::RepositoryName;
+use ecr_types::error::one_line;
 use ecr_types::human::counted;
 use futures_util::stream::{self, StreamExt};
 
@@ -200,7 +201,7 @@ async fn again(
     let failed_with = |error: String| (before.clone(), result(CreateOutcome::Failed, None, Some(error)));
     let (observed, failures) = match session.observe(&desired).await {
         Ok(observation) => observation,
-        Err(error) => return failed_with([vec![error.message.clone()], error.causes].concat().join(": ")),
+        Err(error) => return failed_with(one_line(&error)),
     };
     if let Some(error) = failures.get(&before.name) {
         return (before.clone(), failed(None, error));

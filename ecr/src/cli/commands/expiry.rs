@@ -11,10 +11,11 @@ use ecr_types::RepositoryName;
 use ecr_types::human::count;
 use futures_util::stream::{self, StreamExt};
 
-use super::session::{Session, now};
+use super::session::Session;
 use crate::aws::{Manifests, ServiceError};
 use crate::cli::error::Failure;
 use crate::cli::report::impact_lines;
+use crate::clock::now;
 use crate::config::files;
 use crate::plan::{Plan, RepositoryPlan};
 

@@ -1,6 +1,7 @@
 //! `ecr images`: what is in the repositories, one after the other.
 
 use anyhow::Context;
+use ecr_types::error::one_line;
 use ecr_types::human::count;
 use futures_util::stream::{self, StreamExt};
 
@@ -32,7 +33,7 @@ pub async fn run(flags: &flags::Images, shell: &Shell) -> Result<Exit, Failure> 
         async move {
             let exists = failure.is_none().then(|| observed.repositories.contains_key(&desired.name));
             let looked = match failure {
-                Some(error) => Err(error.to_string()),
+                Some(error) => Err(anyhow::Error::new(error.clone())),
                 None if exists == Some(true) => survey.look(desired).await,
                 None => Ok(RepositoryStorage::default()),
             };
@@ -43,7 +44,7 @@ pub async fn run(flags: &flags::Images, shell: &Shell) -> Result<Exit, Failure> 
     let (mut total, mut failed) = (Figures::default(), 0);
     let mut json = shell.json_list("repositories");
     while let Some((desired, exists, looked)) = surveyed.next().await {
-        let error = looked.as_ref().err().cloned();
+        let error = looked.as_ref().err().map(|it| one_line(it.as_ref()));
         if let Some(error) = &error {
             shell.bad_status("Failed", format!("{}: {error}", desired.name));
             failed += 1;

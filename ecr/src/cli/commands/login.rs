@@ -7,13 +7,14 @@ use ecr_lifecycle::Timestamp;
 use ecr_types::human::{age, printable};
 use serde_json::json;
 
-use super::session::{Session, now};
+use super::session::Session;
 use crate::aws::AuthorizationToken;
 use crate::build::advice::advice;
 use crate::build::docker::Engine;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::shell::Shell;
+use crate::clock::now;
 
 /// Logs in, or prints the token.
 pub async fn run(flags: &flags::Login, shell: &Shell) -> Result<Exit, Failure> {

@@ -3,7 +3,6 @@
 pub mod create;
 pub mod delete;
 mod expiry;
-mod failure;
 pub mod iam_policy;
 pub mod images;
 pub mod lifecycle;

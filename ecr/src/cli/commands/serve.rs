@@ -76,7 +76,7 @@ fn settings(flags: &flags::Serve) -> Result<Settings, Failure> {
     let workspace = match (Workspace::load(flags.workspace.manifest_path.as_deref()), &flags.data) {
         (Ok(workspace), _) => Some(workspace),
         (Err(_), Some(_)) => None,
-        (Err(error), None) => return Err(error),
+        (Err(error), None) => return Err(error.into()),
     };
     let desired = workspace.as_ref().map(|it| &it.desired);
     let region = local_region(flags.workspace.region.clone(), desired.and_then(|it| it.region.clone()))?;

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ecr_embedded::{Builder, DEFAULT_PORT, Server, StartError};
-use ecr_lifecycle::Timestamp;
-use ecr_oci::http::{HttpClient, Limits};
+use ecr_oci::http::HttpClient;
 use ecr_types::{Region, RegistryId, RepositoryName};
 
 use crate::aws::ignored_writes::Memory;
@@ -33,8 +32,8 @@ impl Connection {
     /// Finds the endpoint, the region and the credentials; starts the embedded ECR where that is wanted.
     pub async fn open(shell: &Shell, common: &Common, workspace: &Workspace) -> Result<Self, Failure> {
         let (target, server) = target(shell, common, workspace).await?;
-        let limits = Limits::default().with_concurrency(common.registry.concurrency.into());
-        let aws = Arc::new(Aws::connect(&target, HttpClient::new(limits)).await?);
+        let http = HttpClient::new(common.registry.limits());
+        let aws = Arc::new(Aws::connect(&target, http).await?);
         let (is_local, data) = (common.registry.local, common.registry.data.clone());
         Ok(Self { aws, server, is_local, data })
     }
@@ -58,12 +57,6 @@ pub struct Session<'a> {
 
 /// Repositories as they are, and those that could not be read.
 pub type Observation = (Observed, std::collections::BTreeMap<RepositoryName, ServiceError>);
-
-/// This moment.
-pub fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_nanoseconds(i128::try_from(since.as_nanos()).unwrap_or(i128::MAX))
-}
 
 impl<'a> Session<'a> {
     /// Reads the workspace, connects, and refuses the wrong account. Nothing is written anywhere.

@@ -1,5 +1,6 @@
 //! `ecr status`: the one page for a person. Environment, repositories, what they hold and cost.
 
+use ecr_types::error::one_line;
 use ecr_types::human::{count, printable};
 use ecr_types::{Digest, RepositoryName};
 use futures_util::stream::{self, StreamExt};
@@ -124,7 +125,7 @@ async fn repository(
                 Err(error) => status.error = Some(error.to_string()),
             }
         }
-        Err(error) => status.error = Some(error),
+        Err(error) => status.error = Some(one_line(error.as_ref())),
     }
     status
 }

@@ -2,14 +2,17 @@
 
 use std::sync::Mutex;
 
+use anyhow::Context;
 use ecr_lifecycle::{Policy, Timestamp};
 use ecr_types::lock;
 
-use super::session::{Session, now};
+use super::session::Session;
 use crate::aws::Manifests;
 use crate::cli::flags::StorageArgs;
+use crate::clock::now;
 use crate::config::desired::DesiredRepository;
-use crate::inventory::{DEFAULT_PRICE, Figures, Inventory, Price};
+use crate::config::price::{DEFAULT_PRICE, Price};
+use crate::inventory::{Figures, Inventory};
 use crate::plan::observed::Observed;
 
 /// Reads the images of repositories, and what they cost.
@@ -51,12 +54,12 @@ impl<'a> StorageReport<'a> {
     }
 
     /// Looks at one repository; an error is what to tell of it, and stops no other.
-    pub async fn look(&self, desired: &DesiredRepository) -> Result<RepositoryStorage, String> {
+    pub async fn look(&self, desired: &DesiredRepository) -> anyhow::Result<RepositoryStorage> {
         let policy = self.policy(desired);
         let manifests = self.manifests(desired, &policy);
         let policy = policy.unwrap_or_default();
         let inventory = self.session.aws.inventory(&desired.name, manifests).await;
-        let inventory = inventory.map_err(|it| it.to_string())?.ok_or("no permission to list its images")?;
+        let inventory = inventory?.context("no permission to list its images")?;
         let figures = Figures::of(&inventory, policy.as_ref(), self.now, self.price);
         Ok(RepositoryStorage { inventory, figures })
     }

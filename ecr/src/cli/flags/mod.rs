@@ -284,16 +284,24 @@ pub struct GivenBinary {
 }
 
 impl FromStr for GivenBinary {
-    type Err = String;
+    type Err = InvalidBinary;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not PLATFORM=PATH, such as linux/arm64=target/arm64/my-app");
+    fn from_str(text: &str) -> Result<Self, InvalidBinary> {
+        let wrong = || InvalidBinary::Syntax(text.to_owned());
         let (platform, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or_else(wrong)?;
-        Ok(Self {
-            platform: platform.parse().map_err(|it: InvalidPlatform| it.to_string())?,
-            path: path.into(),
-        })
+        Ok(Self { platform: platform.parse()?, path: path.into() })
     }
+}
+
+/// Why a text is not a binary for a platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBinary {
+    /// It is not written as one.
+    #[error("`{0}` is not PLATFORM=PATH, such as linux/arm64=target/arm64/my-app")]
+    Syntax(String),
+    /// The platform is not one.
+    #[error(transparent)]
+    Platform(#[from] InvalidPlatform),
 }
 
 /// `push`

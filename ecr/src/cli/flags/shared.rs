@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use ecr_oci::http::Limits;
 use ecr_types::{InvalidName, Region};
 
 use crate::cli::shell::{Color, Format, Verbosity};
-use crate::inventory::Price;
+use crate::config::InvalidValue;
+use crate::config::price::Price;
 use crate::scan::{Severity, Unsupported};
 
 /// Flags that go to cargo as they are
@@ -76,6 +78,16 @@ pub struct Registry {
     /// Requests side by side
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
+    /// How long a request may get nowhere, all attempts at it together: 30s, 2m
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
+    pub network_timeout: Duration,
+}
+
+impl Registry {
+    /// The limits of the HTTP client.
+    pub fn limits(&self) -> Limits {
+        Limits::within(self.network_timeout).with_concurrency(self.concurrency.into())
+    }
 }
 
 /// Which workspace
@@ -158,17 +170,8 @@ pub struct GateArgs {
     pub timeout: Duration,
 }
 
-/// A number and its unit.
-fn duration(text: &str) -> Result<Duration, String> {
-    let unit = text.trim_start_matches(|it: char| it.is_ascii_digit());
-    let factor = match unit {
-        "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    let number = text[..text.len() - unit.len()].parse::<u64>().ok().filter(|it| *it <= 100_000);
-    let milliseconds = factor.zip(number).map(|(factor, number)| factor * number);
-    milliseconds.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is no time such as 30s or 5m"))
+/// A time such as `30s` or `1m30s`.
+fn duration(text: &str) -> Result<Duration, InvalidValue> {
+    let invalid = |_| InvalidValue(format!("`{text}` is not a time such as 30s or 5m"));
+    humantime::parse_duration(text).map_err(invalid)
 }

@@ -7,7 +7,7 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use crate::cli::table::{Align, Cell, Table, Tone};
-use crate::inventory::{Detail, Figures, Inventory, Left};
+use crate::inventory::{AfterLifecycle, Detail, Figures, Inventory};
 use crate::scan::{Counts, Severity, Status, counts_text};
 
 /// One repository of `ecr images`.
@@ -200,7 +200,7 @@ pub fn figures_text(figures: &Figures) -> String {
 }
 
 /// `1 image, 1.5 MB, $0.10 a month`.
-fn left_text(left: &Left) -> String {
+fn left_text(left: &AfterLifecycle) -> String {
     let bound = if left.storage.is_upper_bound { "at most " } else { "" };
     let (bytes, cost) = (size(left.storage.stored_bytes), money(left.cost_per_month));
     format!("{}, {bound}{bytes}, {bound}{cost} a month", count(left.storage.images, "image"))

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::Header;
 use super::images::{counts_cell, figures_text};
 use crate::cli::table::{Align, Cell, Table, Tone};
-use crate::inventory::{Figures, Price};
+use crate::config::price::Price;
+use crate::inventory::Figures;
 use crate::scan::{Counts, Status};
 
 /// `ecr status`.

@@ -2,15 +2,19 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 
 use crate::cli::error::{Exit, Failure};
+use crate::cli::report::PushReport;
 
+mod github;
 mod json;
+mod output_file;
 mod progress;
+pub use output_file::OutputFile;
 use progress::Progress;
 pub use progress::{Bar, Waiting};
 
@@ -57,6 +61,7 @@ pub struct Shell {
     is_stdout_lost: AtomicBool,
     /// Whether the JSON document, or its beginning, is written.
     has_json: AtomicBool,
+    began: Instant,
 }
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -87,6 +92,7 @@ impl Shell {
             progress: Progress::new(has_bars),
             is_stdout_lost: AtomicBool::new(false),
             has_json: AtomicBool::new(false),
+            began: Instant::now(),
         }
     }
 
@@ -207,8 +213,9 @@ impl Shell {
     /// Shows an error that stops everything, on stderr and (if that is what is wanted) as JSON.
     pub fn failure(&self, failure: &Failure) {
         let mut text = format!("{ERROR}error{ERROR:#}: {}", failure.message);
-        if !failure.causes.is_empty() {
-            let causes = failure.causes.iter().map(|it| format!("\n  {}", it.replace('\n', "\n  ")));
+        let causes = failure.causes();
+        if !causes.is_empty() {
+            let causes = causes.iter().map(|it| format!("\n  {}", it.replace('\n', "\n  ")));
             text += &format!("\n\nCaused by:{}", causes.collect::<String>());
         }
         for problem in &failure.problems {
@@ -236,7 +243,24 @@ impl Shell {
     /// Says as JSON that the command was interrupted, if there is no document yet.
     pub fn interrupted(&self) {
         if !self.has_json.load(Ordering::Relaxed) {
-            self.json_failure(&Failure { exit: Exit::Interrupted, ..Failure::new("interrupted") });
+            self.json_failure(&Failure::new("interrupted").with_exit(Exit::Interrupted));
+        }
+    }
+
+    /// How long this command has run.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Hands the result of a push to the pipeline that this command runs in, if there is one.
+    pub fn pipeline_outputs(&self, references: &str, report: &PushReport) {
+        let write = || {
+            github::output("references", references)?;
+            github::output("images", &serde_json::to_string(&report.images)?)?;
+            github::summary(&report.markdown())
+        };
+        if let Err(error) = write() {
+            self.warn(format!("failed to write the outputs of this step of GitHub Actions: {error}"));
         }
     }
 

@@ -1,6 +1,7 @@
 //! (members, definitions) -> [`Desired`]: typos and conflicts end here.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use ecr_lifecycle::Document;
 use ecr_types::document::{Located, Place};
@@ -8,8 +9,9 @@ use ecr_types::{EncryptionType, ImageTagMutability, RegistryId, RepositoryName};
 
 use crate::config::definitions::Definitions;
 use crate::config::metadata::{ImageMetadata, PackageMetadata, WorkspaceMetadata};
+use crate::config::price::Price;
 use crate::config::settings::PolicySource;
-use crate::inventory::Price;
+use crate::config::tag_template::TagTemplate;
 
 mod resolve;
 pub use resolve::resolve;
@@ -58,8 +60,8 @@ pub struct Package {
     pub has_dockerfile: bool,
 }
 
-/// Texts of the policy files that the configuration names: the text, or why it cannot be read.
-pub type PolicyFiles = BTreeMap<String, Result<String, String>>;
+/// Texts of the policy files that the configuration names, or why they cannot be read.
+pub type PolicyFiles = BTreeMap<String, io::Result<String>>;
 
 /// The state that the registry shall have, and the services whose images go into it.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,6 +136,16 @@ pub struct Service {
     pub image: ImageMetadata,
     /// Where its metadata table stands, for messages.
     pub place: Place,
+}
+
+impl Service {
+    /// The tags to push, if no flag names others.
+    pub fn tag_templates(&self) -> Vec<TagTemplate> {
+        match &self.image.tags {
+            Some(tags) => tags.value.iter().map(|it| it.value.clone()).collect(),
+            None => vec![TagTemplate::version()],
+        }
+    }
 }
 
 impl Configuration {

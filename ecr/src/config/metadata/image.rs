@@ -8,6 +8,7 @@ use ecr_oci::image::compression::Compression;
 use ecr_types::Platform;
 use ecr_types::document::{Fields, Located, Node, Problems, Value};
 
+use crate::config::InvalidValue;
 use crate::config::tag_template::TagTemplate;
 
 /// The image table; in `[workspace.metadata.ecr.image]` it holds defaults for every service.
@@ -170,9 +171,9 @@ fn file_copy(node: &Node, problems: &Problems) -> Option<FileCopy> {
 struct User(String);
 
 impl FromStr for User {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         // Numbers only: Kubernetes can verify `runAsNonRoot` on nothing else.
         let number = |it: &str| it.parse::<u32>().is_ok();
         let good = match text.split_once(':') {
@@ -181,18 +182,18 @@ impl FromStr for User {
         };
         let wrong =
             || format!("`{text}` is not a user: write UID or UID:GID in numbers, such as 65532:65532");
-        good.then(|| Self(text.to_owned())).ok_or_else(wrong)
+        good.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(wrong()))
     }
 }
 
 struct AbsolutePath(String);
 
 impl FromStr for AbsolutePath {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let good = text.starts_with('/') && !text.split('/').any(|it| it == ".." || it == ".");
         let wrong = || format!("`{text}` must be an absolute path in the image, without `.` or `..`");
-        good.then(|| Self(text.to_owned())).ok_or_else(wrong)
+        good.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(wrong()))
     }
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use ecr_types::document::{Fields, Located, Node, Place, Problems, Value};
 use ecr_types::{Region, RegistryId, RepositoryName};
 
+use crate::config::InvalidValue;
+use crate::config::price::Price;
 use crate::config::settings::{PolicySource, RepositorySettings};
-use crate::inventory::Price;
 
 mod image;
 pub use image::{FileCopy, ImageMetadata};
@@ -108,13 +109,13 @@ impl PackageMetadata {
 struct Prefix(String);
 
 impl std::str::FromStr for Prefix {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let good = text.is_empty() || format!("{text}x1").parse::<RepositoryName>().is_ok();
         let wrong =
             || format!("no repository name begins with `{text}`: write a prefix such as `my-project/`");
-        good.then(|| Self(text.to_owned())).ok_or_else(wrong)
+        good.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(wrong()))
     }
 }
 
@@ -122,14 +123,14 @@ impl std::str::FromStr for Prefix {
 pub(crate) struct Project(pub(crate) String);
 
 impl std::str::FromStr for Project {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let good = (1..=256).contains(&text.chars().count())
             && text.chars().all(crate::config::settings::is_tag_character);
         let wanted = "1 to 256 letters, digits, spaces and + - = . _ : / @, as in a resource tag";
         good.then(|| Self(text.to_owned()))
-            .ok_or_else(|| format!("`{text}` is not a valid project name ({wanted})"))
+            .ok_or_else(|| InvalidValue(format!("`{text}` is not a valid project name ({wanted})")))
     }
 }
 

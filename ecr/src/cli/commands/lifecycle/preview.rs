@@ -1,18 +1,20 @@
 //! `ecr lifecycle preview`: which images a policy would take, from a registry or from a list.
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use ecr_lifecycle::evaluate::{Decision, evaluate};
 use ecr_lifecycle::{Document, Image, ImageList, Policy, StoredPolicy, Timestamp};
+use ecr_types::error::one_line;
 use ecr_types::human::count;
 use futures_util::stream::{self, StreamExt};
 
 use super::document;
 use crate::aws::{Manifests, Reads, ServicePreview};
-use crate::cli::commands::session::{Session, now};
+use crate::cli::commands::session::Session;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{Disagreement, PreviewReport, PreviewedRepository};
 use crate::cli::shell::Shell;
+use crate::clock::now;
 use crate::config::desired::{Desired, DesiredRepository, LifecyclePolicy};
 use crate::config::files;
 use crate::config::workspace::Workspace;
@@ -149,6 +151,7 @@ impl Preview<'_> {
             return None;
         }
         Some(self.previewed(desired).await.unwrap_or_else(|error| {
+            let error = one_line(error.as_ref());
             self.session.shell.bad_status("Failed", format!("{name}: {error}"));
             PreviewedRepository {
                 error: Some(error),
@@ -157,22 +160,22 @@ impl Preview<'_> {
         }))
     }
 
-    async fn previewed(&self, desired: &DesiredRepository) -> Result<PreviewedRepository, String> {
+    async fn previewed(&self, desired: &DesiredRepository) -> anyhow::Result<PreviewedRepository> {
         let (aws, name) = (&self.session.aws, &desired.name);
-        let inventory = aws.inventory(name, Manifests::Indexes).await.map_err(|it| it.to_string())?;
-        let images = inventory.ok_or("no permission to list its images")?.images;
+        let inventory = aws.inventory(name, Manifests::Indexes).await?;
+        let images = inventory.context("no permission to list its images")?.images;
         let document = self.document(desired)?;
         let decisions = decide(document, &images, self.now);
         let mut report = PreviewedRepository::new(Some(name.to_string()), &images, &decisions);
         if let (true, Some(document)) = (self.flags.aws, document) {
-            let theirs = aws.service_preview(name, document.text()).await.map_err(|it| it.to_string())?;
+            let theirs = aws.service_preview(name, document.text()).await?;
             report.disagreements = Some(disagreements(&images, &decisions, &theirs));
         }
         Ok(report)
     }
 
     /// The policy to try, else the one that the workspace wants, else the one that is there.
-    fn document<'a>(&'a self, desired: &'a DesiredRepository) -> Result<Option<&'a Document>, String> {
+    fn document<'a>(&'a self, desired: &'a DesiredRepository) -> anyhow::Result<Option<&'a Document>> {
         if self.document.is_some() || desired.lifecycle_policy.is_some() {
             return Ok(self.document.as_ref().or(wanted(desired)));
         }
@@ -181,7 +184,7 @@ impl Preview<'_> {
             None => Ok(None),
             Some(StoredPolicy::Read(document)) => Ok(Some(document)),
             Some(StoredPolicy::Unreadable(_)) => {
-                Err("its lifecycle policy has what this version cannot read".to_owned())
+                Err(anyhow!("its lifecycle policy has what this version cannot read"))
             }
         }
     }

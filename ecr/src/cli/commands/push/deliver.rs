@@ -1,127 +1,159 @@
-//! What is built -> where it goes: a registry, an OCI layout, docker or podman.
+//! The last stage: images -> the registry.
 
-use std::collections::BTreeSet;
-
-use anyhow::Context;
 use ecr_oci::reference::Reference;
+use ecr_types::Digest;
 use futures_util::stream::{self, StreamExt};
 
-use super::build::{Built, base_of};
-use super::lookups::Answers;
-use super::outcome::{Done, entry, failed, tell};
-use super::repositories::Place;
-use super::siblings::{Siblings, leaders};
-use super::{Job, Push, Stage, upload};
-use crate::build::advice::advice;
-use crate::cli::error::Exit;
+use super::build::{Built, BuiltImage, EngineImage, Product};
+use super::connect::{OpenRegistry, RegistryJob};
+use super::engine_push::EnginePush;
+use super::existing_tags::ExistingTags;
+use super::mount::{MountSources, uploads_first};
+use super::outcome::{Done, entry, report};
+use super::remote::RemoteBuild;
+use super::upload::Upload;
+use super::{Job, Push};
+use crate::build::image::{NativeImage, base_of};
+use crate::cli::commands::session::Session;
 use crate::cli::report::{PushEntry, PushOutcome};
 
 /// Images that are sent side by side.
 const PARALLEL: usize = 4;
 
-impl Push<'_> {
-    /// Pushes the images side by side; first those that hold what others share.
-    pub(super) async fn upload(&mut self, held: Answers) -> Vec<Done> {
-        let held = &held;
-        let siblings = &self.siblings();
-        let jobs = std::mem::take(&mut self.jobs);
-        let leaders = if self.registry.is_some() { leaders(&jobs) } else { BTreeSet::new() };
-        let (first, then): (Vec<_>, Vec<_>) =
-            jobs.into_iter().enumerate().partition(|(n, _)| leaders.contains(n));
-        let this = &*self;
-        let deliver = |(n, job): (usize, Job)| async move { (n, this.deliver(job, siblings, held).await) };
-        let mut done: Vec<_> =
-            stream::iter(first.into_iter().map(deliver)).buffered(PARALLEL).collect().await;
-        done.extend(stream::iter(then.into_iter().map(deliver)).buffered(PARALLEL).collect::<Vec<_>>().await);
-        done.sort_by_key(|(n, _)| *n);
-        done.into_iter().map(|(_, done)| done).collect()
-    }
+/// What every delivery needs.
+struct Delivery<'a> {
+    push: &'a Push<'a>,
+    session: &'a Session<'a>,
+    registry: &'a OpenRegistry,
+    sources: MountSources,
+    existing: ExistingTags,
+}
 
-    async fn deliver(&self, job: Job, siblings: &Siblings, held: &Answers) -> Done {
-        let done = match job.stage {
-            Stage::Done(done) => *done,
-            Stage::Built(ref place, ref built) => self.upload_one(&job, place, built, siblings, held).await,
-            Stage::Docker(ref place, ref id) => self.push_docker(&job, place, id).await,
-            Stage::Remote(ref place, ref build) => self.push_remote(&job, place, build).await,
-            Stage::Ready(_) => failed(&job.service, &anyhow::anyhow!("it was not built")),
+/// Pushes the images side by side; first those with blobs that others share.
+pub(super) async fn deliver(
+    push: &Push<'_>,
+    session: &Session<'_>,
+    registry: &OpenRegistry,
+    built: Vec<Built<'_>>,
+    existing: ExistingTags,
+) -> Vec<Done> {
+    let sources = sources(session, registry, &built);
+    let delivery = &Delivery { push, session, registry, sources, existing };
+    let first = uploads_first(&built);
+    let (first, then): (Vec<_>, Vec<_>) = built.into_iter().enumerate().partition(|(n, _)| first.contains(n));
+    let deliver = |(_, (job, product))| delivery.deliver(job, product);
+    let mut done: Vec<_> = stream::iter(first.into_iter().map(deliver)).buffered(PARALLEL).collect().await;
+    done.extend(stream::iter(then.into_iter().map(deliver)).buffered(PARALLEL).collect::<Vec<_>>().await);
+    done
+}
+
+/// The digest reference of a service's image, as it is printed.
+pub(super) fn reference(
+    session: &Session<'_>,
+    registry: &OpenRegistry,
+    job: &Job,
+    digest: &Digest,
+) -> String {
+    session.shown(&format!("{}/{}@{digest}", registry.host, job.service.repository))
+}
+
+/// The repositories that may have what is to be sent. Those of bases in the same registry surely have it.
+fn sources(session: &Session<'_>, registry: &OpenRegistry, built: &[Built<'_>]) -> MountSources {
+    let names = session.desired().repositories.iter().map(|it| it.name.clone());
+    let sources = MountSources::among(names.collect());
+    for (it, product) in built {
+        let Ok(Product::Image(BuiltImage::Native(image))) = product else { continue };
+        let base = base_of(&it.job.service).parse::<Reference>().ok();
+        let base = base.filter(|it| it.host == registry.host);
+        if let Some(name) = base.and_then(|it| it.name.parse().ok()) {
+            sources.add(&image.inherited, &name);
+        }
+    }
+    sources
+}
+
+impl Delivery<'_> {
+    async fn deliver(&self, job: &RegistryJob, product: Result<Product, Done>) -> Done {
+        let done = match product {
+            Err(done) => done,
+            Ok(Product::Image(BuiltImage::Native(image))) => self.upload(job, &image).await,
+            Ok(Product::Image(BuiltImage::Engine(image))) => self.push_from_engine(job, image).await,
+            Ok(Product::Remote { session, builder, build }) => {
+                let remote = RemoteBuild { registry: self.registry, session, builder, build, job };
+                self.build_remotely(job, remote).await
+            }
         };
-        tell(self.shell, &done);
+        report(self.push.shell, &done);
         done
     }
 
-    /// The repositories that may have what is to be sent; those of bases in the same registry surely have it.
-    fn siblings(&self) -> Siblings {
-        let desired = self.session.iter().flat_map(|it| &it.desired().repositories);
-        let siblings = Siblings::among(desired.map(|it| it.name.clone()).collect());
-        for job in &self.jobs {
-            let Stage::Built(_, built) = &job.stage else { continue };
-            let base = base_of(&job.service).parse::<Reference>().ok();
-            let base = base.filter(|it| self.host.as_ref() == Some(&it.host));
-            if let Some(name) = base.and_then(|it| it.name.parse().ok()) {
-                siblings.add(&built.inherited, &name);
-            }
-        }
-        siblings
-    }
-
-    async fn upload_one(
-        &self,
-        job: &Job,
-        place: &Place,
-        built: &Built,
-        siblings: &Siblings,
-        held: &Answers,
-    ) -> Done {
-        let tags = match self.tags(job, Some(built.digest())) {
+    async fn upload(&self, it: &RegistryJob, image: &NativeImage) -> Done {
+        let job = &it.job;
+        let tags = match self.push.tags(job, Some(image.digest())) {
             Ok(tags) => tags,
-            Err(reason) => return failed(&job.service, &anyhow::anyhow!(reason)),
+            Err(error) => return Done::failed(job, &error.into()),
         };
         let entry = PushEntry {
             tags: tags.clone(),
-            digest: Some(built.digest().clone()),
-            reference: self.reference(&job.service, built.digest()),
-            platforms: built.images.iter().map(|(platform, _)| platform.to_string()).collect(),
-            compressed_bytes: built.blobs.iter().map(|it| it.size).sum(),
-            ..entry(&job.service, PushOutcome::DryRun)
+            reference: Some(reference(self.session, self.registry, job, image.digest())),
+            ..native_entry(job, image)
         };
-        match &self.registry {
-            None => self.export_one(job, built, entry).await,
-            Some(registry) => {
-                let denials = self.session.as_ref().map(|it| it.aws.denials());
-                let upload = upload::Upload {
-                    registry,
-                    shell: self.shell,
-                    denials,
-                    job,
-                    place,
-                    built,
-                    tags: &tags,
-                    siblings,
-                    held,
-                };
-                upload.run(entry).await
-            }
-        }
+        let upload = Upload {
+            client: &self.registry.client,
+            shell: self.push.shell,
+            denials: self.session.aws.denials(),
+            job,
+            repository: &it.repository,
+            image,
+            tags: &tags,
+            sources: &self.sources,
+            existing: &self.existing,
+        };
+        upload.run(entry).await
     }
 
-    /// Writes an image where it goes instead of a registry; nowhere, in a dry run.
-    async fn export_one(&self, job: &Job, built: &Built, mut entry: PushEntry) -> Done {
-        let Some(export) = self.export.clone().filter(|_| !self.flags.dry_run) else {
-            return Done { entry, exit: Exit::Done, help: None };
+    async fn push_from_engine(&self, it: &RegistryJob, image: EngineImage) -> Done {
+        let tags = match self.push.tags(&it.job, Some(&image.id)) {
+            Ok(tags) => tags,
+            Err(error) => return Done::failed(&it.job, &error.into()),
         };
-        let names = entry.tags.iter().map(|tag| format!("{}:{tag}", job.service.repository)).collect();
-        let bundle = built.bundle(names);
-        let written = tokio::task::spawn_blocking(move || export.write(&bundle)).await;
-        match written.context("the export was interrupted").and_then(|it| it) {
-            Ok(names) => {
-                entry.outcome = PushOutcome::Exported;
-                entry.names = Some(names);
-                Done { entry, exit: Exit::Done, help: None }
-            }
-            Err(error) => {
-                let help = advice(&format!("{error:#}")).map(str::to_owned);
-                Done { help, ..failed(&job.service, &error) }
-            }
-        }
+        let platform = self.push.builder.platforms(&it.job.service).first.0.to_string();
+        let entry = PushEntry {
+            tags: tags.clone(),
+            platforms: vec![platform],
+            ..entry(&it.job.service, PushOutcome::Failed)
+        };
+        let push = EnginePush { registry: self.registry, image, it, tags: &tags };
+        self.with_reference(&it.job, push.run(entry).await)
+    }
+
+    async fn build_remotely(&self, it: &RegistryJob, remote: RemoteBuild<'_>) -> Done {
+        let tags = match self.push.tags(&it.job, None) {
+            Ok(tags) => tags,
+            Err(error) => return Done::failed(&it.job, &error.into()),
+        };
+        let platforms = self.push.builder.platforms(&it.job.service);
+        let entry = PushEntry {
+            tags: tags.clone(),
+            platforms: platforms.iter().map(ToString::to_string).collect(),
+            ..entry(&it.job.service, PushOutcome::Failed)
+        };
+        self.with_reference(&it.job, remote.run(&tags, entry).await)
+    }
+
+    fn with_reference(&self, job: &Job, mut done: Done) -> Done {
+        let digest = done.entry.digest.as_ref();
+        done.entry.reference = digest.map(|it| reference(self.session, self.registry, job, it));
+        done
+    }
+}
+
+/// What is known of an image before it is delivered.
+pub(super) fn native_entry(job: &Job, image: &NativeImage) -> PushEntry {
+    PushEntry {
+        digest: Some(image.digest().clone()),
+        platforms: image.images().map(|(platform, _)| platform.to_string()).collect(),
+        compressed_bytes: image.size(),
+        ..entry(&job.service, PushOutcome::DryRun)
     }
 }

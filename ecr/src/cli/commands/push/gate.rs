@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ecr_types::error::one_line;
 use futures_util::stream::StreamExt;
 
 use super::outcome::Done;
@@ -31,7 +32,7 @@ pub(super) async fn pass(
                 services.extend(found.iter().map(|_| n));
                 targets.extend(found);
             }
-            Err(error) => failed(session, done, error),
+            Err(error) => fail(session, done, one_line(error.as_ref())),
         }
     }
     let mut scans = std::pin::pin!(scanner.scan(targets));
@@ -42,21 +43,21 @@ pub(super) async fn pass(
                 session.shell.detail(!image.is_through(), &image.lines());
                 attach(&mut done[n], image);
             }
-            Some(Err(failure)) => failed(session, &mut done[n], failure.error),
+            Some(Err(failure)) => fail(session, &mut done[n], failure.error),
             None => {}
         }
     }
     hints.tell(session.shell, flags, auditable);
 }
 
-fn failed(session: &Session<'_>, done: &mut Done, error: String) {
+fn fail(session: &Session<'_>, done: &mut Done, error: String) {
     session.shell.bad_status("Failed", &error);
     done.exit = Exit::of_parts([done.exit, Exit::Failed]);
     done.entry.error = Some(error);
 }
 
 /// The images of a service that are in the registry: what was built here is one; what was skipped may be an index.
-async fn resolved(session: &Session<'_>, done: &Done) -> Result<Vec<Target>, String> {
+async fn resolved(session: &Session<'_>, done: &Done) -> anyhow::Result<Vec<Target>> {
     let Some(target) = target(done) else { return Ok(Vec::new()) };
     let is_built_here = !done.entry.platforms.is_empty();
     if is_built_here { Ok(vec![target]) } else { resolve(session, target).await }

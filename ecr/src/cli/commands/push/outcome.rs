@@ -1,20 +1,59 @@
 //! What becomes of each service, and how that is told.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use ecr_types::ImageTag;
+use ecr_types::error::one_line;
 use ecr_types::human::{counted, size};
 
+use super::Job;
 use crate::cli::error::Exit;
+use crate::cli::help::help_for;
 use crate::cli::report::{PushEntry, PushOutcome};
 use crate::cli::shell::Shell;
 use crate::config::desired::Service;
 
-/// What became of a service, and the exit code that it deserves.
+/// What became of a service, and its part in the exit code.
 pub(super) struct Done {
+    /// Where the service is in the order of the output.
+    pub index: usize,
     pub entry: PushEntry,
     pub exit: Exit,
     pub help: Option<String>,
+}
+
+impl Done {
+    /// An end that is not a failure.
+    pub(super) fn good(job: &Job, entry: PushEntry) -> Self {
+        Self { index: job.index, entry, exit: Exit::Done, help: None }
+    }
+
+    /// A service that failed, with what to type if that is known.
+    pub(super) fn failed(job: &Job, error: &anyhow::Error) -> Self {
+        // Diagnostics of the compiler come with the colours of a terminal, which JSON is not.
+        let text = anstream::adapter::strip_str(&one_line(error.as_ref())).to_string();
+        let entry = PushEntry { error: Some(text), ..entry(&job.service, PushOutcome::Failed) };
+        Self { index: job.index, entry, exit: Exit::Failed, help: help_for(error) }
+    }
+
+    /// The same with what is known of the image.
+    pub(super) fn failed_with(job: &Job, entry: PushEntry, error: &anyhow::Error) -> Self {
+        let failed = Self::failed(job, error);
+        let entry = PushEntry { error: failed.entry.error, outcome: PushOutcome::Failed, ..entry };
+        Self { entry, ..failed }
+    }
+
+    /// An immutable tag that holds another image.
+    pub(super) fn conflict(job: &Job, entry: PushEntry, reason: String) -> Self {
+        let folder = &job.service.package.folder;
+        let manifest =
+            if folder.is_empty() { "Cargo.toml".to_owned() } else { format!("{folder}/Cargo.toml") };
+        let help = format!(
+            "bump the version in {manifest}, or push another tag: `--tag '{{version}}-{{digest}}'` is never in conflict"
+        );
+        let entry = PushEntry { outcome: PushOutcome::Conflict, error: Some(reason), ..entry };
+        Self { index: job.index, entry, exit: Exit::Conflict, help: Some(help) }
+    }
 }
 
 pub(super) fn entry(service: &Service, outcome: PushOutcome) -> PushEntry {
@@ -36,14 +75,7 @@ pub(super) fn entry(service: &Service, outcome: PushOutcome) -> PushEntry {
     }
 }
 
-pub(super) fn failed(service: &Service, error: &anyhow::Error) -> Done {
-    // Diagnostics of the compiler come with the colours of a terminal, which JSON is not.
-    let error = anstream::adapter::strip_str(&format!("{error:#}")).to_string();
-    let entry = PushEntry { error: Some(error), ..entry(service, PushOutcome::Failed) };
-    Done { entry, exit: Exit::Failed, help: None }
-}
-
-pub(super) fn tell(shell: &Shell, done: &Done) {
+pub(super) fn report(shell: &Shell, done: &Done) {
     let entry = &done.entry;
     let tags = entry.tags.iter().map(ImageTag::as_str).collect::<Vec<_>>().join(", ");
     let name = format!("{} {tags}", entry.package);
@@ -78,7 +110,7 @@ pub(super) fn tell(shell: &Shell, done: &Done) {
     }
 }
 
-pub(super) fn summary(shell: &Shell, done: &[Done], began: Instant) {
+pub(super) fn summary(shell: &Shell, done: &[Done], took: Duration) {
     let words = [
         (PushOutcome::Pushed, "pushed"),
         (PushOutcome::Unchanged, "unchanged"),
@@ -89,6 +121,6 @@ pub(super) fn summary(shell: &Shell, done: &[Done], began: Instant) {
     ];
     let counts =
         words.map(|(outcome, word)| (done.iter().filter(|it| it.entry.outcome == outcome).count(), word));
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = took.as_secs_f64();
     shell.status("Finished", format!("{} in {seconds:.2}s", counted(done.len(), "image", &counts)));
 }

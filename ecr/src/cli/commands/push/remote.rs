@@ -1,84 +1,62 @@
-//! Services that a builder of buildx builds and pushes, in one: on another machine, or in Kubernetes.
+//! An image that a builder of buildx builds and pushes in one: on another machine, or in Kubernetes.
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use ecr_oci::registry::RegistryClient;
 use ecr_types::{Digest, ImageTag};
 
-use super::outcome::{Done, entry, failed};
-use super::repositories::Place;
-use super::{Job, Push, upload};
-use crate::build::advice::advice;
-use crate::build::docker::{Build, Workshop};
-use crate::cli::error::Exit;
+use super::connect::{OpenRegistry, RegistryJob};
+use super::outcome::Done;
+use crate::build::docker::{Build, EngineSession};
 use crate::cli::report::{PushEntry, PushOutcome};
 
-impl Push<'_> {
-    /// Has a builder of buildx build and push.
-    pub(super) async fn push_remote(&self, job: &Job, place: &Place, build: &Build) -> Done {
-        let tags = match self.tags(job, None) {
-            Ok(tags) => tags,
-            Err(reason) => return failed(&job.service, &anyhow::anyhow!(reason)),
-        };
-        let (Some(workshop), Some(registry), Some(host), Some(builder)) =
-            (self.workshop.as_ref(), &self.registry, &self.host, &self.flags.engine_builder)
-        else {
-            return failed(&job.service, &anyhow::anyhow!("docker is not ready"));
-        };
-        let platforms = self.builder.platforms(&job.service).iter().map(ToString::to_string).collect();
-        let entry = PushEntry { tags: tags.clone(), platforms, ..entry(&job.service, PushOutcome::Failed) };
-        let (workshop, build) = (workshop.share(), build.clone());
-        let remote = RemoteBuild { registry, workshop, host, job, place, builder, build, tags: &tags };
-        let mut done = remote.run(entry, upload::advice_about(job)).await;
-        done.entry.reference = done.entry.digest.as_ref().and_then(|it| self.reference(&job.service, it));
-        done
-    }
-}
-
-/// An image that a builder of buildx builds and pushes, in one.
-struct RemoteBuild<'a> {
-    registry: &'a RegistryClient,
-    workshop: Arc<Workshop>,
-    host: &'a str,
-    job: &'a Job,
-    place: &'a Place,
-    builder: &'a str,
-    build: Build,
-    tags: &'a [ImageTag],
+/// A build on a builder of buildx.
+pub(super) struct RemoteBuild<'a> {
+    pub registry: &'a OpenRegistry,
+    pub session: Arc<EngineSession>,
+    pub builder: String,
+    pub build: Box<Build>,
+    pub job: &'a RegistryJob,
 }
 
 impl RemoteBuild<'_> {
     /// Builds and pushes, unless a tag is taken: what would be built cannot be compared beforehand.
-    async fn run(self, mut entry: PushEntry, on_conflict: String) -> Done {
-        let (outcome, exit, error, help) = match self.push().await {
-            Ok(Ok(digest)) => {
-                entry.digest = Some(digest);
-                (PushOutcome::Pushed, self.place.exit(), None, None)
+    pub(super) async fn run(self, tags: &[ImageTag], entry: PushEntry) -> Done {
+        let (job, exit) = (&self.job.job, self.job.repository.exit());
+        match self.taken(tags).await {
+            Ok(Some(reason)) => return Done::conflict(job, entry, reason),
+            Ok(None) => {}
+            Err(error) => return Done::failed_with(job, entry, &error),
+        }
+        let it = self.job;
+        match self.push(tags).await {
+            Ok(digest) => {
+                let entry = PushEntry { outcome: PushOutcome::Pushed, digest: Some(digest), ..entry };
+                Done { exit, ..Done::good(&it.job, entry) }
             }
-            Ok(Err(reason)) => (PushOutcome::Conflict, Exit::Conflict, Some(reason), Some(on_conflict)),
-            Err(error) => {
-                let text = format!("{error:#}");
-                let help = advice(&text).map(str::to_owned);
-                (PushOutcome::Failed, Exit::Failed, Some(text), help)
-            }
-        };
-        Done { entry: PushEntry { outcome, error, ..entry }, exit, help }
+            Err(error) => Done::failed_with(&it.job, entry, &error),
+        }
     }
 
-    async fn push(&self) -> Result<std::result::Result<Digest, String>> {
-        let name = &self.job.service.repository;
-        for tag in self.tags.iter().filter(|it| self.place.protects(it.as_str())) {
-            if let Some(digest) = self.registry.digest(name, tag.as_str()).await? {
-                return Ok(Err(format!(
+    /// Why a tag may not be written, if there is one that exists and may not be moved.
+    async fn taken(&self, tags: &[ImageTag]) -> Result<Option<String>> {
+        let name = &self.job.job.service.repository;
+        for tag in tags.iter().filter(|it| self.job.repository.protects(it)) {
+            if let Some(digest) = self.registry.client.digest(name, tag.as_str()).await? {
+                return Ok(Some(format!(
                     "tag `{tag}` is immutable and holds {digest}; buildx pushes while it builds, so that nothing can \
                      be compared with it (--skip-existing takes it for done)"
                 )));
             }
         }
-        let names: Vec<_> = self.tags.iter().map(|tag| format!("{}/{name}:{tag}", self.host)).collect();
-        let (workshop, builder, build) = (self.workshop.clone(), self.builder.to_owned(), self.build.clone());
-        let built = tokio::task::spawn_blocking(move || workshop.build_and_push(&builder, &build, &names));
-        built.await.context("the build was interrupted")?.map(Ok)
+        Ok(None)
+    }
+
+    async fn push(self, tags: &[ImageTag]) -> Result<Digest> {
+        let name = &self.job.job.service.repository;
+        let names: Vec<_> = tags.iter().map(|tag| format!("{}/{name}:{tag}", self.registry.host)).collect();
+        let Self { session, builder, build, .. } = self;
+        let pushed = tokio::task::spawn_blocking(move || session.build_and_push(&builder, &build, &names));
+        pushed.await.context("the build was interrupted")?
     }
 }

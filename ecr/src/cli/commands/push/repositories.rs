@@ -3,31 +3,32 @@
 use std::collections::BTreeMap;
 
 use ecr_lifecycle::in_use::InUse;
-use ecr_types::{ImageTagMutability, RepositoryName};
+use ecr_types::{ImageTag, ImageTagMutability, RepositoryName};
 
-use super::outcome::{Done, entry};
+use super::Job;
+use super::outcome::Done;
 use crate::aws::{Aws, Reads};
 use crate::cli::commands::create::{agreed, converge};
 use crate::cli::commands::session::{self, Observation, Session};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
-use crate::cli::report::{CreateOutcome, PushEntry, PushOutcome};
-use crate::config::desired::{DesiredRepository, Service};
+use crate::cli::report::CreateOutcome;
+use crate::config::desired::DesiredRepository;
 use crate::plan::foreign_owner;
 use crate::plan::observed::ObservedRepository;
 
 /// A repository that can be pushed to.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct TargetRepository {
     mutability: Option<ImageTagMutability>,
     filters: Vec<String>,
     /// It differs from what is desired, and cannot be changed.
     is_blocked: bool,
 }
 
-impl Place {
-    /// Where nobody was asked.
-    pub(super) fn unknown() -> Self {
+impl TargetRepository {
+    /// A repository of which nothing is known.
+    fn unknown() -> Self {
         Self { mutability: None, filters: Vec::new(), is_blocked: false }
     }
 
@@ -47,8 +48,8 @@ impl Place {
     }
 
     /// Whether a tag must stay where it is.
-    pub(super) fn protects(&self, tag: &str) -> bool {
-        self.mutability.is_some_and(|it| it.protects(&self.filters, tag))
+    pub(super) fn protects(&self, tag: &ImageTag) -> bool {
+        self.mutability.is_some_and(|it| it.protects(&self.filters, tag.as_str()))
     }
 }
 
@@ -60,23 +61,27 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// The end of the service that wanted it.
-    pub(super) fn done(&self, service: &Service) -> Done {
-        let error = Some(format!("repository `{}`: {}", service.repository, self.reason));
-        let entry = PushEntry { error, ..entry(service, PushOutcome::Failed) };
-        Done { entry, exit: self.exit, help: None }
+    /// The end of the service that wanted the repository.
+    pub(super) fn done(&self, job: &Job) -> Done {
+        let name = &job.service.repository;
+        let done = Done::failed(job, &anyhow::anyhow!("repository `{name}`: {}", self.reason));
+        Done { exit: self.exit, ..done }
     }
 }
 
-type Places = BTreeMap<RepositoryName, Result<Place, Refusal>>;
+/// Repositories that exist, or why they cannot be pushed to.
+pub(super) struct Found {
+    pub repositories: BTreeMap<RepositoryName, Result<TargetRepository, Refusal>>,
+    /// The registry's host, as the API returns it; `None` where no repository exists.
+    pub host: Option<String>,
+}
 
 /// The end of a service whose repository does not exist.
-pub(super) fn missing(session: &Session<'_>, service: &Service) -> Done {
-    let error = Some(format!("repository `{}` does not exist", service.repository));
-    let entry = PushEntry { error, ..entry(service, PushOutcome::Failed) };
+pub(super) fn missing(session: &Session<'_>, job: &Job) -> Done {
+    let done = Done::failed(job, &anyhow::anyhow!("repository `{}` does not exist", job.service.repository));
     let local = session.local_flags();
     let help = format!("create it with `cargo xtask ecr create{local}`, or pass --create");
-    Done { entry, exit: Exit::Failed, help: Some(help) }
+    Done { help: Some(help), ..done }
 }
 
 /// The repositories as they are. Nothing is written, so the account need not be known yet.
@@ -96,36 +101,33 @@ pub(super) async fn observe(
 }
 
 /// The repositories that exist, created first if that is wanted, and the registry's host as the API returns it.
-pub(super) async fn places(
+pub(super) async fn find(
     session: &Session<'_>,
     desired: &[DesiredRepository],
     flags: &flags::Push,
     observation: Observation,
-) -> Result<(Places, Option<String>), Failure> {
+) -> Result<Found, Failure> {
     match flags.create {
         true => created(session, desired, flags.yes, observation).await,
         false => found(session, observation).await,
     }
 }
 
-async fn found(
-    session: &Session<'_>,
-    (observed, failures): Observation,
-) -> Result<(Places, Option<String>), Failure> {
+async fn found(session: &Session<'_>, (observed, failures): Observation) -> Result<Found, Failure> {
     session.begin(&observed).await?;
     let host = observed.repositories.values().find_map(|it| Some(it.uri.split_once('/')?.0.to_owned()));
-    let place = |found: &ObservedRepository| match foreign_owner(found, session.project()) {
+    let target = |found: &ObservedRepository| match foreign_owner(found, session.project()) {
         Some(owner) => {
             Err(Refusal { reason: format!("it belongs to project `{owner}`"), exit: Exit::Refused })
         }
-        None => Ok(Place::of(found)),
+        None => Ok(TargetRepository::of(found)),
     };
-    let mut places: Places =
-        observed.repositories.iter().map(|(name, found)| (name.clone(), place(found))).collect();
+    let mut repositories: BTreeMap<_, _> =
+        observed.repositories.iter().map(|(name, found)| (name.clone(), target(found))).collect();
     for (name, error) in failures {
-        places.insert(name, Err(Refusal { reason: error.to_string(), exit: Exit::Failed }));
+        repositories.insert(name, Err(Refusal { reason: error.to_string(), exit: Exit::Failed }));
     }
-    Ok((places, host))
+    Ok(Found { repositories, host })
 }
 
 async fn created(
@@ -133,35 +135,38 @@ async fn created(
     desired: &[DesiredRepository],
     yes: bool,
     mut observation: Observation,
-) -> Result<(Places, Option<String>), Failure> {
+) -> Result<Found, Failure> {
     session.begin(&observation.0).await?;
     let observed = observation.0.clone();
     let plan = agreed(session, desired, &mut observation, &InUse::default(), yes).await?;
     let created = converge(session, desired, plan, observation).await;
-    let mut places = Places::new();
+    let mut repositories = BTreeMap::new();
     for (desired, report) in desired.iter().zip(&created.reports) {
         let Some(result) = &report.result else { continue };
         let refusal = |exit| {
             let reason = result.error.clone().unwrap_or_default();
             Err(Refusal { reason, exit })
         };
-        let place = match result.outcome {
-            CreateOutcome::Created => Ok(Place::as_desired(desired)),
+        let target = match result.outcome {
+            CreateOutcome::Created => Ok(TargetRepository::as_desired(desired)),
             // Where the mutability may not be changed, the one that is there counts.
             CreateOutcome::Updated
                 if !result.denied.iter().any(|it| it.starts_with("imageTagMutability")) =>
             {
-                Ok(Place::as_desired(desired))
+                Ok(TargetRepository::as_desired(desired))
             }
             CreateOutcome::Updated | CreateOutcome::Unchanged | CreateOutcome::Blocked => {
                 let found = observed.repositories.get(&desired.name);
                 let is_blocked = result.outcome == CreateOutcome::Blocked;
-                Ok(Place { is_blocked, ..found.map_or_else(Place::unknown, Place::of) })
+                Ok(TargetRepository {
+                    is_blocked,
+                    ..found.map_or_else(TargetRepository::unknown, TargetRepository::of)
+                })
             }
             CreateOutcome::Refused => refusal(Exit::Refused),
             CreateOutcome::Failed => refusal(Exit::Failed),
         };
-        places.insert(desired.name.clone(), place);
+        repositories.insert(desired.name.clone(), target);
     }
-    Ok((places, created.host))
+    Ok(Found { repositories, host: created.host })
 }

@@ -4,19 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ecr_oci::registry::{BlobUpload, OnSent, RegistryClient, RegistryError, RegistryErrorKind};
-use ecr_types::error::one_line;
 use ecr_types::{Digest, ImageTag};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::Job;
-use super::build::Built;
-use super::lookups::Answers;
+use super::existing_tags::ExistingTags;
+use super::mount::MountSources;
 use super::outcome::Done;
-use super::repositories::Place;
-use super::siblings::Siblings;
+use super::repositories::TargetRepository;
 use crate::aws::Denials;
-use crate::build::advice::advice;
-use crate::cli::error::Exit;
+use crate::build::image::NativeImage;
 use crate::cli::report::{PushEntry, PushOutcome};
 use crate::cli::shell::Shell;
 
@@ -25,16 +22,16 @@ const PARALLEL: usize = 4;
 
 /// The push of one image.
 pub(super) struct Upload<'a> {
-    pub registry: &'a RegistryClient,
+    pub client: &'a RegistryClient,
     pub shell: &'a Shell,
-    pub denials: Option<&'a Denials>,
+    pub denials: &'a Denials,
     pub job: &'a Job,
-    pub place: &'a Place,
-    pub built: &'a Built,
+    pub repository: &'a TargetRepository,
+    pub image: &'a NativeImage,
     pub tags: &'a [ImageTag],
-    pub siblings: &'a Siblings,
-    /// What was found meanwhile.
-    pub held: &'a Answers,
+    pub sources: &'a MountSources,
+    /// What was found while images were built.
+    pub existing: &'a ExistingTags,
 }
 
 /// Bytes that were sent, and that were mounted.
@@ -42,15 +39,6 @@ pub(super) struct Upload<'a> {
 struct Sent {
     uploaded: AtomicU64,
     mounted: AtomicU64,
-}
-
-/// What to do about a tag that is taken.
-pub(super) fn advice_about(job: &Job) -> String {
-    let folder = &job.service.package.folder;
-    let manifest = if folder.is_empty() { "Cargo.toml".to_owned() } else { format!("{folder}/Cargo.toml") };
-    format!(
-        "bump the version in {manifest}, or push another tag: `--tag '{{version}}-{{digest}}'` is never in conflict"
-    )
 }
 
 /// What a tag holds.
@@ -81,40 +69,31 @@ impl Upload<'_> {
         let result = self.push(&sent).await;
         entry.uploaded_bytes = sent.uploaded.into_inner();
         entry.mounted_bytes = sent.mounted.into_inner();
-        let (outcome, exit, error, help) = match result {
-            Ok(outcome) => (outcome, Exit::Done, None, None),
-            Err(Stopped::Conflict(reason)) => {
-                (PushOutcome::Conflict, Exit::Conflict, Some(reason), Some(advice_about(self.job)))
+        match result {
+            Ok(outcome) => {
+                entry.skipped_bytes = entry.compressed_bytes - entry.uploaded_bytes - entry.mounted_bytes;
+                let done = Done::good(self.job, PushEntry { outcome, ..entry });
+                Done { exit: self.repository.exit(), ..done }
             }
-            Err(Stopped::Failed(error)) => {
-                // A login is of no use here: the token is this command's own.
-                let help = advice(&one_line(&error))
-                    .filter(|_| error.kind() != RegistryErrorKind::Denied)
-                    .map(str::to_owned);
-                (PushOutcome::Failed, Exit::Failed, Some(one_line(&error)), help)
-            }
-        };
-        if exit == Exit::Done {
-            entry.skipped_bytes = entry.compressed_bytes - entry.uploaded_bytes - entry.mounted_bytes;
+            Err(Stopped::Conflict(reason)) => Done::conflict(self.job, entry, reason),
+            Err(Stopped::Failed(error)) => Done::failed_with(self.job, entry, &error.into()),
         }
-        let exit = Exit::of_parts([exit, self.place.exit()]);
-        Done { entry: PushEntry { outcome, error, ..entry }, exit, help }
     }
 
     async fn push(&self, sent: &Sent) -> Result<PushOutcome, Stopped> {
-        let outcome = self.bring(sent).await?;
+        let outcome = self.send(sent).await?;
         // A manifest names the blobs there now, also where nothing had to be sent.
-        self.siblings.add(self.built.blobs.iter().map(|it| &it.digest), &self.job.service.repository);
+        self.sources.add(self.image.blobs.iter().map(|it| &it.digest), &self.job.service.repository);
         Ok(outcome)
     }
 
-    async fn bring(&self, sent: &Sent) -> Result<PushOutcome, Stopped> {
+    async fn send(&self, sent: &Sent) -> Result<PushOutcome, Stopped> {
         let name = &self.job.service.repository;
         let mut missing = Vec::new();
         for tag in self.tags {
             match self.first_holder(tag).await? {
                 Holder::Us => {}
-                Holder::Other(digest) if self.place.protects(tag.as_str()) => {
+                Holder::Other(digest) if self.repository.protects(tag) => {
                     return Err(Stopped::Conflict(self.conflict(tag, Some(&digest))));
                 }
                 Holder::Other(_) | Holder::Nothing | Holder::Unknown => missing.push(tag),
@@ -123,29 +102,29 @@ impl Upload<'_> {
         if missing.is_empty() && !self.tags.is_empty() {
             return Ok(PushOutcome::Unchanged);
         }
-        if self.tags.is_empty() && self.is_there().await? {
+        if self.tags.is_empty() && self.exists().await? {
             return Ok(PushOutcome::Unchanged);
         }
         self.send_blobs(sent).await?;
-        for (digest, manifest) in self.built.parts() {
-            self.registry.put_manifest(name, digest.as_str(), &manifest).await?;
+        for (digest, manifest) in self.image.parts() {
+            self.client.put_manifest(name, digest.as_str(), &manifest).await?;
         }
         let mut has_written = false;
         for tag in &missing {
             has_written |= self.put(tag).await?;
         }
         if self.tags.is_empty() {
-            let digest = self.built.digest();
-            self.registry.put_manifest(name, digest.as_str(), &self.built.manifest()).await?;
+            let digest = self.image.digest();
+            self.client.put_manifest(name, digest.as_str(), &self.image.manifest()).await?;
             has_written = true;
         }
         Ok(if has_written { PushOutcome::Pushed } else { PushOutcome::Unchanged })
     }
 
     /// Whether the image is there, under whatever tag.
-    async fn is_there(&self) -> Result<bool, RegistryError> {
-        let digest = self.built.digest();
-        let found = self.registry.digest(&self.job.service.repository, digest.as_str()).await;
+    async fn exists(&self) -> Result<bool, RegistryError> {
+        let digest = self.image.digest();
+        let found = self.client.digest(&self.job.service.repository, digest.as_str()).await;
         match found {
             Err(error) if error.kind() == RegistryErrorKind::Denied => Ok(false),
             found => Ok(found?.is_some()),
@@ -154,7 +133,7 @@ impl Upload<'_> {
 
     /// What a tag held while the image was built, else what it holds.
     async fn first_holder(&self, tag: &ImageTag) -> Result<Holder, RegistryError> {
-        match self.held.get(&(self.job.service.repository.clone(), tag.clone())) {
+        match self.existing.get(&(self.job.service.repository.clone(), tag.clone())) {
             Some(found) => Ok(self.compared(found.clone())),
             None => self.holder(tag).await,
         }
@@ -163,18 +142,18 @@ impl Upload<'_> {
     fn compared(&self, found: Option<Digest>) -> Holder {
         match found {
             None => Holder::Nothing,
-            Some(digest) if digest == *self.built.digest() => Holder::Us,
+            Some(digest) if digest == *self.image.digest() => Holder::Us,
             Some(digest) => Holder::Other(digest),
         }
     }
 
     async fn holder(&self, tag: &ImageTag) -> Result<Holder, RegistryError> {
-        match self.registry.digest(&self.job.service.repository, tag.as_str()).await {
+        match self.client.digest(&self.job.service.repository, tag.as_str()).await {
             Ok(found) => Ok(self.compared(found)),
             Err(error) if error.kind() == RegistryErrorKind::Denied => {
                 let name = self.job.service.repository.as_str();
                 let skipped = "tags were not compared before the push";
-                self.denials.iter().for_each(|it| it.add("ecr:BatchGetImage", skipped, name));
+                self.denials.add("ecr:BatchGetImage", skipped, name);
                 Ok(Holder::Unknown)
             }
             Err(error) => Err(error),
@@ -184,25 +163,24 @@ impl Upload<'_> {
     /// Sends the blobs that the repository does not have.
     async fn send_blobs(&self, sent: &Sent) -> Result<(), RegistryError> {
         let name = &self.job.service.repository;
-        let total = self.built.blobs.iter().map(|it| it.size).sum();
-        let bar = Arc::new(self.shell.bar(total));
+        let bar = Arc::new(self.shell.bar(self.image.size()));
         let progress: OnSent = {
             let bar = bar.clone();
             Arc::new(move |bytes| bar.advance(bytes))
         };
-        let uploads = self.built.blobs.iter().map(|blob| {
+        let uploads = self.image.blobs.iter().map(|blob| {
             let (bar, progress) = (&bar, &progress);
             async move {
-                if self.registry.has_blob(name, &blob.digest).await? {
+                if self.client.has_blob(name, &blob.digest).await? {
                     bar.advance(blob.size);
                     return Ok(());
                 }
-                let is_inherited = self.built.inherited.contains(&blob.digest);
-                let sibling = self.siblings.of(self.registry, &blob.digest, name, is_inherited).await?;
-                match self.registry.upload(name, blob, sibling.as_ref(), progress).await? {
+                let is_inherited = self.image.inherited.contains(&blob.digest);
+                let source = self.sources.find(self.client, &blob.digest, name, is_inherited).await?;
+                match self.client.upload(name, blob, source.as_ref(), progress).await? {
                     BlobUpload::Uploaded => {
-                        if sibling.is_some() {
-                            self.siblings.give_up();
+                        if source.is_some() {
+                            self.sources.give_up();
                         }
                         sent.uploaded.fetch_add(blob.size, Ordering::Relaxed)
                     }
@@ -220,7 +198,7 @@ impl Upload<'_> {
     /// Points a tag to the image. Another run may have been faster: with the same image that is as good.
     async fn put(&self, tag: &ImageTag) -> Result<bool, Stopped> {
         let name = &self.job.service.repository;
-        match self.registry.put_manifest(name, tag.as_str(), &self.built.manifest()).await {
+        match self.client.put_manifest(name, tag.as_str(), &self.image.manifest()).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == RegistryErrorKind::ImmutableTag => match self.holder(tag).await? {
                 Holder::Us => Ok(false),
@@ -232,7 +210,7 @@ impl Upload<'_> {
     }
 
     fn conflict(&self, tag: &ImageTag, holder: Option<&Digest>) -> String {
-        let ours = self.built.digest();
+        let ours = self.image.digest();
         match holder {
             Some(theirs) => format!("tag `{tag}` is immutable and holds {theirs}; this image is {ours}"),
             None => format!(

@@ -7,12 +7,13 @@ use ecr_types::document::Place;
 use ecr_types::human::{counted, some_of};
 use futures_util::stream::{self, Stream, StreamExt};
 
-use super::session::{Session, now};
+use super::session::Session;
 use crate::aws::ServiceError;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{IgnoreReport, ScanFailure, ScanReport, ScannedImage, Subject};
 use crate::cli::shell::Shell;
+use crate::clock::now;
 use crate::config::workspace::Workspace;
 use crate::scan::{Date, Gate, IgnoreFile};
 

@@ -6,16 +6,18 @@ use std::time::Duration;
 use anyhow::Context;
 use ecr_lifecycle::{Image, StorageClass};
 use ecr_types::Digest;
+use ecr_types::error::one_line;
 use futures_util::stream::{self, StreamExt};
 
 use crate::aws::{Manifests, Reads};
 use crate::build::git;
-use crate::cli::commands::session::{Session, now};
+use crate::cli::commands::session::Session;
 use crate::cli::error::Failure;
 use crate::cli::flags;
 use crate::cli::report::{ScanFailure, Subject};
+use crate::clock::now;
 use crate::config::desired::{DesiredRepository, Service};
-use crate::config::tag_template::{TagTemplate, TagValues};
+use crate::config::tag_template::TagValues;
 use crate::inventory::Inventory;
 use crate::scan::index;
 
@@ -58,13 +60,17 @@ pub async fn of(
         let chooser = &chooser;
         async move {
             let chosen = match failure {
-                Some(error) => Err(error.to_string()),
+                Some(error) => Err(anyhow::Error::new(error.clone())),
                 None if exists => chooser.targets(desired).await,
-                None => Err("the repository does not exist".to_owned()),
+                None => Err(anyhow::anyhow!("the repository does not exist")),
             };
-            let named = |error| {
+            let named = |error: anyhow::Error| {
                 let repository = desired.name.clone();
-                ScanFailure { error: format!("{repository}: {error}"), repository, help: None }
+                ScanFailure {
+                    error: format!("{repository}: {}", one_line(error.as_ref())),
+                    repository,
+                    help: None,
+                }
             };
             chosen.map_err(named)
         }
@@ -83,7 +89,7 @@ pub async fn of(
 /// The commit, if a tag needs it.
 fn commit(session: &Session<'_>, flags: &flags::Scan, desired: &[DesiredRepository]) -> Option<String> {
     let services = desired.iter().filter_map(|it| service(session, it));
-    let configured = services.flat_map(TagTemplate::configured);
+    let configured = services.flat_map(Service::tag_templates);
     let needs_git = configured.chain(flags.tag.iter().cloned()).any(|it| it.needs_git());
     let tree = needs_git.then(|| git::tree(&session.workspace.root).ok().flatten());
     tree.flatten().and_then(|it| it.commit)
@@ -101,7 +107,7 @@ struct Chooser<'a> {
 }
 
 impl Chooser<'_> {
-    async fn targets(&self, desired: &DesiredRepository) -> Result<Vec<Target>, String> {
+    async fn targets(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<Target>> {
         if self.flags.all {
             return self.all(desired).await;
         }
@@ -110,14 +116,14 @@ impl Chooser<'_> {
         let (mut found, mut missing) = (Vec::<Image>::new(), Vec::new());
         for tag in wanted {
             let image = self.session.aws.tagged_image(&desired.name, &tag).await;
-            match image.map_err(|it| it.to_string())? {
+            match image? {
                 Some(image) if found.iter().all(|it| it.digest != image.digest) => found.push(image),
                 Some(_) => {}
                 None => missing.push(tag),
             }
         }
         if let (Some(tag), true) = (missing.first(), is_given || !found.is_empty()) {
-            return Err(format!("no image has the tag `{tag}`"));
+            anyhow::bail!("no image has the tag `{tag}`");
         }
         if found.is_empty() {
             found.extend(self.newest(desired, &missing).await?);
@@ -130,28 +136,28 @@ impl Chooser<'_> {
     }
 
     /// The tags to look for; those that name the image's own digest are known to nobody but the build.
-    fn tags(&self, desired: &DesiredRepository) -> Result<Vec<String>, String> {
+    fn tags(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<String>> {
         let service = service(self.session, desired);
         let templates = match (self.flags.tag.as_slice(), service) {
-            ([], Some(service)) => TagTemplate::configured(service),
+            ([], Some(service)) => service.tag_templates(),
             (given, _) => given.to_vec(),
         };
         let version = service.map_or("", |it| &it.package.version);
         let values = TagValues { version, git_sha: self.commit.as_deref(), digest: None };
         let known = templates.iter().filter(|it| !it.needs_digest());
-        known.map(|it| it.render(&values).map(|tag| tag.to_string())).collect()
+        known.map(|it| Ok(it.render(&values)?.to_string())).collect()
     }
 
     async fn inventory(
         &self,
         desired: &DesiredRepository,
         manifests: Manifests,
-    ) -> Result<Inventory, String> {
+    ) -> anyhow::Result<Inventory> {
         let inventory = self.session.aws.inventory(&desired.name, manifests).await;
-        Ok(inventory.map_err(|it| it.to_string())?.ok_or("no permission to list its images")?)
+        inventory?.context("no permission to list its images")
     }
 
-    async fn newest(&self, desired: &DesiredRepository, missing: &[String]) -> Result<Option<Image>, String> {
+    async fn newest(&self, desired: &DesiredRepository, missing: &[String]) -> anyhow::Result<Option<Image>> {
         let mut inventory = self.inventory(desired, Manifests::None).await?;
         let shell = self.session.shell;
         let Some(newest) = inventory.newest() else {
@@ -168,7 +174,7 @@ impl Chooser<'_> {
     }
 
     /// Every image that could run; what an index lists is among them.
-    async fn all(&self, desired: &DesiredRepository) -> Result<Vec<Target>, String> {
+    async fn all(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<Target>> {
         let inventory = self.inventory(desired, Manifests::Indexes).await?;
         let is_scanned = |n: &usize| {
             let image = &inventory.images[*n];
@@ -183,15 +189,15 @@ impl Chooser<'_> {
     }
 
     /// A gate that looked at nothing let nothing through.
-    fn nothing(&self, desired: &DesiredRepository) -> Result<(), String> {
+    fn nothing(&self, desired: &DesiredRepository) -> anyhow::Result<()> {
         if self.has_gate {
-            return Err("the repository has no images".to_owned());
+            anyhow::bail!("the repository has no images");
         }
         self.session.shell.warn(format!("`{}` has no images", desired.name));
         Ok(())
     }
 
-    async fn resolved(&self, desired: &DesiredRepository, image: &Image) -> Result<Vec<Target>, String> {
+    async fn resolved(&self, desired: &DesiredRepository, image: &Image) -> anyhow::Result<Vec<Target>> {
         let target = target(desired, image);
         if image.is_index() { resolve(self.session, target).await } else { Ok(vec![target]) }
     }
@@ -199,14 +205,14 @@ impl Chooser<'_> {
 
 /// The images that an index lists, and those that indexes below it list, each once; an image that is no index stands for
 /// itself.
-pub async fn resolve(session: &Session<'_>, index: Target) -> Result<Vec<Target>, String> {
+pub async fn resolve(session: &Session<'_>, index: Target) -> anyhow::Result<Vec<Target>> {
     let mut targets = Vec::new();
     let mut open = vec![index.subject.digest.clone()];
     let mut seen: BTreeSet<Digest> = BTreeSet::from([index.subject.digest.clone()]);
     while let Some(digest) = open.pop() {
         let manifest = session.aws.manifest(&index.subject.repository, &digest).await;
-        let manifest = manifest.map_err(|it| it.to_string())?;
-        let Some(listed) = index::listed(&manifest).map_err(|it| it.to_string())? else {
+        let manifest = manifest?;
+        let Some(listed) = index::listed(&manifest)? else {
             let subject = Subject { digest, ..index.subject.clone() };
             targets.push(Target { subject, grace: index.grace });
             continue;

@@ -1,18 +1,18 @@
-//! Blobs that are in another repository already, and can be mounted from there instead of being sent once more.
+//! Blobs that another repository has, to be mounted from there instead of being sent once more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ecr_oci::registry::{RegistryClient, RegistryError};
-use ecr_types::{Digest, RepositoryName};
+use ecr_types::{Digest, RepositoryName, lock};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::{Job, Stage};
+use super::build::{Built, BuiltImage, Product};
 
 /// Which repository has a blob, and a manifest that names it, as ECR wants it before it mounts.
 #[derive(Debug, Default)]
-pub(super) struct Siblings {
+pub(super) struct MountSources {
     known: Mutex<BTreeMap<Digest, RepositoryName>>,
     /// The workspace's repositories, where earlier runs may have pushed.
     others: Vec<RepositoryName>,
@@ -26,17 +26,17 @@ const ASKED: usize = 16;
 /// Bytes from which on a shared blob is worth a wait for the service that sends it.
 const MUCH: u64 = 1_000_000;
 
-impl Siblings {
+impl MountSources {
     /// Of these repositories nothing is known yet.
     pub(super) fn among(others: Vec<RepositoryName>) -> Self {
         Self { others, ..Self::default() }
     }
 
-    /// Where a blob can be mounted from. Only one that comes with a base is looked for: what a service is made of itself is
-    /// nowhere else.
-    pub(super) async fn of(
+    /// Where a blob can be mounted from. Only a blob of a base is looked for: what a service is made of itself is in no
+    /// other repository.
+    pub(super) async fn find(
         &self,
-        registry: &RegistryClient,
+        client: &RegistryClient,
         digest: &Digest,
         own: &RepositoryName,
         is_inherited: bool,
@@ -48,15 +48,15 @@ impl Siblings {
             return Ok(None);
         }
         let others = self.others.iter().filter(|it| *it != own).take(ASKED);
-        let asked =
-            others.map(|it| async move { Ok(registry.has_blob(it, digest).await?.then(|| it.clone())) });
-        let found: Vec<_> = stream::iter(asked).buffered(PARALLEL).try_collect().await?;
+        let answers =
+            others.map(|it| async move { Ok(client.has_blob(it, digest).await?.then(|| it.clone())) });
+        let found: Vec<_> = stream::iter(answers).buffered(PARALLEL).try_collect().await?;
         Ok(found.into_iter().flatten().next())
     }
 
     /// The registry has a manifest in `name` that names these blobs.
     pub(super) fn add<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>, name: &RepositoryName) {
-        let mut known = self.known.lock().unwrap_or_else(|it| it.into_inner());
+        let mut known = lock(&self.known);
         for digest in digests {
             known.entry(digest.clone()).or_insert_with(|| name.clone());
         }
@@ -68,18 +68,19 @@ impl Siblings {
     }
 
     fn known(&self, digest: &Digest) -> Option<RepositoryName> {
-        self.known.lock().unwrap_or_else(|it| it.into_inner()).get(digest).cloned()
+        lock(&self.known).get(digest).cloned()
     }
 }
 
-/// The services that go first: what several of them share goes up whole once, and is mounted into the others' repositories.
-pub(super) fn leaders(jobs: &[Job]) -> BTreeSet<usize> {
+/// The services that are pushed first: a blob that several of them share is uploaded once, and mounted into the
+/// repositories of the others.
+pub(super) fn uploads_first(built: &[Built<'_>]) -> BTreeSet<usize> {
     let mut holders: BTreeMap<&Digest, Vec<usize>> = BTreeMap::new();
-    for (n, job) in jobs.iter().enumerate() {
-        let Stage::Built(_, built) = &job.stage else { continue };
-        for blob in built.blobs.iter().filter(|it| it.size >= MUCH) {
+    for (n, (_, product)) in built.iter().enumerate() {
+        let Ok(Product::Image(BuiltImage::Native(image))) = product else { continue };
+        for blob in image.blobs.iter().filter(|it| it.size >= MUCH) {
             holders.entry(&blob.digest).or_default().push(n);
         }
     }
-    holders.into_values().filter(|it| it.len() > 1).map(|it| it[0]).collect()
+    holders.into_values().filter(|it| it.len() > 1).filter_map(|it| it.first().copied()).collect()
 }

@@ -1,0 +1,397 @@
+//! One service -> its image: compile, layers, config, manifest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result};
+use ecr_oci::bases::BaseCache;
+use ecr_oci::cache::{self, LayerCache};
+use ecr_oci::image::assemble::{Image, Index, Settings};
+use ecr_oci::image::base::BaseImage;
+use ecr_oci::image::bundle::{Blob, Bundle, Content, RawManifest};
+use ecr_oci::image::compression::Compression;
+use ecr_oci::image::layer::{Files, Layer};
+use ecr_oci::image::scratch;
+use ecr_oci::image::zstd;
+use ecr_oci::reference::Reference;
+use ecr_types::media_type::OCI_MANIFEST;
+use ecr_types::{Descriptor, Digest, Platform, lock};
+
+use crate::build::compile::{self, Binary, Executable, Toolchain};
+use crate::config::desired::Service;
+
+/// What all services are built with.
+pub struct ImageBuilder {
+    /// How cargo is called.
+    pub options: compile::Options,
+    /// The toolchain, with the targets that it can build for.
+    pub toolchain: Toolchain,
+    /// Where layers are kept.
+    pub layers: LayerCache,
+    /// Where base images are kept.
+    pub bases: BaseCache,
+    /// The platforms to build for, whatever services say.
+    pub platforms: Vec<Platform>,
+    /// Binaries that were built elsewhere, by platform.
+    pub binaries: BTreeMap<Platform, PathBuf>,
+    /// How layers are compressed, whatever services say.
+    pub compression: Option<Compression>,
+    /// Those of `binaries` that were read, by package.
+    pub read: Mutex<BTreeMap<(String, Platform), Binary>>,
+}
+
+/// The image of a service, built by this program.
+#[derive(Debug)]
+pub struct NativeImage {
+    /// The first image, which is the only one unless there is an index.
+    first: (Platform, Image),
+    /// Images for further platforms.
+    others: Vec<(Platform, Image)>,
+    /// The index, where there are several images. AWS Lambda and ECR's scanner want a plain manifest for a single one.
+    index: Option<Index>,
+    /// Configs and layers, each once.
+    pub blobs: Vec<Blob>,
+    /// The blobs that come with a base image.
+    pub inherited: BTreeSet<Digest>,
+    /// The base whose media types could not be kept.
+    pub retyped: Option<String>,
+    /// The binaries in the images.
+    pub binaries: Vec<Binary>,
+}
+
+/// The platforms of a service, at least one, with what goes with each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Platforms<T> {
+    /// The first platform.
+    pub first: (Platform, T),
+    /// Further platforms.
+    pub others: Vec<(Platform, T)>,
+}
+
+impl<T> Platforms<T> {
+    /// The platforms.
+    pub fn iter(&self) -> impl Iterator<Item = &Platform> {
+        std::iter::once(&self.first).chain(&self.others).map(|(platform, _)| platform)
+    }
+}
+
+/// A binary as a layer, for a Dockerfile around it.
+pub struct WrappedBinary {
+    /// The base that the service names.
+    pub base: String,
+    /// The files of its layers, compressed with gzip.
+    pub layers: Vec<PathBuf>,
+    /// How the process starts.
+    pub settings: Settings,
+}
+
+impl ImageBuilder {
+    /// Compiles a service and makes its image, for each platform with its base image. The base `scratch` is not an image.
+    ///
+    /// # Errors
+    /// The service does not compile, its files cannot be read, or its base lacks a library.
+    pub fn build(
+        &self,
+        service: &Service,
+        platforms: Platforms<Option<Arc<BaseImage>>>,
+    ) -> Result<NativeImage> {
+        let mut parts = Parts::default();
+        let (platform, base) = platforms.first;
+        let first = self.add_platform(service, platform, base.as_deref(), &mut parts)?;
+        let others = platforms.others.into_iter();
+        let others =
+            others.map(|(platform, base)| self.add_platform(service, platform, base.as_deref(), &mut parts));
+        let others = others.collect::<Result<Vec<_>>>()?;
+        let list = std::iter::once(&first).chain(&others).map(|(platform, image)| (platform, image));
+        let index = (!others.is_empty()).then(|| Index::assemble(list));
+        let Parts { binaries, blobs, inherited, retyped } = parts;
+        let blobs = blobs.into_values().collect();
+        Ok(NativeImage { first, others, index, blobs, inherited, retyped, binaries })
+    }
+
+    fn add_platform(
+        &self,
+        service: &Service,
+        platform: Platform,
+        base: Option<&BaseImage>,
+        parts: &mut Parts,
+    ) -> Result<(Platform, Image)> {
+        let binary = self.binary(service, &platform)?;
+        if let Some(base) = base {
+            self.check_libraries(base, &binary)?;
+        }
+        let layers = self.layers(service, &binary, self.compression(service))?;
+        let image = Image::assemble(&platform, &settings(service, &binary), &layers, base);
+        if let Some(base) = base.filter(|it| it.is_docker && image.media_type == OCI_MANIFEST) {
+            parts.retyped.get_or_insert_with(|| base.name.clone());
+        }
+        let own = self.blobs(&image, &layers).into_iter().chain(self.blobs_of(base));
+        parts.blobs.extend(own.map(|it| (it.digest.clone(), it)));
+        parts.inherited.extend(base.iter().flat_map(|it| &it.layers).map(|it| it.digest.clone()));
+        parts.binaries.push(binary);
+        Ok((platform, image))
+    }
+
+    /// Makes the layers of a service whose binaries are given, and whose base is `scratch`: nothing has to be compiled or
+    /// fetched for that. An error comes up again in [`ImageBuilder::build`].
+    pub fn prepare_layers(&self, service: &Service) {
+        let is_own = base_of(service) == "scratch";
+        let platforms = self.platforms(service);
+        let given = platforms.iter().filter(|it| is_own && self.binaries.contains_key(*it));
+        for platform in given {
+            let binary = self.binary(service, platform);
+            let _ = binary.and_then(|it| self.layers(service, &it, self.compression(service)));
+        }
+    }
+
+    /// Compiles a service for a Dockerfile around its binary.
+    ///
+    /// # Errors
+    /// The service does not compile, or its files cannot be read.
+    pub fn wrap(&self, service: &Service) -> Result<WrappedBinary> {
+        let (platform, ()) = self.platforms(service).first;
+        // Docker pulls the base, so that its libraries are not known here: what the binary needs goes with it.
+        let binary = compile::with_libraries(&self.options, self.bare_binary(service, &platform)?)?;
+        // `ADD` unpacks gzip in every version of Docker.
+        let layers = self.layers(service, &binary, Compression::Gzip)?;
+        Ok(WrappedBinary {
+            base: base_of(service).to_owned(),
+            layers: layers.iter().map(|(_, layer)| self.layers.blob(&layer.digest)).collect(),
+            settings: settings(service, &binary),
+        })
+    }
+
+    /// The platforms of a service: those of the flag, else its own, else those whose binaries are given, else the host's.
+    pub fn platforms(&self, service: &Service) -> Platforms<()> {
+        let configured = service.image.platforms.as_ref().map(|it| it.value.as_slice()).unwrap_or_default();
+        let given: Vec<_> = self.binaries.keys().cloned().collect();
+        let choices = [self.platforms.as_slice(), configured, &given];
+        let chosen = choices.into_iter().find(|it| !it.is_empty()).unwrap_or_default();
+        let mut seen = BTreeSet::new();
+        let mut each = chosen.iter().filter(|it| seen.insert(*it)).map(|it| (it.clone(), ()));
+        let first = each.next().unwrap_or_else(|| (self.toolchain.platform().clone(), ()));
+        Platforms { first, others: each.collect() }
+    }
+
+    fn binary(&self, service: &Service, platform: &Platform) -> Result<Binary> {
+        let binary = self.bare_binary(service, platform)?;
+        // Another base brings its own.
+        if base_of(service) == "scratch" {
+            compile::with_libraries(&self.options, binary)
+        } else {
+            Ok(binary)
+        }
+    }
+
+    fn bare_binary(&self, service: &Service, platform: &Platform) -> Result<Binary> {
+        if let Some(path) = self.binaries.get(platform) {
+            let mut read = lock(&self.read);
+            let key = (service.package.name.clone(), platform.clone());
+            if let Some(known) = read.get(&key) {
+                return Ok(known.clone());
+            }
+            let binary = compile::given(&self.options, service, platform, path)?;
+            read.insert(key, binary.clone());
+            return Ok(binary);
+        }
+        let target = self.toolchain.target(platform)?;
+        compile::build(&self.options, &target, service)
+    }
+
+    /// What changes least comes first: base, libraries, files, binary.
+    fn layers(
+        &self,
+        service: &Service,
+        binary: &Binary,
+        compression: Compression,
+    ) -> Result<Vec<(&'static str, Layer)>> {
+        let mut libraries = Files::default();
+        for library in &binary.libraries {
+            add_executable(&mut libraries, &library.file, &library.path);
+        }
+        let mut files = Files::default();
+        for copy in service.image.files.iter().flat_map(|it| &it.value) {
+            let from = self.options.root.join(&service.package.folder).join(&copy.from.value);
+            let context = || format!("{}: failed to copy `{}`", copy.from.place, copy.from.value);
+            cache::add(&mut files, &from, &copy.to.value).with_context(context)?;
+        }
+        let mut executable = Files::default();
+        add_executable(&mut executable, &binary.file, &entrypoint(binary));
+        let base = if base_of(service) == "scratch" { scratch::scratch() } else { Files::default() };
+        let all = [
+            ("xtask-ecr: base scratch", base),
+            ("xtask-ecr: shared libraries", libraries),
+            ("xtask-ecr: files", files),
+            ("xtask-ecr: binary", executable),
+        ];
+        let wanted = all.into_iter().filter(|(_, files)| !files.is_empty());
+        wanted.map(|(text, files)| Ok((text, self.layers.layer(&files, compression)?))).collect()
+    }
+
+    fn compression(&self, service: &Service) -> Compression {
+        self.compression.or(service.image.compression.as_ref().map(|it| it.value)).unwrap_or_default()
+    }
+
+    /// A binary with shared libraries finds them in the base, or does not start.
+    fn check_libraries(&self, base: &BaseImage, binary: &Binary) -> Result<()> {
+        if binary.file.elf.is_static() {
+            return Ok(());
+        }
+        let paths: Vec<_> = base.layers.iter().map(|it| self.bases.path(&it.digest)).collect();
+        let base = BaseImage { files: cache::tree(&paths)?, ..base.clone() };
+        base.runs(&binary.file.elf).map_err(|missing| {
+            anyhow::anyhow!(
+                "`{}` needs {}, which base `{}` does not have: take a base that has them, or link statically (base \
+                 `scratch` carries what is missing)",
+                binary.file.path.display(),
+                missing.join(", "),
+                base.name
+            )
+        })
+    }
+
+    fn blobs_of(&self, base: Option<&BaseImage>) -> Vec<Blob> {
+        let layers = base.iter().flat_map(|it| &it.layers);
+        let blob = |it: &Descriptor| Blob {
+            digest: it.digest.clone(),
+            size: it.size,
+            content: Content::File(self.bases.path(&it.digest)),
+        };
+        layers.map(blob).collect()
+    }
+
+    /// Config and layers.
+    fn blobs(&self, image: &Image, layers: &[(&str, Layer)]) -> Vec<Blob> {
+        let config = Blob {
+            digest: image.config_digest.clone(),
+            size: image.config.len() as u64,
+            content: Content::Bytes(image.config.clone()),
+        };
+        let layer = |(_, layer): &(&str, Layer)| Blob {
+            digest: layer.digest.clone(),
+            size: layer.size,
+            content: Content::File(self.layers.blob(&layer.digest)),
+        };
+        layers.iter().map(layer).chain([config]).collect()
+    }
+}
+
+/// What the images of several platforms have together.
+#[derive(Default)]
+struct Parts {
+    binaries: Vec<Binary>,
+    blobs: BTreeMap<Digest, Blob>,
+    inherited: BTreeSet<Digest>,
+    retyped: Option<String>,
+}
+
+/// The base that a service names.
+pub fn base_of(service: &Service) -> &str {
+    service.image.base.as_ref().map_or("scratch", |it| &it.value)
+}
+
+impl NativeImage {
+    /// The image for each platform.
+    pub fn images(&self) -> impl Iterator<Item = &(Platform, Image)> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// The digest of the service's image: of the index, where there is one.
+    pub fn digest(&self) -> &Digest {
+        match &self.index {
+            Some(index) => &index.digest,
+            None => &self.first.1.digest,
+        }
+    }
+
+    /// What tags point to.
+    pub fn manifest(&self) -> RawManifest {
+        match &self.index {
+            Some(index) => RawManifest::index(index.manifest.clone()),
+            None => RawManifest::of(&self.first.1),
+        }
+    }
+
+    /// The manifests that the index lists, which have to be there before it.
+    pub fn parts(&self) -> impl Iterator<Item = (&Digest, RawManifest)> {
+        let images = self.images().filter(|_| self.index.is_some());
+        images.map(|(_, image)| (&image.digest, RawManifest::of(image)))
+    }
+
+    /// The size of all blobs in bytes.
+    pub fn size(&self) -> u64 {
+        self.blobs.iter().map(|it| it.size).sum()
+    }
+
+    /// The image under these names, for a layout or an engine.
+    pub fn bundle(&self, names: Vec<String>) -> Bundle {
+        Bundle {
+            names,
+            top: self.manifest(),
+            parts: self.parts().map(|(_, manifest)| manifest).collect(),
+            blobs: self.blobs.clone(),
+            images: self.images().cloned().collect(),
+        }
+    }
+
+    /// Whether every binary carries the list of its crates.
+    pub fn is_auditable(&self) -> bool {
+        self.binaries.iter().all(|it| it.file.elf.is_auditable)
+    }
+}
+
+impl ImageBuilder {
+    /// Checks what can be known of a service before anything is built: its base is a reference, its binary and the targets
+    /// of its platforms are there, its compression is built in.
+    ///
+    /// # Errors
+    /// The service cannot be built.
+    pub fn check(&self, service: &Service) -> Result<()> {
+        let image = &service.image;
+        if let Some(base) = image.base.as_ref().filter(|it| it.value != "scratch") {
+            let parsed = base.value.parse::<Reference>();
+            parsed.map_err(|reason| anyhow::anyhow!("{}: base: {reason}", base.place))?;
+        }
+        if let Some(asked) = image.compression.as_ref().filter(|it| it.value == Compression::Zstd) {
+            anyhow::ensure!(zstd::IS_BUILT_IN, "{}: this xtask cannot do zstd; {}", asked.place, zstd::HOW);
+        }
+        compile::bin_name(service)?;
+        let platforms = self.platforms(service);
+        let mut compiled = platforms.iter().filter(|it| !self.binaries.contains_key(*it));
+        compiled.try_for_each(|it| self.toolchain.target(it).map(drop))
+    }
+}
+
+fn add_executable(files: &mut Files, file: &Executable, to: &str) {
+    cache::add_known(files, &file.path, to, 0o755, file.digest.clone(), file.size);
+}
+
+fn entrypoint(binary: &Binary) -> String {
+    format!("/usr/local/bin/{}", binary.name)
+}
+
+fn settings(service: &Service, binary: &Binary) -> Settings {
+    let image = &service.image;
+    let package = &service.package;
+    let own = [
+        ("title", Some(&package.name)),
+        ("version", Some(&package.version)),
+        ("source", package.repository.as_ref()),
+        ("licenses", package.license.as_ref()),
+    ];
+    // The keys of OCI's image annotations, which most tools read from labels.
+    let own = own
+        .into_iter()
+        .filter_map(|(key, value)| Some((format!("org.opencontainers.image.{key}"), value?.clone())));
+    let configured = image.labels.iter().map(|(key, value)| (key.clone(), value.value.clone()));
+    Settings {
+        entrypoint: entrypoint(binary),
+        args: image.args.iter().flat_map(|it| &it.value).map(|it| it.value.clone()).collect(),
+        env: image.env.iter().map(|(key, value)| (key.clone(), value.value.clone())).collect(),
+        ports: image.ports.iter().flat_map(|it| it.value.clone()).collect(),
+        user: image.user.as_ref().map_or_else(|| scratch::USER.to_owned(), |it| it.value.clone()),
+        workdir: image.workdir.as_ref().map(|it| it.value.clone()),
+        labels: own.chain(configured).collect(),
+    }
+}

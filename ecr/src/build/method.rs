@@ -1,0 +1,173 @@
+//! Who builds a service's image, and what Docker is given to build.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use ecr_oci::image::assemble::Settings;
+
+use super::docker::ignore::DockerIgnore;
+use super::docker::{Build, Dockerfile, Source};
+use crate::config::desired::Service;
+
+/// How a service's image is built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildMethod {
+    /// By this program.
+    Native,
+    /// By Docker, with a Dockerfile of the workspace.
+    Dockerfile(DockerfileBuild),
+    /// By Docker, with a Dockerfile around the binary that this program builds.
+    Wrapped,
+}
+
+/// A Dockerfile and its context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerfileBuild {
+    dockerfile: PathBuf,
+    context: PathBuf,
+}
+
+/// A builder that is chosen for all services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChosenBuilder {
+    /// This program, also where there is a Dockerfile.
+    Native,
+    /// Docker, also where there is no Dockerfile.
+    Docker,
+}
+
+/// How services are built, and what Docker is told.
+#[derive(Debug, Clone)]
+pub struct BuildMethods {
+    /// The workspace's root, which is the default context.
+    pub root: PathBuf,
+    /// The builder, where it is chosen.
+    pub builder: Option<ChosenBuilder>,
+    /// Paths that are left out of every context, whatever `.dockerignore` says.
+    pub excluded: Vec<PathBuf>,
+    /// Further arguments of the engine's build.
+    pub args: Vec<String>,
+    /// The platforms, separated by commas, where they are not the engine's own.
+    pub platform: Option<String>,
+}
+
+impl BuildMethods {
+    /// How a service is built: as it is chosen for all, else by Docker if the service has a Dockerfile.
+    ///
+    /// # Errors
+    /// The Dockerfile that the service names is not there.
+    pub fn of(&self, service: &Service) -> Result<BuildMethod> {
+        let folder = self.root.join(&service.package.folder);
+        let named = service.image.dockerfile.as_ref().map(|it| folder.join(&it.value));
+        let own = service.package.has_dockerfile.then(|| folder.join("Dockerfile"));
+        let dockerfile = match (self.builder, named.or(own)) {
+            (Some(ChosenBuilder::Native), _) | (None, None) => return Ok(BuildMethod::Native),
+            (Some(ChosenBuilder::Docker), None) => return Ok(BuildMethod::Wrapped),
+            (_, Some(dockerfile)) => dockerfile,
+        };
+        if !dockerfile.is_file() {
+            let place = service.image.dockerfile.as_ref().map_or(&service.place, |it| &it.place);
+            bail!("{place}: there is no Dockerfile `{}`", dockerfile.display());
+        }
+        let context = service.image.context.as_ref().map(|it| folder.join(&it.value));
+        let context = context.unwrap_or_else(|| self.root.clone());
+        Ok(BuildMethod::Dockerfile(DockerfileBuild { dockerfile, context }))
+    }
+
+    /// What Docker is given for a Dockerfile of the workspace.
+    ///
+    /// # Errors
+    /// The context or the Dockerfile cannot be read.
+    pub fn dockerfile_build(&self, build: &DockerfileBuild) -> Result<Build> {
+        let context = fs::canonicalize(&build.context);
+        let context = context.with_context(|| format!("no build context `{}`", build.context.display()))?;
+        let ignore = self.ignore(&context);
+        let dockerfile = dockerfile_in(&context, &ignore, &build.dockerfile)?;
+        Ok(self.build(Source::Folder(context, ignore), dockerfile))
+    }
+
+    /// What Docker is given for a binary: layers, and how the process starts.
+    pub fn wrapped_build(&self, base: &str, layers: Vec<PathBuf>, settings: &Settings) -> Build {
+        let named = layers.into_iter().enumerate().map(|(n, path)| (format!("layer-{n}.tar.gz"), path));
+        let files: Vec<_> = named.collect();
+        let names = files.iter().map(|(name, _)| name.as_str());
+        let dockerfile = Dockerfile::Text(dockerfile_around(base, names, settings));
+        self.build(Source::Files(files), dockerfile)
+    }
+
+    fn build(&self, source: Source, dockerfile: Dockerfile) -> Build {
+        Build { source, dockerfile, platform: self.platform.clone(), args: self.args.clone() }
+    }
+
+    fn ignore(&self, context: &Path) -> DockerIgnore {
+        let text = fs::read_to_string(context.join(".dockerignore")).unwrap_or_default();
+        let mut ignore = DockerIgnore::parse(&text);
+        for path in &self.excluded {
+            let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+            if let Some(inside) = path.strip_prefix(context).ok().and_then(Path::to_str) {
+                ignore.exclude(inside);
+            }
+        }
+        ignore
+    }
+}
+
+/// A Dockerfile outside of the context, or one that is ignored itself, is sent beside the files.
+fn dockerfile_in(context: &Path, ignore: &DockerIgnore, path: &Path) -> Result<Dockerfile> {
+    let path = fs::canonicalize(path)?;
+    let inside = path.strip_prefix(context).ok().and_then(Path::to_str);
+    match inside.filter(|it| !ignore.excludes(it)) {
+        Some(inside) => Ok(Dockerfile::InContext(inside.to_owned())),
+        None => {
+            let text = fs::read_to_string(&path);
+            let text = text.with_context(|| format!("failed to read `{}`", path.display()))?;
+            Ok(Dockerfile::Text(text))
+        }
+    }
+}
+
+/// The Dockerfile around a binary. `ADD` unpacks archives.
+fn dockerfile_around<'a>(base: &str, layers: impl Iterator<Item = &'a str>, settings: &Settings) -> String {
+    let quoted =
+        |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$"));
+    let list = |items: &[String]| serde_json::to_string(items).unwrap_or_default();
+    let mut lines = vec![format!("FROM {base}")];
+    lines.extend(layers.map(|it| format!("ADD {it} /")));
+    lines.extend(settings.env.iter().map(|(key, value)| format!("ENV {key}={}", quoted(value))));
+    lines.extend(settings.labels.iter().map(|(key, value)| format!("LABEL {key}={}", quoted(value))));
+    lines.extend(settings.ports.iter().map(|it| format!("EXPOSE {it}/tcp")));
+    lines.push(format!("WORKDIR {}", settings.workdir.as_deref().unwrap_or("/")));
+    lines.push(format!("USER {}", settings.user));
+    lines.push(format!("ENTRYPOINT {}", list(std::slice::from_ref(&settings.entrypoint))));
+    lines.extend((!settings.args.is_empty()).then(|| format!("CMD {}", list(&settings.args))));
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dockerfile_around_a_binary() {
+        let settings = Settings {
+            entrypoint: "/usr/local/bin/app".to_owned(),
+            args: vec!["--port".to_owned(), "80".to_owned()],
+            env: [("GREETING".to_owned(), "say \"hi\" for $5".to_owned())].into(),
+            ports: vec![80],
+            user: "65532:65532".to_owned(),
+            ..Settings::default()
+        };
+        expect_test::expect![[r#"
+            FROM scratch
+            ADD layer-0.tar.gz /
+            ENV GREETING="say \"hi\" for \$5"
+            EXPOSE 80/tcp
+            WORKDIR /
+            USER 65532:65532
+            ENTRYPOINT ["/usr/local/bin/app"]
+            CMD ["--port","80"]
+        "#]]
+        .assert_eq(&dockerfile_around("scratch", ["layer-0.tar.gz"].into_iter(), &settings));
+    }
+}

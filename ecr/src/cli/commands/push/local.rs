@@ -1,0 +1,175 @@
+//! Images that do not go to a registry: into an OCI layout, into docker or podman, or nowhere.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use ecr_oci::bases::BaseImages;
+use ecr_oci::http::HttpClient;
+use ecr_oci::layout;
+use ecr_types::{ImageTag, Platform};
+
+use super::build::{BuiltImage, fetch_bases, image, native_image};
+use super::deliver::native_entry;
+use super::engine::{self, Ready, Recipe};
+use super::outcome::{Done, entry};
+use super::{Job, Push};
+use crate::build::bases::Bases;
+use crate::build::docker::Engine;
+use crate::build::image::NativeImage;
+use crate::build::method::BuildMethod;
+use crate::cli::error::Failure;
+use crate::cli::report::{PushEntry, PushOutcome};
+
+/// Builds images and writes them into an OCI layout; the engine, if there is one, loads them as well.
+pub(super) async fn write_layout(
+    push: &Push<'_>,
+    jobs: Vec<Job>,
+    folder: PathBuf,
+    engine: Option<Engine>,
+) -> Vec<Done> {
+    let bases = bases(push);
+    fetch_bases(push, &bases, jobs.iter().filter(|it| it.method == BuildMethod::Native)).await;
+    let mut done = Vec::new();
+    for job in jobs {
+        let sinks = Sinks { layout: Some(folder.clone()), engine: engine.clone() };
+        let ended = match job.method {
+            BuildMethod::Native => match native_image(push, &bases, &job).await {
+                Ok(image) => export(push, &job, &image, sinks).await,
+                Err(error) => Done::failed(&job, &error),
+            },
+            BuildMethod::Dockerfile(_) | BuildMethod::Wrapped => {
+                let error = anyhow::anyhow!("what docker builds cannot be written to an OCI layout");
+                let help = "load it with --load, or leave it out with -p or --exclude".to_owned();
+                Done { help: Some(help), ..Done::failed(&job, &error) }
+            }
+        };
+        done.push(ended);
+    }
+    push.builder.layers.forget_unused();
+    done
+}
+
+/// Builds images and loads them into an engine. Those that the engine builds get their names there.
+pub(super) async fn load(push: &Push<'_>, jobs: Vec<Job>, engine: Engine) -> Result<Vec<Done>, Failure> {
+    each(push, jobs, async |job, image| match image {
+        BuiltImage::Native(image) => {
+            export(push, job, &image, Sinks { layout: None, engine: Some(engine.clone()) }).await
+        }
+        BuiltImage::Engine(image) => {
+            let tags = match push.tags(job, Some(&image.id)) {
+                Ok(tags) => tags,
+                Err(error) => return Done::failed(job, &error.into()),
+            };
+            let names = names(job, &tags);
+            let (session, wanted) = (image.session, names.clone());
+            let named = tokio::task::spawn_blocking(move || {
+                wanted.iter().try_for_each(|name| session.tag(&image.id, name))
+            });
+            match named.await.context("naming the image was interrupted").and_then(|it| it) {
+                Ok(()) => Done::good(job, exported(engine_entry(push, job, tags), names)),
+                Err(error) => Done::failed(job, &error),
+            }
+        }
+    })
+    .await
+}
+
+/// Builds images and hashes them.
+pub(super) async fn dry_run(push: &Push<'_>, jobs: Vec<Job>) -> Result<Vec<Done>, Failure> {
+    each(push, jobs, async |job, image| {
+        let (tags, entry) = match &image {
+            BuiltImage::Native(image) => (push.tags(job, Some(image.digest())), native_entry(job, image)),
+            BuiltImage::Engine(image) => {
+                (push.tags(job, Some(&image.id)), engine_entry(push, job, Vec::new()))
+            }
+        };
+        match tags {
+            Ok(tags) => Done::good(job, PushEntry { tags, ..entry }),
+            Err(error) => Done::failed(job, &error.into()),
+        }
+    })
+    .await
+}
+
+/// Builds the image of each job, and ends the job with it.
+async fn each(
+    push: &Push<'_>,
+    jobs: Vec<Job>,
+    end: impl AsyncFn(&Job, BuiltImage) -> Done,
+) -> Result<Vec<Done>, Failure> {
+    let jobs = jobs.into_iter().map(|it| (it, ())).collect();
+    let Ready { jobs, failed: mut done, guard: _guard } = engine::open(push, jobs, None).await?;
+    let bases = bases(push);
+    let native = jobs.iter().filter(|(_, (), recipe)| matches!(recipe, Recipe::Native));
+    fetch_bases(push, &bases, native.map(|(job, ..)| job)).await;
+    for (job, (), recipe) in &jobs {
+        let ended = match image(push, &bases, job, recipe).await {
+            Ok(image) => end(job, image).await,
+            Err(error) => Done::failed(job, &error),
+        };
+        done.push(ended);
+    }
+    push.builder.layers.forget_unused();
+    Ok(done)
+}
+
+fn bases(push: &Push<'_>) -> Bases {
+    let http = HttpClient::new(push.flags.common.registry.limits());
+    Bases::new(BaseImages::new(push.builder.bases.clone(), http, None))
+}
+
+/// Where an image is written.
+struct Sinks {
+    layout: Option<PathBuf>,
+    engine: Option<Engine>,
+}
+
+async fn export(push: &Push<'_>, job: &Job, image: &NativeImage, sinks: Sinks) -> Done {
+    let tags = match push.tags(job, Some(image.digest())) {
+        Ok(tags) => tags,
+        Err(error) => return Done::failed(job, &error.into()),
+    };
+    let bundle = image.bundle(names(job, &tags));
+    // What an engine runs.
+    let host = push.builder.toolchain.platform().clone();
+    let written = tokio::task::spawn_blocking(move || sinks.write(&bundle, &host));
+    match written.await.context("the export was interrupted").and_then(|it| it) {
+        Ok(names) => {
+            let entry = PushEntry { tags, ..native_entry(job, image) };
+            Done::good(job, exported(entry, names))
+        }
+        Err(error) => Done::failed(job, &error),
+    }
+}
+
+impl Sinks {
+    /// Writes an image, and gives what it can be named by: `oci:DIR:NAME` as skopeo takes it, `NAME` as docker does.
+    fn write(&self, bundle: &ecr_oci::image::bundle::Bundle, host: &Platform) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        if let Some(folder) = &self.layout {
+            layout::write(folder, bundle)?;
+            names.extend(bundle.names.iter().map(|it| format!("oci:{}:{it}", folder.display())));
+        }
+        if let Some(engine) = &self.engine {
+            let load = engine.load(|output| layout::archive(output, bundle, host));
+            load.with_context(|| format!("failed to load the image into {}", engine.name()))?;
+            names.extend(bundle.names.iter().cloned());
+        }
+        Ok(names)
+    }
+}
+
+/// What an image is called on this machine: `my-app:1.0.0`.
+fn names(job: &Job, tags: &[ImageTag]) -> Vec<String> {
+    tags.iter().map(|tag| format!("{}:{tag}", job.service.repository)).collect()
+}
+
+fn exported(entry: PushEntry, names: Vec<String>) -> PushEntry {
+    PushEntry { outcome: PushOutcome::Exported, names: Some(names), ..entry }
+}
+
+/// What is known of an image that an engine has.
+fn engine_entry(push: &Push<'_>, job: &Job, tags: Vec<ImageTag>) -> PushEntry {
+    let platforms = vec![push.builder.platforms(&job.service).first.0.to_string()];
+    PushEntry { tags, platforms, ..entry(&job.service, PushOutcome::DryRun) }
+}

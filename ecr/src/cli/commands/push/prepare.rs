@@ -1,0 +1,212 @@
+//! The first stage: flags and workspace -> services, builder, and where images go.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context;
+use ecr_oci::bases::BaseCache;
+use ecr_oci::cache::LayerCache;
+use ecr_oci::image::compression::Compression;
+use tokio::task::JoinHandle;
+
+use super::outcome::Done;
+use super::{Job, Push, engine, tree};
+use crate::aws;
+use crate::build::compile::{self, Toolchain};
+use crate::build::docker::Engine;
+use crate::build::git::TreeQuery;
+use crate::build::image::ImageBuilder;
+use crate::build::method::{BuildMethod, BuildMethods, ChosenBuilder};
+use crate::cli::commands::scan;
+use crate::cli::commands::session::Connection;
+use crate::cli::error::Failure;
+use crate::cli::flags;
+use crate::cli::shell::{OutputFile, Shell};
+use crate::config::desired::Service;
+use crate::config::workspace::Workspace;
+use crate::scan::Gate;
+
+/// A push of which nobody else knows yet.
+pub(super) struct Prepared<'a> {
+    pub push: Push<'a>,
+    pub jobs: Vec<Job>,
+    /// Services that cannot be built.
+    pub done: Vec<Done>,
+    pub destination: Destination,
+    pub gate: Option<Gate>,
+    /// Where digest references are written, beside stdout.
+    pub references: Option<OutputFile>,
+    /// Compresses the binaries that are given, while servers are asked.
+    pub warming: JoinHandle<()>,
+}
+
+/// Where images go.
+pub(super) enum Destination {
+    /// A registry.
+    Registry(Box<Connection>, Box<Workspace>),
+    /// An OCI layout; an engine loads them as well, if that is asked for.
+    Layout {
+        /// The layout's folder.
+        folder: PathBuf,
+        /// The engine.
+        engine: Option<Engine>,
+    },
+    /// Docker or podman.
+    Engine(Engine),
+    /// Nowhere: they are built and hashed.
+    Nowhere,
+}
+
+/// Reads the workspace, and checks what can be known without asking a server. What takes time runs side by side.
+pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Result<Prepared<'a>, Failure> {
+    let manifest = flags.common.workspace.manifest_path.clone();
+    let folder = manifest.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+    tokio::task::spawn_blocking(aws::warm);
+    let workspace = tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref()));
+    let tree = TreeQuery::below(&folder);
+    let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&folder));
+    let workspace = workspace.await.context("failed to read the workspace")??;
+    let services = services(flags, &workspace)?;
+    let toolchain = toolchain.await.context("failed to ask rustc")??;
+    let builder = Arc::new(builder(flags, shell, &workspace, &services, toolchain)?);
+    let methods = Arc::new(methods(flags, &workspace)?);
+    let gate = scan::gate(&flags.gate, &workspace)?;
+    let root = workspace.root.clone();
+    let (jobs, done) = jobs(flags, services, &builder, &methods);
+    let warming = warm(&builder, &jobs);
+    let destination = destination(flags, shell, workspace).await?;
+    let tree = tree.answer(&root).await?;
+    tree::guard(flags, shell, tree.as_ref())?;
+    let references = flags.image_refs.as_deref().map(OutputFile::create).transpose()?;
+    let push = Push { flags, shell, builder, methods, tree };
+    Ok(Prepared { push, jobs, done, destination, gate, references, warming })
+}
+
+fn services(flags: &flags::Push, workspace: &Workspace) -> Result<Vec<Service>, Failure> {
+    let services = flags.common.selection.services(&workspace.desired)?;
+    if services.is_empty() {
+        return Err(Failure::new("the workspace has no service to push").with_help(
+            "a package becomes a service by an empty table [package.metadata.ecr] in its Cargo.toml",
+        ));
+    }
+    Ok(services.into_iter().cloned().collect())
+}
+
+/// How everything is built. A binary that is given for all services has to be a folder of them.
+fn builder(
+    flags: &flags::Push,
+    shell: &Shell,
+    workspace: &Workspace,
+    services: &[Service],
+    toolchain: Toolchain,
+) -> Result<ImageBuilder, Failure> {
+    let binaries: Vec<_> = flags.binary.iter().map(|it| (it.platform.clone(), it.path.clone())).collect();
+    let file = compile::single_file(&binaries);
+    if let (Some(path), true) = (file, services.len() > 1) {
+        let message =
+            format!("`{}` is one binary, and {} services are to be pushed", path.display(), services.len());
+        return Err(
+            Failure::new(message).with_help("choose one with -p, or name a folder that holds all of them")
+        );
+    }
+    let options = compile::Options {
+        root: workspace.root.clone(),
+        target: workspace.target.clone(),
+        profile: flags.cargo.profile.clone(),
+        flags: cargo_flags(flags, shell),
+    };
+    Ok(ImageBuilder {
+        options,
+        toolchain,
+        layers: LayerCache::new(&workspace.target),
+        bases: BaseCache::new(workspace.target.join("xtask-ecr/bases")),
+        platforms: flags.platform.clone(),
+        binaries: binaries.into_iter().collect(),
+        // An engine unpacks what it is given and keeps the bytes of no layer, so it gets what every version reads.
+        compression: (flags.load && flags.oci_layout.is_none()).then_some(Compression::Gzip),
+        read: Mutex::default(),
+    })
+}
+
+fn cargo_flags(flags: &flags::Push, shell: &Shell) -> Vec<String> {
+    let cargo = &flags.cargo;
+    let switches = [(cargo.locked, "--locked"), (cargo.offline, "--offline"), (cargo.frozen, "--frozen")];
+    let switches = switches.into_iter().filter(|(is_on, _)| *is_on).map(|(_, flag)| flag.to_owned());
+    let jobs = cargo.jobs.map(|it| format!("--jobs={it}"));
+    switches.chain(jobs).chain(shell.cargo_flags()).collect()
+}
+
+fn methods(flags: &flags::Push, workspace: &Workspace) -> Result<BuildMethods, Failure> {
+    let is_docker = flags.builder == Some(flags::BuilderKind::Docker);
+    if is_docker && flags.platform.len() > 1 && flags.engine_builder.is_none() {
+        let failure = Failure::new("docker builds for one platform at a time");
+        return Err(
+            failure.with_help("build natively, name one platform, or one of buildx: --engine-builder NAME")
+        );
+    }
+    let state = flags.common.registry.data.clone();
+    let excluded = [workspace.target.clone(), workspace.root.join("target"), workspace.root.join(".git")];
+    let platforms: Vec<_> = flags.platform.iter().map(ToString::to_string).collect();
+    Ok(BuildMethods {
+        root: workspace.root.clone(),
+        builder: flags.builder.map(|it| match it {
+            flags::BuilderKind::Native => ChosenBuilder::Native,
+            flags::BuilderKind::Docker => ChosenBuilder::Docker,
+        }),
+        excluded: excluded.into_iter().chain(state).collect(),
+        args: flags.engine_args.clone(),
+        platform: (!platforms.is_empty()).then(|| platforms.join(",")),
+    })
+}
+
+/// The services that can be built, and those that cannot.
+fn jobs(
+    flags: &flags::Push,
+    services: Vec<Service>,
+    builder: &ImageBuilder,
+    methods: &BuildMethods,
+) -> (Vec<Job>, Vec<Done>) {
+    let (mut jobs, mut done) = (Vec::new(), Vec::new());
+    for (index, service) in services.into_iter().enumerate() {
+        let tags = if flags.tag.is_empty() { service.tag_templates() } else { flags.tag.clone() };
+        let method = methods.of(&service).and_then(|method| {
+            if !matches!(method, BuildMethod::Dockerfile(_)) {
+                builder.check(&service)?;
+            }
+            Ok(method)
+        });
+        match method {
+            Ok(method) => jobs.push(Job { index, service, tags, method }),
+            Err(error) => {
+                let job = Job { index, service, tags, method: BuildMethod::Native };
+                done.push(Done::failed(&job, &error));
+            }
+        }
+    }
+    (jobs, done)
+}
+
+/// Compresses the binaries that are given while servers are asked. The build finds the layers in the cache.
+fn warm(builder: &Arc<ImageBuilder>, jobs: &[Job]) -> JoinHandle<()> {
+    let native = jobs.iter().filter(|it| it.method == BuildMethod::Native);
+    let services: Vec<_> = native.map(|it| it.service.clone()).collect();
+    let builder = builder.clone();
+    tokio::task::spawn_blocking(move || services.iter().for_each(|it| builder.prepare_layers(it)))
+}
+
+async fn destination(
+    flags: &flags::Push,
+    shell: &Shell,
+    workspace: Workspace,
+) -> Result<Destination, Failure> {
+    let engine = if flags.load { Some(engine::find(flags)?) } else { None };
+    Ok(match (flags.oci_layout.clone(), engine) {
+        _ if flags.dry_run => Destination::Nowhere,
+        (Some(folder), engine) => Destination::Layout { folder, engine },
+        (None, Some(engine)) => Destination::Engine(engine),
+        (None, None) => {
+            let connection = Connection::open(shell, &flags.common, &workspace).await?;
+            Destination::Registry(Box::new(connection), Box::new(workspace))
+        }
+    })
+}

@@ -1,0 +1,77 @@
+//! What to type next, chosen by the type of an error.
+
+use std::error::Error;
+
+use ecr_oci::bases::PullError;
+use ecr_oci::registry::{RegistryError, RegistryErrorKind};
+
+use crate::aws::{NoRegion, ServiceError, UNTRUSTED};
+use crate::build::bases::MissingBase;
+use crate::build::docker::EngineError;
+use crate::cli::error::Failure;
+
+/// What to do about an error, or about what caused it.
+pub fn help_for(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(help_for_one)
+}
+
+fn help_for_one(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return failure.help.clone();
+    }
+    if let Some(error) = error.downcast_ref::<ServiceError>() {
+        return error.help().map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<MissingBase>() {
+        return base_help(error);
+    }
+    if let Some(error) = error.downcast_ref::<RegistryError>() {
+        return registry_help(error.kind()).map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<EngineError>() {
+        return error.help().map(str::to_owned);
+    }
+    error.is::<NoRegion>().then(|| {
+        "pass --region, set AWS_REGION, or write `region = \"...\"` below [workspace.metadata.ecr]".to_owned()
+    })
+}
+
+/// The registry that is pushed to. The credentials are this command's own, so that a login is of no use.
+fn registry_help(kind: RegistryErrorKind) -> Option<&'static str> {
+    match kind {
+        RegistryErrorKind::ImmutableTag => Some(
+            "the tag is taken: bump the version, or push another tag such as `--tag '{version}-{digest}'`",
+        ),
+        RegistryErrorKind::NotFound => Some(
+            "create the repository with `cargo xtask ecr create`; if it should be there, check account and region \
+             with `cargo xtask ecr status`",
+        ),
+        RegistryErrorKind::RateLimited => {
+            Some("the registry limits the rate of requests: wait a little, or lower --concurrency")
+        }
+        RegistryErrorKind::Tls => Some(UNTRUSTED),
+        RegistryErrorKind::Denied | RegistryErrorKind::Unauthorized | RegistryErrorKind::Other => None,
+    }
+}
+
+/// Any registry, with the credentials that Docker's configuration has for it.
+fn base_help(error: &MissingBase) -> Option<String> {
+    let PullError::Registry(cause) = &*error.cause else { return None };
+    // Docker's own name for its registry.
+    let host = match error.reference.host.as_str() {
+        "registry-1.docker.io" => "",
+        host => host,
+    };
+    let login = format!("docker login {host}");
+    let login = login.trim_end();
+    match cause.kind() {
+        RegistryErrorKind::Unauthorized | RegistryErrorKind::Denied => {
+            Some(format!("log in with `{login}`, and check that `{}` exists", error.reference))
+        }
+        RegistryErrorKind::RateLimited => {
+            Some(format!("wait a little, or log in with `{login}`: anonymous pulls are limited"))
+        }
+        RegistryErrorKind::Tls => Some(UNTRUSTED.to_owned()),
+        RegistryErrorKind::NotFound | RegistryErrorKind::ImmutableTag | RegistryErrorKind::Other => None,
+    }
+}

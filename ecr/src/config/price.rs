@@ -1,0 +1,56 @@
+//! What storage costs.
+
+use serde::Serialize;
+
+use super::InvalidValue;
+
+/// USD for a GB of 10⁹ bytes and a month.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+pub struct Price(f64);
+
+/// ECR's price of storage in most regions (AWS, "Amazon ECR pricing").
+pub const DEFAULT_PRICE: Price = Price(0.10);
+
+impl Price {
+    /// What so many bytes cost in a month, in USD.
+    pub fn of(self, bytes: u64) -> f64 {
+        bytes as f64 / 1e9 * self.0
+    }
+}
+
+/// A number of USD, such as `0.10`.
+impl std::str::FromStr for Price {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let is_price = |it: &f64| it.is_sign_positive() && (0.0..=1000.0).contains(it);
+        let price = text.parse().ok().filter(is_price);
+        price.map(Self).ok_or_else(|| {
+            InvalidValue(format!("`{text}` is not a price in USD per GB and month, such as 0.10"))
+        })
+    }
+}
+
+impl std::fmt::Display for Price {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Prices have cents, some have parts of them.
+        let text = format!("{:.6}", self.0);
+        let (whole, parts) = text.split_once('.').unwrap_or((&text, ""));
+        write!(f, "${whole}.{:0<2}", parts.trim_end_matches('0'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_are_read_and_shown() {
+        assert_eq!("0.1".parse::<Price>().unwrap().to_string(), "$0.10");
+        assert_eq!("0.095".parse::<Price>().unwrap().to_string(), "$0.095");
+        assert_eq!(DEFAULT_PRICE.of(2_000_000_000), 0.2);
+        for wrong in ["", "-1", "-0", "free", "NaN", "1e9"] {
+            assert!(wrong.parse::<Price>().is_err(), "{wrong}");
+        }
+    }
+}
