@@ -95,7 +95,7 @@ fn config_of(registry: &Registry, manifest: &Value) -> Value {
 }
 
 #[test]
-fn a_service_stands_on_its_base() {
+fn base_layers_and_config_lie_below_the_service() {
     let (registry, elsewhere) = (Registry::start(), with_base());
     let digest = base(&elsewhere, "oci", "amd64", &["bin/sh"]);
     let metadata = "env = { RUST_LOG = \"info\" }\n";
@@ -148,7 +148,7 @@ fn a_service_stands_on_its_base() {
 }
 
 #[test]
-fn what_a_base_brings_is_mounted_from_where_it_is() {
+fn base_layers_are_mounted_from_another_repository() {
     let registry = with_base();
     registry.sdk(async |ecr| ecr.put_account_setting().name("BLOB_MOUNTING").value("ENABLED").send().await);
     let digest = base(&registry, "oci", "amd64", &["bin/sh"]);
@@ -171,7 +171,7 @@ fn what_a_base_brings_is_mounted_from_where_it_is() {
 }
 
 #[test]
-fn an_index_is_resolved_for_each_platform_and_media_types_are_not_mixed() {
+fn base_index_resolves_per_platform_with_one_media_type_family() {
     let registry = with_base();
     let (amd, arm) =
         (base(&registry, "docker", "amd64", &["amd"]), base(&registry, "docker", "arm64", &["arm"]));
@@ -196,7 +196,7 @@ fn an_index_is_resolved_for_each_platform_and_media_types_are_not_mixed() {
 }
 
 #[test]
-fn zstd_needs_media_types_that_know_it() {
+fn base_with_docker_types_becomes_oci_for_zstd() {
     let registry = with_base();
     let digest = base(&registry, "docker", "amd64", &["bin/sh"]);
     let reference = format!("base@{digest}");
@@ -225,7 +225,7 @@ fn zstd_needs_media_types_that_know_it() {
 
 #[test]
 #[cfg(target_arch = "x86_64")]
-fn a_base_has_the_libraries_or_it_is_told() {
+fn base_without_needed_libraries_fails() {
     let registry = with_base();
     let digest = base(&registry, "zstd", "amd64", &["lib64/ld-linux-x86-64.so.2", "usr/lib/libc.so.6"]);
     let workspace = standing_on(&registry, &registry, &format!("base@{digest}"), "");
@@ -245,7 +245,7 @@ fn a_base_has_the_libraries_or_it_is_told() {
 
 /// The libraries of another architecture are in its base, not on this machine.
 #[test]
-fn a_foreign_binary_runs_with_the_libraries_of_its_base() {
+fn base_libraries_serve_a_foreign_binary() {
     let registry = with_base();
     let mut foreign = std::fs::read(env!("CARGO_BIN_EXE_xtask-ecr")).unwrap();
     let (machine, platform) = if cfg!(target_arch = "x86_64") { (183, "arm64") } else { (62, "amd64") };
@@ -274,7 +274,7 @@ fn a_foreign_binary_runs_with_the_libraries_of_its_base() {
 }
 
 #[test]
-fn a_base_that_cannot_be_pulled_stops_only_its_service() {
+fn base_not_pullable_fails_only_its_service() {
     let (registry, elsewhere) = (Registry::start(), with_base());
     let workspace = standing_on(&registry, &elsewhere, "base:nothing", "").service("other", "");
     std::fs::write(workspace.root().join("amd/other"), static_binary("x86_64", 10)).unwrap();

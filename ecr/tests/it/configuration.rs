@@ -14,7 +14,7 @@ fn check(workspace: &Workspace, expected: Expect) {
 }
 
 #[test]
-fn unknown_and_mistyped_keys() {
+fn configuration_unknown_keys_get_suggestions() {
     let workspace = Workspace::new()
         .metadata("region = \"us-east-1\"\naccount_id = \"123456789012\"\n")
         .service("my-app", "imagetag-mutability = \"IMMUTABLE\"\ncolour = \"red\"\n[package.metadata.ecr.image]\nport = 8080\n")
@@ -45,7 +45,7 @@ fn unknown_and_mistyped_keys() {
 }
 
 #[test]
-fn wrong_types_and_values() {
+fn configuration_wrong_types_and_values_are_all_reported() {
     let workspace = Workspace::new()
         .service(
             "my-app",
@@ -89,7 +89,7 @@ fn wrong_types_and_values() {
 }
 
 #[test]
-fn a_bad_repository_name() {
+fn configuration_bad_repository_names_are_refused() {
     let workspace = Workspace::new()
         .service("My_App", "")
         .service("my-app", "repository = \"My App\"\n")
@@ -112,7 +112,7 @@ fn a_bad_repository_name() {
 }
 
 #[test]
-fn the_same_name_twice() {
+fn configuration_duplicate_repositories_are_refused() {
     let workspace = Workspace::new()
         .service("one", "repository = \"shared\"\n")
         .service("two", "repository = \"shared\"\n")
@@ -135,7 +135,7 @@ fn the_same_name_twice() {
 }
 
 #[test]
-fn resource_tags_that_aws_would_not_take() {
+fn configuration_resource_tags_beyond_aws_limits_are_refused() {
     let many: Vec<_> = (0..50).map(|n| format!("{{\"Key\": \"k{n}\", \"Value\": \"v\"}}")).collect();
     let workspace = Workspace::new().repositories(&format!(
         "{{\"repositories\": [\n{{\"name\": \"many\", \"tags\": [{}]}},\n\
@@ -157,7 +157,7 @@ fn resource_tags_that_aws_would_not_take() {
 }
 
 #[test]
-fn two_projects() {
+fn configuration_two_projects_are_refused() {
     let workspace = Workspace::new()
         .metadata("region = \"us-east-1\"\nproject = \"one\"\n")
         .repositories(r#"{"project": "two", "repositories": []}"#);
@@ -175,7 +175,7 @@ fn two_projects() {
 }
 
 #[test]
-fn files_that_are_missing() {
+fn configuration_missing_files_are_reported() {
     let workspace = Workspace::new()
         .metadata("region = \"us-east-1\"\nrepositories = \"no.json\"\nlifecycle-policy = \"none.json\"\n")
         .service("my-app", "lifecycle-policy = \"other.json\"\n")
@@ -199,7 +199,7 @@ fn files_that_are_missing() {
 }
 
 #[test]
-fn json_that_is_none() {
+fn configuration_invalid_json_is_reported() {
     let workspace = Workspace::new().service("my-app", "").repositories("{\n  \"repositories\": [],\n}\n");
     workspace.file("ecr/lifecycle-policy.json", "{\"rules\": [}\n");
     check(
@@ -221,7 +221,7 @@ fn json_that_is_none() {
 }
 
 #[test]
-fn exclusions_keys_and_tags_that_ecr_refuses() {
+fn configuration_settings_that_ecr_refuses_are_refused() {
     let workspace = Workspace::new()
         .service("aa", "mutability-exclusions = [\"latest*\"]\n")
         .service("bb", "image-tag-mutability = \"IMMUTABLE_WITH_EXCLUSION\"\n")
@@ -257,7 +257,7 @@ fn exclusions_keys_and_tags_that_ecr_refuses() {
 }
 
 #[test]
-fn a_default_file_that_is_missing_means_that_there_is_none() {
+fn configuration_without_default_policy_file_has_no_policy() {
     let workspace = Workspace::new().service("my-app", "");
     std::fs::remove_file(workspace.root().join("ecr/lifecycle-policy.json")).unwrap();
     let registry = Registry::start();
@@ -266,7 +266,7 @@ fn a_default_file_that_is_missing_means_that_there_is_none() {
 }
 
 #[test]
-fn the_seeds_files_work_unchanged() {
+fn configuration_seed_files_work_unchanged() {
     let seed = r#"{
 "project": "my-project",
 "repositories": [
@@ -326,7 +326,7 @@ fn the_seeds_files_work_unchanged() {
 }
 
 #[test]
-fn an_account_that_is_not_the_pinned_one() {
+fn configuration_pinned_account_refuses_another_account() {
     let workspace = Workspace::seed()
         .metadata("region = \"us-east-1\"\naccount-id = \"999999999999\"\nproject = \"p\"\n");
     let registry = Registry::start();
@@ -345,7 +345,7 @@ fn an_account_that_is_not_the_pinned_one() {
 }
 
 #[test]
-fn no_region() {
+fn configuration_without_region_fails() {
     let workspace = Workspace::seed().metadata("project = \"my-project\"\n");
     let output = workspace.command(&["ecr", "plan"]).env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").run();
     expect![[r#"
@@ -359,7 +359,7 @@ fn no_region() {
 }
 
 #[test]
-fn no_credentials() {
+fn configuration_without_credentials_fails() {
     let registry = Registry::start();
     let output = Workspace::seed().command(&["ecr", "plan"]).registry(&registry).without_keys().run();
     assert_eq!(registry.calls().len(), 0);
@@ -381,7 +381,7 @@ fn no_credentials() {
 }
 
 #[test]
-fn an_endpoint_that_refuses_connections() {
+fn configuration_unreachable_endpoint_fails() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", free.local_addr().unwrap());
     drop(free);
@@ -399,7 +399,7 @@ fn an_endpoint_that_refuses_connections() {
 }
 
 #[test]
-fn outside_of_a_workspace() {
+fn configuration_outside_a_workspace_fails() {
     let workspace = Workspace::new();
     workspace.file("empty/x", "");
     std::fs::remove_file(workspace.root().join("Cargo.toml")).unwrap();
@@ -418,7 +418,7 @@ fn outside_of_a_workspace() {
 }
 
 #[test]
-fn all_keys_of_the_design_are_taken() {
+fn configuration_accepts_every_key() {
     let workspace = Workspace::new()
         .metadata(
             "project = \"my-project\"\nregion = \"us-east-1\"\naccount-id = \"123456789012\"\nprefix = \"team/\"\n\

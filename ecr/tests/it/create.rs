@@ -19,7 +19,7 @@ const BEYOND_THE_SEED: [&str; 9] = [
 ];
 
 #[test]
-fn create_makes_what_is_absent_and_then_writes_nothing() {
+fn create_makes_absent_repositories_and_then_writes_nothing() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     let first = workspace.on(&registry, &["ecr", "create", "--concurrency", "1"]).good();
@@ -50,7 +50,7 @@ fn create_makes_what_is_absent_and_then_writes_nothing() {
 }
 
 #[test]
-fn a_repository_that_exists_is_adopted_and_converged() {
+fn create_converges_an_existing_repository() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     let workspace = Workspace::seed();
@@ -64,7 +64,7 @@ fn a_repository_that_exists_is_adopted_and_converged() {
 }
 
 #[test]
-fn a_lifecycle_policy_that_was_changed_is_put_right_and_nothing_else_is_written() {
+fn create_restores_only_a_changed_lifecycle_policy() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -78,7 +78,7 @@ fn a_lifecycle_policy_that_was_changed_is_put_right_and_nothing_else_is_written(
 }
 
 #[test]
-fn a_run_without_changes_makes_few_calls() {
+fn create_without_changes_makes_few_calls() {
     let entries: Vec<_> = (0..100).map(|n| format!("{{\"name\": \"repository-{n}\"}}")).collect();
     let workspace = Workspace::new().repositories(&format!("{{\"repositories\": [{}]}}", entries.join(",")));
     workspace.file("ecr/lifecycle-policy.json", POLICY);
@@ -101,7 +101,7 @@ fn a_run_without_changes_makes_few_calls() {
 }
 
 #[test]
-fn the_seeds_permissions_are_enough() {
+fn create_and_delete_work_with_the_seed_permissions() {
     let registry = Registry::with_faults(&BEYOND_THE_SEED);
     let workspace = Workspace::seed();
     let first = workspace.on(&registry, &["ecr", "create"]).good();
@@ -128,7 +128,7 @@ fn the_seeds_permissions_are_enough() {
 }
 
 #[test]
-fn drift_that_may_not_be_repaired_is_reported_and_is_no_failure() {
+fn create_without_permission_to_repair_drift_warns() {
     let registry = Registry::with_faults(&["deny=PutImageTagMutability"]);
     registry.create_plain("my-app");
     let workspace = Workspace::new().service("my-app", "");
@@ -137,7 +137,7 @@ fn drift_that_may_not_be_repaired_is_reported_and_is_no_failure() {
 }
 
 #[test]
-fn a_permission_that_is_needed_fails_its_repository_and_not_the_others() {
+fn create_without_permission_fails_only_its_repository() {
     let registry = Registry::with_faults(&["deny=PutLifecyclePolicy"]);
     let workspace = Workspace::seed().service("third", "lifecycle-policy = false\n");
     let output = workspace.on(&registry, &["ecr", "create", "--concurrency", "1"]);
@@ -156,7 +156,7 @@ fn a_permission_that_is_needed_fails_its_repository_and_not_the_others() {
 }
 
 #[test]
-fn another_projects_repository_is_refused_and_the_others_go_on() {
+fn create_refuses_a_foreign_repository_and_creates_the_rest() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     registry.tag("my-app", &[("Project", "another")]);
@@ -168,7 +168,7 @@ fn another_projects_repository_is_refused_and_the_others_go_on() {
 }
 
 #[test]
-fn what_cannot_be_changed_is_blocked_with_advice() {
+fn create_blocks_an_encryption_change_with_advice() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     let workspace = Workspace::new().service("my-app", "encryption = \"KMS\"\n").service("worker", "");
@@ -180,7 +180,7 @@ fn what_cannot_be_changed_is_blocked_with_advice() {
 }
 
 #[test]
-fn a_registry_that_scans_by_its_own_rules_is_left_alone() {
+fn create_leaves_scan_on_push_to_registry_scanning_rules() {
     let registry = Registry::start();
     let workspace = Workspace::new().service("my-app", "");
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -207,7 +207,7 @@ fn a_registry_that_scans_by_its_own_rules_is_left_alone() {
 }
 
 #[test]
-fn throttling_slows_a_run_down_and_does_not_fail_it() {
+fn create_survives_throttling() {
     let registry = Registry::with_faults(&["throttle=CreateRepository:2", "throttle=ListTagsForResource:1"]);
     let workspace = Workspace::seed();
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -216,7 +216,7 @@ fn throttling_slows_a_run_down_and_does_not_fail_it() {
 }
 
 #[test]
-fn two_runs_at_once_both_end_well() {
+fn create_twice_at_once_succeeds() {
     let registry = Registry::start();
     let names: Vec<_> = (0..20).map(|n| format!("{{\"name\": \"repository-{n}\"}}")).collect();
     let workspace = Workspace::new().repositories(&format!("{{\"repositories\": [{}]}}", names.join(",")));
@@ -234,7 +234,7 @@ fn two_runs_at_once_both_end_well() {
 }
 
 #[test]
-fn no_lifecycle_policy_is_said_with_false() {
+fn create_with_lifecycle_policy_false_deletes_the_policy() {
     let registry = Registry::start();
     let with = Workspace::new().service("my-app", "");
     with.on(&registry, &["ecr", "create"]).good();
@@ -246,7 +246,7 @@ fn no_lifecycle_policy_is_said_with_false() {
 }
 
 #[test]
-fn a_field_that_reads_back_as_it_was_is_blocked_and_not_written_again() {
+fn create_blocks_an_ineffective_field_and_writes_it_once() {
     let registry = Registry::with_faults(&["ignore=PutImageScanningConfiguration"]);
     registry.create_plain("my-app");
     let workspace = Workspace::new().service("my-app", "");

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::{Registry, Workspace, by_name};
 
 #[test]
-fn without_a_terminal_nothing_is_deleted() {
+fn delete_without_terminal_or_yes_keeps_everything() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -30,7 +30,7 @@ fn without_a_terminal_nothing_is_deleted() {
 }
 
 #[test]
-fn with_yes_it_deletes_and_a_second_time_there_is_nothing() {
+fn delete_with_yes_deletes_and_then_finds_nothing() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -54,7 +54,7 @@ fn with_yes_it_deletes_and_a_second_time_there_is_nothing() {
 }
 
 #[test]
-fn one_refused_repository_and_nothing_is_deleted() {
+fn delete_with_a_refused_repository_deletes_nothing() {
     let registry = Registry::start();
     let workspace = Workspace::seed().service("vault", "protect = true\n");
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -82,7 +82,7 @@ fn one_refused_repository_and_nothing_is_deleted() {
 }
 
 #[test]
-fn orphans_go_only_on_demand() {
+fn delete_takes_orphans_only_with_the_flag() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -95,7 +95,7 @@ fn orphans_go_only_on_demand() {
 }
 
 #[test]
-fn a_failure_is_told_and_the_others_go_on() {
+fn delete_without_permission_reports_the_failure() {
     let registry = Registry::with_faults(&["deny=DeleteRepository"]);
     let workspace = Workspace::seed();
     workspace.on(&registry, &["ecr", "create"]).good();

@@ -24,7 +24,7 @@ fn read(workspace: &Workspace, path: &str) -> Value {
 }
 
 #[test]
-fn a_layout_holds_every_image_under_its_name() {
+fn push_oci_layout_holds_each_image_by_name() {
     let workspace = workspace();
     let push = |args: &[&str]| workspace.command(&[&BOTH[..], &["--oci-layout", "out"], args].concat()).run();
     let output = push(&[]).good();
@@ -57,7 +57,7 @@ fn a_layout_holds_every_image_under_its_name() {
 }
 
 #[test]
-fn an_engine_is_given_an_archive() {
+fn push_load_gives_the_engine_an_archive() {
     let workspace = workspace().metadata("[workspace.metadata.ecr.image]\ncompression = \"zstd\"\n");
     let engine = workspace.root().join("engine");
     std::fs::write(&engine, "#!/bin/sh\necho \"$@\" >args; exec tar -x -C loaded\n").unwrap();
@@ -91,7 +91,7 @@ fn an_engine_is_given_an_archive() {
 }
 
 #[test]
-fn later_steps_of_github_actions_get_the_references() {
+fn push_writes_references_for_github_actions() {
     let registry = Registry::start();
     let workspace = workspace();
     workspace.on(&registry, &["ecr", "create"]).good();

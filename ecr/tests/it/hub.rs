@@ -48,7 +48,7 @@ fn request(mut stream: &TcpStream) -> (String, String) {
 }
 
 #[test]
-fn tokens_go_to_the_registry_and_not_where_it_leads() {
+fn base_token_is_not_sent_to_redirected_hosts() {
     let (layer, registry) = (vec![0; 1024], Registry::start());
     let config = json!({
         "architecture": "amd64", "os": "linux", "config": {},

@@ -95,7 +95,7 @@ fn index(registry: &Registry) {
 }
 
 #[test]
-fn provision_is_what_plan_create_delete_and_preview_ask_for() {
+fn iam_policy_provision_matches_the_calls_of_its_commands() {
     let registry = Registry::start();
     let workspace = workspace();
     fails_nowhere(&workspace, &registry, &["ecr", "plan"]);
@@ -112,7 +112,7 @@ fn provision_is_what_plan_create_delete_and_preview_ask_for() {
 }
 
 #[test]
-fn read_is_what_images_scan_status_and_preview_ask_for() {
+fn iam_policy_read_matches_the_calls_of_its_commands() {
     let registry = Registry::start();
     let workspace = workspace();
     fails_nowhere(&workspace, &registry, &["ecr", "status"]);
@@ -139,7 +139,7 @@ fn fails_nowhere_but_for_tags(workspace: &Workspace, registry: &Registry, args: 
 }
 
 #[test]
-fn ci_is_what_push_asks_for() {
+fn iam_policy_ci_matches_the_calls_of_push() {
     let registry = Registry::start();
     let workspace =
         Workspace::new().metadata("region = \"us-east-1\"\nproject = \"p\"\n").service("my-app", "");
@@ -162,7 +162,7 @@ fn ci_is_what_push_asks_for() {
 }
 
 #[test]
-fn a_document_is_about_these_repositories_and_no_other() {
+fn iam_policy_covers_only_the_repositories_of_the_workspace() {
     let workspace = Workspace::seed();
     let arn = |name: &str| format!("arn:aws:ecr:us-east-1:000000000000:repository/{name}");
     for role in ["ci", "node", "provision", "read"] {
@@ -201,7 +201,7 @@ fn a_document_is_about_these_repositories_and_no_other() {
 }
 
 #[test]
-fn the_document_is_ready_to_paste() {
+fn iam_policy_prints_a_complete_document() {
     let workspace = Workspace::seed().metadata("region = \"cn-north-1\"\naccount-id = \"123456789012\"\n");
     // Nobody is asked: the workspace knows its account and region.
     let output = workspace.command(&["ecr", "iam-policy", "node"]).without_keys().run().good();
@@ -240,7 +240,7 @@ fn the_document_is_ready_to_paste() {
 }
 
 #[test]
-fn a_customers_key_comes_with_what_ecr_does_with_it() {
+fn iam_policy_includes_grants_for_a_customer_key() {
     let key = "arn:aws:kms:us-east-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab";
     let workspace =
         Workspace::new().service("vault", &format!("encryption = \"KMS\"\nkms-key = \"{key}\"\n"));
@@ -250,7 +250,7 @@ fn a_customers_key_comes_with_what_ecr_does_with_it() {
 }
 
 #[test]
-fn a_document_that_is_too_long_says_so() {
+fn iam_policy_longer_than_aws_allows_warns() {
     let services: Vec<_> =
         (0..80).map(|n| json!({"name": format!("repository-with-a-long-name-{n}")})).collect();
     let workspace = Workspace::new().repositories(&json!({"repositories": services}).to_string());

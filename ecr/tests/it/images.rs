@@ -67,7 +67,7 @@ pub fn without_digests(text: &str) -> String {
 }
 
 #[test]
-fn people_see_the_newest_first_and_artifacts_below_their_image() {
+fn images_lists_newest_first_with_artifacts_below() {
     let registry = Registry::start();
     let workspace = filled(&registry);
     let output = workspace.on(&registry, &["ecr", "images"]).good();
@@ -92,7 +92,7 @@ fn people_see_the_newest_first_and_artifacts_below_their_image() {
 }
 
 #[test]
-fn colours_come_on_demand_and_take_no_room() {
+fn images_colours_keep_the_columns() {
     let registry = Registry::start();
     let workspace = filled(&registry);
     let output = workspace.on(&registry, &["ecr", "images", "-p", "my-app", "--color", "always"]).good();
@@ -111,7 +111,7 @@ fn colours_come_on_demand_and_take_no_room() {
 }
 
 #[test]
-fn json_has_every_field_of_an_image() {
+fn images_json_has_every_field() {
     let registry = Registry::start();
     let workspace = filled(&registry);
     let json = workspace.on(&registry, &["ecr", "images", "--format", "json"]).json_with(0);
@@ -131,7 +131,7 @@ fn json_has_every_field_of_an_image() {
 }
 
 #[test]
-fn shared_layers_are_counted_once_and_the_policy_is_weighed() {
+fn images_counts_shared_layers_once_and_weighs_the_policy() {
     let registry = Registry::start();
     let workspace = filled(&registry);
     workspace.file("ecr/lifecycle-policy.json", KEEP_ONE);
@@ -153,7 +153,7 @@ fn shared_layers_are_counted_once_and_the_policy_is_weighed() {
 }
 
 #[test]
-fn what_it_prints_goes_into_preview_as_it_is() {
+fn images_json_is_input_for_lifecycle_preview() {
     let registry = Registry::start();
     let workspace = filled(&registry);
     let images = workspace.on(&registry, &["ecr", "images", "--format", "json"]).good();
@@ -168,7 +168,7 @@ fn what_it_prints_goes_into_preview_as_it_is() {
 }
 
 #[test]
-fn manifests_are_not_read_where_that_would_keep_images_alive() {
+fn images_skips_manifests_where_pulls_keep_images_alive() {
     let registry = Registry::start();
     let workspace = filled(&registry);
     workspace.file("ecr/lifecycle-policy.json", LIFECYCLE_BY_PULLS);
@@ -189,7 +189,7 @@ fn manifests_are_not_read_where_that_would_keep_images_alive() {
 }
 
 #[test]
-fn reading_a_manifest_counts_as_a_pull_as_it_does_in_ecr() {
+fn images_reading_manifests_counts_as_a_pull() {
     let registry = Registry::start();
     let workspace = filled(&registry);
     let pulled = |args: &[&str]| {
@@ -204,7 +204,7 @@ fn reading_a_manifest_counts_as_a_pull_as_it_does_in_ecr() {
 }
 
 #[test]
-fn without_permissions_it_shows_what_it_can() {
+fn images_without_permissions_shows_what_it_can() {
     let registry = Registry::with_faults(&["deny=BatchGetImage", "deny=GetLifecyclePolicy"]);
     let workspace = Workspace::seed();
     workspace.on(&registry, &["ecr", "create"]);

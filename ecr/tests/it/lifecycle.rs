@@ -30,7 +30,7 @@ fn policy_text(vector: &Value) -> String {
 }
 
 #[test]
-fn check_accepts_and_refuses_as_ecr_does() {
+fn lifecycle_check_agrees_with_the_documented_cases() {
     let workspace = Workspace::new();
     for (file, vector) in some_vectors() {
         workspace.file("policy.json", &policy_text(&vector));
@@ -45,7 +45,7 @@ fn check_accepts_and_refuses_as_ecr_does() {
 }
 
 #[test]
-fn preview_takes_what_ecr_takes() {
+fn lifecycle_preview_agrees_with_the_documented_cases() {
     let workspace = Workspace::new();
     for (file, vector) in some_vectors() {
         if vector["valid"] == false {
@@ -70,7 +70,7 @@ fn preview_takes_what_ecr_takes() {
 }
 
 #[test]
-fn the_embedded_ecr_accepts_and_refuses_as_ecr_does() {
+fn registry_lifecycle_policy_agrees_with_the_documented_cases() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     for (file, vector) in vectors() {
@@ -98,7 +98,7 @@ const TWO_WORDS: &str = r#"{"rules": [
 ]}"#;
 
 #[test]
-fn check_tells_what_is_wrong_and_what_surprises() {
+fn lifecycle_check_reports_errors_and_warnings() {
     let workspace = Workspace::seed();
     workspace.file("ecr/lifecycle-policy.json", TWO_WORDS);
     let output = workspace.command(&["ecr", "lifecycle", "check"]).run().good();
@@ -142,7 +142,7 @@ fn check_tells_what_is_wrong_and_what_surprises() {
 }
 
 #[test]
-fn preview_without_a_registry_shows_each_image() {
+fn lifecycle_preview_offline_shows_each_image() {
     let workspace = Workspace::new();
     workspace.file("policy.json", TWO_WORDS);
     let digest = |n: u8| format!("sha256:{}", format!("{n:02x}").repeat(32));
@@ -170,7 +170,7 @@ fn preview_without_a_registry_shows_each_image() {
 }
 
 #[test]
-fn bad_input_of_preview_is_told() {
+fn lifecycle_preview_bad_input_fails() {
     let workspace = Workspace::new();
     workspace.file("policy.json", TWO_WORDS);
     workspace.file("images.json", r#"[{"digest": "sha256:1"}]"#);
@@ -222,7 +222,7 @@ fn keep_one() -> String {
 }
 
 #[test]
-fn preview_of_a_registry_agrees_with_ecr_itself() {
+fn lifecycle_preview_online_agrees_with_the_preview_of_ecr() {
     let (workspace, registry) = (Workspace::seed(), Registry::start());
     workspace.on(&registry, &["ecr", "create"]).good();
     for tag in ["1.0.0", "1.0.1"] {
@@ -243,7 +243,7 @@ fn preview_of_a_registry_agrees_with_ecr_itself() {
 }
 
 #[test]
-fn create_asks_before_tagged_images_go() {
+fn create_asks_before_a_policy_expires_tagged_images() {
     let (workspace, registry) = (Workspace::seed(), Registry::start());
     workspace.on(&registry, &["ecr", "create"]).good();
     for tag in ["1.0.0", "1.0.1"] {
@@ -306,7 +306,7 @@ fn create_asks_before_tagged_images_go() {
 }
 
 #[test]
-fn where_images_may_not_be_listed_create_warns_and_goes_on() {
+fn create_without_describe_images_warns_and_writes_policies() {
     let (workspace, registry) = (Workspace::seed(), Registry::with_faults(&["deny=DescribeImages"]));
     workspace.on(&registry, &["ecr", "create"]).good();
     registry.image("my-app", "1.0.0");

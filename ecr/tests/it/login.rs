@@ -28,7 +28,7 @@ fn without_times(text: &str) -> String {
 }
 
 #[test]
-fn the_password_goes_by_standard_input() {
+fn login_sends_the_password_by_standard_input() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     let engine =
@@ -52,7 +52,7 @@ fn the_password_goes_by_standard_input() {
 }
 
 #[test]
-fn what_the_engine_says_is_told_and_turned_into_advice() {
+fn login_engine_error_becomes_advice() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     let engine = engine(&workspace, "echo 'Cannot connect to the Docker daemon at unix:///x' >&2; exit 1");
@@ -72,7 +72,7 @@ fn what_the_engine_says_is_told_and_turned_into_advice() {
 }
 
 #[test]
-fn an_engine_that_repeats_the_password_brings_it_nowhere() {
+fn login_hides_a_password_that_the_engine_repeats() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     let engine = engine(&workspace, "read -r word; echo \"wrong password $word\" >&2; exit 1");
@@ -82,7 +82,7 @@ fn an_engine_that_repeats_the_password_brings_it_nowhere() {
 }
 
 #[test]
-fn of_several_engines_the_first_that_works_is_taken() {
+fn login_takes_the_first_engine_that_works() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     program(&workspace, "bin/docker", "[ \"$1\" = --version ] || { echo 'no daemon' >&2; exit 1; }");
@@ -100,7 +100,7 @@ fn of_several_engines_the_first_that_works_is_taken() {
 }
 
 #[test]
-fn without_an_engine_it_says_what_to_do() {
+fn login_without_engine_gives_advice() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     let output = workspace.command(&["ecr", "login"]).registry(&registry).without_path().run();

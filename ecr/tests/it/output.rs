@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::{Registry, Workspace};
 
 #[test]
-fn usage_errors_end_with_1() {
+fn output_usage_error_exits_with_1() {
     let workspace = Workspace::seed();
     let output = workspace.command(&["ecr", "plan", "--chek"]).run();
     expect![[r#"
@@ -28,7 +28,7 @@ fn usage_errors_end_with_1() {
 }
 
 #[test]
-fn an_error_that_stops_everything_is_json_too() {
+fn output_fatal_error_is_json_too() {
     let workspace = Workspace::seed().service("third", "scan-on-psh = true\n");
     let json = workspace.local(&["ecr", "plan", "--format", "json"]).json_with(1);
     expect![[r#"
@@ -45,7 +45,7 @@ fn an_error_that_stops_everything_is_json_too() {
 }
 
 #[test]
-fn with_json_stdout_is_one_document_and_quiet_says_nothing_else() {
+fn output_json_quiet_is_one_document_and_no_stderr() {
     let registry = Registry::start();
     let output = Workspace::seed().on(&registry, &["ecr", "create", "--format", "json", "--quiet"]).good();
     assert!(serde_json::from_str::<Value>(&output.stdout).is_ok());
@@ -53,7 +53,7 @@ fn with_json_stdout_is_one_document_and_quiet_says_nothing_else() {
 }
 
 #[test]
-fn colour_is_asked_for_or_not_there() {
+fn output_colour_only_on_demand() {
     let workspace = Workspace::seed();
     let coloured = |args: &[&str], env: Option<(&str, &str)>| {
         let args = [&["ecr", "plan", "--local"], args].concat();
@@ -71,7 +71,7 @@ fn colour_is_asked_for_or_not_there() {
 }
 
 #[test]
-fn the_environment_of_aws_is_honoured_and_the_flag_wins() {
+fn aws_environment_sets_region_and_endpoints_below_flags() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     let region = |args: &[&str], env: &[(&str, &str)]| {

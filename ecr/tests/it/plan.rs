@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::{Registry, Workspace, by_name};
 
 #[test]
-fn a_plan_shows_each_field_and_changes_nothing() {
+fn plan_shows_each_field_and_changes_nothing() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     let workspace = Workspace::seed();
@@ -54,7 +54,7 @@ fn a_plan_shows_each_field_and_changes_nothing() {
 }
 
 #[test]
-fn check_tells_by_its_exit_code() {
+fn plan_check_exit_code_tells_the_state() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     let check = |workspace: &Workspace| workspace.on(&registry, &["ecr", "plan", "--check"]).code;
@@ -68,7 +68,7 @@ fn check_tells_by_its_exit_code() {
 }
 
 #[test]
-fn check_of_a_blocked_repository_is_a_failure() {
+fn plan_check_fails_for_a_blocked_repository() {
     let registry = Registry::start();
     let workspace = Workspace::new().service("my-app", "");
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -86,7 +86,7 @@ fn check_of_a_blocked_repository_is_a_failure() {
 }
 
 #[test]
-fn orphans_are_looked_for_only_on_demand() {
+fn plan_looks_for_orphans_only_with_the_flag() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -104,7 +104,7 @@ fn orphans_are_looked_for_only_on_demand() {
 }
 
 #[test]
-fn a_selection_limits_the_plan() {
+fn plan_selection_limits_the_repositories() {
     let registry = Registry::start();
     let workspace = Workspace::seed().repositories(r#"{"repositories": [{"name": "extra"}]}"#);
     let names = |args: &[&str]| {
@@ -129,7 +129,7 @@ fn a_selection_limits_the_plan() {
 }
 
 #[test]
-fn without_a_project_nothing_is_foreign() {
+fn plan_without_project_has_no_foreign_repositories() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     registry.tag("my-app", &[("Project", "another")]);

@@ -21,7 +21,7 @@ fn push(workspace: &Workspace, registry: &Registry, args: &[&str]) -> Output {
 
 #[test]
 #[cfg(target_arch = "x86_64")]
-fn several_platforms_become_an_index() {
+fn push_several_platforms_become_an_index() {
     let registry = Registry::start();
     let workspace = workspace(&registry);
     let json = push(&workspace, &registry, &BOTH).json_with(0);
@@ -52,7 +52,7 @@ fn several_platforms_become_an_index() {
 }
 
 #[test]
-fn a_single_platform_stays_a_plain_manifest() {
+fn push_single_platform_is_a_plain_manifest() {
     let registry = Registry::start();
     let workspace = workspace(&registry);
     // Nothing is compiled: every platform that is wanted is given.
@@ -66,7 +66,7 @@ fn a_single_platform_stays_a_plain_manifest() {
 }
 
 #[test]
-fn what_cannot_be_assembled_is_told() {
+fn push_platform_or_binary_that_does_not_fit_fails() {
     let registry = Registry::start();
     let workspace = workspace(&registry).service("other", "");
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -107,7 +107,7 @@ fn what_cannot_be_assembled_is_told() {
 
 /// An executable is read once for each version of the file, and a version is more than its size and its time.
 #[test]
-fn a_binary_that_only_looks_like_the_old_one_is_read() {
+fn push_reads_a_changed_binary_of_same_size_and_time() {
     let registry = Registry::start();
     let workspace = workspace(&registry);
     let path = workspace.root().join("arm/my-app");
@@ -131,7 +131,7 @@ fn a_binary_that_only_looks_like_the_old_one_is_read() {
 /// lld makes such files of static binaries that want shared libraries.
 #[test]
 #[cfg(target_os = "linux")]
-fn libraries_without_a_loader_are_told() {
+fn push_binary_with_libraries_but_no_loader_fails() {
     let registry = Registry::start();
     let workspace = workspace(&registry);
     let mut bytes = std::fs::read(env!("CARGO_BIN_EXE_xtask-ecr")).unwrap();

@@ -28,7 +28,7 @@ fn change(workspace: &Workspace) {
 }
 
 #[test]
-fn an_image_is_pushed_once_and_then_unchanged() {
+fn push_same_image_twice_is_unchanged() {
     let registry = Registry::start();
     let workspace = service(&registry);
     let first = image(&push(&workspace, &registry, &[]), 0);
@@ -56,7 +56,7 @@ fn architecture() -> &'static str {
 }
 
 #[test]
-fn people_get_references_on_stdout() {
+fn push_quiet_prints_references_on_stdout() {
     let registry = Registry::start();
     let workspace = service(&registry);
     let file = workspace.root().join("refs.txt");
@@ -70,7 +70,7 @@ fn people_get_references_on_stdout() {
 }
 
 #[test]
-fn an_immutable_tag_that_holds_another_image_is_a_conflict() {
+fn push_conflict_on_an_immutable_tag_uploads_nothing() {
     let registry = Registry::start();
     let workspace = service(&registry);
     push(&workspace, &registry, &[]).good();
@@ -96,7 +96,7 @@ fn an_immutable_tag_that_holds_another_image_is_a_conflict() {
 }
 
 #[test]
-fn a_new_tag_for_a_known_image_sends_nothing() {
+fn push_new_tag_for_a_known_image_uploads_nothing() {
     let registry = Registry::start();
     let workspace = service(&registry);
     push(&workspace, &registry, &[]).good();
@@ -107,7 +107,7 @@ fn a_new_tag_for_a_known_image_sends_nothing() {
 }
 
 #[test]
-fn a_mutable_tag_moves() {
+fn push_moves_a_mutable_tag() {
     let registry = Registry::start();
     let workspace = Workspace::new().service(
         "my-app",
@@ -123,7 +123,7 @@ fn a_mutable_tag_moves() {
 }
 
 #[test]
-fn without_permission_to_look_a_taken_tag_is_a_conflict_that_says_so() {
+fn push_conflict_without_batch_get_image() {
     let registry = Registry::with_faults(&["deny=BatchGetImage"]);
     let workspace = service(&registry);
     assert_eq!(image(&push(&workspace, &registry, &[]), 0)["outcome"], "pushed");
@@ -132,7 +132,7 @@ fn without_permission_to_look_a_taken_tag_is_a_conflict_that_says_so() {
 }
 
 #[test]
-fn a_repository_that_does_not_exist_is_told_before_anything_is_built() {
+fn push_to_an_absent_repository_fails_before_the_build() {
     let registry = Registry::start();
     let workspace = Workspace::new().service("my-app", "");
     let output = workspace.on(&registry, &["push"]);
@@ -151,7 +151,7 @@ fn a_repository_that_does_not_exist_is_told_before_anything_is_built() {
 }
 
 #[test]
-fn another_projects_repository_is_refused() {
+fn push_refuses_a_foreign_repository() {
     let registry = Registry::start();
     let workspace =
         Workspace::new().metadata("region = \"us-east-1\"\nproject = \"ours\"\n").service("my-app", "");
@@ -162,7 +162,7 @@ fn another_projects_repository_is_refused() {
 }
 
 #[test]
-fn a_dry_run_asks_nobody() {
+fn push_dry_run_asks_no_registry() {
     let workspace = Workspace::new().service("my-app", "");
     let output = workspace.command(&["push", "--dry-run", "--profile", "dev", "--format", "json"]).run();
     let dry = image(&output, 0);
@@ -174,7 +174,7 @@ fn a_dry_run_asks_nobody() {
 }
 
 #[test]
-fn an_existing_tag_skips_the_build() {
+fn push_skip_existing_skips_the_build() {
     let registry = Registry::start();
     let workspace = service(&registry);
     let pushed = image(&push(&workspace, &registry, &[]), 0);
@@ -186,7 +186,7 @@ fn an_existing_tag_skips_the_build() {
 }
 
 #[test]
-fn an_unclean_tree_is_refused() {
+fn push_refuses_an_unclean_tree() {
     let registry = Registry::start();
     let workspace = service(&registry);
     workspace.file(".gitignore", "target\nCargo.lock\n");
@@ -217,7 +217,7 @@ fn an_unclean_tree_is_refused() {
 }
 
 #[test]
-fn an_empty_commit_and_another_folder_leave_the_digest_as_it_was() {
+fn push_digest_ignores_empty_commits_and_the_folder() {
     let digest = |workspace: &Workspace| {
         let output = workspace.command(&["push", "--dry-run", "--profile", "dev", "--format", "json"]).run();
         image(&output, 0)["digest"].clone()
@@ -240,7 +240,7 @@ fn an_empty_commit_and_another_folder_leave_the_digest_as_it_was() {
 }
 
 #[test]
-fn the_selection_does_not_change_a_services_digest() {
+fn push_digest_ignores_the_selection() {
     let shared =
         "[package]\nname = \"shared\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[features]\nloud = []\n";
     let user = |name: &str, features: &str| {
@@ -269,7 +269,7 @@ fn the_selection_does_not_change_a_services_digest() {
 }
 
 #[test]
-fn a_second_push_compiles_nothing() {
+fn push_second_time_compiles_nothing() {
     let registry = Registry::start();
     let workspace = service(&registry);
     // A build script that looks at what cargo says of the package: the variables of an outer `cargo run` must
@@ -294,7 +294,7 @@ fn a_second_push_compiles_nothing() {
 }
 
 #[test]
-fn a_way_to_link_that_is_no_longer_there_is_forgotten() {
+fn push_forgets_a_link_target_that_is_gone() {
     let registry = Registry::start();
     let workspace = service(&registry);
     push(&workspace, &registry, &[]).good();
@@ -305,7 +305,7 @@ fn a_way_to_link_that_is_no_longer_there_is_forgotten() {
 }
 
 #[test]
-fn one_services_failure_does_not_stop_the_others() {
+fn push_failure_of_one_service_stops_no_other() {
     let registry = Registry::start();
     let workspace = Workspace::new().service("broken", "").service("my-app", "");
     workspace.file("broken/src/main.rs", "fn main() { 1 }\n");
@@ -316,7 +316,7 @@ fn one_services_failure_does_not_stop_the_others() {
 }
 
 #[test]
-fn what_this_version_cannot_build_is_told() {
+fn push_reports_what_it_cannot_build() {
     let workspace = Workspace::new()
         .service("based", "[package.metadata.ecr.image]\nbase = \"127.0.0.1:9/debian:12\"\n")
         .service("foreign", "[package.metadata.ecr.image]\nplatforms = [\"linux/s390x\"]\n")
@@ -338,7 +338,7 @@ fn what_this_version_cannot_build_is_told() {
 }
 
 #[test]
-fn a_dockerfile_needs_an_engine_and_stops_no_other_service() {
+fn push_dockerfile_without_engine_stops_no_other_service() {
     let registry = Registry::start();
     let workspace = Workspace::new().service("docked", "").service("my-app", "");
     workspace.file("docked/Dockerfile", "FROM scratch\n");
@@ -365,7 +365,7 @@ fn a_dockerfile_needs_an_engine_and_stops_no_other_service() {
 }
 
 #[test]
-fn files_and_settings_go_into_the_image() {
+fn push_files_and_settings_go_into_the_image() {
     let registry = Registry::start();
     let workspace = Workspace::new().service(
         "my-app",
@@ -394,7 +394,7 @@ fn files_and_settings_go_into_the_image() {
 
 #[test]
 #[cfg(target_env = "gnu")]
-fn what_cannot_be_linked_statically_goes_with_its_libraries() {
+fn push_carries_libraries_that_cannot_be_linked_statically() {
     let registry = Registry::start();
     let workspace = Workspace::new().service("my-app", "");
     workspace.file("my-app/src/main.rs", "unsafe extern \"C\" { fn answer() -> i32; }\nfn main() { std::process::exit(unsafe { answer() }) }\n");

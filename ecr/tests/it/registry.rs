@@ -30,7 +30,7 @@ fn put(registry: &Registry, manifest: &Value, media_type: &str) -> Result<(), St
 }
 
 #[test]
-fn no_manifest_slips_past_the_check_of_its_blobs() {
+fn registry_checks_the_blobs_of_every_manifest() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     let config = registry.upload("my-app", b"{}");
@@ -56,7 +56,7 @@ fn no_manifest_slips_past_the_check_of_its_blobs() {
 }
 
 #[test]
-fn what_is_deleted_between_pages_hides_nothing() {
+fn registry_pages_skip_nothing_after_deletions() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     (0..10).for_each(|n| drop(registry.image("my-app", &format!("1.{n}.0"))));
@@ -84,7 +84,7 @@ fn what_is_deleted_between_pages_hides_nothing() {
 }
 
 #[test]
-fn a_refused_request_leaves_its_connection_usable() {
+fn registry_connection_survives_a_refused_request() {
     let registry = Registry::start();
     let mut stream = TcpStream::connect(registry.url().replace("http://", "")).unwrap();
     for _ in 0..3 {
@@ -99,7 +99,7 @@ fn a_refused_request_leaves_its_connection_usable() {
 }
 
 #[test]
-fn a_scan_file_that_says_nothing_is_no_clean_scan() {
+fn registry_invalid_scan_file_is_a_failed_scan() {
     let workspace = Workspace::seed();
     workspace.local(&["ecr", "create", "-p", "my-app"]).good();
     let state = workspace.root().join("target/ecr-local");
@@ -132,7 +132,7 @@ fn a_scan_file_that_says_nothing_is_no_clean_scan() {
 }
 
 #[test]
-fn a_check_changes_nothing_and_finds_what_is_damaged() {
+fn serve_check_finds_damage_and_changes_nothing() {
     let workspace = Workspace::seed();
     workspace.local(&["ecr", "create"]).good();
     let state = workspace.root().join("target/ecr-local");
@@ -168,7 +168,7 @@ fn a_check_changes_nothing_and_finds_what_is_damaged() {
 }
 
 #[test]
-fn a_folder_of_somebody_else_keeps_its_files() {
+fn registry_refuses_a_data_folder_with_other_files() {
     let workspace = Workspace::seed();
     workspace.file("pictures/uploads/holiday.jpg", "a picture");
     workspace.file("pictures/blobs/sha256/notes.txt", "a note");

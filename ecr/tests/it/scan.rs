@@ -54,7 +54,7 @@ fn enhanced(findings: &[(&str, &str, &str)]) -> Value {
 }
 
 #[test]
-fn findings_have_package_versions_and_link() {
+fn scan_findings_have_package_versions_and_link() {
     let registry = Registry::start();
     let workspace = filled(&registry);
     let output = workspace.on(&registry, &["ecr", "scan", "-p", "my-app", "--tag", "1.0.1"]).good();
@@ -76,7 +76,7 @@ fn findings_have_package_versions_and_link() {
 }
 
 #[test]
-fn colours_come_on_demand_and_take_no_room() {
+fn scan_colours_keep_the_columns() {
     let registry = Registry::start();
     let workspace = filled(&registry);
     let args = ["ecr", "scan", "-p", "my-app", "-t", "1.0.1", "--fail-on", "critical", "--color", "always"];
@@ -97,7 +97,7 @@ fn colours_come_on_demand_and_take_no_room() {
 }
 
 #[test]
-fn enhanced_scanning_tells_the_fix_and_never_ends() {
+fn scan_enhanced_shows_fixes_while_it_stays_active() {
     let registry = Registry::start();
     let (workspace, digest) = service(&registry);
     registry.scan(&digest, &enhanced(&[("CVE-2025-1", "HIGH", "YES"), ("CVE-2025-2", "HIGH", "NO")]));
@@ -122,7 +122,7 @@ fn enhanced_scanning_tells_the_fix_and_never_ends() {
 }
 
 #[test]
-fn an_index_is_scanned_as_the_images_that_it_lists() {
+fn scan_index_covers_each_listed_image() {
     let registry = Registry::start();
     let workspace = filled(&registry);
     let args = ["ecr", "scan", "-p", "my-app", "-t", "2.0.0", "--fail-on", "high"];
@@ -149,7 +149,7 @@ fn an_index_is_scanned_as_the_images_that_it_lists() {
 }
 
 #[test]
-fn a_scan_that_finishes_late_is_waited_for() {
+fn scan_gate_waits_for_a_late_scan() {
     let registry = Registry::start();
     let (workspace, digest) = service(&registry);
     let mut scan = basic(&[("CVE-1", "LOW")]);
@@ -162,7 +162,7 @@ fn a_scan_that_finishes_late_is_waited_for() {
 }
 
 #[test]
-fn a_scan_that_never_finishes_does_not_pass() {
+fn scan_gate_fails_for_a_scan_that_never_finishes() {
     let registry = Registry::start();
     let (workspace, digest) = service(&registry);
     for status in ["IN_PROGRESS", "PENDING"] {
@@ -172,7 +172,7 @@ fn a_scan_that_never_finishes_does_not_pass() {
 }
 
 #[test]
-fn findings_that_come_only_after_complete_are_waited_for() {
+fn scan_gate_waits_for_findings_after_complete() {
     let registry = Registry::start();
     let (workspace, digest) = service(&registry);
     // What ECR answered in aws/aws-sdk#289.
@@ -194,7 +194,7 @@ fn findings_that_come_only_after_complete_are_waited_for() {
 }
 
 #[test]
-fn every_other_status_is_told_and_does_not_pass() {
+fn scan_gate_fails_for_every_other_status() {
     let registry = Registry::start();
     let (workspace, digest) = service(&registry);
     let mut shown = String::new();
@@ -240,7 +240,7 @@ fn every_other_status_is_told_and_does_not_pass() {
 }
 
 #[test]
-fn an_image_that_was_never_scanned_does_not_pass() {
+fn scan_gate_fails_without_any_scan() {
     let registry = Registry::start();
     let workspace = Workspace::new().service("my-app", "scan-on-push = false\n");
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -262,7 +262,7 @@ fn an_image_that_was_never_scanned_does_not_pass() {
 }
 
 #[test]
-fn known_findings_are_let_through_until_their_time_is_over() {
+fn scan_gate_ignores_known_findings_until_they_expire() {
     let registry = Registry::start();
     let (workspace, digest) = service(&registry);
     registry.scan(&digest, &basic(&[("CVE-1", "HIGH")]));
@@ -299,7 +299,7 @@ fn known_findings_are_let_through_until_their_time_is_over() {
 }
 
 #[test]
-fn without_the_configured_tag_the_newest_is_looked_at() {
+fn scan_without_configured_tag_takes_the_newest() {
     let registry = Registry::start();
     let workspace = Workspace::new().service("my-app", "");
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -332,7 +332,7 @@ fn without_the_configured_tag_the_newest_is_looked_at() {
 }
 
 #[test]
-fn every_image_is_looked_at_on_demand() {
+fn scan_all_covers_every_image() {
     let registry = Registry::start();
     let workspace = filled(&registry);
     let args = ["ecr", "scan", "--all", "-p", "my-app", "--format", "json"];
@@ -343,7 +343,7 @@ fn every_image_is_looked_at_on_demand() {
 }
 
 #[test]
-fn a_push_ends_at_the_gate() {
+fn push_fails_at_the_scan_gate() {
     let registry = Registry::start();
     let (workspace, _) = service(&registry);
     let main = "#[used]\n#[unsafe(link_section = \".dep-v0\")]\nstatic CRATES: [u8; 4] = *b\"data\";\nfn main() {}\n";
@@ -369,7 +369,7 @@ fn a_push_ends_at_the_gate() {
 }
 
 #[test]
-fn a_gate_that_looked_at_nothing_lets_nothing_through() {
+fn scan_gate_fails_where_there_is_no_image() {
     let registry = Registry::start();
     let workspace = Workspace::seed();
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -411,7 +411,7 @@ fn attested(registry: &Registry, image: &str, attestation: &str, tag: &str) {
 }
 
 #[test]
-fn attestations_are_no_images_and_nothing_else_is_left_out() {
+fn scan_gate_leaves_out_attestations_only() {
     let registry = Registry::start();
     let workspace = Workspace::new().service("my-app", "");
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -427,7 +427,7 @@ fn attestations_are_no_images_and_nothing_else_is_left_out() {
 }
 
 #[test]
-fn findings_that_trickle_in_are_waited_for() {
+fn scan_gate_waits_for_findings_without_completion_time() {
     let registry = Registry::start();
     let (workspace, digest) = service(&registry);
     let mut scan = enhanced(&[("CVE-1", "LOW", "NO")]);
@@ -437,7 +437,7 @@ fn findings_that_trickle_in_are_waited_for() {
 }
 
 #[test]
-fn suppressed_findings_are_shown_and_do_not_count() {
+fn scan_gate_does_not_count_suppressed_findings() {
     let registry = Registry::start();
     let (workspace, digest) = service(&registry);
     let mut scan = enhanced(&[("CVE-1", "HIGH", "YES")]);
@@ -449,7 +449,7 @@ fn suppressed_findings_are_shown_and_do_not_count() {
 }
 
 #[test]
-fn what_a_scan_says_moves_no_cursor() {
+fn scan_findings_escape_control_characters() {
     let registry = Registry::start();
     let (workspace, digest) = service(&registry);
     registry.scan(&digest, &basic(&[("CVE\x1b[2J\r\n1", "HIGH")]));
@@ -459,7 +459,7 @@ fn what_a_scan_says_moves_no_cursor() {
 }
 
 #[test]
-fn ctrl_c_leaves_one_document() {
+fn scan_interrupt_leaves_one_json_document() {
     let registry = Registry::start();
     let (workspace, digest) = service(&registry);
     registry.scan(&digest, &json!({"imageScanStatus": {"status": "IN_PROGRESS"}}));
@@ -477,7 +477,7 @@ fn ctrl_c_leaves_one_document() {
 }
 
 #[test]
-fn a_scan_that_may_not_be_read_is_a_failure() {
+fn scan_gate_without_permission_fails() {
     let registry = Registry::with_faults(&["deny=DescribeImageScanFindings"]);
     let (workspace, _) = service(&registry);
     let output = workspace.on(&registry, &["ecr", "scan", "--fail-on", "low"]);

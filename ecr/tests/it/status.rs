@@ -7,7 +7,7 @@ use crate::images::{filled, without_digests};
 use crate::support::{Registry, Workspace, by_name};
 
 #[test]
-fn one_page_tells_how_everything_stands() {
+fn status_page_shows_everything() {
     let registry = Registry::start();
     let workspace = filled(&registry).service("late", "repository = \"team/late\"\n");
     registry.create_plain("old");
@@ -55,7 +55,7 @@ fn one_page_tells_how_everything_stands() {
 }
 
 #[test]
-fn colours_come_on_demand_and_take_no_room() {
+fn status_colours_keep_the_columns() {
     let registry = Registry::start();
     let workspace = filled(&registry);
     let args = ["ecr", "status", "-p", "my-app", "--color", "always"];
@@ -73,7 +73,7 @@ fn colours_come_on_demand_and_take_no_room() {
 }
 
 #[test]
-fn json_has_the_same() {
+fn status_json_matches_the_page() {
     let registry = Registry::start();
     let workspace = filled(&registry);
     let json = workspace.on(&registry, &["ecr", "status", "--format", "json", "--price", "0.5"]).json_with(0);
@@ -87,7 +87,7 @@ fn json_has_the_same() {
 }
 
 #[test]
-fn the_workspace_may_name_the_price() {
+fn status_price_comes_from_the_workspace() {
     let registry = Registry::start();
     let workspace = Workspace::seed().metadata("price-per-gb-month = 0.25\nregion = \"us-east-1\"\n");
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -108,7 +108,7 @@ fn the_workspace_may_name_the_price() {
 }
 
 #[test]
-fn enhanced_scanning_is_asked_for_the_latest_image() {
+fn status_asks_for_findings_of_the_latest_image() {
     let registry = Registry::start();
     let workspace = Workspace::new().service("my-app", "scan-on-push = false\n");
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -120,7 +120,7 @@ fn enhanced_scanning_is_asked_for_the_latest_image() {
 }
 
 #[test]
-fn one_image_of_an_index_that_was_not_scanned_is_told() {
+fn status_reports_an_index_image_without_scan() {
     let registry = Registry::start();
     let workspace = Workspace::new().service("my-app", "");
     workspace.on(&registry, &["ecr", "create"]).good();
@@ -136,7 +136,7 @@ fn one_image_of_an_index_that_was_not_scanned_is_told() {
 }
 
 #[test]
-fn an_engine_that_hangs_does_not_hold_the_page_up() {
+fn status_does_not_wait_for_a_hanging_engine() {
     use std::os::unix::fs::PermissionsExt;
 
     let registry = Registry::start();
@@ -156,7 +156,7 @@ fn an_engine_that_hangs_does_not_hold_the_page_up() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_and_stops_nothing() {
+fn status_without_permission_shows_the_rest() {
     let registry = Registry::with_faults(&["deny=DescribeImages"]);
     let workspace = Workspace::seed();
     workspace.on(&registry, &["ecr", "create"]);

@@ -57,7 +57,7 @@ fn sharing(registry: &Registry) -> Vec<(u64, u64)> {
 }
 
 #[test]
-fn what_services_share_is_mounted_where_the_registry_can() {
+fn push_mounts_layers_that_services_share() {
     let registry = Registry::start();
     // An account that has not asked for it: a refused mount is an upload like any other.
     let plain = sharing(&registry);
@@ -71,7 +71,7 @@ fn what_services_share_is_mounted_where_the_registry_can() {
 }
 
 #[test]
-fn ctrl_c_leaves_nothing_behind() {
+fn push_interrupt_leaves_nothing_behind() {
     let registry = Registry::start();
     let workspace = workspace(&registry);
     let binary = static_binary(std::env::consts::ARCH, 40_000_000);
@@ -101,37 +101,37 @@ fn ctrl_c_leaves_nothing_behind() {
 }
 
 #[test]
-fn too_many_requests() {
+fn push_survives_throttling() {
     survives("throttle=CompleteLayerUpload:2");
     survives("throttle=PutImage:1");
 }
 
 #[test]
-fn errors_of_the_registry() {
+fn push_survives_server_errors() {
     survives("error=InitiateLayerUpload:1");
     survives("error=CompleteLayerUpload:2");
     survives("error=BatchCheckLayerAvailability:1");
 }
 
 #[test]
-fn connections_that_end_in_the_middle_of_a_blob() {
+fn push_survives_dropped_connections() {
     survives("drop=CompleteLayerUpload:2");
 }
 
 #[test]
-fn a_token_that_expires_in_the_middle_of_a_push() {
+fn push_survives_an_expired_token() {
     survives("expire=CompleteLayerUpload:1");
     survives("expire=PutImage:1");
     survives("expire=BatchGetImage:1");
 }
 
 #[test]
-fn a_registry_that_forgets_an_upload() {
+fn push_survives_a_forgotten_upload() {
     survives("forget=CompleteLayerUpload:2");
 }
 
 #[test]
-fn what_does_not_pass_is_told_and_a_second_run_finishes_the_job() {
+fn push_denied_fails_and_a_second_run_finishes() {
     let registry = Registry::with_faults(&["deny=PutImage:2"]);
     let workspace = workspace(&registry);
     let output = workspace.on(&registry, &args()[..3]);
