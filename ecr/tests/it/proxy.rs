@@ -1,4 +1,4 @@
-//! A proxy that the environment names.
+//! Proxies in the environment: `HTTPS_PROXY` and `NO_PROXY`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use expect_test::expect;
 
 use crate::support::{Output, Registry, Workspace};
 
-/// A proxy that lets nobody through, and tells what it was asked.
+/// Starts a proxy that gives every request the same answer. Returns its host and its log of requests.
 fn refusing(answer: &'static str) -> (String, Receiver<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();
