@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader};
 use expect_test::expect;
 use serde_json::json;
 
-use crate::support::{POLICY, Registry, Workspace};
+use crate::support::{Fixture, POLICY, Registry, Workspace};
 
-/// A request to the data plane, and the status and body that it gets.
+/// Sends a request to the data plane. Returns the status, head and body of the answer.
 fn ask(
     registry: &Registry,
     method: &str,
@@ -32,7 +32,7 @@ fn digest(text: &str) -> String {
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// Uploads `text` as config and only blob of an image, and returns the image's manifest.
+/// Uploads `text` as the config and only blob of an image. Returns the manifest of the image.
 fn uploaded(registry: &Registry, name: &str, text: &str) -> String {
     let basic = registry.basic();
     let (status, head, _) =
@@ -72,8 +72,7 @@ fn registry_data_plane_requires_control_plane_credentials() {
 
 #[test]
 fn registry_refuses_to_move_an_immutable_tag_on_both_planes() {
-    let registry = Registry::start();
-    Workspace::new().service("my-app", "").on(&registry, &["ecr", "create"]).good();
+    let Fixture { registry, .. } = Fixture::service().created();
     let (one, two) = (uploaded(&registry, "my-app", "one"), uploaded(&registry, "my-app", "two"));
     assert_eq!(put_manifest(&registry, "my-app", "1.0.0", &one).0, 201);
     for manifest in [&one, &two] {
@@ -148,7 +147,7 @@ fn registry_refuses_an_unsupported_operation_by_name() {
 }
 
 #[test]
-fn registry_describe_repositories_fails_whole_and_pages() {
+fn registry_describe_fails_for_absent_names_and_has_pages() {
     let registry = Registry::start();
     (0..5).for_each(|n| registry.create_plain(&format!("repository-{n}")));
     let names = ["repository-0", "absent"].map(str::to_owned).to_vec();
@@ -204,7 +203,11 @@ fn registry_state_drops_a_torn_line_and_reports_damage() {
     let damaged = workspace.local(&["ecr", "plan"]);
     assert_eq!(damaged.code, 1);
     assert!(damaged.stderr.contains("is damaged at line 1"), "{damaged:#?}");
-    assert_eq!(std::fs::read_to_string(&journal).unwrap(), "[{\"Nonsense\":1}]\n", "it was not touched");
+    assert_eq!(
+        std::fs::read_to_string(&journal).unwrap(),
+        "[{\"Nonsense\":1}]\n",
+        "the damaged file is unchanged"
+    );
 
     let state = workspace.root().join("target/ecr-local/state.json");
     std::fs::write(&state, "{\"version\": 3}").unwrap();
