@@ -1,4 +1,4 @@
-//! Bases other than `scratch`: pulled, put below, and looked into.
+//! Bases other than `scratch`: how they are pulled, put below the layers of a service, and searched for libraries.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -11,7 +11,7 @@ use crate::support::{Registry, Workspace, static_binary};
 
 const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 
-/// An archive of files.
+/// A tar archive of empty files.
 fn archive(files: &[&str]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for path in files {
@@ -23,8 +23,8 @@ fn archive(files: &[&str]) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-/// A base image of one layer, pushed to a repository `base`. `kind` is the family of media types, or `zstd` for OCI's with a
-/// layer that is compressed.
+/// Pushes a base image of one layer to the repository `base`. `kind` is the family of media types, `oci` or `docker`,
+/// or `zstd`, which is OCI with a compressed layer.
 fn base(registry: &Registry, kind: &str, architecture: &str, files: &[&str]) -> String {
     let (manifest_type, config_type, layer_type) = match kind {
         "docker" => (
@@ -65,26 +65,23 @@ fn with_base() -> Registry {
     registry
 }
 
-/// What a service's manifest says of its base.
+/// The settings of a service that name its base.
 fn naming(below: &Registry, reference: &str) -> String {
-    let host = below.url().replace("http://", "");
+    let host = below.host();
     format!("[package.metadata.ecr.image]\nbase = \"{host}/{reference}\"\n")
 }
 
-/// A workspace whose service goes to `registry` and stands on `reference` of `below`. The credentials of that are in docker's
-/// configuration, as for any private registry.
+/// A workspace whose service goes to `registry`, with the base `reference` in `below`. The credentials of `below` are in the
+/// configuration of docker, as for any private registry.
 fn standing_on(registry: &Registry, below: &Registry, reference: &str, metadata: &str) -> Workspace {
-    let host = below.url().replace("http://", "");
+    let host = below.host();
     let workspace = Workspace::new().service("my-app", &(naming(below, reference) + metadata));
     let basic = below.basic();
     let auth = basic.strip_prefix("Basic ").unwrap();
     assert!(BASE64_STANDARD.decode(auth).is_ok());
-    workspace.file(".docker/config.json", &json!({"auths": {host: {"auth": auth}}}).to_string());
-    for (folder, architecture) in [("amd", "x86_64"), ("arm", "aarch64")] {
-        std::fs::create_dir(workspace.root().join(folder)).unwrap();
-        std::fs::write(workspace.root().join(folder).join("my-app"), static_binary(architecture, 10))
-            .unwrap();
-    }
+    workspace.file(".docker/config.json", json!({"auths": {host: {"auth": auth}}}).to_string());
+    workspace.file("amd/my-app", static_binary("x86_64", 10));
+    workspace.file("arm/my-app", static_binary("aarch64", 10));
     workspace.on(registry, &["ecr", "create"]).good();
     workspace
 }
@@ -95,7 +92,7 @@ fn config_of(registry: &Registry, manifest: &Value) -> Value {
 }
 
 #[test]
-fn a_service_stands_on_its_base() {
+fn base_layers_and_config_lie_below_the_service() {
     let (registry, elsewhere) = (Registry::start(), with_base());
     let digest = base(&elsewhere, "oci", "amd64", &["bin/sh"]);
     let metadata = "env = { RUST_LOG = \"info\" }\n";
@@ -140,7 +137,7 @@ fn a_service_stands_on_its_base() {
         config["rootfs"]["diff_ids"].as_array().unwrap().len(),
         image["layers"].as_array().unwrap().len()
     );
-    // A base that is named by its digest is asked for once.
+    // A base that is named by its digest is pulled once.
     elsewhere.calls();
     let again = workspace.on(&registry, &args).json_with(0);
     assert_eq!(again["images"][0]["outcome"], "unchanged");
@@ -148,30 +145,30 @@ fn a_service_stands_on_its_base() {
 }
 
 #[test]
-fn what_a_base_brings_is_mounted_from_where_it_is() {
+fn base_layers_are_mounted_from_another_repository() {
     let registry = with_base();
     registry.sdk(async |ecr| ecr.put_account_setting().name("BLOB_MOUNTING").value("ENABLED").send().await);
     let digest = base(&registry, "oci", "amd64", &["bin/sh"]);
     let layer = registry.manifest("base", &digest)["layers"][0]["size"].clone();
     let reference = format!("base@{digest}");
-    // The base lies in the registry that is pushed to: nobody need have logged docker in.
+    // The base lies in the registry of the push, so that no credentials of docker are needed.
     let workspace = standing_on(&registry, &registry, &reference, "");
     std::fs::remove_file(workspace.root().join(".docker/config.json")).unwrap();
     let args = ["push", "--create", "--binary", "linux/amd64=amd", "--format", "json"];
     assert_eq!(workspace.on(&registry, &args).json_with(0)["images"][0]["mountedBytes"], layer);
 
-    // It lies elsewhere, and an earlier run has brought it to another repository of the workspace.
+    // The base lies elsewhere, and an earlier push has uploaded it to another repository of the workspace.
     let elsewhere = with_base();
     assert_eq!(base(&elsewhere, "oci", "amd64", &["bin/sh"]), digest);
     let workspace =
         standing_on(&registry, &elsewhere, &reference, "").service("other", &naming(&elsewhere, &reference));
-    std::fs::write(workspace.root().join("amd/other"), static_binary("x86_64", 10)).unwrap();
+    workspace.file("amd/other", static_binary("x86_64", 10));
     let json = workspace.on(&registry, &[&args[..], &["-p", "other"]].concat()).json_with(0);
     assert_eq!(json["images"][0]["mountedBytes"], layer);
 }
 
 #[test]
-fn an_index_is_resolved_for_each_platform_and_media_types_are_not_mixed() {
+fn base_index_resolves_per_platform_with_one_media_type_family() {
     let registry = with_base();
     let (amd, arm) =
         (base(&registry, "docker", "amd64", &["amd"]), base(&registry, "docker", "arm64", &["arm"]));
@@ -196,13 +193,13 @@ fn an_index_is_resolved_for_each_platform_and_media_types_are_not_mixed() {
 }
 
 #[test]
-fn zstd_needs_media_types_that_know_it() {
+fn base_with_docker_types_becomes_oci_for_zstd() {
     let registry = with_base();
     let digest = base(&registry, "docker", "amd64", &["bin/sh"]);
     let reference = format!("base@{digest}");
     let workspace = standing_on(&registry, &registry, &reference, "compression = \"zstd\"\n");
     let output = workspace.on(&registry, &["push", "--binary", "linux/amd64=amd"]).good();
-    let (warning, host) = (output.warnings().remove(0), registry.url().replace("http://", ""));
+    let (warning, host) = (output.warnings().remove(0), registry.host());
     let told = format!(
         "base `{host}/{reference}` has docker's media types, which know no zstd: the image of `my-app` has OCI's"
     );
@@ -213,7 +210,7 @@ fn zstd_needs_media_types_that_know_it() {
     let kinds: Vec<_> = image["layers"].as_array().unwrap().iter().map(|it| &it["mediaType"]).collect();
     assert_eq!(kinds, ["application/vnd.oci.image.layer.v1.tar", ZSTD]);
 
-    // What the image is made of is the same, compressed in another way.
+    // The content of the image is the same with gzip.
     let zstd = config_of(&registry, &image);
     let gzip = standing_on(&registry, &registry, &reference, "");
     gzip.on(&registry, &["push", "--binary", "linux/amd64=amd", "-t", "gzip"]).good();
@@ -225,7 +222,7 @@ fn zstd_needs_media_types_that_know_it() {
 
 #[test]
 #[cfg(target_arch = "x86_64")]
-fn a_base_has_the_libraries_or_it_is_told() {
+fn base_without_needed_libraries_fails() {
     let registry = with_base();
     let digest = base(&registry, "zstd", "amd64", &["lib64/ld-linux-x86-64.so.2", "usr/lib/libc.so.6"]);
     let workspace = standing_on(&registry, &registry, &format!("base@{digest}"), "");
@@ -243,9 +240,9 @@ fn a_base_has_the_libraries_or_it_is_told() {
     "#]].assert_eq(&output.shown());
 }
 
-/// The libraries of another architecture are in its base, not on this machine.
+/// The libraries of a foreign binary are in its base, and not on this machine.
 #[test]
-fn a_foreign_binary_runs_with_the_libraries_of_its_base() {
+fn base_libraries_serve_a_foreign_binary() {
     let registry = with_base();
     let mut foreign = std::fs::read(env!("CARGO_BIN_EXE_xtask-ecr")).unwrap();
     let (machine, platform) = if cfg!(target_arch = "x86_64") { (183, "arm64") } else { (62, "amd64") };
@@ -257,13 +254,13 @@ fn a_foreign_binary_runs_with_the_libraries_of_its_base() {
     let files: Vec<_> = files.iter().map(String::as_str).chain([loader]).collect();
     let digest = base(&registry, "zstd", platform, &files);
     let workspace = standing_on(&registry, &registry, &format!("base@{digest}"), "");
-    std::fs::write(workspace.root().join("foreign"), &foreign).unwrap();
+    workspace.file("foreign", &foreign);
     let given = format!("linux/{platform}=foreign");
     workspace.on(&registry, &["push", "--binary", &given, "-t", "1"]).good();
     assert_eq!(registry.manifest("my-app", "1")["layers"].as_array().unwrap().len(), 2);
-    // Without a base, they would have to be on this machine.
+    // Without a base, the libraries must be on this machine.
     let alone = Workspace::new().service("my-app", "");
-    std::fs::write(alone.root().join("foreign"), &foreign).unwrap();
+    alone.file("foreign", &foreign);
     let output = alone.on(&registry, &["push", "--binary", &given, "-t", "2"]);
     assert_eq!(output.code, 1);
     assert!(
@@ -274,10 +271,10 @@ fn a_foreign_binary_runs_with_the_libraries_of_its_base() {
 }
 
 #[test]
-fn a_base_that_cannot_be_pulled_stops_only_its_service() {
+fn base_not_pullable_fails_only_its_service() {
     let (registry, elsewhere) = (Registry::start(), with_base());
     let workspace = standing_on(&registry, &elsewhere, "base:nothing", "").service("other", "");
-    std::fs::write(workspace.root().join("amd/other"), static_binary("x86_64", 10)).unwrap();
+    workspace.file("amd/other", static_binary("x86_64", 10));
     workspace.on(&registry, &["ecr", "create"]).good();
     let output = workspace.on(&registry, &["push", "--binary", "linux/amd64=amd"]);
     expect![[r#"
@@ -289,7 +286,7 @@ fn a_base_that_cannot_be_pulled_stops_only_its_service() {
             Finished 2 images: 1 pushed, 1 failed in [TIME]
         --- exit 1
     "#]].assert_eq(&output.shown());
-    // Without credentials it is told where they come from.
+    // Without credentials, the error says where they come from.
     std::fs::remove_file(workspace.root().join(".docker/config.json")).unwrap();
     let output = workspace.on(&registry, &["push", "-p", "my-app", "--binary", "linux/amd64=amd"]);
     assert!(output.stderr.contains("the registry wants credentials"), "{output:#?}");

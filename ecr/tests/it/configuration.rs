@@ -1,26 +1,26 @@
-//! Bad input: each is a clear error that names place and remedy, and nothing is asked of any registry.
+//! Bad configuration: each error names its place and a remedy, and stops the command before any request.
 
 use expect_test::{Expect, expect};
 
-use crate::support::{POLICY, Registry, Workspace};
+use crate::support::{Fixture, Workspace};
 
-/// Runs `ecr create` and compares all that it says; no request may have been made.
-fn check(workspace: &Workspace, expected: Expect) {
-    let registry = Registry::start();
-    let output = workspace.on(&registry, &["ecr", "create"]);
-    assert_eq!(registry.calls().len(), 0);
+/// Runs `ecr create`, which fails without any request, and compares its output.
+fn check(workspace: Workspace, expected: Expect) {
+    let fixture = workspace.start();
+    let output = fixture.run(&["ecr", "create"]);
+    assert_eq!(fixture.registry.calls().len(), 0);
     assert_eq!(output.code, 1);
     expected.assert_eq(&output.shown());
 }
 
 #[test]
-fn unknown_and_mistyped_keys() {
+fn configuration_unknown_keys_get_suggestions() {
     let workspace = Workspace::new()
         .metadata("region = \"us-east-1\"\naccount_id = \"123456789012\"\n")
         .service("my-app", "imagetag-mutability = \"IMMUTABLE\"\ncolour = \"red\"\n[package.metadata.ecr.image]\nport = 8080\n")
         .repositories(r#"{"project": "p", "repositories": [{"name": "extra", "imageTagMutabilty": "MUTABLE"}]}"#);
     check(
-        &workspace,
+        workspace,
         expect![[r#"
         --- stderr
         error: there are 5 problems in the configuration
@@ -45,7 +45,7 @@ fn unknown_and_mistyped_keys() {
 }
 
 #[test]
-fn wrong_types_and_values() {
+fn configuration_wrong_types_and_values_are_all_reported() {
     let workspace = Workspace::new()
         .service(
             "my-app",
@@ -55,7 +55,7 @@ fn wrong_types_and_values() {
         )
         .repositories(r#"{"repositories": [{"name": 1}, {"description": "no name"}, "x"]}"#);
     check(
-        &workspace,
+        workspace,
         expect![[r#"
             --- stderr
             error: there are 12 problems in the configuration
@@ -89,13 +89,13 @@ fn wrong_types_and_values() {
 }
 
 #[test]
-fn a_bad_repository_name() {
+fn configuration_bad_repository_names_are_refused() {
     let workspace = Workspace::new()
         .service("My_App", "")
         .service("my-app", "repository = \"My App\"\n")
         .repositories(r#"{"repositories": [{"name": "-x"}]}"#);
     check(
-        &workspace,
+        workspace,
         expect![[r#"
             --- stderr
             error: there are 3 problems in the configuration
@@ -112,13 +112,13 @@ fn a_bad_repository_name() {
 }
 
 #[test]
-fn the_same_name_twice() {
+fn configuration_duplicate_repositories_are_refused() {
     let workspace = Workspace::new()
         .service("one", "repository = \"shared\"\n")
         .service("two", "repository = \"shared\"\n")
         .repositories(r#"{"repositories": [{"name": "extra"}, {"name": "extra"}, {"package": "one"}, {"package": "tow"}]}"#);
     check(
-        &workspace,
+        workspace,
         expect![[r#"
         --- stderr
         error: there are 3 problems in the configuration
@@ -135,7 +135,7 @@ fn the_same_name_twice() {
 }
 
 #[test]
-fn resource_tags_that_aws_would_not_take() {
+fn configuration_resource_tags_beyond_aws_limits_are_refused() {
     let many: Vec<_> = (0..50).map(|n| format!("{{\"Key\": \"k{n}\", \"Value\": \"v\"}}")).collect();
     let workspace = Workspace::new().repositories(&format!(
         "{{\"repositories\": [\n{{\"name\": \"many\", \"tags\": [{}]}},\n\
@@ -143,7 +143,7 @@ fn resource_tags_that_aws_would_not_take() {
         many.join(", ")
     ));
     check(
-        &workspace,
+        workspace,
         expect![[r#"
         --- stderr
         error: there are 2 problems in the configuration
@@ -157,12 +157,12 @@ fn resource_tags_that_aws_would_not_take() {
 }
 
 #[test]
-fn two_projects() {
+fn configuration_two_projects_are_refused() {
     let workspace = Workspace::new()
         .metadata("region = \"us-east-1\"\nproject = \"one\"\n")
         .repositories(r#"{"project": "two", "repositories": []}"#);
     check(
-        &workspace,
+        workspace,
         expect![[r#"
         --- stderr
         error: there is a problem in the configuration
@@ -175,13 +175,13 @@ fn two_projects() {
 }
 
 #[test]
-fn files_that_are_missing() {
+fn configuration_missing_files_are_reported() {
     let workspace = Workspace::new()
         .metadata("region = \"us-east-1\"\nrepositories = \"no.json\"\nlifecycle-policy = \"none.json\"\n")
         .service("my-app", "lifecycle-policy = \"other.json\"\n")
         .service("worker", "");
     check(
-        &workspace,
+        workspace,
         expect![[r#"
             --- stderr
             error: there are 3 problems in the configuration
@@ -199,11 +199,11 @@ fn files_that_are_missing() {
 }
 
 #[test]
-fn json_that_is_none() {
+fn configuration_invalid_json_is_reported() {
     let workspace = Workspace::new().service("my-app", "").repositories("{\n  \"repositories\": [],\n}\n");
     workspace.file("ecr/lifecycle-policy.json", "{\"rules\": [}\n");
     check(
-        &workspace,
+        workspace,
         expect![[r#"
             --- stderr
             error: there are 3 problems in the configuration
@@ -221,7 +221,7 @@ fn json_that_is_none() {
 }
 
 #[test]
-fn exclusions_keys_and_tags_that_ecr_refuses() {
+fn configuration_settings_that_ecr_refuses_are_refused() {
     let workspace = Workspace::new()
         .service("aa", "mutability-exclusions = [\"latest*\"]\n")
         .service("bb", "image-tag-mutability = \"IMMUTABLE_WITH_EXCLUSION\"\n")
@@ -232,7 +232,7 @@ fn exclusions_keys_and_tags_that_ecr_refuses() {
         .service("dd", "kms-key = \"alias/x\"\n")
         .service("ee", "tags = { Project = \"mine\", \"aws:x\" = \"1\", ok = \"a#b\" }\n");
     check(
-        &workspace,
+        workspace,
         expect![[r#"
         --- stderr
         error: there are 7 problems in the configuration
@@ -257,83 +257,14 @@ fn exclusions_keys_and_tags_that_ecr_refuses() {
 }
 
 #[test]
-fn a_default_file_that_is_missing_means_that_there_is_none() {
-    let workspace = Workspace::new().service("my-app", "");
-    std::fs::remove_file(workspace.root().join("ecr/lifecycle-policy.json")).unwrap();
-    let registry = Registry::start();
-    workspace.on(&registry, &["ecr", "create"]).good();
-    assert_eq!(registry.writes(), ["CreateRepository"]);
-}
-
-#[test]
-fn the_seeds_files_work_unchanged() {
-    let seed = r#"{
-"project": "my-project",
-"repositories": [
-{
-"name": "my-app",
-"description": "Main application repository"
-},
-{
-"name": "my-app-worker",
-"description": "Background worker service"
-}
-]
-}"#;
-    let second_policy = r#"{
-"rules": [
-{
-"rulePriority": 1,
-"description": "Keep tagged production images for 90 days",
-"selection": {
-"tagStatus": "tagged",
-"tagPrefixList": ["prod-", "release-"],
-"countType": "sinceImagePushed",
-"countUnit": "days",
-"countNumber": 90
-},
-"action": {
-"type": "expire"
-}
-},
-{
-"rulePriority": 2,
-"description": "Keep only 5 untagged images",
-"selection": {
-"tagStatus": "untagged",
-"countType": "imageCountMoreThan",
-"countNumber": 5
-},
-"action": {
-"type": "expire"
-}
-}
-]
-}"#;
-    for policy in [POLICY, second_policy] {
-        // Without any service, as the seed has it, and with services of the same names.
-        for workspace in [Workspace::new(), Workspace::seed()] {
-            let workspace = workspace.repositories(seed);
-            workspace.file("ecr/lifecycle-policy.json", policy);
-            let registry = Registry::start();
-            workspace.on(&registry, &["ecr", "create"]).good();
-            assert_eq!(registry.names(), ["my-app", "my-app-worker"]);
-            let found =
-                registry.sdk(async |ecr| ecr.get_lifecycle_policy().repository_name("my-app").send().await);
-            assert_eq!(found.lifecycle_policy_text(), Some(policy));
-        }
-    }
-}
-
-#[test]
-fn an_account_that_is_not_the_pinned_one() {
+fn configuration_pinned_account_refuses_another_account() {
     let workspace = Workspace::seed()
         .metadata("region = \"us-east-1\"\naccount-id = \"999999999999\"\nproject = \"p\"\n");
-    let registry = Registry::start();
+    let fixture = workspace.start();
     for command in ["plan", "create", "delete"] {
-        let output = workspace.on(&registry, &["ecr", command]);
+        let output = fixture.run(&["ecr", command]);
         assert_eq!(output.code, 5, "{output:#?}");
-        assert_eq!(registry.writes(), [""; 0]);
+        assert_eq!(fixture.registry.writes(), [""; 0]);
     }
     expect![[r#"
         --- stderr
@@ -341,11 +272,11 @@ fn an_account_that_is_not_the_pinned_one() {
 
         help: use the credentials of account 999999999999 (--aws-profile, AWS_PROFILE), or change `account-id` below [workspace.metadata.ecr]; these are arn:aws:iam::123456789012:root
         --- exit 5
-    "#]].assert_eq(&workspace.on(&registry, &["ecr", "create"]).shown());
+    "#]].assert_eq(&fixture.run(&["ecr", "create"]).shown());
 }
 
 #[test]
-fn no_region() {
+fn configuration_without_region_fails() {
     let workspace = Workspace::seed().metadata("project = \"my-project\"\n");
     let output = workspace.command(&["ecr", "plan"]).env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").run();
     expect![[r#"
@@ -359,10 +290,10 @@ fn no_region() {
 }
 
 #[test]
-fn no_credentials() {
-    let registry = Registry::start();
-    let output = Workspace::seed().command(&["ecr", "plan"]).registry(&registry).without_keys().run();
-    assert_eq!(registry.calls().len(), 0);
+fn configuration_without_credentials_fails() {
+    let fixture = Fixture::seed();
+    let output = fixture.command(&["ecr", "plan"]).without_keys().run();
+    assert_eq!(fixture.registry.calls().len(), 0);
     expect![[r#"
         --- stderr
         error: failed to find out which AWS account this is
@@ -381,7 +312,7 @@ fn no_credentials() {
 }
 
 #[test]
-fn an_endpoint_that_refuses_connections() {
+fn configuration_unreachable_endpoint_fails() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", free.local_addr().unwrap());
     drop(free);
@@ -399,7 +330,7 @@ fn an_endpoint_that_refuses_connections() {
 }
 
 #[test]
-fn outside_of_a_workspace() {
+fn configuration_outside_a_workspace_fails() {
     let workspace = Workspace::new();
     workspace.file("empty/x", "");
     std::fs::remove_file(workspace.root().join("Cargo.toml")).unwrap();
@@ -415,66 +346,4 @@ fn outside_of_a_workspace() {
         --- exit 1
     "#]]
     .assert_eq(&output.shown());
-}
-
-#[test]
-fn all_keys_of_the_design_are_taken() {
-    let workspace = Workspace::new()
-        .metadata(
-            "project = \"my-project\"\nregion = \"us-east-1\"\naccount-id = \"123456789012\"\nprefix = \"team/\"\n\
-             repositories = \"ecr/repositories.json\"\nlifecycle-policy = \"ecr/lifecycle-policy.json\"\n\
-             [workspace.metadata.ecr.tags]\ncost-center = \"42\"\n\
-             [workspace.metadata.ecr.image]\nbase = \"scratch\"\nplatforms = [\"linux/amd64\"]\ncompression = \"gzip\"\n",
-        )
-        .service("derived", "")
-        .service(
-            "my-app",
-            "repository = \"my-app\"\nimage-tag-mutability = \"IMMUTABLE_WITH_EXCLUSION\"\n\
-             mutability-exclusions = [\"latest*\"]\nscan-on-push = true\nlifecycle-policy = \"other.json\"\n\
-             repository-policy = \"policy.json\"\nencryption = \"KMS\"\nkms-key = \"alias/mine\"\nprotect = true\n\
-             tags = { team = \"web\" }\n\
-             [package.metadata.ecr.image]\nbin = \"my-app\"\ntags = [\"{version}\", \"v-{digest}\"]\nports = [8080]\n\
-             env = { RUST_LOG = \"info\" }\nfiles = [{ from = \"static\", to = \"/srv/static\" }]\nfeatures = []\n\
-             no-default-features = false\nargs = []\nuser = \"65532:65532\"\nworkdir = \"/\"\nlabels = { a = \"b\" }\n\
-             base = \"scratch\"\nplatforms = [\"linux/amd64\"]\ncompression = \"zstd\"\ndockerfile = \"Dockerfile\"\ncontext = \".\"\n",
-        )
-        .repositories(
-            r#"{"project": "my-project", "repositories": [
-                {"name": "extra", "description": "A <b>third</b> one", "imageTagMutability": "MUTABLE_WITH_EXCLUSION",
-                 "imageTagMutabilityExclusionFilters": [{"filterType": "WILDCARD", "filter": "v*"}],
-                 "imageScanningConfiguration": {"scanOnPush": false},
-                 "encryptionConfiguration": {"encryptionType": "KMS", "kmsKey": "1234"},
-                 "lifecyclePolicy": false, "repositoryPolicy": {"Statement": []},
-                 "tags": [{"Key": "team", "Value": "data"}], "protect": true},
-                {"package": "derived", "name": "renamed"}]}"#,
-        );
-    workspace.file("my-app/other.json", POLICY);
-    workspace.file("my-app/policy.json", r#"{"Version": "2012-10-17", "Statement": []}"#);
-    let registry = Registry::start();
-    let output = workspace.on(&registry, &["ecr", "plan"]).good();
-    expect![[r#"
-        + extra  (to create)
-            + encryptionConfiguration: encryptionType=KMS, kmsKey=1234
-            + imageTagMutability: MUTABLE_WITH_EXCLUSION
-            + imageTagMutabilityExclusionFilters: v*
-            + scanOnPush: false
-            + tags: Description=A -b-third-/b- one, ManagedBy=cargo-xtask-ecr, Project=my-project, cost-center=42, team=data
-            + repositoryPolicy: Statement=
-        + my-app  (to create)
-            + encryptionConfiguration: encryptionType=KMS, kmsKey=alias/mine
-            + imageTagMutability: IMMUTABLE_WITH_EXCLUSION
-            + imageTagMutabilityExclusionFilters: latest*
-            + scanOnPush: true
-            + tags: ManagedBy=cargo-xtask-ecr, Project=my-project, Service=my-app, cost-center=42, team=web
-            + lifecyclePolicy: 1 rule
-            + repositoryPolicy: Statement=, Version=2012-10-17
-        + renamed  (to create)
-            + imageTagMutability: IMMUTABLE
-            + scanOnPush: true
-            + tags: ManagedBy=cargo-xtask-ecr, Project=my-project, Service=derived, cost-center=42
-            + lifecyclePolicy: 1 rule
-        Plan: 3 to create, 0 to change, 0 unchanged
-        --- stderr
-            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
-    "#]].assert_eq(&output.shown());
 }

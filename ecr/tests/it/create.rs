@@ -1,11 +1,11 @@
-//! `ecr create`: what it writes, and what it does without permissions, in races, and to others' repositories.
+//! `ecr create`: what it writes, and its behaviour without permissions, in races, and with repositories of other projects.
 
 use expect_test::expect;
 use serde_json::json;
 
-use crate::support::{POLICY, Registry, Workspace, by_name};
+use crate::support::{Fixture, POLICY, Workspace, by_name};
 
-/// Every permission that the seed does not name; see its Prerequisites.
+/// Denials of every permission that the section "Prerequisites" of the seed does not name.
 const BEYOND_THE_SEED: [&str; 9] = [
     "deny=ListTagsForResource",
     "deny=TagResource",
@@ -19,10 +19,9 @@ const BEYOND_THE_SEED: [&str; 9] = [
 ];
 
 #[test]
-fn create_makes_what_is_absent_and_then_writes_nothing() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
-    let first = workspace.on(&registry, &["ecr", "create", "--concurrency", "1"]).good();
+fn create_makes_absent_repositories_and_then_writes_nothing() {
+    let fixture = Fixture::seed();
+    let first = fixture.run(&["ecr", "create", "--concurrency", "1"]).good();
     expect![[r#"
         127.0.0.1:[PORT]/my-app
         127.0.0.1:[PORT]/my-app-worker
@@ -35,59 +34,53 @@ fn create_makes_what_is_absent_and_then_writes_nothing() {
         help: to log docker in to 127.0.0.1:[PORT]: `cargo xtask ecr login`
     "#]]
     .assert_eq(&first.shown());
-    let found = registry.sdk(async |ecr| ecr.describe_repositories().send().await);
+    let found = fixture.registry.sdk(async |ecr| ecr.describe_repositories().send().await);
     let app = &found.repositories()[0];
     assert_eq!(app.image_tag_mutability().unwrap().as_str(), "IMMUTABLE");
     assert!(app.image_scanning_configuration().unwrap().scan_on_push());
-    registry.calls();
+    fixture.registry.calls();
 
-    let second = workspace.on(&registry, &["ecr", "create", "--format", "json"]).json_with(0);
-    assert_eq!(registry.writes(), [""; 0]);
+    let second = fixture.run(&["ecr", "create", "--format", "json"]).json_with(0);
+    assert_eq!(fixture.registry.writes(), [""; 0]);
     let app = by_name(&second["repositories"], "my-app");
     assert_eq!((&app["outcome"], &app["error"]), (&json!("unchanged"), &json!(null)));
     assert_eq!(app["arn"], "arn:aws:ecr:us-east-1:123456789012:repository/my-app");
-    assert_eq!(app["uri"], format!("{}/my-app", registry.url().replace("http://", "")));
+    assert_eq!(app["uri"], format!("{}/my-app", fixture.registry.host()));
 }
 
 #[test]
-fn a_repository_that_exists_is_adopted_and_converged() {
-    let registry = Registry::start();
-    registry.create_plain("my-app");
-    let workspace = Workspace::seed();
-    let json = workspace.on(&registry, &["ecr", "create", "-p", "my-app", "--format", "json"]).json_with(0);
+fn create_converges_an_existing_repository() {
+    let fixture = Fixture::seed();
+    fixture.registry.create_plain("my-app");
+    let json = fixture.run(&["ecr", "create", "-p", "my-app", "--format", "json"]).json_with(0);
     assert_eq!(
-        registry.writes(),
+        fixture.registry.writes(),
         ["PutImageTagMutability", "PutImageScanningConfiguration", "PutLifecyclePolicy", "TagResource"]
     );
     assert_eq!(json["repositories"][0]["outcome"], "updated");
-    assert_eq!(workspace.on(&registry, &["ecr", "plan", "--check", "-p", "my-app"]).code, 0);
+    assert_eq!(fixture.run(&["ecr", "plan", "--check", "-p", "my-app"]).code, 0);
 }
 
 #[test]
-fn a_lifecycle_policy_that_was_changed_is_put_right_and_nothing_else_is_written() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
-    workspace.on(&registry, &["ecr", "create"]).good();
+fn create_restores_only_a_changed_lifecycle_policy() {
+    let fixture = Fixture::seed().created();
     let other = POLICY.replace("10}", "99}");
-    registry.sdk(async |ecr| {
+    fixture.registry.sdk(async |ecr| {
         ecr.put_lifecycle_policy().repository_name("my-app").lifecycle_policy_text(other).send().await
     });
-    registry.calls();
-    workspace.on(&registry, &["ecr", "create"]).good();
-    assert_eq!(registry.writes(), ["PutLifecyclePolicy"]);
+    fixture.registry.calls();
+    fixture.run(&["ecr", "create"]).good();
+    assert_eq!(fixture.registry.writes(), ["PutLifecyclePolicy"]);
 }
 
 #[test]
-fn a_run_without_changes_makes_few_calls() {
+fn create_without_changes_makes_few_calls() {
     let entries: Vec<_> = (0..100).map(|n| format!("{{\"name\": \"repository-{n}\"}}")).collect();
     let workspace = Workspace::new().repositories(&format!("{{\"repositories\": [{}]}}", entries.join(",")));
     workspace.file("ecr/lifecycle-policy.json", POLICY);
-    let workspace = workspace.metadata("region = \"us-east-1\"\n");
-    let registry = Registry::start();
-    workspace.on(&registry, &["ecr", "create"]).good();
-    registry.calls();
-    workspace.on(&registry, &["ecr", "create"]).good();
-    let calls = registry.calls();
+    let fixture = workspace.metadata("region = \"us-east-1\"\n").start().created();
+    fixture.run(&["ecr", "create"]).good();
+    let calls = fixture.registry.calls();
     let calls: Vec<_> = calls.iter().map(|(operation, n)| format!("{operation} {n}")).collect();
     assert_eq!(
         calls,
@@ -101,21 +94,20 @@ fn a_run_without_changes_makes_few_calls() {
 }
 
 #[test]
-fn the_seeds_permissions_are_enough() {
-    let registry = Registry::with_faults(&BEYOND_THE_SEED);
-    let workspace = Workspace::seed();
-    let first = workspace.on(&registry, &["ecr", "create"]).good();
+fn create_and_delete_work_with_the_seed_permissions() {
+    let fixture = Fixture::seed().with_faults(&BEYOND_THE_SEED);
+    let first = fixture.run(&["ecr", "create"]).good();
     expect!["no permission for ecr:TagResource: repositories were created without resource tags (my-app, my-app-worker)"].assert_eq(&first.warnings().join("\n"));
-    assert_eq!(registry.names(), ["my-app", "my-app-worker"]);
+    assert_eq!(fixture.registry.names(), ["my-app", "my-app-worker"]);
 
-    let second = workspace.on(&registry, &["ecr", "create", "--format", "json"]);
+    let second = fixture.run(&["ecr", "create", "--format", "json"]);
     assert_eq!(by_name(&second.json_with(0)["repositories"], "my-app")["outcome"], "updated");
     expect![[r#"
         no permission for ecr:GetLifecyclePolicy: lifecycle policies are not known, and `ecr create` writes them again (my-app, my-app-worker)
         no permission for ecr:ListTagsForResource: ownership and resource tags were not checked (my-app, my-app-worker)
         no permission for ecr:DescribeImages: images were not looked at (my-app, my-app-worker)"#]].assert_eq(&second.warnings().join("\n"));
 
-    let deleted = workspace.on(&registry, &["ecr", "delete", "--yes", "--format", "json"]);
+    let deleted = fixture.run(&["ecr", "delete", "--yes", "--format", "json"]);
     let json = deleted.json_with(0);
     assert_eq!(
         (&json["repositories"][0]["outcome"], &json["repositories"][0]["images"]),
@@ -124,23 +116,24 @@ fn the_seeds_permissions_are_enough() {
     expect![[r#"
         no permission for ecr:ListTagsForResource: ownership and resource tags were not checked (my-app, my-app-worker)
         no permission for ecr:DescribeImages: images were not counted (my-app, my-app-worker)"#]].assert_eq(&deleted.warnings().join("\n"));
-    assert_eq!(registry.names(), [""; 0]);
+    assert_eq!(fixture.registry.names(), [""; 0]);
 }
 
 #[test]
-fn drift_that_may_not_be_repaired_is_reported_and_is_no_failure() {
-    let registry = Registry::with_faults(&["deny=PutImageTagMutability"]);
-    registry.create_plain("my-app");
-    let workspace = Workspace::new().service("my-app", "");
-    let output = workspace.on(&registry, &["ecr", "create"]).good();
+fn create_without_permission_to_repair_drift_warns() {
+    let fixture = Fixture::service().with_faults(&["deny=PutImageTagMutability"]);
+    fixture.registry.create_plain("my-app");
+    let output = fixture.run(&["ecr", "create"]).good();
     expect!["no permission for ecr:PutImageTagMutability: `imageTagMutability` differs and was left as it is (my-app)"].assert_eq(&output.warnings().join("\n"));
 }
 
 #[test]
-fn a_permission_that_is_needed_fails_its_repository_and_not_the_others() {
-    let registry = Registry::with_faults(&["deny=PutLifecyclePolicy"]);
-    let workspace = Workspace::seed().service("third", "lifecycle-policy = false\n");
-    let output = workspace.on(&registry, &["ecr", "create", "--concurrency", "1"]);
+fn create_without_permission_fails_only_its_repository() {
+    let fixture = Workspace::seed()
+        .service("third", "lifecycle-policy = false\n")
+        .start()
+        .with_faults(&["deny=PutLifecyclePolicy"]);
+    let output = fixture.run(&["ecr", "create", "--concurrency", "1"]);
     expect![[r#"
         127.0.0.1:[PORT]/third
         --- stderr
@@ -156,11 +149,11 @@ fn a_permission_that_is_needed_fails_its_repository_and_not_the_others() {
 }
 
 #[test]
-fn another_projects_repository_is_refused_and_the_others_go_on() {
-    let registry = Registry::start();
-    registry.create_plain("my-app");
-    registry.tag("my-app", &[("Project", "another")]);
-    let output = Workspace::seed().on(&registry, &["ecr", "create", "--format", "json"]);
+fn create_refuses_a_foreign_repository_and_creates_the_rest() {
+    let fixture = Fixture::seed();
+    fixture.registry.create_plain("my-app");
+    fixture.registry.tag("my-app", &[("Project", "another")]);
+    let output = fixture.run(&["ecr", "create", "--format", "json"]);
     let json = output.json_with(5);
     assert_eq!(by_name(&json["repositories"], "my-app")["outcome"], "refused");
     assert_eq!(by_name(&json["repositories"], "my-app")["state"], "foreign");
@@ -168,11 +161,10 @@ fn another_projects_repository_is_refused_and_the_others_go_on() {
 }
 
 #[test]
-fn what_cannot_be_changed_is_blocked_with_advice() {
-    let registry = Registry::start();
-    registry.create_plain("my-app");
-    let workspace = Workspace::new().service("my-app", "encryption = \"KMS\"\n").service("worker", "");
-    let json = workspace.on(&registry, &["ecr", "create", "--format", "json"]).json_with(1);
+fn create_blocks_an_encryption_change_with_advice() {
+    let fixture = Workspace::new().service("my-app", "encryption = \"KMS\"\n").service("worker", "").start();
+    fixture.registry.create_plain("my-app");
+    let json = fixture.run(&["ecr", "create", "--format", "json"]).json_with(1);
     let app = by_name(&json["repositories"], "my-app");
     assert_eq!((&app["state"], &app["outcome"]), (&json!("blocked"), &json!("blocked")));
     assert!(app["error"].as_str().unwrap().contains("cargo xtask ecr delete"), "{app}");
@@ -180,11 +172,9 @@ fn what_cannot_be_changed_is_blocked_with_advice() {
 }
 
 #[test]
-fn a_registry_that_scans_by_its_own_rules_is_left_alone() {
-    let registry = Registry::start();
-    let workspace = Workspace::new().service("my-app", "");
-    workspace.on(&registry, &["ecr", "create"]).good();
-    registry.sdk(async |ecr| {
+fn create_leaves_scan_on_push_to_registry_scanning_rules() {
+    let fixture = Fixture::service().created();
+    fixture.registry.sdk(async |ecr| {
         use aws_sdk_ecr::types::*;
         let filter = ScanningRepositoryFilter::builder()
             .filter("*")
@@ -201,26 +191,26 @@ fn a_registry_that_scans_by_its_own_rules_is_left_alone() {
         request.image_scanning_configuration(off).send().await.unwrap();
         ecr.put_registry_scanning_configuration().scan_type(ScanType::Enhanced).rules(rule).send().await
     });
-    registry.calls();
-    workspace.on(&registry, &["ecr", "create"]).good();
-    assert_eq!(registry.writes(), [""; 0]);
+    fixture.registry.calls();
+    fixture.run(&["ecr", "create"]).good();
+    assert_eq!(fixture.registry.writes(), [""; 0]);
 }
 
 #[test]
-fn throttling_slows_a_run_down_and_does_not_fail_it() {
-    let registry = Registry::with_faults(&["throttle=CreateRepository:2", "throttle=ListTagsForResource:1"]);
-    let workspace = Workspace::seed();
-    workspace.on(&registry, &["ecr", "create"]).good();
-    workspace.on(&registry, &["ecr", "create"]).good();
-    assert_eq!(registry.names(), ["my-app", "my-app-worker"]);
+fn create_survives_throttling() {
+    let fixture =
+        Fixture::seed().with_faults(&["throttle=CreateRepository:2", "throttle=ListTagsForResource:1"]);
+    fixture.run(&["ecr", "create"]).good();
+    fixture.run(&["ecr", "create"]).good();
+    assert_eq!(fixture.registry.names(), ["my-app", "my-app-worker"]);
 }
 
 #[test]
-fn two_runs_at_once_both_end_well() {
-    let registry = Registry::start();
+fn create_twice_at_once_succeeds() {
     let names: Vec<_> = (0..20).map(|n| format!("{{\"name\": \"repository-{n}\"}}")).collect();
     let workspace = Workspace::new().repositories(&format!("{{\"repositories\": [{}]}}", names.join(",")));
-    let run = || workspace.on(&registry, &["ecr", "create", "--format", "json"]);
+    let fixture = workspace.start();
+    let run = || fixture.run(&["ecr", "create", "--format", "json"]);
     let (one, two) = std::thread::scope(|scope| {
         let one = scope.spawn(run);
         let two = scope.spawn(run);
@@ -230,14 +220,12 @@ fn two_runs_at_once_both_end_well() {
         let json = output.json_with(0);
         assert_eq!(json["repositories"].as_array().unwrap().len(), 20);
     }
-    assert_eq!(workspace.on(&registry, &["ecr", "plan", "--check"]).code, 0);
+    assert_eq!(fixture.run(&["ecr", "plan", "--check"]).code, 0);
 }
 
 #[test]
-fn no_lifecycle_policy_is_said_with_false() {
-    let registry = Registry::start();
-    let with = Workspace::new().service("my-app", "");
-    with.on(&registry, &["ecr", "create"]).good();
+fn create_with_lifecycle_policy_false_deletes_the_policy() {
+    let Fixture { registry, .. } = Fixture::service().created();
     let without = Workspace::new().service("my-app", "lifecycle-policy = false\n");
     without.on(&registry, &["ecr", "create"]).good();
     let found =
@@ -246,15 +234,14 @@ fn no_lifecycle_policy_is_said_with_false() {
 }
 
 #[test]
-fn a_field_that_reads_back_as_it_was_is_blocked_and_not_written_again() {
-    let registry = Registry::with_faults(&["ignore=PutImageScanningConfiguration"]);
-    registry.create_plain("my-app");
-    let workspace = Workspace::new().service("my-app", "");
-    let first = workspace.on(&registry, &["ecr", "create", "--format", "json"]).json_with(1);
+fn create_blocks_an_ineffective_field_and_writes_it_once() {
+    let fixture = Fixture::service().with_faults(&["ignore=PutImageScanningConfiguration"]);
+    fixture.registry.create_plain("my-app");
+    let first = fixture.run(&["ecr", "create", "--format", "json"]).json_with(1);
     assert_eq!(first["repositories"][0]["outcome"], "blocked");
-    assert!(registry.writes().contains(&"PutImageScanningConfiguration".to_owned()));
-    let second = workspace.on(&registry, &["ecr", "create"]);
-    assert_eq!(registry.writes(), [""; 0]);
+    assert!(fixture.registry.writes().contains(&"PutImageScanningConfiguration".to_owned()));
+    let second = fixture.run(&["ecr", "create"]);
+    assert_eq!(fixture.registry.writes(), [""; 0]);
     expect![[r#"
         127.0.0.1:[PORT]/my-app
         --- stderr
@@ -263,5 +250,5 @@ fn a_field_that_reads_back_as_it_was_is_blocked_and_not_written_again() {
             Finished 1 repository: 1 blocked
         --- exit 1
     "#]].assert_eq(&second.shown());
-    assert_eq!(workspace.on(&registry, &["ecr", "plan", "--check"]).code, 1);
+    assert_eq!(fixture.run(&["ecr", "plan", "--check"]).code, 1);
 }

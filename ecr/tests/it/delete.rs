@@ -1,16 +1,14 @@
-//! `ecr delete`: what goes, what stays, and who is asked.
+//! `ecr delete`: what it deletes, what it keeps, and when it asks.
 
 use expect_test::expect;
 use serde_json::json;
 
-use crate::support::{Registry, Workspace, by_name};
+use crate::support::{Fixture, Workspace, by_name};
 
 #[test]
-fn without_a_terminal_nothing_is_deleted() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
-    workspace.on(&registry, &["ecr", "create"]).good();
-    let output = workspace.on(&registry, &["ecr", "delete"]);
+fn delete_without_terminal_or_yes_keeps_everything() {
+    let fixture = Fixture::seed().created();
+    let output = fixture.run(&["ecr", "delete"]);
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
@@ -24,25 +22,23 @@ fn without_a_terminal_nothing_is_deleted() {
         --- exit 5
     "#]]
     .assert_eq(&output.shown());
-    assert_eq!(registry.names(), ["my-app", "my-app-worker"]);
-    let json = workspace.on(&registry, &["ecr", "delete", "--format", "json"]).json_with(5);
+    assert_eq!(fixture.registry.names(), ["my-app", "my-app-worker"]);
+    let json = fixture.run(&["ecr", "delete", "--format", "json"]).json_with(5);
     assert_eq!(json["repositories"][0]["outcome"], "kept");
 }
 
 #[test]
-fn with_yes_it_deletes_and_a_second_time_there_is_nothing() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
-    workspace.on(&registry, &["ecr", "create"]).good();
-    registry.create_plain("not-ours");
-    let json = workspace.on(&registry, &["ecr", "delete", "--yes", "--format", "json"]).json_with(0);
+fn delete_with_yes_deletes_and_then_finds_nothing() {
+    let fixture = Fixture::seed().created();
+    fixture.registry.create_plain("not-ours");
+    let json = fixture.run(&["ecr", "delete", "--yes", "--format", "json"]).json_with(0);
     assert_eq!((&json["account"], &json["project"]), (&json!("123456789012"), &json!("my-project")));
     assert_eq!(
         json["repositories"][1],
         json!({"name": "my-app-worker", "outcome": "deleted", "images": 0, "bytes": 0, "error": null})
     );
-    assert_eq!(registry.names(), ["not-ours"]);
-    let again = workspace.on(&registry, &["ecr", "delete"]).good();
+    assert_eq!(fixture.registry.names(), ["not-ours"]);
+    let again = fixture.run(&["ecr", "delete"]).good();
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
@@ -54,14 +50,12 @@ fn with_yes_it_deletes_and_a_second_time_there_is_nothing() {
 }
 
 #[test]
-fn one_refused_repository_and_nothing_is_deleted() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed().service("vault", "protect = true\n");
-    workspace.on(&registry, &["ecr", "create"]).good();
-    registry.tag("my-app", &[("Project", "another")]);
-    registry.calls();
-    let output = workspace.on(&registry, &["ecr", "delete", "--yes"]);
-    assert_eq!(registry.writes(), [""; 0]);
+fn delete_with_a_refused_repository_deletes_nothing() {
+    let fixture = Workspace::seed().service("vault", "protect = true\n").start().created();
+    fixture.registry.tag("my-app", &[("Project", "another")]);
+    fixture.registry.calls();
+    let output = fixture.run(&["ecr", "delete", "--yes"]);
+    assert_eq!(fixture.registry.writes(), [""; 0]);
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
@@ -73,7 +67,7 @@ fn one_refused_repository_and_nothing_is_deleted() {
         --- exit 5
     "#]]
     .assert_eq(&output.shown());
-    let json = workspace.on(&registry, &["ecr", "delete", "--yes", "--format", "json"]).json_with(5);
+    let json = fixture.run(&["ecr", "delete", "--yes", "--format", "json"]).json_with(5);
     let outcome = |name| by_name(&json["repositories"], name)["outcome"].clone();
     assert_eq!(
         [outcome("my-app"), outcome("my-app-worker"), outcome("vault")],
@@ -82,24 +76,20 @@ fn one_refused_repository_and_nothing_is_deleted() {
 }
 
 #[test]
-fn orphans_go_only_on_demand() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
-    workspace.on(&registry, &["ecr", "create"]).good();
-    registry.create_plain("old");
-    registry.tag("old", &[("ManagedBy", "cargo-xtask-ecr"), ("Project", "my-project")]);
-    workspace.on(&registry, &["ecr", "delete", "--yes", "-p", "my-app"]).good();
-    assert_eq!(registry.names(), ["my-app-worker", "old"]);
-    workspace.on(&registry, &["ecr", "delete", "--yes", "--orphans"]).good();
-    assert_eq!(registry.names(), [""; 0]);
+fn delete_takes_orphans_only_with_the_flag() {
+    let fixture = Fixture::seed().created();
+    fixture.registry.create_plain("old");
+    fixture.registry.tag("old", &[("ManagedBy", "cargo-xtask-ecr"), ("Project", "my-project")]);
+    fixture.run(&["ecr", "delete", "--yes", "-p", "my-app"]).good();
+    assert_eq!(fixture.registry.names(), ["my-app-worker", "old"]);
+    fixture.run(&["ecr", "delete", "--yes", "--orphans"]).good();
+    assert_eq!(fixture.registry.names(), [""; 0]);
 }
 
 #[test]
-fn a_failure_is_told_and_the_others_go_on() {
-    let registry = Registry::with_faults(&["deny=DeleteRepository"]);
-    let workspace = Workspace::seed();
-    workspace.on(&registry, &["ecr", "create"]).good();
-    let json = workspace.on(&registry, &["ecr", "delete", "--yes", "--format", "json"]).json_with(1);
+fn delete_without_permission_reports_the_failure() {
+    let fixture = Fixture::seed().with_faults(&["deny=DeleteRepository"]).created();
+    let json = fixture.run(&["ecr", "delete", "--yes", "--format", "json"]).json_with(1);
     assert_eq!(json["repositories"][0]["outcome"], "failed");
     assert!(json["repositories"][0]["error"].as_str().unwrap().contains("AccessDeniedException"), "{json}");
 }

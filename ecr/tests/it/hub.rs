@@ -1,4 +1,4 @@
-//! A base from a registry in the manner of Docker Hub: anonymous tokens, and blobs that lie on another host.
+//! A base from a registry like Docker Hub, which gives anonymous tokens and redirects to blobs on another host.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -10,8 +10,8 @@ use serde_json::json;
 
 use crate::support::{Registry, Workspace, static_binary};
 
-/// A server that answers each request by `answer` (path and authorization -> status, further headers, body), and remembers
-/// them.
+/// Starts a server that answers requests by `answer`, a function from own host, path and authorization to status,
+/// further headers and body. Returns its host and its log of requests.
 fn serve(
     answer: impl Fn(&str, &str, &str) -> (u16, String, Vec<u8>) + Send + 'static,
 ) -> (String, Arc<Mutex<Vec<String>>>) {
@@ -34,7 +34,7 @@ fn serve(
     (host, log)
 }
 
-/// Path and authorization of a request without a body.
+/// Reads a request without a body. Returns its path and authorization.
 fn request(mut stream: &TcpStream) -> (String, String) {
     let mut text = Vec::new();
     let mut byte = [0];
@@ -48,7 +48,7 @@ fn request(mut stream: &TcpStream) -> (String, String) {
 }
 
 #[test]
-fn tokens_go_to_the_registry_and_not_where_it_leads() {
+fn base_token_is_not_sent_to_redirected_hosts() {
     let (layer, registry) = (vec![0; 1024], Registry::start());
     let config = json!({
         "architecture": "amd64", "os": "linux", "config": {},
@@ -82,7 +82,7 @@ fn tokens_go_to_the_registry_and_not_where_it_leads() {
     });
     let base = format!("[package.metadata.ecr.image]\nbase = \"{host}/library/base:12\"\n");
     let workspace = Workspace::new().service("my-app", &base);
-    std::fs::write(workspace.root().join("my-app/binary"), static_binary("x86_64", 10)).unwrap();
+    workspace.file("my-app/binary", static_binary("x86_64", 10));
     let args = ["push", "--create", "--binary", "linux/amd64=my-app/binary"];
     workspace.on(&registry, &args).good();
     assert_eq!(registry.manifest("my-app", "1.0.0")["layers"].as_array().unwrap().len(), 2);

@@ -1,13 +1,13 @@
-//! `ecr iam-policy`: each document holds what its commands need, and nothing else.
+//! `ecr iam-policy`: each document allows the calls of its commands, and no other.
 
 use std::collections::BTreeSet;
 
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{Registry, Workspace};
+use crate::support::{Fixture, Registry, Workspace};
 
-/// The document of a role.
+/// Prints the document of a role.
 fn document(workspace: &Workspace, role: &str, args: &[&str]) -> Value {
     let command = [&["ecr", "iam-policy", role, "--local", "--format", "json"], args].concat();
     workspace.command(&command).run().json_with(0)
@@ -34,35 +34,36 @@ fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// All actions of a document.
+/// The actions that a document allows.
 fn actions(document: &Value) -> BTreeSet<String> {
     let statements = document["Statement"].as_array().unwrap().iter();
     let actions = statements.flat_map(|it| it["Action"].as_array().unwrap());
     actions.map(|it| it.as_str().unwrap().to_owned()).collect()
 }
 
-/// What a registry was asked for since the last call, as IAM spells it. STS never denies.
+/// The actions that a registry was asked for since the last time. Those of STS need no permission.
 fn asked(registry: &Registry) -> BTreeSet<String> {
     let calls = registry.calls().into_keys().filter(|it| it != "GetCallerIdentity");
     calls.map(|it| format!("ecr:{it}")).collect()
 }
 
 /// A workspace that uses every kind of setting.
-fn workspace() -> Workspace {
+fn with_every_setting() -> Fixture {
     let policy = "repository-policy = \"policy.json\"\n";
     let workspace = Workspace::seed().service("bare", "lifecycle-policy = false\n").service("shared", policy);
     workspace.file("shared/policy.json", r#"{"Version": "2012-10-17", "Statement": [{"Sid": "Pull",
         "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::210987654321:root"}, "Action": "ecr:BatchGetImage"}]}"#);
-    workspace
+    workspace.start()
 }
 
-fn fails_nowhere(workspace: &Workspace, registry: &Registry, args: &[&str]) {
-    let output = workspace.on(registry, args);
+/// Runs a command, which must end with 0 or 2 (changes found) and without warnings.
+fn succeeds(fixture: &Fixture, args: &[&str]) {
+    let output = fixture.run(args);
     assert!(matches!(output.code, 0 | 2), "{output:#?}");
     assert_eq!(output.warnings(), [""; 0]);
 }
 
-/// What moves repositories away from what is desired, so that there is something to write.
+/// Changes settings of the repositories, so that the commands have something to write.
 fn drift(registry: &Registry) {
     use aws_sdk_ecr::types::ImageTagMutability;
     registry.sdk(async |ecr| {
@@ -88,38 +89,36 @@ fn drift(registry: &Registry) {
     registry.calls();
 }
 
-/// An index of one image, whose manifest says what it lists.
+/// Pushes an index of one image.
 fn index(registry: &Registry) {
     let image = registry.image("my-app", "0.1.0");
     registry.index("my-app", &[("amd64", &image)], "0.2.0");
 }
 
 #[test]
-fn provision_is_what_plan_create_delete_and_preview_ask_for() {
-    let registry = Registry::start();
-    let workspace = workspace();
-    fails_nowhere(&workspace, &registry, &["ecr", "plan"]);
-    fails_nowhere(&workspace, &registry, &["ecr", "create"]);
-    let mut asked_for = asked(&registry);
-    index(&registry);
-    drift(&registry);
-    fails_nowhere(&workspace, &registry, &["ecr", "plan", "--check"]);
-    fails_nowhere(&workspace, &registry, &["ecr", "create", "--yes"]);
-    fails_nowhere(&workspace, &registry, &["ecr", "lifecycle", "preview", "--aws"]);
-    fails_nowhere(&workspace, &registry, &["ecr", "delete", "--yes"]);
-    asked_for.extend(asked(&registry));
-    assert_eq!(asked_for, actions(&document(&workspace, "provision", &[])));
+fn iam_policy_provision_matches_the_calls_of_its_commands() {
+    let fixture = with_every_setting();
+    succeeds(&fixture, &["ecr", "plan"]);
+    succeeds(&fixture, &["ecr", "create"]);
+    let mut asked_for = asked(&fixture.registry);
+    index(&fixture.registry);
+    drift(&fixture.registry);
+    succeeds(&fixture, &["ecr", "plan", "--check"]);
+    succeeds(&fixture, &["ecr", "create", "--yes"]);
+    succeeds(&fixture, &["ecr", "lifecycle", "preview", "--aws"]);
+    succeeds(&fixture, &["ecr", "delete", "--yes"]);
+    asked_for.extend(asked(&fixture.registry));
+    assert_eq!(asked_for, actions(&document(&fixture.workspace, "provision", &[])));
 }
 
 #[test]
-fn read_is_what_images_scan_status_and_preview_ask_for() {
-    let registry = Registry::start();
-    let workspace = workspace();
-    fails_nowhere(&workspace, &registry, &["ecr", "status"]);
-    let mut asked_for = asked(&registry);
-    workspace.on(&registry, &["ecr", "create"]).good();
-    index(&registry);
-    drift(&registry);
+fn iam_policy_read_matches_the_calls_of_its_commands() {
+    let fixture = with_every_setting();
+    succeeds(&fixture, &["ecr", "status"]);
+    let mut asked_for = asked(&fixture.registry);
+    fixture.run(&["ecr", "create"]).good();
+    index(&fixture.registry);
+    drift(&fixture.registry);
     for command in [
         &["ecr", "images"][..],
         &["ecr", "scan", "-t", "0.2.0", "-p", "my-app"],
@@ -127,42 +126,41 @@ fn read_is_what_images_scan_status_and_preview_ask_for() {
         &["ecr", "status"],
         &["ecr", "lifecycle", "preview"],
     ] {
-        fails_nowhere_but_for_tags(&workspace, &registry, command);
+        succeeds_without_denials(&fixture, command);
     }
-    asked_for.extend(asked(&registry));
-    assert_eq!(asked_for, actions(&document(&workspace, "read", &[])));
+    asked_for.extend(asked(&fixture.registry));
+    assert_eq!(asked_for, actions(&document(&fixture.workspace, "read", &[])));
 }
 
-fn fails_nowhere_but_for_tags(workspace: &Workspace, registry: &Registry, args: &[&str]) {
-    let output = workspace.on(registry, args).good();
+/// Runs a command, which must succeed without warnings of permissions; those of missing images and tags are expected.
+fn succeeds_without_denials(fixture: &Fixture, args: &[&str]) {
+    let output = fixture.run(args).good();
     assert!(!output.warnings().iter().any(|it| it.contains("permission")), "{output:#?}");
 }
 
 #[test]
-fn ci_is_what_push_asks_for() {
-    let registry = Registry::start();
+fn iam_policy_ci_matches_the_calls_of_push() {
     let workspace =
         Workspace::new().metadata("region = \"us-east-1\"\nproject = \"p\"\n").service("my-app", "");
-    workspace.on(&registry, &["ecr", "create"]).good();
-    registry.calls();
+    let fixture = workspace.start().created();
     let push = ["push", "--profile", "dev", "--fail-on", "low", "--unsupported", "pass"];
-    workspace.on(&registry, &push).good();
-    assert_eq!(asked(&registry), actions(&document(&workspace, "ci", &[])));
+    fixture.run(&push).good();
+    assert_eq!(asked(&fixture.registry), actions(&document(&fixture.workspace, "ci", &[])));
     let others: Vec<_> = ["provision", "read", "node"].into_iter().collect();
     for role in others {
-        let document = document(&workspace, role, &[]);
+        let document = document(&fixture.workspace, role, &[]);
         assert!(
             !allows(&document, "ecr:PutImage", "arn:aws:ecr:us-east-1:000000000000:repository/my-app"),
             "{role}"
         );
     }
-    // Without a project nothing is foreign, and nobody's tags are read.
+    // Without a project, no repository is foreign, and no tags are read.
     let alone = Workspace::new().service("my-app", "");
     assert!(!actions(&document(&alone, "ci", &[])).contains("ecr:ListTagsForResource"));
 }
 
 #[test]
-fn a_document_is_about_these_repositories_and_no_other() {
+fn iam_policy_covers_only_the_repositories_of_the_workspace() {
     let workspace = Workspace::seed();
     let arn = |name: &str| format!("arn:aws:ecr:us-east-1:000000000000:repository/{name}");
     for role in ["ci", "node", "provision", "read"] {
@@ -183,7 +181,7 @@ fn a_document_is_about_these_repositories_and_no_other() {
     let read = document(&workspace, "read", &["--orphans"]);
     assert!(allows(&read, "ecr:DescribeRepositories", &arn("other")));
     assert!(!allows(&read, "ecr:BatchGetImage", &arn("other")));
-    // Orphans may be deleted only if they bear the project's tags.
+    // The document allows to delete orphans only with the tags of the project.
     let provision = document(&workspace, "provision", &["--orphans"]);
     let statements = provision["Statement"].as_array().unwrap();
     let deletes = |it: &&Value| it["Action"].as_array().unwrap().contains(&json!("ecr:DeleteRepository"));
@@ -201,9 +199,9 @@ fn a_document_is_about_these_repositories_and_no_other() {
 }
 
 #[test]
-fn the_document_is_ready_to_paste() {
+fn iam_policy_prints_a_complete_document() {
     let workspace = Workspace::seed().metadata("region = \"cn-north-1\"\naccount-id = \"123456789012\"\n");
-    // Nobody is asked: the workspace knows its account and region.
+    // The workspace names its account and region, so that no request is made.
     let output = workspace.command(&["ecr", "iam-policy", "node"]).without_keys().run().good();
     expect![[r#"
         {
@@ -240,7 +238,7 @@ fn the_document_is_ready_to_paste() {
 }
 
 #[test]
-fn a_customers_key_comes_with_what_ecr_does_with_it() {
+fn iam_policy_includes_grants_for_a_customer_key() {
     let key = "arn:aws:kms:us-east-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab";
     let workspace =
         Workspace::new().service("vault", &format!("encryption = \"KMS\"\nkms-key = \"{key}\"\n"));
@@ -250,7 +248,7 @@ fn a_customers_key_comes_with_what_ecr_does_with_it() {
 }
 
 #[test]
-fn a_document_that_is_too_long_says_so() {
+fn iam_policy_longer_than_aws_allows_warns() {
     let services: Vec<_> =
         (0..80).map(|n| json!({"name": format!("repository-with-a-long-name-{n}")})).collect();
     let workspace = Workspace::new().repositories(&json!({"repositories": services}).to_string());

@@ -1,9 +1,9 @@
-//! `ecr images`: what is listed, in which order, and what it costs.
+//! `ecr images`: the list, its order, and the costs of storage.
 
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{Registry, Workspace, by_name};
+use crate::support::{Fixture, POLICY, by_name, without_digests};
 
 const LIFECYCLE_BY_PULLS: &str = r#"{"rules": [{"rulePriority": 1, "selection":
     {"tagStatus": "any", "countType": "sinceImagePulled", "countUnit": "days", "countNumber": 90},
@@ -11,66 +11,10 @@ const LIFECYCLE_BY_PULLS: &str = r#"{"rules": [{"rulePriority": 1, "selection":
 const KEEP_ONE: &str = r#"{"rules": [{"rulePriority": 1, "action": {"type": "expire"}, "selection":
     {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1}}]}"#;
 
-/// A repository with two versions that share a layer, an index of two images, an artifact, and scans.
-pub fn filled(registry: &Registry) -> Workspace {
-    let workspace = Workspace::seed();
-    workspace.on(registry, &["ecr", "create"]).good();
-    let base = ('B', 300_000);
-    let old = registry.layered("my-app", &[base, ('a', 50_000)], json!({}), Some("1.0.0"));
-    let new = registry.layered("my-app", &[base, ('b', 70_000)], json!({}), Some("1.0.1"));
-    let subject =
-        json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": old, "size": 1});
-    let sbom = json!({"subject": subject, "artifactType": "application/spdx+json"});
-    registry.layered("my-app", &[('s', 2000)], sbom, None);
-    let amd = registry.layered("my-app", &[base, ('x', 10_000)], json!({}), None);
-    let arm = registry.layered("my-app", &[base, ('y', 10_000)], json!({}), None);
-    registry.index("my-app", &[("amd64", &amd), ("arm64", &arm)], "2.0.0");
-    registry
-        .scan(&new, &basic(&[("CVE-2024-6119", "CRITICAL"), ("CVE-2024-1", "HIGH"), ("CVE-2024-2", "HIGH")]));
-    registry.scan(&arm, &basic(&[]));
-    workspace
-}
-
-/// A basic scan that is complete.
-pub fn basic(findings: &[(&str, &str)]) -> Value {
-    let finding = |(name, severity): &(&str, &str)| {
-        json!({
-            "name": name,
-            "severity": severity,
-            "uri": format!("https://security-tracker.debian.org/tracker/{name}"),
-            "attributes": [{"key": "package_name", "value": "openssl"}, {"key": "package_version", "value": "3.0.13-1"}],
-        })
-    };
-    let mut counts = serde_json::Map::new();
-    for (_, severity) in findings {
-        let n = counts.get(*severity).and_then(Value::as_u64).unwrap_or_default();
-        counts.insert((*severity).to_owned(), json!(n + 1));
-    }
-    json!({
-        "imageScanStatus": {"status": "COMPLETE"},
-        "imageScanFindings": {
-            "imageScanCompletedAt": 1_780_000_000,
-            "findingSeverityCounts": counts,
-            "findings": findings.iter().map(finding).collect::<Vec<_>>(),
-        },
-    })
-}
-
-/// Short digests become a word; the tables that hold them keep their shape.
-pub fn without_digests(text: &str) -> String {
-    let is_digest = |word: &str| word.len() == 12 && word.bytes().all(|it| it.is_ascii_hexdigit());
-    let line = |line: &str| {
-        let words = line.split(' ').map(|word| if is_digest(word) { "[12 digits]" } else { word });
-        words.collect::<Vec<_>>().join(" ").replace("[12 digits]", "[-digest--]")
-    };
-    text.lines().map(|it| line(it) + "\n").collect()
-}
-
 #[test]
-fn people_see_the_newest_first_and_artifacts_below_their_image() {
-    let registry = Registry::start();
-    let workspace = filled(&registry);
-    let output = workspace.on(&registry, &["ecr", "images"]).good();
+fn images_lists_newest_first_with_artifacts_below() {
+    let fixture = Fixture::filled();
+    let output = fixture.run(&["ecr", "images"]).good();
     assert!(output.stdout.lines().all(|it| it.chars().count() <= 80), "{}", output.stdout);
     expect![[r#"
         my-app
@@ -92,10 +36,9 @@ fn people_see_the_newest_first_and_artifacts_below_their_image() {
 }
 
 #[test]
-fn colours_come_on_demand_and_take_no_room() {
-    let registry = Registry::start();
-    let workspace = filled(&registry);
-    let output = workspace.on(&registry, &["ecr", "images", "-p", "my-app", "--color", "always"]).good();
+fn images_colours_keep_the_columns() {
+    let fixture = Fixture::filled();
+    let output = fixture.run(&["ecr", "images", "-p", "my-app", "--color", "always"]).good();
     expect![[r#"
         ^[1mmy-app^[0m
           ^[2mTAGS^[0m         ^[2mDIGEST^[0m        ^[2mPUSHED^[0m  ^[2mLAST PULLED^[0m      ^[2mSIZE^[0m  ^[2mSCAN^[0m
@@ -107,14 +50,13 @@ fn colours_come_on_demand_and_take_no_room() {
           ^[2m└ spdx+json^[0m  [-digest--]  now     never          2.2 kB
           6 images, 442.4 kB stored, <$0.01 a month
         total: 6 images, 442.4 kB stored, <$0.01 a month
-    "#]].assert_eq(&without_digests(&output.stdout.replace('\x1b', "^")));
+    "#]].assert_eq(&without_digests(&output.stdout));
 }
 
 #[test]
-fn json_has_every_field_of_an_image() {
-    let registry = Registry::start();
-    let workspace = filled(&registry);
-    let json = workspace.on(&registry, &["ecr", "images", "--format", "json"]).json_with(0);
+fn images_json_has_every_field() {
+    let fixture = Fixture::filled();
+    let json = fixture.run(&["ecr", "images", "--format", "json"]).json_with(0);
     let app = by_name(&json["repositories"], "my-app");
     let images = app["images"].as_array().unwrap();
     let tagged = |tag: &str| images.iter().find(|it| it["tags"] == json!([tag])).unwrap();
@@ -131,13 +73,12 @@ fn json_has_every_field_of_an_image() {
 }
 
 #[test]
-fn shared_layers_are_counted_once_and_the_policy_is_weighed() {
-    let registry = Registry::start();
-    let workspace = filled(&registry);
-    workspace.file("ecr/lifecycle-policy.json", KEEP_ONE);
-    workspace.on(&registry, &["ecr", "create", "--yes"]).good();
+fn images_counts_shared_layers_once_and_weighs_the_policy() {
+    let fixture = Fixture::filled();
+    fixture.workspace.file("ecr/lifecycle-policy.json", KEEP_ONE);
+    fixture.run(&["ecr", "create", "--yes"]).good();
     let args = ["ecr", "images", "-p", "my-app", "--price", "1000", "--format", "json"];
-    let json = workspace.on(&registry, &args).json_with(0);
+    let json = fixture.run(&args).json_with(0);
     let storage = &json["repositories"][0]["storage"];
     let layers = 300_000 + 50_000 + 70_000 + 2000 + 10_000 + 10_000;
     let bytes = storage["storedBytes"].as_u64().unwrap();
@@ -153,48 +94,46 @@ fn shared_layers_are_counted_once_and_the_policy_is_weighed() {
 }
 
 #[test]
-fn what_it_prints_goes_into_preview_as_it_is() {
-    let registry = Registry::start();
-    let workspace = filled(&registry);
-    let images = workspace.on(&registry, &["ecr", "images", "--format", "json"]).good();
-    workspace.file("images.json", &images.stdout);
-    workspace.file("one.json", KEEP_ONE);
+fn images_json_is_input_for_lifecycle_preview() {
+    let fixture = Fixture::filled();
+    let images = fixture.run(&["ecr", "images", "--format", "json"]).good();
+    fixture.workspace.file("images.json", images.stdout);
+    fixture.workspace.file("one.json", KEEP_ONE);
     let preview = ["ecr", "lifecycle", "preview", "--policy", "one.json", "--format", "json"];
-    let online = workspace.on(&registry, &preview).json_with(0);
+    let online = fixture.run(&preview).json_with(0);
     let offline =
-        workspace.command(&[&preview[..], &["--images", "images.json"]].concat()).run().json_with(0);
+        fixture.workspace.command(&[&preview[..], &["--images", "images.json"]].concat()).run().json_with(0);
     assert_eq!(online, offline);
     assert_eq!(online["repositories"][0]["expired"].as_array().unwrap().len(), 2);
 }
 
 #[test]
-fn manifests_are_not_read_where_that_would_keep_images_alive() {
-    let registry = Registry::start();
-    let workspace = filled(&registry);
-    workspace.file("ecr/lifecycle-policy.json", LIFECYCLE_BY_PULLS);
-    workspace.on(&registry, &["ecr", "create", "--yes"]).good();
-    registry.calls();
-    let output = workspace.on(&registry, &["ecr", "images"]).good();
-    assert!(!registry.calls().contains_key("BatchGetImage"));
+fn images_skips_manifests_where_pulls_keep_images_alive() {
+    let fixture = Fixture::filled();
+    fixture.workspace.file("ecr/lifecycle-policy.json", LIFECYCLE_BY_PULLS);
+    fixture.run(&["ecr", "create", "--yes"]).good();
+    fixture.registry.calls();
+    let output = fixture.run(&["ecr", "images"]).good();
+    assert!(!fixture.registry.calls().contains_key("BatchGetImage"));
     assert!(output.stderr.contains("note: manifests were not read"), "{}", output.stderr);
     assert!(output.stdout.contains("at most"), "{}", output.stdout);
 
-    let workspace = Workspace::seed();
-    workspace.on(&registry, &["ecr", "create", "--yes"]).good();
-    registry.calls();
-    workspace.on(&registry, &["ecr", "images", "--keep-pull-times"]).good();
-    assert!(!registry.calls().contains_key("BatchGetImage"));
-    workspace.on(&registry, &["ecr", "images"]).good();
-    assert!(registry.calls().contains_key("BatchGetImage"));
+    // The policy of the seed does not depend on pulls.
+    fixture.workspace.file("ecr/lifecycle-policy.json", POLICY);
+    fixture.run(&["ecr", "create", "--yes"]).good();
+    fixture.registry.calls();
+    fixture.run(&["ecr", "images", "--keep-pull-times"]).good();
+    assert!(!fixture.registry.calls().contains_key("BatchGetImage"));
+    fixture.run(&["ecr", "images"]).good();
+    assert!(fixture.registry.calls().contains_key("BatchGetImage"));
 }
 
 #[test]
-fn reading_a_manifest_counts_as_a_pull_as_it_does_in_ecr() {
-    let registry = Registry::start();
-    let workspace = filled(&registry);
+fn images_reading_manifests_counts_as_a_pull() {
+    let fixture = Fixture::filled();
     let pulled = |args: &[&str]| {
         let args = [&["ecr", "images", "-p", "my-app", "--format", "json"], args].concat();
-        let json = workspace.on(&registry, &args).json_with(0);
+        let json = fixture.run(&args).json_with(0);
         let images = json["repositories"][0]["images"].as_array().unwrap().clone();
         images.iter().filter(|it| !it["lastPulledAt"].is_null()).count()
     };
@@ -204,12 +143,11 @@ fn reading_a_manifest_counts_as_a_pull_as_it_does_in_ecr() {
 }
 
 #[test]
-fn without_permissions_it_shows_what_it_can() {
-    let registry = Registry::with_faults(&["deny=BatchGetImage", "deny=GetLifecyclePolicy"]);
-    let workspace = Workspace::seed();
-    workspace.on(&registry, &["ecr", "create"]);
-    registry.image("my-app", "1.0.0");
-    let output = workspace.on(&registry, &["ecr", "images"]).good();
+fn images_without_permissions_shows_what_it_can() {
+    let fixture = Fixture::seed().with_faults(&["deny=BatchGetImage", "deny=GetLifecyclePolicy"]);
+    fixture.run(&["ecr", "create"]);
+    fixture.registry.image("my-app", "1.0.0");
+    let output = fixture.run(&["ecr", "images"]).good();
     expect![[r#"
         my-app
           TAGS   DIGEST        PUSHED  LAST PULLED  SIZE  SCAN
@@ -224,9 +162,9 @@ fn without_permissions_it_shows_what_it_can() {
               Listed 2 repositories; storage at $0.10 a GB and month; transfer and replication are left out
     "#]].assert_eq(&without_digests(&output.shown()));
 
-    let registry = Registry::with_faults(&["deny=DescribeImages"]);
-    workspace.on(&registry, &["ecr", "create"]);
-    let output = workspace.on(&registry, &["ecr", "images"]);
+    let fixture = fixture.with_faults(&["deny=DescribeImages"]);
+    fixture.run(&["ecr", "create"]);
+    let output = fixture.run(&["ecr", "images"]);
     expect![[r#"
         my-app: unknown
         my-app-worker: unknown
@@ -240,6 +178,6 @@ fn without_permissions_it_shows_what_it_can() {
         --- exit 1
     "#]]
     .assert_eq(&output.shown());
-    let json = workspace.on(&registry, &["ecr", "images", "--format", "json"]).json_with(1);
+    let json = fixture.run(&["ecr", "images", "--format", "json"]).json_with(1);
     assert_eq!(json["repositories"][0]["storage"], Value::Null);
 }

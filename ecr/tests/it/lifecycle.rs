@@ -1,14 +1,14 @@
-//! Lifecycle policies, through the commands and through the embedded ECR. The cases themselves are held in
-//! `crates/lifecycle`.
+//! Lifecycle policies: `ecr lifecycle`, `ecr create`, and the embedded ECR. `crates/lifecycle` tests all documented cases
+//! on the engine itself.
 
 use std::path::PathBuf;
 
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{Registry, Workspace};
+use crate::support::{Fixture, Registry, Workspace};
 
-/// The cases of what ECR documents, by file.
+/// The documented cases, by file.
 fn vectors() -> Vec<(PathBuf, Value)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crates/lifecycle/tests/vectors");
     let files = std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
@@ -20,7 +20,7 @@ fn vectors() -> Vec<(PathBuf, Value)> {
     files.into_iter().map(read).collect()
 }
 
-/// A few of them: the commands are thin over the engine.
+/// A sample of the documented cases, which is enough for the commands: they only call the engine.
 fn some_vectors() -> Vec<(PathBuf, Value)> {
     vectors().into_iter().step_by(20).collect()
 }
@@ -30,10 +30,10 @@ fn policy_text(vector: &Value) -> String {
 }
 
 #[test]
-fn check_accepts_and_refuses_as_ecr_does() {
+fn lifecycle_check_agrees_with_the_documented_cases() {
     let workspace = Workspace::new();
     for (file, vector) in some_vectors() {
-        workspace.file("policy.json", &policy_text(&vector));
+        workspace.file("policy.json", policy_text(&vector));
         let output =
             workspace.command(&["ecr", "lifecycle", "check", "policy.json", "--format", "json"]).run();
         let report = output.json();
@@ -45,13 +45,13 @@ fn check_accepts_and_refuses_as_ecr_does() {
 }
 
 #[test]
-fn preview_takes_what_ecr_takes() {
+fn lifecycle_preview_agrees_with_the_documented_cases() {
     let workspace = Workspace::new();
     for (file, vector) in some_vectors() {
         if vector["valid"] == false {
             continue;
         }
-        workspace.file("policy.json", &policy_text(&vector));
+        workspace.file("policy.json", policy_text(&vector));
         let (images, now) = (file.to_str().unwrap(), vector["now"].as_str().unwrap());
         let args = ["ecr", "lifecycle", "preview", "--policy", "policy.json", "--format", "json"];
         let output = workspace.command(&[&args[..], &["--images", images, "--now", now]].concat()).run();
@@ -70,7 +70,7 @@ fn preview_takes_what_ecr_takes() {
 }
 
 #[test]
-fn the_embedded_ecr_accepts_and_refuses_as_ecr_does() {
+fn registry_lifecycle_policy_agrees_with_the_documented_cases() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     for (file, vector) in vectors() {
@@ -98,7 +98,7 @@ const TWO_WORDS: &str = r#"{"rules": [
 ]}"#;
 
 #[test]
-fn check_tells_what_is_wrong_and_what_surprises() {
+fn lifecycle_check_reports_errors_and_warnings() {
     let workspace = Workspace::seed();
     workspace.file("ecr/lifecycle-policy.json", TWO_WORDS);
     let output = workspace.command(&["ecr", "lifecycle", "check"]).run().good();
@@ -111,7 +111,7 @@ fn check_tells_what_is_wrong_and_what_surprises() {
              Checked 1 policy: 0 errors, 2 warnings
     "#]].assert_eq(&output.shown());
     workspace
-        .file("ecr/lifecycle-policy.json", &TWO_WORDS.replace("\"days\"", "\"hours\"").replace("20}", "0}"));
+        .file("ecr/lifecycle-policy.json", TWO_WORDS.replace("\"days\"", "\"hours\"").replace("20}", "0}"));
     let output = workspace.command(&["ecr", "lifecycle", "check"]).run();
     assert_eq!(output.code, 1);
     expect![[r#"
@@ -124,7 +124,7 @@ fn check_tells_what_is_wrong_and_what_surprises() {
         --- exit 1
     "#]]
     .assert_eq(&output.shown());
-    // The same is a problem of the configuration for every other command.
+    // Every other command reports the same errors as problems of the configuration.
     let output = workspace.local(&["ecr", "plan"]);
     assert_eq!(output.code, 1);
     expect![[r#"
@@ -142,7 +142,7 @@ fn check_tells_what_is_wrong_and_what_surprises() {
 }
 
 #[test]
-fn preview_without_a_registry_shows_each_image() {
+fn lifecycle_preview_offline_shows_each_image() {
     let workspace = Workspace::new();
     workspace.file("policy.json", TWO_WORDS);
     let digest = |n: u8| format!("sha256:{}", format!("{n:02x}").repeat(32));
@@ -154,7 +154,7 @@ fn preview_without_a_registry_shows_each_image() {
         {"digest": digest(3), "tags": ["prod-1"], "pushedAt": "2026-06-08T00:00:00Z"},
         {"digest": digest(4), "tags": [], "pushedAt": "2026-06-15T00:00:00Z", "subject": digest(1)},
     ]}]});
-    workspace.file("images.json", &images.to_string());
+    workspace.file("images.json", images.to_string());
     let args = ["ecr", "lifecycle", "preview", "--policy", "policy.json", "--images", "images.json"];
     let output = workspace.command(&[&args[..], &["--now", "2026-06-15T12:00:00Z"]].concat()).run().good();
     expect![[r#"
@@ -170,7 +170,7 @@ fn preview_without_a_registry_shows_each_image() {
 }
 
 #[test]
-fn bad_input_of_preview_is_told() {
+fn lifecycle_preview_bad_input_fails() {
     let workspace = Workspace::new();
     workspace.file("policy.json", TWO_WORDS);
     workspace.file("images.json", r#"[{"digest": "sha256:1"}]"#);
@@ -222,35 +222,33 @@ fn keep_one() -> String {
 }
 
 #[test]
-fn preview_of_a_registry_agrees_with_ecr_itself() {
-    let (workspace, registry) = (Workspace::seed(), Registry::start());
-    workspace.on(&registry, &["ecr", "create"]).good();
+fn lifecycle_preview_online_agrees_with_the_preview_of_ecr() {
+    let fixture = Fixture::seed().created();
     for tag in ["1.0.0", "1.0.1"] {
-        registry.image("my-app", tag);
+        fixture.registry.image("my-app", tag);
     }
-    workspace.file("one.json", &keep_one());
+    fixture.workspace.file("one.json", keep_one());
     let args = ["ecr", "lifecycle", "preview", "--policy", "one.json", "--aws"];
-    let report = workspace.on(&registry, &[&args[..], &["--format", "json"]].concat()).json_with(0);
+    let report = fixture.run(&[&args[..], &["--format", "json"]].concat()).json_with(0);
     let app = &report["repositories"][0];
     assert_eq!(app["name"], "my-app");
     assert_eq!(app["expired"][0]["tags"], json!(["1.0.0"]));
     assert_eq!(app["kept"], 1);
     assert_eq!(app["disagreements"], json!([]));
-    // Without a policy to try, that of the workspace counts; it keeps ten.
-    let report = workspace.on(&registry, &["ecr", "lifecycle", "preview", "--format", "json"]).json_with(0);
+    // Without `--policy`, the policy of the workspace counts, which keeps ten images.
+    let report = fixture.run(&["ecr", "lifecycle", "preview", "--format", "json"]).json_with(0);
     assert_eq!(report["repositories"][0]["expired"], json!([]));
     assert_eq!(report["repositories"][0]["disagreements"], json!(null));
 }
 
 #[test]
-fn create_asks_before_tagged_images_go() {
-    let (workspace, registry) = (Workspace::seed(), Registry::start());
-    workspace.on(&registry, &["ecr", "create"]).good();
+fn create_asks_before_a_policy_expires_tagged_images() {
+    let fixture = Fixture::seed().created();
     for tag in ["1.0.0", "1.0.1"] {
-        registry.image("my-app", tag);
+        fixture.registry.image("my-app", tag);
     }
-    workspace.file("ecr/lifecycle-policy.json", &keep_one());
-    let plan = workspace.on(&registry, &["ecr", "plan"]).good();
+    fixture.workspace.file("ecr/lifecycle-policy.json", keep_one());
+    let plan = fixture.run(&["ecr", "plan"]).good();
     expect![[r#"
         ~ my-app
             ~ lifecyclePolicy: rule 1 changes
@@ -262,8 +260,8 @@ fn create_asks_before_tagged_images_go() {
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
     "#]]
     .assert_eq(&plan.shown());
-    registry.calls();
-    let refused = workspace.on(&registry, &["ecr", "create"]);
+    fixture.registry.calls();
+    let refused = fixture.run(&["ecr", "create"]);
     assert_eq!(refused.code, 5);
     expect![[r#"
         --- stderr
@@ -276,12 +274,12 @@ fn create_asks_before_tagged_images_go() {
         --- exit 5
     "#]]
     .assert_eq(&refused.shown());
-    let refused = workspace.on(&registry, &["push", "--create", "--allow-dirty"]);
+    let refused = fixture.run(&["push", "--create", "--allow-dirty"]);
     assert_eq!(refused.code, 5);
-    assert_eq!(registry.writes(), [""; 0]);
+    assert_eq!(fixture.registry.writes(), [""; 0]);
 
-    workspace.file("used.yaml", "spec:\n  containers:\n    - image: \"localhost/my-app:1.0.0\"\n");
-    let refused = workspace.on(&registry, &["ecr", "create", "--yes", "--in-use", "used.yaml"]);
+    fixture.workspace.file("used.yaml", "spec:\n  containers:\n    - image: \"localhost/my-app:1.0.0\"\n");
+    let refused = fixture.run(&["ecr", "create", "--yes", "--in-use", "used.yaml"]);
     assert_eq!(refused.code, 5);
     expect![[r#"
         --- stderr
@@ -295,24 +293,22 @@ fn create_asks_before_tagged_images_go() {
         --- exit 5
     "#]]
     .assert_eq(&refused.shown());
-    assert_eq!(registry.writes(), [""; 0]);
+    assert_eq!(fixture.registry.writes(), [""; 0]);
 
-    workspace.file("used.yaml", "image: localhost/my-app:1.0.1");
-    let done =
-        workspace.on(&registry, &["ecr", "create", "--yes", "--in-use", "used.yaml", "--format", "json"]);
+    fixture.workspace.file("used.yaml", "image: localhost/my-app:1.0.1");
+    let done = fixture.run(&["ecr", "create", "--yes", "--in-use", "used.yaml", "--format", "json"]);
     let report = done.json_with(0);
     assert_eq!(report["repositories"][0]["expires"]["tags"], json!(["1.0.0"]));
-    assert_eq!(registry.writes(), ["PutLifecyclePolicy", "PutLifecyclePolicy"]);
+    assert_eq!(fixture.registry.writes(), ["PutLifecyclePolicy", "PutLifecyclePolicy"]);
 }
 
 #[test]
-fn where_images_may_not_be_listed_create_warns_and_goes_on() {
-    let (workspace, registry) = (Workspace::seed(), Registry::with_faults(&["deny=DescribeImages"]));
-    workspace.on(&registry, &["ecr", "create"]).good();
-    registry.image("my-app", "1.0.0");
-    registry.image("my-app", "1.0.1");
-    workspace.file("ecr/lifecycle-policy.json", &keep_one());
-    let done = workspace.on(&registry, &["ecr", "create"]).good();
+fn create_without_describe_images_warns_and_writes_policies() {
+    let fixture = Fixture::seed().with_faults(&["deny=DescribeImages"]).created();
+    fixture.registry.image("my-app", "1.0.0");
+    fixture.registry.image("my-app", "1.0.1");
+    fixture.workspace.file("ecr/lifecycle-policy.json", keep_one());
+    let done = fixture.run(&["ecr", "create"]).good();
     assert!(done.stderr.contains("no permission for ecr:DescribeImages"), "{}", done.stderr);
-    assert_eq!(registry.writes().iter().filter(|it| *it == "PutLifecyclePolicy").count(), 2);
+    assert_eq!(fixture.registry.writes().iter().filter(|it| *it == "PutLifecyclePolicy").count(), 2);
 }

@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader};
 use expect_test::expect;
 use serde_json::json;
 
-use crate::support::{POLICY, Registry, Workspace};
+use crate::support::{Fixture, POLICY, Registry, Workspace};
 
-/// A request to the data plane, and the status and body that it gets.
+/// Sends a request to the data plane. Returns the status, head and body of the answer.
 fn ask(
     registry: &Registry,
     method: &str,
@@ -32,7 +32,7 @@ fn digest(text: &str) -> String {
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// Uploads `text` as config and only blob of an image, and returns the image's manifest.
+/// Uploads `text` as the config and only blob of an image. Returns the manifest of the image.
 fn uploaded(registry: &Registry, name: &str, text: &str) -> String {
     let basic = registry.basic();
     let (status, head, _) =
@@ -57,7 +57,7 @@ fn put_manifest(registry: &Registry, name: &str, tag: &str, manifest: &str) -> (
 }
 
 #[test]
-fn the_data_plane_wants_the_credentials_of_the_control_plane() {
+fn registry_data_plane_requires_control_plane_credentials() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     let (status, head, body) = ask(&registry, "GET", "/v2/", &[], "");
@@ -71,9 +71,8 @@ fn the_data_plane_wants_the_credentials_of_the_control_plane() {
 }
 
 #[test]
-fn both_planes_refuse_to_move_an_immutable_tag() {
-    let registry = Registry::start();
-    Workspace::new().service("my-app", "").on(&registry, &["ecr", "create"]).good();
+fn registry_refuses_to_move_an_immutable_tag_on_both_planes() {
+    let Fixture { registry, .. } = Fixture::service().created();
     let (one, two) = (uploaded(&registry, "my-app", "one"), uploaded(&registry, "my-app", "two"));
     assert_eq!(put_manifest(&registry, "my-app", "1.0.0", &one).0, 201);
     for manifest in [&one, &two] {
@@ -93,7 +92,7 @@ fn both_planes_refuse_to_move_an_immutable_tag() {
 }
 
 #[test]
-fn a_manifest_that_names_what_is_not_there_is_refused() {
+fn registry_refuses_a_manifest_with_missing_blobs() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     registry.create_plain("other");
@@ -112,7 +111,7 @@ fn a_manifest_that_names_what_is_not_there_is_refused() {
 }
 
 #[test]
-fn a_blob_with_another_digest_is_refused_and_leaves_nothing() {
+fn registry_refuses_a_blob_with_another_digest() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     let basic = registry.basic();
@@ -133,14 +132,14 @@ fn a_blob_with_another_digest_is_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn a_page_of_another_origin_does_not_reach_it() {
+fn registry_refuses_another_host_header() {
     let registry = Registry::start();
     let answer = registry.raw("GET /v2/ HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n");
     assert!(answer.starts_with(b"HTTP/1.1 403"), "{}", String::from_utf8_lossy(&answer));
 }
 
 #[test]
-fn an_operation_that_it_lacks_is_refused_by_name() {
+fn registry_refuses_an_unsupported_operation_by_name() {
     let registry = Registry::start();
     let error = registry.try_sdk(async |ecr| ecr.get_registry_policy().send().await).unwrap_err();
     let text = format!("{error:?}");
@@ -148,7 +147,7 @@ fn an_operation_that_it_lacks_is_refused_by_name() {
 }
 
 #[test]
-fn descriptions_of_absent_names_fail_as_a_whole_and_lists_come_in_pages() {
+fn registry_describe_fails_for_absent_names_and_has_pages() {
     let registry = Registry::start();
     (0..5).for_each(|n| registry.create_plain(&format!("repository-{n}")));
     let names = ["repository-0", "absent"].map(str::to_owned).to_vec();
@@ -167,7 +166,7 @@ fn descriptions_of_absent_names_fail_as_a_whole_and_lists_come_in_pages() {
 }
 
 #[test]
-fn serve_keeps_its_state_through_kill_and_local_commands_use_it() {
+fn serve_state_survives_kill_and_serves_local_commands() {
     let workspace = Workspace::seed();
     let serve = || {
         let mut child = workspace.command(&["ecr", "serve", "--port", "0"]).spawn();
@@ -192,7 +191,7 @@ fn serve_keeps_its_state_through_kill_and_local_commands_use_it() {
 }
 
 #[test]
-fn a_last_line_that_was_cut_off_is_dropped_and_damage_is_told() {
+fn registry_state_drops_a_torn_line_and_reports_damage() {
     let workspace = Workspace::seed();
     workspace.local(&["ecr", "create", "-p", "my-app"]).good();
     let journal = workspace.root().join("target/ecr-local/journal.jsonl");
@@ -204,7 +203,11 @@ fn a_last_line_that_was_cut_off_is_dropped_and_damage_is_told() {
     let damaged = workspace.local(&["ecr", "plan"]);
     assert_eq!(damaged.code, 1);
     assert!(damaged.stderr.contains("is damaged at line 1"), "{damaged:#?}");
-    assert_eq!(std::fs::read_to_string(&journal).unwrap(), "[{\"Nonsense\":1}]\n", "it was not touched");
+    assert_eq!(
+        std::fs::read_to_string(&journal).unwrap(),
+        "[{\"Nonsense\":1}]\n",
+        "the damaged file is unchanged"
+    );
 
     let state = workspace.root().join("target/ecr-local/state.json");
     std::fs::write(&state, "{\"version\": 3}").unwrap();
@@ -213,7 +216,7 @@ fn a_last_line_that_was_cut_off_is_dropped_and_damage_is_told() {
 }
 
 #[test]
-fn a_deleted_repository_takes_its_blobs_along() {
+fn registry_delete_removes_unused_blobs() {
     let workspace = Workspace::new().service("my-app", "").service("my-app-2", "");
     workspace.local(&["push", "--create", "--profile", "dev"]).good();
     let blobs = workspace.root().join("target/ecr-local/blobs/sha256");
@@ -226,7 +229,7 @@ fn a_deleted_repository_takes_its_blobs_along() {
 }
 
 #[test]
-fn a_lifecycle_policy_that_is_none_is_refused_in_ecrs_words() {
+fn registry_refuses_an_invalid_lifecycle_policy() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     let text = POLICY.replace("rules", "rulez");

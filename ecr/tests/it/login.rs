@@ -1,62 +1,40 @@
-//! `ecr login`: the password goes by standard input, and nowhere else.
-
-use std::os::unix::fs::PermissionsExt;
+//! `ecr login`: it passes the password by standard input only.
 
 use expect_test::expect;
 
-use crate::support::{Registry, Workspace};
-
-/// A program that takes docker's place.
-fn engine(workspace: &Workspace, script: &str) -> String {
-    program(workspace, "engine", script)
-}
-
-fn program(workspace: &Workspace, name: &str, script: &str) -> String {
-    workspace.file(name, &format!("#!/bin/sh\n{script}\n"));
-    let path = workspace.root().join(name);
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path.display().to_string()
-}
-
-/// Times become a word.
-fn without_times(text: &str) -> String {
-    let line = |line: &str| match line.split_once(", until ") {
-        Some((before, after)) => format!("{before}, until [TIME]{}\n", &after[after.find(' ').unwrap()..]),
-        None => line.to_owned() + "\n",
-    };
-    text.lines().map(line).collect()
-}
+use crate::support::Fixture;
 
 #[test]
-fn the_password_goes_by_standard_input() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
-    let engine =
-        engine(&workspace, "echo \"$@\" >args; cat >password; echo 'WARNING! stored unencrypted' >&2");
-    let output = workspace.on(&registry, &["ecr", "login", "--engine", &engine]).good();
+fn login_sends_the_password_by_standard_input() {
+    let fixture = Fixture::seed();
+    let engine = fixture
+        .workspace
+        .program("engine", "echo \"$@\" >args; cat >password; echo 'WARNING! stored unencrypted' >&2");
+    let output = fixture.run(&["ecr", "login", "--engine", &engine]).good();
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
         warning: engine: stored unencrypted
            Logged in to 127.0.0.1:[PORT] with engine, until [TIME] (12 hours)
     "#]]
-    .assert_eq(&without_times(&output.shown()));
-    let read = |name: &str| std::fs::read_to_string(workspace.root().join(name)).unwrap();
-    let host = registry.url().replace("http://", "");
+    .assert_eq(&output.shown());
+    let read = |name: &str| std::fs::read_to_string(fixture.workspace.root().join(name)).unwrap();
+    let host = fixture.registry.host();
     assert_eq!(read("args").trim(), format!("login --username AWS --password-stdin {host}"));
-    let printed = workspace.on(&registry, &["ecr", "login", "--print-token"]).good();
+    let printed = fixture.run(&["ecr", "login", "--print-token"]).good();
     assert!(read("password").len() > 20 && printed.stdout.trim().len() > 20);
-    let json = workspace.on(&registry, &["ecr", "login", "--print-token", "--format", "json"]).json_with(0);
+    let json = fixture.run(&["ecr", "login", "--print-token", "--format", "json"]).json_with(0);
     assert_eq!(json["username"], "AWS");
     assert!(json["expiresAt"].as_str().unwrap().ends_with('Z'), "{json}");
 }
 
 #[test]
-fn what_the_engine_says_is_told_and_turned_into_advice() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
-    let engine = engine(&workspace, "echo 'Cannot connect to the Docker daemon at unix:///x' >&2; exit 1");
-    let output = workspace.on(&registry, &["ecr", "login", "--engine", &engine]);
+fn login_engine_error_becomes_advice() {
+    let fixture = Fixture::seed();
+    let engine = fixture
+        .workspace
+        .program("engine", "echo 'Cannot connect to the Docker daemon at unix:///x' >&2; exit 1");
+    let output = fixture.run(&["ecr", "login", "--engine", &engine]);
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
@@ -72,38 +50,37 @@ fn what_the_engine_says_is_told_and_turned_into_advice() {
 }
 
 #[test]
-fn an_engine_that_repeats_the_password_brings_it_nowhere() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
-    let engine = engine(&workspace, "read -r word; echo \"wrong password $word\" >&2; exit 1");
-    let output = workspace.on(&registry, &["ecr", "login", "--engine", &engine, "--format", "json"]);
+fn login_hides_a_password_that_the_engine_repeats() {
+    let fixture = Fixture::seed();
+    let engine =
+        fixture.workspace.program("engine", "read -r word; echo \"wrong password $word\" >&2; exit 1");
+    let output = fixture.run(&["ecr", "login", "--engine", &engine, "--format", "json"]);
     assert!(output.stderr.contains("wrong password ***"), "{}", output.stderr);
     assert!(output.json_with(1)["error"]["causes"][0].as_str().unwrap().contains("***"));
 }
 
 #[test]
-fn of_several_engines_the_first_that_works_is_taken() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
-    program(&workspace, "bin/docker", "[ \"$1\" = --version ] || { echo 'no daemon' >&2; exit 1; }");
-    program(&workspace, "bin/podman", "echo podman version 5.0.0");
+fn login_takes_the_first_engine_that_works() {
+    let fixture = Fixture::seed();
+    fixture.workspace.program("bin/docker", "[ \"$1\" = --version ] || { echo 'no daemon' >&2; exit 1; }");
+    fixture.workspace.program("bin/podman", "echo podman version 5.0.0");
     let cargo = std::env::var("CARGO").unwrap();
-    let path = [workspace.root().join("bin").as_path(), std::path::Path::new(&cargo).parent().unwrap()]
-        .map(|it| it.display().to_string())
-        .join(":");
-    let login = || workspace.command(&["ecr", "login"]).registry(&registry).env("PATH", &path).run();
+    let path =
+        [fixture.workspace.root().join("bin").as_path(), std::path::Path::new(&cargo).parent().unwrap()]
+            .map(|it| it.display().to_string())
+            .join(":");
+    let login = || fixture.command(&["ecr", "login"]).env("PATH", &path).run();
     assert!(login().good().stderr.contains("with podman, until"));
-    // A single one is taken as it is, and says itself what is wrong.
-    std::fs::remove_file(workspace.root().join("bin/podman")).unwrap();
+    // The only engine is taken untested, and its own error is shown.
+    std::fs::remove_file(fixture.workspace.root().join("bin/podman")).unwrap();
     let failed = login();
     assert!(failed.code == 1 && failed.stderr.contains("no daemon"), "{failed:#?}");
 }
 
 #[test]
-fn without_an_engine_it_says_what_to_do() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
-    let output = workspace.command(&["ecr", "login"]).registry(&registry).without_path().run();
+fn login_without_engine_gives_advice() {
+    let fixture = Fixture::seed();
+    let output = fixture.command(&["ecr", "login"]).without_path().run();
     expect![[r#"
         --- stderr
         error: neither docker nor podman is installed
@@ -111,7 +88,7 @@ fn without_an_engine_it_says_what_to_do() {
         help: install one of them, name another program with --engine PATH, or pass --print-token; `cargo xtask push` needs none of them
         --- exit 1
     "#]].assert_eq(&output.shown());
-    let output = workspace.on(&registry, &["ecr", "login", "--engine", "/nowhere/docker"]);
+    let output = fixture.run(&["ecr", "login", "--engine", "/nowhere/docker"]);
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
@@ -125,7 +102,7 @@ fn without_an_engine_it_says_what_to_do() {
         --- exit 1
     "#]]
     .assert_eq(&output.shown());
-    let output = workspace.local(&["ecr", "login", "--print-token"]);
+    let output = fixture.workspace.local(&["ecr", "login", "--print-token"]);
     expect![[r#"
         --- stderr
         error: the embedded ECR would end with this command

@@ -1,13 +1,17 @@
-//! The one integration test binary: the real command, the real AWS SDK, and the embedded ECR on 127.0.0.1:0.
+//! The integration tests, in one binary: the real command and the real AWS SDK against an embedded ECR on a free port.
+//!
+//! The name of a test begins with its subject, such as the command, and tells the condition and the result. Most tests begin
+//! with a [`support::Fixture`]. `UPDATE_EXPECT=1 cargo test` rewrites the snapshots.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![allow(clippy::result_large_err, reason = "the SDK makes its errors as large as it likes")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+#![allow(clippy::result_large_err, reason = "the errors of the SDK are large")]
 
 mod bases;
 mod configuration;
 mod create;
 mod delete;
 mod export;
+mod gate;
 mod hub;
 mod iam;
 mod images;
@@ -21,6 +25,7 @@ mod proxy;
 mod push;
 mod registry;
 mod scan;
+mod settings;
 mod status;
 mod support;
 mod tidy;

@@ -1,12 +1,12 @@
-//! stdout, stderr, colour and usage.
+//! What holds for all commands: usage errors, stdout and stderr, colours, and the environment of AWS.
 
 use expect_test::expect;
 use serde_json::Value;
 
-use crate::support::{Registry, Workspace};
+use crate::support::{Fixture, Workspace};
 
 #[test]
-fn usage_errors_end_with_1() {
+fn output_usage_error_exits_with_1() {
     let workspace = Workspace::seed();
     let output = workspace.command(&["ecr", "plan", "--chek"]).run();
     expect![[r#"
@@ -28,7 +28,7 @@ fn usage_errors_end_with_1() {
 }
 
 #[test]
-fn an_error_that_stops_everything_is_json_too() {
+fn output_fatal_error_is_json_too() {
     let workspace = Workspace::seed().service("third", "scan-on-psh = true\n");
     let json = workspace.local(&["ecr", "plan", "--format", "json"]).json_with(1);
     expect![[r#"
@@ -45,15 +45,14 @@ fn an_error_that_stops_everything_is_json_too() {
 }
 
 #[test]
-fn with_json_stdout_is_one_document_and_quiet_says_nothing_else() {
-    let registry = Registry::start();
-    let output = Workspace::seed().on(&registry, &["ecr", "create", "--format", "json", "--quiet"]).good();
+fn output_json_quiet_is_one_document_and_no_stderr() {
+    let output = Fixture::seed().run(&["ecr", "create", "--format", "json", "--quiet"]).good();
     assert!(serde_json::from_str::<Value>(&output.stdout).is_ok());
     assert_eq!(output.stderr, "");
 }
 
 #[test]
-fn colour_is_asked_for_or_not_there() {
+fn output_colour_only_on_demand() {
     let workspace = Workspace::seed();
     let coloured = |args: &[&str], env: Option<(&str, &str)>| {
         let args = [&["ecr", "plan", "--local"], args].concat();
@@ -71,21 +70,21 @@ fn colour_is_asked_for_or_not_there() {
 }
 
 #[test]
-fn the_environment_of_aws_is_honoured_and_the_flag_wins() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
+fn aws_environment_sets_region_and_endpoints_below_flags() {
+    let fixture = Fixture::seed();
     let region = |args: &[&str], env: &[(&str, &str)]| {
         let args = [&["ecr", "plan", "--format", "json"], args].concat();
-        let run = env.iter().fold(workspace.command(&args).registry(&registry), |run, (k, v)| run.env(k, v));
+        let run = env.iter().fold(fixture.command(&args), |run, (k, v)| run.env(k, v));
         run.run().json_with(0)["region"].as_str().unwrap().to_owned()
     };
     assert_eq!(region(&[], &[]), "us-east-1");
     assert_eq!(region(&[], &[("AWS_REGION", "eu-west-1")]), "eu-west-1");
     assert_eq!(region(&["--region", "eu-north-1"], &[("AWS_REGION", "eu-west-1")]), "eu-north-1");
-    let apart = workspace
+    let apart = fixture
+        .workspace
         .command(&["ecr", "plan"])
         .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-        .env("AWS_ENDPOINT_URL_ECR", &registry.url())
-        .env("AWS_ENDPOINT_URL_STS", &registry.url());
+        .env("AWS_ENDPOINT_URL_ECR", &fixture.registry.url())
+        .env("AWS_ENDPOINT_URL_STS", &fixture.registry.url());
     apart.run().good();
 }

@@ -1,17 +1,16 @@
-//! `ecr plan`: what would be done, and that nothing is.
+//! `ecr plan`: what it shows, and that it changes nothing.
 
 use expect_test::expect;
 use serde_json::json;
 
-use crate::support::{Registry, Workspace, by_name};
+use crate::support::{Fixture, Workspace, by_name};
 
 #[test]
-fn a_plan_shows_each_field_and_changes_nothing() {
-    let registry = Registry::start();
-    registry.create_plain("my-app");
-    let workspace = Workspace::seed();
-    let output = workspace.on(&registry, &["ecr", "plan"]).good();
-    assert_eq!(registry.writes(), [""; 0]);
+fn plan_shows_each_field_and_changes_nothing() {
+    let fixture = Fixture::seed();
+    fixture.registry.create_plain("my-app");
+    let output = fixture.run(&["ecr", "plan"]).good();
+    assert_eq!(fixture.registry.writes(), [""; 0]);
     expect![[r#"
         ~ my-app
             ~ imageTagMutability: MUTABLE -> IMMUTABLE
@@ -31,11 +30,11 @@ fn a_plan_shows_each_field_and_changes_nothing() {
     "#]]
     .assert_eq(&output.shown());
 
-    let json = workspace.on(&registry, &["ecr", "plan", "--format", "json"]).json_with(0);
+    let json = fixture.run(&["ecr", "plan", "--format", "json"]).json_with(0);
     assert_eq!(json["account"], "123456789012");
     assert_eq!(json["region"], "us-east-1");
     assert_eq!(json["project"], "my-project");
-    assert_eq!(json["registry"], registry.url().replace("http://", ""));
+    assert_eq!(json["registry"], fixture.registry.host());
     assert_eq!(json["orphans"], json!(null));
     assert_eq!(
         json["summary"],
@@ -54,24 +53,21 @@ fn a_plan_shows_each_field_and_changes_nothing() {
 }
 
 #[test]
-fn check_tells_by_its_exit_code() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
-    let check = |workspace: &Workspace| workspace.on(&registry, &["ecr", "plan", "--check"]).code;
-    assert_eq!(check(&workspace), 2);
-    workspace.on(&registry, &["ecr", "create"]).good();
-    assert_eq!(check(&workspace), 0);
-    registry.tag("my-app", &[("Project", "another")]);
-    assert_eq!(check(&workspace), 5);
-    let workspace = workspace.service("third", "");
-    assert_eq!(check(&workspace), 2, "a write outranks a foreign repository");
+fn plan_check_exit_code_tells_the_state() {
+    let check = |fixture: &Fixture| fixture.run(&["ecr", "plan", "--check"]).code;
+    let fixture = Fixture::seed();
+    assert_eq!(check(&fixture), 2);
+    let fixture = fixture.created();
+    assert_eq!(check(&fixture), 0);
+    fixture.registry.tag("my-app", &[("Project", "another")]);
+    assert_eq!(check(&fixture), 5);
+    let fixture = Fixture { workspace: fixture.workspace.service("third", ""), ..fixture };
+    assert_eq!(check(&fixture), 2, "a write outranks a foreign repository");
 }
 
 #[test]
-fn check_of_a_blocked_repository_is_a_failure() {
-    let registry = Registry::start();
-    let workspace = Workspace::new().service("my-app", "");
-    workspace.on(&registry, &["ecr", "create"]).good();
+fn plan_check_fails_for_a_blocked_repository() {
+    let Fixture { registry, .. } = Fixture::service().created();
     let workspace = Workspace::new().service("my-app", "encryption = \"KMS\"\n");
     let output = workspace.on(&registry, &["ecr", "plan", "--check"]);
     expect![[r#"
@@ -86,30 +82,27 @@ fn check_of_a_blocked_repository_is_a_failure() {
 }
 
 #[test]
-fn orphans_are_looked_for_only_on_demand() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
-    workspace.on(&registry, &["ecr", "create"]).good();
+fn plan_looks_for_orphans_only_with_the_flag() {
+    let fixture = Fixture::seed().created();
     for (name, project) in [("old", "my-project"), ("theirs", "another")] {
-        registry.create_plain(name);
-        registry.tag(name, &[("ManagedBy", "cargo-xtask-ecr"), ("Project", project)]);
+        fixture.registry.create_plain(name);
+        fixture.registry.tag(name, &[("ManagedBy", "cargo-xtask-ecr"), ("Project", project)]);
     }
-    registry.create_plain("untagged");
-    let without = workspace.on(&registry, &["ecr", "plan", "--format", "json"]).json_with(0);
+    fixture.registry.create_plain("untagged");
+    let without = fixture.run(&["ecr", "plan", "--format", "json"]).json_with(0);
     assert_eq!(without["orphans"], json!(null));
-    assert_eq!(registry.calls()["ListTagsForResource"], 2);
-    let with = workspace.on(&registry, &["ecr", "plan", "--orphans", "--format", "json"]).json_with(0);
+    assert_eq!(fixture.registry.calls()["ListTagsForResource"], 2);
+    let with = fixture.run(&["ecr", "plan", "--orphans", "--format", "json"]).json_with(0);
     assert_eq!(with["orphans"], json!(["old"]));
-    assert_eq!(registry.calls()["ListTagsForResource"], 5);
+    assert_eq!(fixture.registry.calls()["ListTagsForResource"], 5);
 }
 
 #[test]
-fn a_selection_limits_the_plan() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed().repositories(r#"{"repositories": [{"name": "extra"}]}"#);
+fn plan_selection_limits_the_repositories() {
+    let fixture = Workspace::seed().repositories(r#"{"repositories": [{"name": "extra"}]}"#).start();
     let names = |args: &[&str]| {
         let args = [&["ecr", "plan", "--format", "json"], args].concat();
-        let json = workspace.on(&registry, &args).json_with(0);
+        let json = fixture.run(&args).json_with(0);
         let names = json["repositories"].as_array().unwrap().iter();
         names.map(|it| it["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
     };
@@ -117,7 +110,7 @@ fn a_selection_limits_the_plan() {
     assert_eq!(names(&["-p", "my-app"]), "my-app");
     assert_eq!(names(&["-p", "my-*"]), "my-app my-app-worker");
     assert_eq!(names(&["--exclude", "my-app"]), "extra my-app-worker");
-    let wrong = workspace.on(&registry, &["ecr", "plan", "-p", "my-ap"]);
+    let wrong = fixture.run(&["ecr", "plan", "-p", "my-ap"]);
     expect![[r#"
         --- stderr
         error: no service matches `my-ap`
@@ -129,12 +122,11 @@ fn a_selection_limits_the_plan() {
 }
 
 #[test]
-fn without_a_project_nothing_is_foreign() {
-    let registry = Registry::start();
-    registry.create_plain("my-app");
-    registry.tag("my-app", &[("Project", "another")]);
-    let workspace = Workspace::new().service("my-app", "");
-    let json = workspace.on(&registry, &["ecr", "plan", "--format", "json"]).json_with(0);
+fn plan_without_project_has_no_foreign_repositories() {
+    let fixture = Fixture::service();
+    fixture.registry.create_plain("my-app");
+    fixture.registry.tag("my-app", &[("Project", "another")]);
+    let json = fixture.run(&["ecr", "plan", "--format", "json"]).json_with(0);
     assert_eq!(json["project"], json!(null));
     assert_eq!(json["repositories"][0]["state"], "drifted");
 }

@@ -1,33 +1,31 @@
-//! `push --platform` and `--binary`: one image a platform, and an index of them.
+//! `push --platform` and `push --binary`: one image for each platform, and an index of them.
 
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{Output, Registry, Workspace, static_binary};
+use crate::support::{Fixture, Output, static_binary};
 
-fn workspace(registry: &Registry) -> Workspace {
-    let workspace = Workspace::new().service("my-app", "");
-    std::fs::create_dir(workspace.root().join("arm")).unwrap();
-    std::fs::write(workspace.root().join("arm/my-app"), static_binary("aarch64", 0)).unwrap();
-    workspace.on(registry, &["ecr", "create"]).good();
-    workspace
+/// One service with a binary for linux/arm64.
+fn with_arm() -> Fixture {
+    let fixture = Fixture::service().created();
+    fixture.workspace.file("arm/my-app", static_binary("aarch64", 0));
+    fixture
 }
 
 const BOTH: [&str; 4] = ["--platform", "linux/amd64,linux/arm64", "--binary", "linux/arm64=arm"];
 
-fn push(workspace: &Workspace, registry: &Registry, args: &[&str]) -> Output {
-    workspace.on(registry, &[&["push", "--profile", "dev", "--format", "json"], args].concat())
+fn push(fixture: &Fixture, args: &[&str]) -> Output {
+    fixture.run(&[&["push", "--profile", "dev", "--format", "json"], args].concat())
 }
 
 #[test]
 #[cfg(target_arch = "x86_64")]
-fn several_platforms_become_an_index() {
-    let registry = Registry::start();
-    let workspace = workspace(&registry);
-    let json = push(&workspace, &registry, &BOTH).json_with(0);
+fn push_several_platforms_become_an_index() {
+    let fixture = with_arm();
+    let json = push(&fixture, &BOTH).json_with(0);
     let image = &json["images"][0];
     assert_eq!(image["platforms"], json!(["linux/amd64", "linux/arm64"]));
-    let index = registry.manifest("my-app", "1.0.0");
+    let index = fixture.registry.manifest("my-app", "1.0.0");
     assert_eq!(index["mediaType"], "application/vnd.oci.image.index.v1+json");
     let platforms: Vec<&Value> =
         index["manifests"].as_array().unwrap().iter().map(|it| &it["platform"]).collect();
@@ -36,42 +34,40 @@ fn several_platforms_become_an_index() {
         [&json!({"architecture": "amd64", "os": "linux"}), &json!({"architecture": "arm64", "os": "linux"})]
     );
     for listed in index["manifests"].as_array().unwrap() {
-        let manifest = registry.manifest("my-app", listed["digest"].as_str().unwrap());
+        let manifest = fixture.registry.manifest("my-app", listed["digest"].as_str().unwrap());
         let config = manifest["config"]["digest"].as_str().unwrap();
-        let config: Value = serde_json::from_slice(&registry.blob("my-app", config)).unwrap();
+        let config: Value = serde_json::from_slice(&fixture.registry.blob("my-app", config)).unwrap();
         assert_eq!(config["architecture"], listed["platform"]["architecture"]);
     }
-    // The base layer is one blob for both.
-    registry.calls();
-    let again = push(&workspace, &registry, &BOTH).json_with(0);
+    // The second push uploads nothing.
+    fixture.registry.calls();
+    let again = push(&fixture, &BOTH).json_with(0);
     assert_eq!(
         (&again["images"][0]["outcome"], &again["images"][0]["digest"]),
         (&json!("unchanged"), &image["digest"])
     );
-    assert!(!registry.calls().contains_key("InitiateLayerUpload"));
+    assert!(!fixture.registry.calls().contains_key("InitiateLayerUpload"));
 }
 
 #[test]
-fn a_single_platform_stays_a_plain_manifest() {
-    let registry = Registry::start();
-    let workspace = workspace(&registry);
-    // Nothing is compiled: every platform that is wanted is given.
-    let json = push(&workspace, &registry, &["--binary", "linux/arm64=arm/my-app"]).json_with(0);
+fn push_single_platform_is_a_plain_manifest() {
+    let fixture = with_arm();
+    // Nothing is compiled, as there is a binary for the only platform.
+    let json = push(&fixture, &["--binary", "linux/arm64=arm/my-app"]).json_with(0);
     assert_eq!(json["images"][0]["platforms"], json!(["linux/arm64"]));
-    let manifest = registry.manifest("my-app", "1.0.0");
+    let manifest = fixture.registry.manifest("my-app", "1.0.0");
     assert_eq!(manifest["mediaType"], "application/vnd.oci.image.manifest.v1+json");
     assert!(
-        !workspace.root().join("target/release").exists() && !workspace.root().join("target/debug").exists()
+        !fixture.workspace.root().join("target/release").exists()
+            && !fixture.workspace.root().join("target/debug").exists()
     );
 }
 
 #[test]
-fn what_cannot_be_assembled_is_told() {
-    let registry = Registry::start();
-    let workspace = workspace(&registry).service("other", "");
-    workspace.on(&registry, &["ecr", "create"]).good();
-    let told =
-        |args: &[&str]| workspace.on(&registry, &[&["push", "--profile", "dev"], args].concat()).shown();
+fn push_platform_or_binary_that_does_not_fit_fails() {
+    let Fixture { workspace, registry } = with_arm();
+    let fixture = Fixture { workspace: workspace.service("other", ""), registry }.created();
+    let told = |args: &[&str]| fixture.run(&[&["push", "--profile", "dev"], args].concat()).shown();
     expect![[r#"
         --- stderr
         error: `arm/my-app` is one binary, and 2 services are to be pushed
@@ -105,19 +101,18 @@ fn what_cannot_be_assembled_is_told() {
     "#]].assert_eq(&told(&["-p", "other", "--platform", "linux/mips"]));
 }
 
-/// An executable is read once for each version of the file, and a version is more than its size and its time.
+/// An executable is read again when its file has changed, even if size and time of modification are the same.
 #[test]
-fn a_binary_that_only_looks_like_the_old_one_is_read() {
-    let registry = Registry::start();
-    let workspace = workspace(&registry);
-    let path = workspace.root().join("arm/my-app");
+fn push_reads_a_changed_binary_of_same_size_and_time() {
+    let fixture = with_arm();
+    let path = fixture.workspace.root().join("arm/my-app");
     let digest = |tag: &str| {
-        let json = push(&workspace, &registry, &["--binary", "linux/arm64=arm", "-t", tag]).json_with(0);
+        let json = push(&fixture, &["--binary", "linux/arm64=arm", "-t", tag]).json_with(0);
         json["images"][0]["digest"].clone()
     };
     let first = digest("1");
-    // What was written a moment ago is not remembered yet.
-    let known = workspace.root().join("target/xtask-ecr/executables");
+    // A file that was written a moment ago is not remembered yet.
+    let known = fixture.workspace.root().join("target/xtask-ecr/executables");
     (0..20).take_while(|_| !known.exists()).for_each(|_| assert_eq!(digest("1"), first));
     assert!(known.exists());
     let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
@@ -128,21 +123,20 @@ fn a_binary_that_only_looks_like_the_old_one_is_read() {
     assert_ne!(digest("2"), first);
 }
 
-/// lld makes such files of static binaries that want shared libraries.
+/// lld links such files when a static binary needs shared libraries.
 #[test]
 #[cfg(target_os = "linux")]
-fn libraries_without_a_loader_are_told() {
-    let registry = Registry::start();
-    let workspace = workspace(&registry);
+fn push_binary_with_libraries_but_no_loader_fails() {
+    let fixture = with_arm();
     let mut bytes = std::fs::read(env!("CARGO_BIN_EXE_xtask-ecr")).unwrap();
     // ELF-64 Object File Format, "Program header": e_phoff, e_phnum entries of 56 bytes that begin with p_type.
     let headers = u64::from_le_bytes(bytes[32..40].try_into().unwrap()) as usize;
     let count = u16::from_le_bytes(bytes[56..58].try_into().unwrap()) as usize;
     let mut headers = bytes[headers..].chunks_exact_mut(56).take(count);
     headers.find(|it| it[0] == 3).unwrap()[0] = 0; // PT_INTERP becomes PT_NULL
-    std::fs::write(workspace.root().join("lost"), &bytes).unwrap();
+    fixture.workspace.file("lost", &bytes);
     let host = if cfg!(target_arch = "x86_64") { "linux/amd64=lost" } else { "linux/arm64=lost" };
-    let output = workspace.on(&registry, &["push", "--binary", host]);
+    let output = fixture.run(&["push", "--binary", host]);
     assert_eq!(output.code, 1);
     assert!(output.stderr.contains("and names no loader that would look for them"), "{}", output.stderr);
 }

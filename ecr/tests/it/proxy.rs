@@ -1,4 +1,4 @@
-//! A proxy that the environment names.
+//! Proxies in the environment: `HTTPS_PROXY` and `NO_PROXY`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use expect_test::expect;
 
 use crate::support::{Output, Registry, Workspace};
 
-/// A proxy that lets nobody through, and tells what it was asked.
+/// Starts a proxy that gives every request the same answer. Returns its host and its log of requests.
 fn refusing(answer: &'static str) -> (String, Receiver<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();
@@ -30,7 +30,7 @@ fn plan(proxy: &str, endpoint: &str, not_for: &str) -> Output {
 }
 
 #[test]
-fn what_a_proxy_refuses_is_told_at_once_and_without_its_password() {
+fn proxy_refusal_is_reported_without_its_password() {
     let (host, requests) = refusing("407 Proxy Authentication Required");
     let output = plan(&format!("http://me:secret@{host}"), "https://aws.invalid", "");
     expect![[r#"
@@ -51,14 +51,14 @@ fn what_a_proxy_refuses_is_told_at_once_and_without_its_password() {
 }
 
 #[test]
-fn other_kinds_of_proxies_are_refused() {
+fn proxy_of_another_kind_is_refused() {
     let output = plan("socks5://127.0.0.1:9", "https://aws.invalid", "");
     assert_eq!(output.code, 1);
     assert!(output.stderr.contains("only proxies at http:// addresses are supported"), "{}", output.stderr);
 }
 
 #[test]
-fn plain_http_and_what_no_proxy_lists_go_straight() {
+fn proxy_is_not_used_for_plain_http_or_no_proxy() {
     let registry = Registry::start();
     assert_eq!(plan("http://127.0.0.1:9", &registry.url(), "").code, 0);
     let output = plan("http://127.0.0.1:9", "https://127.0.0.1:9", "127.0.0.1");

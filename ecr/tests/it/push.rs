@@ -1,50 +1,42 @@
-//! `push`: what is built, what is sent, and what is left alone.
+//! `push`: builds, uploads, tags and conflicts.
 
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{Output, Registry, Workspace, files_below, static_binary};
+use crate::support::{Fixture, Output, Workspace, files_below, static_binary};
 
-/// One service without dependencies, whose repository is there.
-fn service(registry: &Registry) -> Workspace {
-    let workspace = Workspace::new().service("my-app", "");
-    workspace.on(registry, &["ecr", "create"]).good();
-    registry.calls();
-    workspace
+fn push(fixture: &Fixture, args: &[&str]) -> Output {
+    fixture.run(&[&["push", "--profile", "dev", "--format", "json"], args].concat())
 }
 
-fn push(workspace: &Workspace, registry: &Registry, args: &[&str]) -> Output {
-    workspace.on(registry, &[&["push", "--profile", "dev", "--format", "json"], args].concat())
-}
-
+/// The only image in the report of a push.
 fn image(output: &Output, code: i32) -> Value {
     let json = output.json_with(code);
     assert_eq!(json["images"].as_array().unwrap().len(), 1, "{json}");
     json["images"][0].clone()
 }
 
-fn change(workspace: &Workspace) {
-    workspace.file("my-app/src/main.rs", "fn main() { println!(\"changed\"); }\n");
+fn change(fixture: &Fixture) {
+    fixture.workspace.file("my-app/src/main.rs", "fn main() { println!(\"changed\"); }\n");
 }
 
 #[test]
-fn an_image_is_pushed_once_and_then_unchanged() {
-    let registry = Registry::start();
-    let workspace = service(&registry);
-    let first = image(&push(&workspace, &registry, &[]), 0);
+fn push_same_image_twice_is_unchanged() {
+    let fixture = Fixture::service().created();
+    let first = image(&push(&fixture, &[]), 0);
     assert_eq!((&first["outcome"], &first["tags"]), (&json!("pushed"), &json!(["1.0.0"])));
     assert_eq!(first["platforms"], json!([format!("linux/{}", architecture())]));
     assert_eq!(first["uploadedBytes"], first["compressedBytes"]);
-    let host = registry.url().replace("http://", "");
+    let host = fixture.registry.host();
     assert_eq!(first["reference"], format!("{host}/my-app@{}", first["digest"].as_str().unwrap()));
-    registry.calls();
+    fixture.registry.calls();
 
-    let second = image(&push(&workspace, &registry, &[]), 0);
+    let second = image(&push(&fixture, &[]), 0);
     assert_eq!((&second["outcome"], &second["uploadedBytes"]), (&json!("unchanged"), &json!(0)));
     assert_eq!(second["digest"], first["digest"]);
-    let calls = registry.calls();
+    let calls = fixture.registry.calls();
     assert!(!calls.contains_key("PutImage") && !calls.contains_key("InitiateLayerUpload"), "{calls:?}");
-    assert_eq!(calls["BatchGetImage"], 1, "one HEAD tells");
+    assert_eq!(calls["BatchGetImage"], 1, "one HEAD request is enough");
 }
 
 fn architecture() -> &'static str {
@@ -56,12 +48,11 @@ fn architecture() -> &'static str {
 }
 
 #[test]
-fn people_get_references_on_stdout() {
-    let registry = Registry::start();
-    let workspace = service(&registry);
-    let file = workspace.root().join("refs.txt");
+fn push_quiet_prints_references_on_stdout() {
+    let fixture = Fixture::service().created();
+    let file = fixture.workspace.root().join("refs.txt");
     let args = ["push", "--profile", "dev", "--quiet", "--image-refs", file.to_str().unwrap()];
-    let output = workspace.on(&registry, &args).good();
+    let output = fixture.run(&args).good();
     expect![[r#"
         127.0.0.1:[PORT]/my-app@sha256:[DIGEST]
     "#]]
@@ -70,72 +61,68 @@ fn people_get_references_on_stdout() {
 }
 
 #[test]
-fn an_immutable_tag_that_holds_another_image_is_a_conflict() {
-    let registry = Registry::start();
-    let workspace = service(&registry);
-    push(&workspace, &registry, &[]).good();
-    registry.calls();
-    change(&workspace);
-    let output = workspace.on(&registry, &["push", "--profile", "dev", "--quiet"]);
-    let writes = registry.writes();
+fn push_conflict_on_an_immutable_tag_uploads_nothing() {
+    let fixture = Fixture::service().created();
+    push(&fixture, &[]).good();
+    fixture.registry.calls();
+    change(&fixture);
+    let output = fixture.run(&["push", "--profile", "dev", "--quiet"]);
+    let writes = fixture.registry.writes();
     assert!(!writes.iter().any(|it| it == "PutImage" || it == "InitiateLayerUpload"), "{writes:?}");
     assert_eq!(output.code, 3);
-    let json = image(&push(&workspace, &registry, &[]), 3);
+    let json = image(&push(&fixture, &[]), 3);
     assert_eq!((&json["outcome"], &json["uploadedBytes"]), (&json!("conflict"), &json!(0)));
     let error = json["error"].as_str().unwrap();
     assert_eq!(error.matches("sha256:").count(), 2, "{error}");
-    let shown = workspace.on(&registry, &["push", "--profile", "dev"]).shown();
-    let shown: Vec<_> = shown.lines().filter(|it| !it.contains("[unoptimized")).collect();
+    let shown = fixture.run(&["push", "--profile", "dev"]).shown();
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
             Conflict my-app 1.0.0: tag `1.0.0` is immutable and holds sha256:[DIGEST]; this image is sha256:[DIGEST]
         help: bump the version in my-app/Cargo.toml, or push another tag: `--tag '{version}-{digest}'` is never in conflict
             Finished 1 image: 1 in conflict in [TIME]
-        --- exit 3"#]].assert_eq(&shown.join("\n"));
+        --- exit 3"#]].assert_eq(shown.trim_end());
 }
 
 #[test]
-fn a_new_tag_for_a_known_image_sends_nothing() {
-    let registry = Registry::start();
-    let workspace = service(&registry);
-    push(&workspace, &registry, &[]).good();
-    let json = image(&push(&workspace, &registry, &["--tag", "stable", "-t", "v{version}-{digest}"]), 0);
+fn push_new_tag_for_a_known_image_uploads_nothing() {
+    let fixture = Fixture::service().created();
+    push(&fixture, &[]).good();
+    let json = image(&push(&fixture, &["--tag", "stable", "-t", "v{version}-{digest}"]), 0);
     assert_eq!((&json["outcome"], &json["uploadedBytes"]), (&json!("pushed"), &json!(0)));
     assert_eq!(json["skippedBytes"], json["compressedBytes"]);
     assert_eq!(json["tags"][0], "stable");
 }
 
 #[test]
-fn a_mutable_tag_moves() {
-    let registry = Registry::start();
-    let workspace = Workspace::new().service(
-        "my-app",
-        "image-tag-mutability = \"IMMUTABLE_WITH_EXCLUSION\"\nmutability-exclusions = [\"latest*\"]\n\
+fn push_moves_a_mutable_tag() {
+    let fixture = Workspace::new()
+        .service(
+            "my-app",
+            "image-tag-mutability = \"IMMUTABLE_WITH_EXCLUSION\"\nmutability-exclusions = [\"latest*\"]\n\
          [package.metadata.ecr.image]\ntags = [\"latest\"]\n",
-    );
-    push(&workspace, &registry, &["--create"]).good();
-    change(&workspace);
-    assert_eq!(image(&push(&workspace, &registry, &[]), 0)["outcome"], "pushed");
-    assert_eq!(image(&push(&workspace, &registry, &["--tag", "1.0.0"]), 0)["outcome"], "pushed");
-    workspace.file("my-app/src/main.rs", "fn main() { println!(\"third\"); }\n");
-    assert_eq!(image(&push(&workspace, &registry, &["--tag", "1.0.0"]), 3)["outcome"], "conflict");
+        )
+        .start();
+    push(&fixture, &["--create"]).good();
+    change(&fixture);
+    assert_eq!(image(&push(&fixture, &[]), 0)["outcome"], "pushed");
+    assert_eq!(image(&push(&fixture, &["--tag", "1.0.0"]), 0)["outcome"], "pushed");
+    fixture.workspace.file("my-app/src/main.rs", "fn main() { println!(\"third\"); }\n");
+    assert_eq!(image(&push(&fixture, &["--tag", "1.0.0"]), 3)["outcome"], "conflict");
 }
 
 #[test]
-fn without_permission_to_look_a_taken_tag_is_a_conflict_that_says_so() {
-    let registry = Registry::with_faults(&["deny=BatchGetImage"]);
-    let workspace = service(&registry);
-    assert_eq!(image(&push(&workspace, &registry, &[]), 0)["outcome"], "pushed");
-    let json = image(&push(&workspace, &registry, &[]), 3);
+fn push_conflict_without_batch_get_image() {
+    let fixture = Fixture::service().with_faults(&["deny=BatchGetImage"]).created();
+    assert_eq!(image(&push(&fixture, &[]), 0)["outcome"], "pushed");
+    let json = image(&push(&fixture, &[]), 3);
     assert!(json["error"].as_str().unwrap().contains("ecr:BatchGetImage"), "{json}");
 }
 
 #[test]
-fn a_repository_that_does_not_exist_is_told_before_anything_is_built() {
-    let registry = Registry::start();
-    let workspace = Workspace::new().service("my-app", "");
-    let output = workspace.on(&registry, &["push"]);
+fn push_to_an_absent_repository_fails_before_the_build() {
+    let fixture = Fixture::service();
+    let output = fixture.run(&["push"]);
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
@@ -145,59 +132,54 @@ fn a_repository_that_does_not_exist_is_told_before_anything_is_built() {
         --- exit 1
     "#]]
     .assert_eq(&output.shown());
-    assert!(!workspace.root().join("target/xtask-ecr").exists());
-    let json = image(&push(&workspace, &registry, &["--create"]), 0);
+    assert!(!fixture.workspace.root().join("target/xtask-ecr").exists());
+    let json = image(&push(&fixture, &["--create"]), 0);
     assert_eq!(json["outcome"], "pushed");
 }
 
 #[test]
-fn another_projects_repository_is_refused() {
-    let registry = Registry::start();
-    let workspace =
-        Workspace::new().metadata("region = \"us-east-1\"\nproject = \"ours\"\n").service("my-app", "");
-    registry.create_plain("my-app");
-    registry.tag("my-app", &[("Project", "theirs")]);
-    assert_eq!(image(&push(&workspace, &registry, &[]), 5)["outcome"], "failed");
-    assert_eq!(image(&push(&workspace, &registry, &["--create"]), 5)["outcome"], "failed");
+fn push_refuses_a_foreign_repository() {
+    let fixture = Workspace::new()
+        .metadata("region = \"us-east-1\"\nproject = \"ours\"\n")
+        .service("my-app", "")
+        .start();
+    fixture.registry.create_plain("my-app");
+    fixture.registry.tag("my-app", &[("Project", "theirs")]);
+    assert_eq!(image(&push(&fixture, &[]), 5)["outcome"], "failed");
+    assert_eq!(image(&push(&fixture, &["--create"]), 5)["outcome"], "failed");
 }
 
 #[test]
-fn a_dry_run_asks_nobody() {
-    let workspace = Workspace::new().service("my-app", "");
-    let output = workspace.command(&["push", "--dry-run", "--profile", "dev", "--format", "json"]).run();
-    let dry = image(&output, 0);
+fn push_dry_run_asks_no_registry() {
+    let fixture = Fixture::service();
+    let args = ["push", "--dry-run", "--profile", "dev", "--format", "json"];
+    let dry = image(&fixture.workspace.command(&args).run(), 0);
     assert_eq!((&dry["outcome"], &dry["uploadedBytes"]), (&json!("dry-run"), &json!(0)));
-    let registry = Registry::start();
-    let pushed = image(&push(&workspace, &registry, &["--create"]), 0);
+    let pushed = image(&push(&fixture, &["--create"]), 0);
     assert_eq!(pushed["digest"], dry["digest"]);
     assert_eq!(pushed["compressedBytes"], dry["compressedBytes"]);
 }
 
 #[test]
-fn an_existing_tag_skips_the_build() {
-    let registry = Registry::start();
-    let workspace = service(&registry);
-    let pushed = image(&push(&workspace, &registry, &[]), 0);
-    workspace.file("my-app/src/main.rs", "this does not compile\n");
-    let json = image(&push(&workspace, &registry, &["--skip-existing"]), 0);
+fn push_skip_existing_skips_the_build() {
+    let fixture = Fixture::service().created();
+    let pushed = image(&push(&fixture, &[]), 0);
+    fixture.workspace.file("my-app/src/main.rs", "this does not compile\n");
+    let json = image(&push(&fixture, &["--skip-existing"]), 0);
     assert_eq!((&json["outcome"], &json["digest"]), (&json!("unchanged"), &pushed["digest"]));
-    let failed = image(&push(&workspace, &registry, &[]), 1);
+    let failed = image(&push(&fixture, &[]), 1);
     assert!(failed["error"].as_str().unwrap().contains("expected one of"), "{failed}");
 }
 
 #[test]
-fn an_unclean_tree_is_refused() {
-    let registry = Registry::start();
-    let workspace = service(&registry);
-    workspace.file(".gitignore", "target\nCargo.lock\n");
-    workspace.git(&["init", "--quiet"]);
-    workspace.git(&["add", "."]);
-    workspace.git(&["commit", "--quiet", "--message", "First"]);
-    push(&workspace, &registry, &["--tag", "{git-sha}"]).good();
-    change(&workspace);
-    workspace.file("new.txt", "");
-    registry.calls();
-    let output = workspace.on(&registry, &["push"]);
+fn push_refuses_an_unclean_tree() {
+    let fixture = Fixture::service().created();
+    fixture.workspace.git_init();
+    push(&fixture, &["--tag", "{git-sha}"]).good();
+    change(&fixture);
+    fixture.workspace.file("new.txt", "");
+    fixture.registry.calls();
+    let output = fixture.run(&["push"]);
     expect![[r#"
         --- stderr
         error: the working tree has 2 uncommitted changes
@@ -210,14 +192,14 @@ fn an_unclean_tree_is_refused() {
         --- exit 5
     "#]]
     .assert_eq(&output.shown());
-    assert_eq!(registry.calls().len(), 0);
-    push(&workspace, &registry, &["--allow-dirty", "--tag", "x"]).good();
-    let local = workspace.local(&["push", "--create", "--profile", "dev"]).good();
+    assert_eq!(fixture.registry.calls().len(), 0);
+    push(&fixture, &["--allow-dirty", "--tag", "x"]).good();
+    let local = fixture.workspace.local(&["push", "--create", "--profile", "dev"]).good();
     assert_eq!(local.warnings(), ["the working tree has 2 uncommitted changes"]);
 }
 
 #[test]
-fn an_empty_commit_and_another_folder_leave_the_digest_as_it_was() {
+fn push_digest_ignores_empty_commits_and_the_folder() {
     let digest = |workspace: &Workspace| {
         let output = workspace.command(&["push", "--dry-run", "--profile", "dev", "--format", "json"]).run();
         image(&output, 0)["digest"].clone()
@@ -226,10 +208,7 @@ fn an_empty_commit_and_another_folder_leave_the_digest_as_it_was() {
     let make = || {
         let workspace = Workspace::new().service("my-app", "");
         workspace.file("my-app/src/main.rs", panics);
-        workspace.file(".gitignore", "target\nCargo.lock\n");
-        workspace.git(&["init", "--quiet"]);
-        workspace.git(&["add", "."]);
-        workspace.git(&["commit", "--quiet", "--message", "First"]);
+        workspace.git_init();
         workspace
     };
     let (one, two) = (make(), make());
@@ -240,7 +219,7 @@ fn an_empty_commit_and_another_folder_leave_the_digest_as_it_was() {
 }
 
 #[test]
-fn the_selection_does_not_change_a_services_digest() {
+fn push_digest_ignores_the_selection() {
     let shared =
         "[package]\nname = \"shared\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[features]\nloud = []\n";
     let user = |name: &str, features: &str| {
@@ -269,18 +248,16 @@ fn the_selection_does_not_change_a_services_digest() {
 }
 
 #[test]
-fn a_second_push_compiles_nothing() {
-    let registry = Registry::start();
-    let workspace = service(&registry);
-    // A build script that looks at what cargo says of the package: the variables of an outer `cargo run` must
-    // not reach it.
-    workspace.file(
+fn push_second_time_compiles_nothing() {
+    let fixture = Fixture::service().created();
+    // A build script that depends on the variables that cargo sets: those of an outer `cargo run` must not reach it.
+    fixture.workspace.file(
         "my-app/build.rs",
         "fn main() { println!(\"cargo::rerun-if-env-changed=CARGO_PKG_NAME\"); \
          println!(\"cargo::rerun-if-env-changed=OUT_DIR\"); }\n",
     );
     let run = |name: &str| {
-        let run = workspace.command(&["push", "--profile", "dev"]).registry(&registry);
+        let run = fixture.command(&["push", "--profile", "dev"]);
         run.env("CARGO_PKG_NAME", name)
             .env("CARGO_MANIFEST_DIR", name)
             .env("OUT_DIR", name)
@@ -294,29 +271,27 @@ fn a_second_push_compiles_nothing() {
 }
 
 #[test]
-fn a_way_to_link_that_is_no_longer_there_is_forgotten() {
-    let registry = Registry::start();
-    let workspace = service(&registry);
-    push(&workspace, &registry, &[]).good();
-    let memory = files_below(&workspace.root().join("target/xtask-ecr/linkage")).remove(0);
+fn push_forgets_a_link_target_that_is_gone() {
+    let fixture = Fixture::service().created();
+    push(&fixture, &[]).good();
+    let memory = files_below(&fixture.workspace.root().join("target/xtask-ecr/linkage")).remove(0);
     let text = std::fs::read_to_string(&memory).unwrap();
     std::fs::write(&memory, text.replace("-unknown-linux-", "-unknown-other-")).unwrap();
-    assert_eq!(image(&push(&workspace, &registry, &[]), 0)["outcome"], "unchanged");
+    assert_eq!(image(&push(&fixture, &[]), 0)["outcome"], "unchanged");
 }
 
 #[test]
-fn one_services_failure_does_not_stop_the_others() {
-    let registry = Registry::start();
-    let workspace = Workspace::new().service("broken", "").service("my-app", "");
-    workspace.file("broken/src/main.rs", "fn main() { 1 }\n");
-    let json = push(&workspace, &registry, &["--create"]).json_with(1);
+fn push_failure_of_one_service_stops_no_other() {
+    let fixture = Workspace::new().service("broken", "").service("my-app", "").start();
+    fixture.workspace.file("broken/src/main.rs", "fn main() { 1 }\n");
+    let json = push(&fixture, &["--create"]).json_with(1);
     let outcomes: Vec<_> =
         json["images"].as_array().unwrap().iter().map(|it| it["outcome"].clone()).collect();
     assert_eq!(outcomes, ["failed", "pushed"]);
 }
 
 #[test]
-fn what_this_version_cannot_build_is_told() {
+fn push_reports_what_it_cannot_build() {
     let workspace = Workspace::new()
         .service("based", "[package.metadata.ecr.image]\nbase = \"127.0.0.1:9/debian:12\"\n")
         .service("foreign", "[package.metadata.ecr.image]\nplatforms = [\"linux/s390x\"]\n")
@@ -338,14 +313,13 @@ fn what_this_version_cannot_build_is_told() {
 }
 
 #[test]
-fn a_dockerfile_needs_an_engine_and_stops_no_other_service() {
-    let registry = Registry::start();
-    let workspace = Workspace::new().service("docked", "").service("my-app", "");
-    workspace.file("docked/Dockerfile", "FROM scratch\n");
-    std::fs::write(workspace.root().join("my-app/my-app"), static_binary("aarch64", 10)).unwrap();
-    workspace.on(&registry, &["ecr", "create"]).good();
+fn push_dockerfile_without_engine_stops_no_other_service() {
+    let fixture = Workspace::new().service("docked", "").service("my-app", "").start();
+    fixture.workspace.file("docked/Dockerfile", "FROM scratch\n");
+    fixture.workspace.file("my-app/my-app", static_binary("aarch64", 10));
+    let fixture = fixture.created();
     let args = ["push", "--binary", "linux/arm64=my-app"];
-    let output = workspace.command(&args).registry(&registry).without_path().run();
+    let output = fixture.command(&args).without_path().run();
     expect![[r#"
         127.0.0.1:[PORT]/my-app@sha256:[DIGEST]
         --- stderr
@@ -358,29 +332,29 @@ fn a_dockerfile_needs_an_engine_and_stops_no_other_service() {
     "#]]
     .assert_eq(&output.shown());
     let native = ["push", "-p", "docked", "--builder", "native", "--binary", "linux/arm64=my-app/my-app"];
-    workspace.command(&native).registry(&registry).without_path().run().good();
+    fixture.command(&native).without_path().run().good();
     let args = ["push", "-p", "my-app", "--binary", "linux/arm64=my-app", "--", "--no-cache"];
-    let output = workspace.command(&args).registry(&registry).without_path().run();
+    let output = fixture.command(&args).without_path().run();
     assert_eq!(output.code, 1, "{output:#?}");
 }
 
 #[test]
-fn files_and_settings_go_into_the_image() {
-    let registry = Registry::start();
-    let workspace = Workspace::new().service(
+fn push_files_and_settings_go_into_the_image() {
+    let fixture = Workspace::new().service(
         "my-app",
         "[package.metadata.ecr.image]\nports = [8080]\nenv = { GREETING = \"hello\" }\nargs = [\"--serve\"]\n\
          files = [{ from = \"static\", to = \"/srv/static\" }]\nlabels = { team = \"web\" }\nworkdir = \"/srv\"\n",
-    );
-    workspace.file("my-app/static/index.html", "<h1>hi</h1>");
-    push(&workspace, &registry, &["--create"]).good();
+    ).start();
+    fixture.workspace.file("my-app/static/index.html", "<h1>hi</h1>");
+    push(&fixture, &["--create"]).good();
     let image_id = aws_sdk_ecr::types::ImageIdentifier::builder().image_tag("1.0.0").build();
-    let found = registry
+    let found = fixture
+        .registry
         .sdk(async |ecr| ecr.batch_get_image().repository_name("my-app").image_ids(image_id).send().await);
     let manifest: Value = serde_json::from_str(found.images()[0].image_manifest().unwrap()).unwrap();
     assert_eq!(manifest["mediaType"], "application/vnd.oci.image.manifest.v1+json");
     assert_eq!(manifest["layers"].as_array().unwrap().len(), 3, "base, files, binary");
-    let config = registry.blob("my-app", manifest["config"]["digest"].as_str().unwrap());
+    let config = fixture.registry.blob("my-app", manifest["config"]["digest"].as_str().unwrap());
     let config: Value = serde_json::from_slice(&config).unwrap();
     let config = &config["config"];
     assert_eq!(config["User"], "65532:65532");
@@ -394,12 +368,11 @@ fn files_and_settings_go_into_the_image() {
 
 #[test]
 #[cfg(target_env = "gnu")]
-fn what_cannot_be_linked_statically_goes_with_its_libraries() {
-    let registry = Registry::start();
-    let workspace = Workspace::new().service("my-app", "");
-    workspace.file("my-app/src/main.rs", "unsafe extern \"C\" { fn answer() -> i32; }\nfn main() { std::process::exit(unsafe { answer() }) }\n");
-    workspace.file("my-app/answer.c", "int answer(void) { return 42; }\n");
-    workspace.file(
+fn push_carries_libraries_that_cannot_be_linked_statically() {
+    let fixture = Fixture::service();
+    fixture.workspace.file("my-app/src/main.rs", "unsafe extern \"C\" { fn answer() -> i32; }\nfn main() { std::process::exit(unsafe { answer() }) }\n");
+    fixture.workspace.file("my-app/answer.c", "int answer(void) { return 42; }\n");
+    fixture.workspace.file(
         "my-app/build.rs",
         r#"fn main() {
             let out = std::env::var("OUT_DIR").unwrap();
@@ -415,7 +388,7 @@ fn what_cannot_be_linked_statically_goes_with_its_libraries() {
         }
         "#,
     );
-    let output = push(&workspace, &registry, &["--create"]);
+    let output = push(&fixture, &["--create"]);
     let json = image(&output, 0);
     assert_eq!(json["outcome"], "pushed");
     let note = output.stderr.lines().find(|it| it.starts_with("note: ")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The embedded ECR where it could have been talked into something: manifests, pages, scans, its state.
+//! The embedded ECR with hostile or damaged input: manifests, pages, scans, and its state.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ fn digest(text: &str) -> String {
     ecr_types::Digest::of(text.as_bytes()).to_string()
 }
 
-/// What PutImage says to a manifest that is declared as `media_type`.
+/// Puts a manifest that is declared as `media_type`. Returns the code of the error.
 fn put(registry: &Registry, manifest: &Value, media_type: &str) -> Result<(), String> {
     let text = manifest.to_string();
     let answer = registry.try_sdk(async |ecr| {
@@ -30,14 +30,14 @@ fn put(registry: &Registry, manifest: &Value, media_type: &str) -> Result<(), St
 }
 
 #[test]
-fn no_manifest_slips_past_the_check_of_its_blobs() {
+fn registry_checks_the_blobs_of_every_manifest() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     let config = registry.upload("my-app", b"{}");
     let descriptor = |digest: &str| json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": 2});
     let image = |layers: Value| json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(config.as_str()), "layers": layers});
     let absent = descriptor(&digest("absent"));
-    // Declared as an index, an image would not have its layers looked at.
+    // The layers of an image are checked, even if it is declared as an index.
     assert_eq!(put(&registry, &image(json!([absent])), INDEX).unwrap_err(), "InvalidParameterException");
     assert_eq!(put(&registry, &image(json!([absent])), MANIFEST).unwrap_err(), "LayersNotFoundException");
     let mut elsewhere = absent.clone();
@@ -56,7 +56,7 @@ fn no_manifest_slips_past_the_check_of_its_blobs() {
 }
 
 #[test]
-fn what_is_deleted_between_pages_hides_nothing() {
+fn registry_pages_skip_nothing_after_deletions() {
     let registry = Registry::start();
     registry.create_plain("my-app");
     (0..10).for_each(|n| drop(registry.image("my-app", &format!("1.{n}.0"))));
@@ -84,9 +84,9 @@ fn what_is_deleted_between_pages_hides_nothing() {
 }
 
 #[test]
-fn a_refused_request_leaves_its_connection_usable() {
+fn registry_connection_survives_a_refused_request() {
     let registry = Registry::start();
-    let mut stream = TcpStream::connect(registry.url().replace("http://", "")).unwrap();
+    let mut stream = TcpStream::connect(registry.host()).unwrap();
     for _ in 0..3 {
         let head = "POST /v2/nothing/blobs/uploads/ HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 4\r\n\r\n";
         stream.write_all(head.as_bytes()).unwrap();
@@ -99,7 +99,7 @@ fn a_refused_request_leaves_its_connection_usable() {
 }
 
 #[test]
-fn a_scan_file_that_says_nothing_is_no_clean_scan() {
+fn registry_invalid_scan_file_is_a_failed_scan() {
     let workspace = Workspace::seed();
     workspace.local(&["ecr", "create", "-p", "my-app"]).good();
     let state = workspace.root().join("target/ecr-local");
@@ -132,7 +132,7 @@ fn a_scan_file_that_says_nothing_is_no_clean_scan() {
 }
 
 #[test]
-fn a_check_changes_nothing_and_finds_what_is_damaged() {
+fn serve_check_finds_damage_and_changes_nothing() {
     let workspace = Workspace::seed();
     workspace.local(&["ecr", "create"]).good();
     let state = workspace.root().join("target/ecr-local");
@@ -156,7 +156,7 @@ fn a_check_changes_nothing_and_finds_what_is_damaged() {
         "{}",
         report.stdout
     );
-    // A push of the same image does not bring back what is damaged, but what is missing.
+    // A missing blob is reported, too.
     std::fs::remove_file(&blob).unwrap();
     assert_eq!(check().code, 1);
 
@@ -168,11 +168,11 @@ fn a_check_changes_nothing_and_finds_what_is_damaged() {
 }
 
 #[test]
-fn a_folder_of_somebody_else_keeps_its_files() {
+fn registry_refuses_a_data_folder_with_other_files() {
     let workspace = Workspace::seed();
     workspace.file("pictures/uploads/holiday.jpg", "a picture");
     workspace.file("pictures/blobs/sha256/notes.txt", "a note");
-    // Files beside a state that is not there: nothing is begun among them.
+    // A folder with other files but without a state is refused.
     let refused = workspace.command(&["ecr", "plan", "--local", "--data", "pictures"]).run();
     assert_eq!(refused.code, 1);
     for path in ["pictures/uploads/holiday.jpg", "pictures/blobs/sha256/notes.txt"] {

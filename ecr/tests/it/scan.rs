@@ -1,63 +1,15 @@
-//! `ecr scan` and the gate: nothing that ECR has not scanned gets through.
+//! `ecr scan`: the findings that it shows, and the verdicts of the gate.
 
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::images::{basic, filled, without_digests};
-use crate::support::{Output, Registry, Workspace};
-
-/// One service with one image, which is scanned on push. Gives its digest, too.
-fn service(registry: &Registry) -> (Workspace, String) {
-    let workspace = Workspace::new().service("my-app", "");
-    workspace.on(registry, &["ecr", "create"]).good();
-    let digest = registry.image("my-app", "1.0.0");
-    (workspace, digest)
-}
-
-fn gate(workspace: &Workspace, registry: &Registry, args: &[&str]) -> Output {
-    let gate = ["ecr", "scan", "--fail-on", "high", "--timeout", "600ms", "--format", "json"];
-    workspace.on(registry, &[&gate[..], args].concat())
-}
-
-/// What the gate says of the only image.
-fn verdict(output: &Output, code: i32) -> Value {
-    let json = output.json_with(code);
-    assert_eq!(json["images"].as_array().unwrap().len(), 1, "{json}");
-    json["images"][0]["gate"].clone()
-}
-
-fn enhanced(findings: &[(&str, &str, &str)]) -> Value {
-    let finding = |(name, severity, fix): &(&str, &str, &str)| {
-        json!({
-            "title": format!("{name} - curl"),
-            "severity": severity,
-            "status": "ACTIVE",
-            "fixAvailable": fix,
-            "packageVulnerabilityDetails": {
-                "vulnerabilityId": name,
-                "sourceUrl": format!("https://nvd.nist.gov/vuln/detail/{name}"),
-                "vulnerablePackages": [{
-                    "name": "curl",
-                    "version": "8.0.0",
-                    "fixedInVersion": if *fix == "YES" { "8.0.1" } else { "NotAvailable" },
-                }],
-            },
-        })
-    };
-    json!({
-        "imageScanStatus": {"status": "ACTIVE", "description": "Continuous scan is selected for image."},
-        "imageScanFindings": {
-            "imageScanCompletedAt": 1_780_000_000,
-            "enhancedFindings": findings.iter().map(finding).collect::<Vec<_>>(),
-        },
-    })
-}
+use crate::support::scans::{basic_scan, enhanced_scan, gate, one_image, verdict};
+use crate::support::{Fixture, Output, Workspace, without_digests};
 
 #[test]
-fn findings_have_package_versions_and_link() {
-    let registry = Registry::start();
-    let workspace = filled(&registry);
-    let output = workspace.on(&registry, &["ecr", "scan", "-p", "my-app", "--tag", "1.0.1"]).good();
+fn scan_findings_have_package_versions_and_link() {
+    let fixture = Fixture::filled();
+    let output = fixture.run(&["ecr", "scan", "-p", "my-app", "--tag", "1.0.1"]).good();
     expect![[r#"
         my-app:1.0.1  [-digest--]  COMPLETE, basic scanning
           1 CRITICAL, 2 HIGH
@@ -76,11 +28,10 @@ fn findings_have_package_versions_and_link() {
 }
 
 #[test]
-fn colours_come_on_demand_and_take_no_room() {
-    let registry = Registry::start();
-    let workspace = filled(&registry);
+fn scan_colours_keep_the_columns() {
+    let fixture = Fixture::filled();
     let args = ["ecr", "scan", "-p", "my-app", "-t", "1.0.1", "--fail-on", "critical", "--color", "always"];
-    let output = workspace.on(&registry, &args);
+    let output = fixture.run(&args);
     expect![[r#"
         ^[1mmy-app:1.0.1^[0m  [-digest--]  COMPLETE, basic scanning
           1 CRITICAL, 2 HIGH
@@ -93,15 +44,16 @@ fn colours_come_on_demand_and_take_no_room() {
                     ^[2mhttps://security-tracker.debian.org/tracker/CVE-2024-2^[0m
           gate ^[1m^[31mfailed^[0m: 1 CRITICAL or worse
     "#]]
-    .assert_eq(&without_digests(&output.stdout.replace('\x1b', "^")));
+    .assert_eq(&without_digests(&output.stdout));
 }
 
 #[test]
-fn enhanced_scanning_tells_the_fix_and_never_ends() {
-    let registry = Registry::start();
-    let (workspace, digest) = service(&registry);
-    registry.scan(&digest, &enhanced(&[("CVE-2025-1", "HIGH", "YES"), ("CVE-2025-2", "HIGH", "NO")]));
-    let output = workspace.on(&registry, &["ecr", "scan", "--fail-on", "critical"]).good();
+fn scan_enhanced_shows_fixes_while_it_stays_active() {
+    let (fixture, digest) = one_image();
+    fixture
+        .registry
+        .scan(&digest, &enhanced_scan(&[("CVE-2025-1", "HIGH", "YES"), ("CVE-2025-2", "HIGH", "NO")]));
+    let output = fixture.run(&["ecr", "scan", "--fail-on", "critical"]).good();
     expect![[r#"
         my-app:1.0.0  [-digest--]  ACTIVE, enhanced scanning
           2 HIGH
@@ -116,17 +68,16 @@ fn enhanced_scanning_tells_the_fix_and_never_ends() {
             Finished 1 image: 1 passed
     "#]]
     .assert_eq(&without_digests(&output.shown()));
-    assert_eq!(verdict(&gate(&workspace, &registry, &["--ignore-unfixed"]), 4), "failed");
-    registry.scan(&digest, &enhanced(&[("CVE-2025-2", "HIGH", "NO")]));
-    assert_eq!(verdict(&gate(&workspace, &registry, &["--ignore-unfixed"]), 0), "passed");
+    assert_eq!(verdict(&gate(&fixture, &["--ignore-unfixed"]), 4), "failed");
+    fixture.registry.scan(&digest, &enhanced_scan(&[("CVE-2025-2", "HIGH", "NO")]));
+    assert_eq!(verdict(&gate(&fixture, &["--ignore-unfixed"]), 0), "passed");
 }
 
 #[test]
-fn an_index_is_scanned_as_the_images_that_it_lists() {
-    let registry = Registry::start();
-    let workspace = filled(&registry);
+fn scan_index_covers_each_listed_image() {
+    let fixture = Fixture::filled();
     let args = ["ecr", "scan", "-p", "my-app", "-t", "2.0.0", "--fail-on", "high"];
-    let output = workspace.on(&registry, &args);
+    let output = fixture.run(&args);
     expect![[r#"
         my-app:2.0.0 (linux/amd64)  [-digest--]  UNSUPPORTED_IMAGE
           ECR cannot scan this image: it knows no operating system in it
@@ -144,68 +95,22 @@ fn an_index_is_scanned_as_the_images_that_it_lists() {
             Finished 2 images: 1 passed, 1 not passed
         --- exit 4
     "#]].assert_eq(&without_digests(&output.shown()));
-    let passed = workspace.on(&registry, &[&args[..], &["--unsupported", "pass"]].concat());
+    let passed = fixture.run(&[&args[..], &["--unsupported", "pass"]].concat());
     assert_eq!(passed.code, 0, "{passed:#?}");
 }
 
 #[test]
-fn a_scan_that_finishes_late_is_waited_for() {
-    let registry = Registry::start();
-    let (workspace, digest) = service(&registry);
-    let mut scan = basic(&[("CVE-1", "LOW")]);
-    scan["statuses"] = json!(["PENDING", "IN_PROGRESS", "COMPLETE"]);
-    registry.scan(&digest, &scan);
-    let args = ["ecr", "scan", "--fail-on", "high", "--timeout", "1m"];
-    let output = workspace.on(&registry, &args).good();
-    assert!(output.stderr.contains("Scanning my-app:1.0.0 (waiting for at most 60s)"), "{}", output.stderr);
-    assert!(output.stdout.contains("gate passed"), "{}", output.stdout);
-}
-
-#[test]
-fn a_scan_that_never_finishes_does_not_pass() {
-    let registry = Registry::start();
-    let (workspace, digest) = service(&registry);
-    for status in ["IN_PROGRESS", "PENDING"] {
-        registry.scan(&digest, &json!({"imageScanStatus": {"status": status}}));
-        assert_eq!(verdict(&gate(&workspace, &registry, &[]), 4), "not-scanned", "{status}");
-    }
-}
-
-#[test]
-fn findings_that_come_only_after_complete_are_waited_for() {
-    let registry = Registry::start();
-    let (workspace, digest) = service(&registry);
-    // What ECR answered in aws/aws-sdk#289.
-    let early = json!({"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindings": {"findings": []}});
-    for status in ["COMPLETE", "ACTIVE"] {
-        let mut early = early.clone();
-        early["imageScanStatus"]["status"] = json!(status);
-        registry.scan(&digest, &early);
-        assert_eq!(verdict(&gate(&workspace, &registry, &[]), 4), "not-scanned", "{status}");
-    }
-    let args = ["ecr", "scan", "--fail-on", "high", "--timeout", "1m", "--format", "json"];
-    let output = std::thread::scope(|scope| {
-        let command = scope.spawn(|| workspace.on(&registry, &args));
-        std::thread::sleep(std::time::Duration::from_millis(400));
-        registry.scan(&digest, &basic(&[("CVE-1", "HIGH")]));
-        command.join().unwrap()
-    });
-    assert_eq!(verdict(&output, 4), "failed");
-}
-
-#[test]
-fn every_other_status_is_told_and_does_not_pass() {
-    let registry = Registry::start();
-    let (workspace, digest) = service(&registry);
+fn scan_gate_fails_for_every_other_status() {
+    let (fixture, digest) = one_image();
     let mut shown = String::new();
     let statuses =
         ["FAILED", "SCAN_ELIGIBILITY_EXPIRED", "FINDINGS_UNAVAILABLE", "LIMIT_EXCEEDED", "UNSUPPORTED_IMAGE"];
     for status in statuses {
-        registry.scan(&digest, &json!({"imageScanStatus": {"status": status}}));
-        let output = gate(&workspace, &registry, &[]);
+        fixture.registry.scan(&digest, &json!({"imageScanStatus": {"status": status}}));
+        let output = gate(&fixture, &[]);
         let wanted = if status == "UNSUPPORTED_IMAGE" { "unsupported" } else { "not-scanned" };
         assert_eq!(verdict(&output, 4), wanted, "{status}");
-        shown += &workspace.on(&registry, &["ecr", "scan"]).good().stdout;
+        shown += &fixture.run(&["ecr", "scan"]).good().stdout;
     }
     expect![[r#"
         my-app:1.0.0  [-digest--]  FAILED
@@ -232,22 +137,22 @@ fn every_other_status_is_told_and_does_not_pass() {
           through with --unsupported pass
     "#]]
     .assert_eq(&without_digests(&shown));
-    // Basic scanning says it in another way.
+    // Basic scanning reports an unsupported image as a failed scan.
     let description = "UnsupportedImageError: The operating system and/or package manager are not supported.";
-    registry.scan(&digest, &json!({"imageScanStatus": {"status": "FAILED", "description": description}}));
-    assert_eq!(verdict(&gate(&workspace, &registry, &[]), 4), "unsupported");
-    assert_eq!(verdict(&gate(&workspace, &registry, &["--unsupported", "pass"]), 0), "unsupported");
+    fixture
+        .registry
+        .scan(&digest, &json!({"imageScanStatus": {"status": "FAILED", "description": description}}));
+    assert_eq!(verdict(&gate(&fixture, &[]), 4), "unsupported");
+    assert_eq!(verdict(&gate(&fixture, &["--unsupported", "pass"]), 0), "unsupported");
 }
 
 #[test]
-fn an_image_that_was_never_scanned_does_not_pass() {
-    let registry = Registry::start();
-    let workspace = Workspace::new().service("my-app", "scan-on-push = false\n");
-    workspace.on(&registry, &["ecr", "create"]).good();
-    registry.image("my-app", "1.0.0");
-    let output = gate(&workspace, &registry, &["--unsupported", "pass"]);
+fn scan_gate_fails_without_any_scan() {
+    let fixture = Workspace::new().service("my-app", "scan-on-push = false\n").start().created();
+    fixture.registry.image("my-app", "1.0.0");
+    let output = gate(&fixture, &["--unsupported", "pass"]);
     assert_eq!(verdict(&output, 4), "not-scanned");
-    let output = workspace.on(&registry, &["ecr", "scan", "--timeout", "0s"]).good();
+    let output = fixture.run(&["ecr", "scan", "--timeout", "0s"]).good();
     expect![[r#"
         my-app:1.0.0  [-digest--]  not scanned
           it was never scanned
@@ -262,30 +167,29 @@ fn an_image_that_was_never_scanned_does_not_pass() {
 }
 
 #[test]
-fn known_findings_are_let_through_until_their_time_is_over() {
-    let registry = Registry::start();
-    let (workspace, digest) = service(&registry);
-    registry.scan(&digest, &basic(&[("CVE-1", "HIGH")]));
+fn scan_gate_ignores_known_findings_until_they_expire() {
+    let (fixture, digest) = one_image();
+    fixture.registry.scan(&digest, &basic_scan(&[("CVE-1", "HIGH")]));
     let file = |id: &str, expires: &str| {
         let entry = format!("[[ignore]]\nid = \"{id}\"\nreason = \"not reachable\"\nexpires = {expires}\n");
-        workspace.file("ecr/scan-ignore.toml", &entry);
+        fixture.workspace.file("ecr/scan-ignore.toml", &entry);
     };
     file("CVE-1", "9999-01-01");
-    let output = gate(&workspace, &registry, &[]);
+    let output = gate(&fixture, &[]);
     assert_eq!(verdict(&output, 0), "passed");
     assert_eq!((&output.json()["images"][0]["ignored"], output.warnings()), (&json!(1), vec![]));
     file("CVE-1", "2020-01-01");
-    let output = gate(&workspace, &registry, &[]);
+    let output = gate(&fixture, &[]);
     assert_eq!(verdict(&output, 4), "failed");
     expect![[r#"the time of `CVE-1` in the ignore file is over: the finding counts again"#]]
         .assert_eq(&output.warnings().join("\n"));
     file("CVE-0", "9999-01-01");
-    let output = gate(&workspace, &registry, &[]);
+    let output = gate(&fixture, &[]);
     assert_eq!(output.json()["ignore"], json!({"expired": [], "stale": ["CVE-0"]}));
     expect!["`CVE-0` in the ignore file is stale: none of these images has the finding"]
         .assert_eq(&output.warnings().join("\n"));
-    workspace.file("ecr/scan-ignore.toml", "[[ignore]]\nid = \"CVE-1\"\n");
-    let output = workspace.on(&registry, &["ecr", "scan", "--fail-on", "low"]);
+    fixture.workspace.file("ecr/scan-ignore.toml", "[[ignore]]\nid = \"CVE-1\"\n");
+    let output = fixture.run(&["ecr", "scan", "--fail-on", "low"]);
     expect![[r#"
         --- stderr
         error: there are 2 problems in the configuration
@@ -299,11 +203,9 @@ fn known_findings_are_let_through_until_their_time_is_over() {
 }
 
 #[test]
-fn without_the_configured_tag_the_newest_is_looked_at() {
-    let registry = Registry::start();
-    let workspace = Workspace::new().service("my-app", "");
-    workspace.on(&registry, &["ecr", "create"]).good();
-    let empty = workspace.on(&registry, &["ecr", "scan"]);
+fn scan_without_configured_tag_takes_the_newest() {
+    let fixture = Fixture::service().created();
+    let empty = fixture.run(&["ecr", "scan"]);
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
@@ -314,13 +216,13 @@ fn without_the_configured_tag_the_newest_is_looked_at() {
         --- exit 1
     "#]]
     .assert_eq(&empty.shown());
-    registry.image("my-app", "0.9.0");
-    let output = workspace.on(&registry, &["ecr", "scan"]).good();
+    fixture.registry.image("my-app", "0.9.0");
+    let output = fixture.run(&["ecr", "scan"]).good();
     assert_eq!(
         output.warnings(),
         ["`my-app` has no image with the tag `1.0.0`: the newest is looked at, which is 0.9.0"]
     );
-    let named = workspace.on(&registry, &["ecr", "scan", "-t", "1.0.0"]);
+    let named = fixture.run(&["ecr", "scan", "-t", "1.0.0"]);
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
@@ -332,36 +234,34 @@ fn without_the_configured_tag_the_newest_is_looked_at() {
 }
 
 #[test]
-fn every_image_is_looked_at_on_demand() {
-    let registry = Registry::start();
-    let workspace = filled(&registry);
+fn scan_all_covers_every_image() {
+    let fixture = Fixture::filled();
     let args = ["ecr", "scan", "--all", "-p", "my-app", "--format", "json"];
-    let json = workspace.on(&registry, &args).json_with(0);
+    let json = fixture.run(&args).json_with(0);
     let images = json["images"].as_array().unwrap();
     assert_eq!(images.len(), 4, "neither the index nor the artifact");
     assert!(images.iter().all(|it| it["gate"].is_null()));
 }
 
 #[test]
-fn a_push_ends_at_the_gate() {
-    let registry = Registry::start();
-    let (workspace, _) = service(&registry);
+fn push_fails_at_the_scan_gate() {
+    let (fixture, _) = one_image();
     let main = "#[used]\n#[unsafe(link_section = \".dep-v0\")]\nstatic CRATES: [u8; 4] = *b\"data\";\nfn main() {}\n";
-    workspace.file("my-app/src/main.rs", main);
+    fixture.workspace.file("my-app/src/main.rs", main);
     let push = |args: &[&str]| {
         let push = ["push", "--profile", "dev", "-t", "2", "--fail-on", "High", "--timeout", "600ms"];
-        workspace.on(&registry, &[&push[..], args].concat())
+        fixture.run(&[&push[..], args].concat())
     };
     let output = push(&["-q"]);
     assert_eq!(output.code, 4, "{output:#?}");
-    assert_eq!(output.stdout, "", "what did not get through is not handed on");
+    assert_eq!(output.stdout, "", "no reference of an image that did not pass");
     let output = push(&[]);
     assert!(output.stderr.contains("my-app carries `cargo auditable` data"), "{}", output.stderr);
     assert!(output.stderr.contains("gate not passed: ECR cannot scan it"), "{}", output.stderr);
     let output = push(&["--unsupported", "pass", "--format", "json"]);
     let image = &output.json_with(0)["images"][0];
     assert_eq!((&image["outcome"], &image["scans"][0]["gate"]), (&json!("unchanged"), &json!("unsupported")));
-    registry.scan(image["digest"].as_str().unwrap(), &basic(&[("CVE-1", "CRITICAL")]));
+    fixture.registry.scan(image["digest"].as_str().unwrap(), &basic_scan(&[("CVE-1", "CRITICAL")]));
     let json = push(&["--format", "json"]).json_with(4);
     assert_eq!(json["images"][0]["scans"][0]["gate"], "failed");
     let dry = push(&["--dry-run"]);
@@ -369,20 +269,18 @@ fn a_push_ends_at_the_gate() {
 }
 
 #[test]
-fn a_gate_that_looked_at_nothing_lets_nothing_through() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed();
-    workspace.on(&registry, &["ecr", "create"]).good();
-    let clean = registry.image("my-app-worker", "1.0.0");
-    registry.scan(&clean, &basic(&[]));
+fn scan_gate_fails_where_there_is_no_image() {
+    let fixture = Fixture::seed().created();
+    let clean = fixture.registry.image("my-app-worker", "1.0.0");
+    fixture.registry.scan(&clean, &basic_scan(&[]));
     let reason = |output: &Output| output.json_with(1)["failures"][0]["error"].clone();
-    assert_eq!(reason(&gate(&workspace, &registry, &[])), "my-app: the repository has no images");
-    assert_eq!(reason(&gate(&workspace, &registry, &["--all"])), "my-app: the repository has no images");
+    assert_eq!(reason(&gate(&fixture, &[])), "my-app: the repository has no images");
+    assert_eq!(reason(&gate(&fixture, &["--all"])), "my-app: the repository has no images");
     let empty =
         json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []});
-    registry.put("my-app", &empty, Some("1.0.0"));
-    assert_eq!(reason(&gate(&workspace, &registry, &[])), "my-app: the index lists no image");
-    let output = workspace.on(&registry, &["ecr", "scan", "-t", "{version}-{digest}", "--fail-on", "low"]);
+    fixture.registry.put("my-app", &empty, Some("1.0.0"));
+    assert_eq!(reason(&gate(&fixture, &[])), "my-app: the index lists no image");
+    let output = fixture.run(&["ecr", "scan", "-t", "{version}-{digest}", "--fail-on", "low"]);
     expect![[r#"
         --- stderr
         error: tag `{version}-{digest}` names the image's own digest, which only a build knows
@@ -393,79 +291,33 @@ fn a_gate_that_looked_at_nothing_lets_nothing_through() {
     .assert_eq(&output.shown());
 }
 
-/// An index of an image, and of what `docker buildx` attests about it.
-fn attested(registry: &Registry, image: &str, attestation: &str, tag: &str) {
-    let kind = "application/vnd.oci.image.manifest.v1+json";
-    let unknown = json!({"os": "unknown", "architecture": "unknown"});
-    let index = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [
-            // No platform is no reason to look away.
-            {"mediaType": kind, "digest": image, "size": 1, "platform": unknown},
-            {"mediaType": kind, "digest": attestation, "size": 1, "platform": unknown,
-             "annotations": {"vnd.docker.reference.type": "attestation-manifest"}},
-        ],
-    });
-    registry.put("my-app", &index, Some(tag));
-}
-
 #[test]
-fn attestations_are_no_images_and_nothing_else_is_left_out() {
-    let registry = Registry::start();
-    let workspace = Workspace::new().service("my-app", "");
-    workspace.on(&registry, &["ecr", "create"]).good();
-    let image = registry.layered("my-app", &[('i', 10)], json!({}), None);
-    let attestation = registry.layered("my-app", &[('a', 10)], json!({}), None);
-    attested(&registry, &image, &attestation, "1.0.0");
-    registry.scan(&image, &basic(&[("CVE-1", "CRITICAL")]));
-    for args in [&[][..], &["--all"]] {
-        let output = gate(&workspace, &registry, args);
-        assert_eq!(verdict(&output, 4), "failed", "{args:?}");
-        assert_eq!(output.json()["images"][0]["digest"], image);
-    }
-}
-
-#[test]
-fn findings_that_trickle_in_are_waited_for() {
-    let registry = Registry::start();
-    let (workspace, digest) = service(&registry);
-    let mut scan = enhanced(&[("CVE-1", "LOW", "NO")]);
-    scan["imageScanFindings"]["imageScanCompletedAt"] = Value::Null;
-    registry.scan(&digest, &scan);
-    assert_eq!(verdict(&gate(&workspace, &registry, &[]), 4), "not-scanned");
-}
-
-#[test]
-fn suppressed_findings_are_shown_and_do_not_count() {
-    let registry = Registry::start();
-    let (workspace, digest) = service(&registry);
-    let mut scan = enhanced(&[("CVE-1", "HIGH", "YES")]);
+fn scan_gate_does_not_count_suppressed_findings() {
+    let (fixture, digest) = one_image();
+    let mut scan = enhanced_scan(&[("CVE-1", "HIGH", "YES")]);
     scan["imageScanFindings"]["enhancedFindings"][0]["status"] = json!("SUPPRESSED");
-    registry.scan(&digest, &scan);
-    let output = workspace.on(&registry, &["ecr", "scan", "--fail-on", "low"]).good();
+    fixture.registry.scan(&digest, &scan);
+    let output = fixture.run(&["ecr", "scan", "--fail-on", "low"]).good();
     assert!(output.stdout.contains("suppressed\n"), "{}", output.stdout);
     assert!(output.stdout.contains("gate passed: 1 suppressed"), "{}", output.stdout);
 }
 
 #[test]
-fn what_a_scan_says_moves_no_cursor() {
-    let registry = Registry::start();
-    let (workspace, digest) = service(&registry);
-    registry.scan(&digest, &basic(&[("CVE\x1b[2J\r\n1", "HIGH")]));
-    let output = workspace.on(&registry, &["ecr", "scan"]).good();
+fn scan_findings_escape_control_characters() {
+    let (fixture, digest) = one_image();
+    fixture.registry.scan(&digest, &basic_scan(&[("CVE\x1b[2J\r\n1", "HIGH")]));
+    let output = fixture.run(&["ecr", "scan"]).good();
     assert!(!output.stdout.contains(['\x1b', '\r']), "{:?}", output.stdout);
     assert!(output.stdout.contains(r"CVE\u{1b}[2J\r\n1"), "{}", output.stdout);
 }
 
 #[test]
-fn ctrl_c_leaves_one_document() {
-    let registry = Registry::start();
-    let (workspace, digest) = service(&registry);
-    registry.scan(&digest, &json!({"imageScanStatus": {"status": "IN_PROGRESS"}}));
+fn scan_interrupt_leaves_one_json_document() {
+    let (fixture, digest) = one_image();
+    fixture.registry.scan(&digest, &json!({"imageScanStatus": {"status": "IN_PROGRESS"}}));
     let args = ["ecr", "scan", "--timeout", "1m", "--format", "json"];
-    let child = workspace.command(&args).registry(&registry).spawn();
-    while !registry.calls().contains_key("DescribeImageScanFindings") {
+    let child = fixture.command(&args).spawn();
+    while !fixture.registry.calls().contains_key("DescribeImageScanFindings") {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let pid = child.id().to_string();
@@ -477,10 +329,10 @@ fn ctrl_c_leaves_one_document() {
 }
 
 #[test]
-fn a_scan_that_may_not_be_read_is_a_failure() {
-    let registry = Registry::with_faults(&["deny=DescribeImageScanFindings"]);
-    let (workspace, _) = service(&registry);
-    let output = workspace.on(&registry, &["ecr", "scan", "--fail-on", "low"]);
+fn scan_gate_without_permission_fails() {
+    let fixture = Fixture::service().with_faults(&["deny=DescribeImageScanFindings"]).created();
+    fixture.registry.image("my-app", "1.0.0");
+    let output = fixture.run(&["ecr", "scan", "--fail-on", "low"]);
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)

@@ -1,15 +1,15 @@
-//! `ecr status`: the one page for a person.
+//! `ecr status`: the page, its JSON, and both with missing permissions, scans and engines.
 
 use expect_test::expect;
 use serde_json::json;
 
-use crate::images::{filled, without_digests};
-use crate::support::{Registry, Workspace, by_name};
+use crate::support::scans::basic_scan;
+use crate::support::{Fixture, Workspace, by_name, without_digests};
 
 #[test]
-fn one_page_tells_how_everything_stands() {
-    let registry = Registry::start();
-    let workspace = filled(&registry).service("late", "repository = \"team/late\"\n");
+fn status_page_shows_everything() {
+    let Fixture { workspace, registry } = Fixture::filled();
+    let workspace = workspace.service("late", "repository = \"team/late\"\n");
     registry.create_plain("old");
     registry.tag("old", &[("ManagedBy", "cargo-xtask-ecr"), ("Project", "my-project")]);
     let drift = async |ecr: &aws_sdk_ecr::Client| {
@@ -55,11 +55,10 @@ fn one_page_tells_how_everything_stands() {
 }
 
 #[test]
-fn colours_come_on_demand_and_take_no_room() {
-    let registry = Registry::start();
-    let workspace = filled(&registry);
+fn status_colours_keep_the_columns() {
+    let fixture = Fixture::filled();
     let args = ["ecr", "status", "-p", "my-app", "--color", "always"];
-    let output = workspace.command(&args).registry(&registry).without_path().run().good();
+    let output = fixture.command(&args).without_path().run().good();
     let (_, table) = output.stdout.split_once("Repositories").unwrap();
     expect![[r#"
         ^[0m
@@ -69,17 +68,16 @@ fn colours_come_on_demand_and_take_no_room() {
         ^[1mStorage^[0m
           6 images, 442.4 kB stored, <$0.01 a month
           at $0.10 a GB and month, without transfer and replication
-    "#]].assert_eq(&without_digests(&table.replace('\x1b', "^")));
+    "#]].assert_eq(&without_digests(table));
 }
 
 #[test]
-fn json_has_the_same() {
-    let registry = Registry::start();
-    let workspace = filled(&registry);
-    let json = workspace.on(&registry, &["ecr", "status", "--format", "json", "--price", "0.5"]).json_with(0);
+fn status_json_matches_the_page() {
+    let fixture = Fixture::filled();
+    let json = fixture.run(&["ecr", "status", "--format", "json", "--price", "0.5"]).json_with(0);
     let app = by_name(&json["repositories"], "my-app");
     assert_eq!((&app["state"], &app["latest"]["tags"]), (&json!("current"), &json!(["2.0.0"])));
-    // Of the index's two images one was scanned, the other cannot be.
+    // One of the two images of the index was scanned, the other is unsupported.
     assert_eq!(app["latest"]["findings"], json!({}));
     assert_eq!((&json["price"], &json["orphans"]), (&json!(0.5), &json!(null)));
     let bytes = app["storage"]["storedBytes"].as_f64().unwrap();
@@ -87,14 +85,13 @@ fn json_has_the_same() {
 }
 
 #[test]
-fn the_workspace_may_name_the_price() {
-    let registry = Registry::start();
-    let workspace = Workspace::seed().metadata("price-per-gb-month = 0.25\nregion = \"us-east-1\"\n");
-    workspace.on(&registry, &["ecr", "create"]).good();
-    let json = workspace.on(&registry, &["ecr", "status", "--format", "json"]).json_with(0);
+fn status_price_comes_from_the_workspace() {
+    let fixture =
+        Workspace::seed().metadata("price-per-gb-month = 0.25\nregion = \"us-east-1\"\n").start().created();
+    let json = fixture.run(&["ecr", "status", "--format", "json"]).json_with(0);
     assert_eq!(json["price"], 0.25);
     let wrong = Workspace::seed().metadata("price-per-gb-month = \"cheap\"\nscan-ignore = 5\n");
-    let output = wrong.on(&registry, &["ecr", "status"]);
+    let output = wrong.on(&fixture.registry, &["ecr", "status"]);
     expect![[r#"
         --- stderr
         error: there are 2 problems in the configuration
@@ -108,59 +105,48 @@ fn the_workspace_may_name_the_price() {
 }
 
 #[test]
-fn enhanced_scanning_is_asked_for_the_latest_image() {
-    let registry = Registry::start();
-    let workspace = Workspace::new().service("my-app", "scan-on-push = false\n");
-    workspace.on(&registry, &["ecr", "create"]).good();
-    registry.image("my-app", "1.0.0");
-    registry.calls();
-    let output = workspace.on(&registry, &["ecr", "status"]).good();
-    assert_eq!(registry.calls()["DescribeImageScanFindings"], 1);
+fn status_asks_for_findings_of_the_latest_image() {
+    let fixture = Workspace::new().service("my-app", "scan-on-push = false\n").start().created();
+    fixture.registry.image("my-app", "1.0.0");
+    fixture.registry.calls();
+    let output = fixture.run(&["ecr", "status"]).good();
+    assert_eq!(fixture.registry.calls()["DescribeImageScanFindings"], 1);
     assert!(output.stdout.contains("never"), "{}", output.stdout);
 }
 
 #[test]
-fn one_image_of_an_index_that_was_not_scanned_is_told() {
-    let registry = Registry::start();
-    let workspace = Workspace::new().service("my-app", "");
-    workspace.on(&registry, &["ecr", "create"]).good();
-    let one = registry.layered("my-app", &[('1', 10)], json!({}), None);
-    let two = registry.layered("my-app", &[('2', 10)], json!({}), None);
-    registry.index("my-app", &[("amd64", &one), ("arm64", &two)], "1.0.0");
-    registry.scan(&one, &crate::images::basic(&[]));
-    registry.scan(&two, &json!({"imageScanStatus": {"status": "FAILED"}}));
-    let output = workspace.on(&registry, &["ecr", "status"]).good();
+fn status_reports_an_index_image_without_scan() {
+    let fixture = Fixture::service().created();
+    let one = fixture.registry.layered("my-app", &[('1', 10)], json!({}), None);
+    let two = fixture.registry.layered("my-app", &[('2', 10)], json!({}), None);
+    fixture.registry.index("my-app", &[("amd64", &one), ("arm64", &two)], "1.0.0");
+    fixture.registry.scan(&one, &basic_scan(&[]));
+    fixture.registry.scan(&two, &json!({"imageScanStatus": {"status": "FAILED"}}));
+    let output = fixture.run(&["ecr", "status"]).good();
     assert!(output.stdout.contains(" failed "), "{}", output.stdout);
-    let output = workspace.on(&registry, &["ecr", "status", "--keep-pull-times", "--format", "json"]);
+    let output = fixture.run(&["ecr", "status", "--keep-pull-times", "--format", "json"]);
     assert_eq!(output.json_with(0)["repositories"][0]["latest"]["isScanKnown"], false);
 }
 
 #[test]
-fn an_engine_that_hangs_does_not_hold_the_page_up() {
-    use std::os::unix::fs::PermissionsExt;
-
-    let registry = Registry::start();
-    let workspace = Workspace::new().service("my-app", "");
-    // A child of it keeps the pipe open, and it talks a lot.
-    let script = "#!/bin/sh\nsleep 20 &\nhead -c 100000 /dev/zero >&2\necho 27.0\n";
-    workspace.file("bin/docker", script);
-    let docker = workspace.root().join("bin/docker");
-    std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", workspace.root().join("bin").display(), std::env::var("PATH").unwrap());
+fn status_does_not_wait_for_a_hanging_engine() {
+    let fixture = Fixture::service();
+    // The engine writes a lot to stderr, and its child keeps the pipe open.
+    fixture.workspace.program("bin/docker", "sleep 20 &\nhead -c 100000 /dev/zero >&2\necho 27.0");
+    let path =
+        format!("{}:{}", fixture.workspace.root().join("bin").display(), std::env::var("PATH").unwrap());
     let began = std::time::Instant::now();
-    let run =
-        workspace.command(&["ecr", "status", "--format", "json"]).registry(&registry).env("PATH", &path);
+    let run = fixture.command(&["ecr", "status", "--format", "json"]).env("PATH", &path);
     let json = run.run().json_with(0);
     assert_eq!(json["environment"]["engine"], json!({"program": "docker", "version": "27.0"}));
     assert!(began.elapsed().as_secs() < 20, "it waited for the child of docker");
 }
 
 #[test]
-fn what_cannot_be_read_is_told_and_stops_nothing() {
-    let registry = Registry::with_faults(&["deny=DescribeImages"]);
-    let workspace = Workspace::seed();
-    workspace.on(&registry, &["ecr", "create"]);
-    let output = workspace.command(&["ecr", "status"]).registry(&registry).without_path().run();
+fn status_without_permission_shows_the_rest() {
+    let fixture = Fixture::seed().with_faults(&["deny=DescribeImages"]);
+    fixture.run(&["ecr", "create"]);
+    let output = fixture.command(&["ecr", "status"]).without_path().run();
     expect![[r#"
         Environment
           identity  arn:aws:iam::123456789012:root

@@ -1,10 +1,10 @@
-//! The rules of the tree that Cargo.toml cannot hold, held by reading it.
+//! Rules of the source tree that Cargo.toml cannot express: these tests read the sources.
 
 use std::path::{Path, PathBuf};
 
 use crate::support::files_below;
 
-/// Folders of values and functions: no file, environment, clock, network, process or terminal.
+/// Folders of pure code, which uses no file, environment, clock, network, process or terminal.
 const CORE: [&str; 8] = [
     "crates/types/src",
     "crates/lifecycle/src",
@@ -15,10 +15,10 @@ const CORE: [&str; 8] = [
     "src/scan",
     "src/cli/report",
 ];
-/// Files in those folders that are edges or helpers of tests.
+/// Files in those folders that read files, or help tests.
 const EXCEPTIONS: [&str; 3] =
     ["src/config/workspace.rs", "src/config/files.rs", "crates/types/src/property.rs"];
-/// What belongs to an outside world.
+/// Names that pure code does not contain.
 const OUTSIDE: [&str; 14] = [
     "std::fs",
     "std::env",

@@ -1,17 +1,15 @@
-//! `push` where the registry has its own troubles: it ends right all the same, or says what failed.
+//! `push` with faults of the registry: it succeeds in spite of them, or reports what failed.
 
 use expect_test::expect;
 use serde_json::json;
 
-use crate::support::{Registry, Workspace, static_binary};
+use crate::support::{Fixture, Registry, Workspace, static_binary};
 
-/// A workspace whose binary is there already, so that nothing is compiled.
-fn workspace(registry: &Registry) -> Workspace {
-    let workspace = Workspace::new().service("my-app", "");
-    let binary = static_binary(std::env::consts::ARCH, 1_000_000);
-    std::fs::write(workspace.root().join("my-app/binary"), binary).unwrap();
-    workspace.on(registry, &["ecr", "create"]).good();
-    workspace
+/// One service with a binary, so that nothing is compiled, on a registry with faults.
+fn with_binary(faults: &[&str]) -> Fixture {
+    let fixture = Fixture::service().with_faults(faults).created();
+    fixture.workspace.file("my-app/binary", static_binary(std::env::consts::ARCH, 1_000_000));
+    fixture
 }
 
 fn args<'a>() -> [&'a str; 5] {
@@ -23,30 +21,29 @@ const HERE: &str = "linux/amd64=my-app/binary";
 #[cfg(target_arch = "aarch64")]
 const HERE: &str = "linux/arm64=my-app/binary";
 
-/// Pushes through a fault, and looks whether the image is whole.
+/// Pushes in spite of a fault, and checks that the image is whole.
 fn survives(fault: &str) {
-    let registry = Registry::with_faults(&[fault]);
-    let workspace = workspace(&registry);
-    let json = workspace.on(&registry, &args()).json_with(0);
+    let fixture = with_binary(&[fault]);
+    let json = fixture.run(&args()).json_with(0);
     assert_eq!(json["images"][0]["outcome"], "pushed", "{fault}");
-    let manifest = registry.manifest("my-app", "1.0.0");
+    let manifest = fixture.registry.manifest("my-app", "1.0.0");
     let blobs = [&manifest["config"]].into_iter().chain(manifest["layers"].as_array().unwrap());
     for blob in blobs {
-        assert_eq!(registry.blob("my-app", blob["digest"].as_str().unwrap()).len(), blob["size"], "{fault}");
+        let bytes = fixture.registry.blob("my-app", blob["digest"].as_str().unwrap());
+        assert_eq!(bytes.len(), blob["size"], "{fault}");
     }
-    let json = workspace.on(&registry, &args()).json_with(0);
+    let json = fixture.run(&args()).json_with(0);
     assert_eq!(json["images"][0]["outcome"], "unchanged", "{fault}");
 }
 
-/// Two services with the same large file, and what became of each: uploaded and mounted bytes.
+/// Pushes two services with the same large file. Returns the uploaded and the mounted bytes of each.
 fn sharing(registry: &Registry) -> Vec<(u64, u64)> {
     let image = "[package.metadata.ecr.image]\nfiles = [{ from = \"../large\", to = \"/large\" }]\n";
     let workspace = Workspace::new().service("one", image).service("two", image);
-    std::fs::write(workspace.root().join("large"), static_binary("x86_64", 3_000_000)).unwrap();
-    std::fs::create_dir(workspace.root().join("bin")).unwrap();
+    workspace.file("large", static_binary("x86_64", 3_000_000));
     for name in ["one", "two"] {
         let binary = static_binary(std::env::consts::ARCH, name.len() * 1000);
-        std::fs::write(workspace.root().join("bin").join(name), [binary, name.into()].concat()).unwrap();
+        workspace.file(&format!("bin/{name}"), [binary, name.into()].concat());
     }
     workspace.on(registry, &["ecr", "create"]).good();
     let here = HERE.replace("my-app/binary", "bin");
@@ -57,9 +54,9 @@ fn sharing(registry: &Registry) -> Vec<(u64, u64)> {
 }
 
 #[test]
-fn what_services_share_is_mounted_where_the_registry_can() {
+fn push_mounts_layers_that_services_share() {
     let registry = Registry::start();
-    // An account that has not asked for it: a refused mount is an upload like any other.
+    // The account has not enabled blob mounting: a refused mount becomes an upload.
     let plain = sharing(&registry);
     assert!(plain.iter().all(|(uploaded, mounted)| *uploaded > 1_000_000 && *mounted == 0), "{plain:?}");
 
@@ -71,18 +68,16 @@ fn what_services_share_is_mounted_where_the_registry_can() {
 }
 
 #[test]
-fn ctrl_c_leaves_nothing_behind() {
-    let registry = Registry::start();
-    let workspace = workspace(&registry);
-    let binary = static_binary(std::env::consts::ARCH, 40_000_000);
-    std::fs::write(workspace.root().join("my-app/binary"), binary).unwrap();
-    let cache = workspace.root().join("target/xtask-ecr/blobs");
+fn push_interrupt_leaves_nothing_behind() {
+    let fixture = with_binary(&[]);
+    fixture.workspace.file("my-app/binary", static_binary(std::env::consts::ARCH, 40_000_000));
+    let cache = fixture.workspace.root().join("target/xtask-ecr/blobs");
     let unfinished = || {
         let files = std::fs::read_dir(&cache).into_iter().flatten().flatten();
         files.filter(|it| it.file_name().to_string_lossy().starts_with(".tmp-")).count()
     };
-    let mut child = workspace.command(&args()).registry(&registry).spawn();
-    // While the large layer is being written.
+    let mut child = fixture.command(&args()).spawn();
+    // Interrupts the push while it writes the large layer.
     let large = || {
         let files = std::fs::read_dir(&cache).into_iter().flatten().flatten();
         files.filter_map(|it| it.metadata().ok()).any(|it| it.len() > 1_000_000)
@@ -95,46 +90,45 @@ fn ctrl_c_leaves_nothing_behind() {
     assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(unfinished(), 0);
-    assert!(!registry.calls().contains_key("PutImage"));
-    let json = workspace.on(&registry, &args()).json_with(0);
+    assert!(!fixture.registry.calls().contains_key("PutImage"));
+    let json = fixture.run(&args()).json_with(0);
     assert_eq!(json["images"][0]["outcome"], "pushed");
 }
 
 #[test]
-fn too_many_requests() {
+fn push_survives_throttling() {
     survives("throttle=CompleteLayerUpload:2");
     survives("throttle=PutImage:1");
 }
 
 #[test]
-fn errors_of_the_registry() {
+fn push_survives_server_errors() {
     survives("error=InitiateLayerUpload:1");
     survives("error=CompleteLayerUpload:2");
     survives("error=BatchCheckLayerAvailability:1");
 }
 
 #[test]
-fn connections_that_end_in_the_middle_of_a_blob() {
+fn push_survives_dropped_connections() {
     survives("drop=CompleteLayerUpload:2");
 }
 
 #[test]
-fn a_token_that_expires_in_the_middle_of_a_push() {
+fn push_survives_an_expired_token() {
     survives("expire=CompleteLayerUpload:1");
     survives("expire=PutImage:1");
     survives("expire=BatchGetImage:1");
 }
 
 #[test]
-fn a_registry_that_forgets_an_upload() {
+fn push_survives_a_forgotten_upload() {
     survives("forget=CompleteLayerUpload:2");
 }
 
 #[test]
-fn what_does_not_pass_is_told_and_a_second_run_finishes_the_job() {
-    let registry = Registry::with_faults(&["deny=PutImage:2"]);
-    let workspace = workspace(&registry);
-    let output = workspace.on(&registry, &args()[..3]);
+fn push_denied_fails_and_a_second_run_finishes() {
+    let fixture = with_binary(&["deny=PutImage:2"]);
+    let output = fixture.run(&args()[..3]);
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
@@ -142,8 +136,7 @@ fn what_does_not_pass_is_told_and_a_second_run_finishes_the_job() {
             Finished 1 image: 1 failed in [TIME]
         --- exit 1
     "#]].assert_eq(&output.shown());
-    registry.calls();
-    let json = workspace.on(&registry, &args()).json_with(0);
+    let json = fixture.run(&args()).json_with(0);
     assert_eq!(
         (&json["images"][0]["outcome"], &json["images"][0]["uploadedBytes"]),
         (&json!("pushed"), &json!(0))

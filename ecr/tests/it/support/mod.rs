@@ -1,19 +1,23 @@
-//! Workspaces made in temporary folders, commands run in them, and registries for them to talk to.
+//! Temporary workspaces, the commands that run in them, and the registries that those talk to.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+mod fixture;
 mod registry;
+pub mod scans;
 mod schema;
+pub use fixture::Fixture;
 pub use registry::Registry;
 
 /// The seed's lifecycle policy, in one line.
 pub const POLICY: &str = r#"{"rules":[{"rulePriority":1,"description":"Keep last 10 images","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":10},"action":{"type":"expire"}}]}"#;
 
-/// A workspace in a folder of its own, which goes when it is dropped.
+/// A workspace in a temporary folder, which is removed on drop.
 pub struct Workspace {
     folder: tempfile::TempDir,
     members: Vec<String>,
@@ -67,14 +71,27 @@ impl Workspace {
         self
     }
 
-    /// Writes a file.
-    pub fn file(&self, path: &str, text: &str) {
+    /// Writes a file, and creates its folders.
+    pub fn file(&self, path: &str, contents: impl AsRef<[u8]>) {
         let path = self.root().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::write(path, contents).unwrap();
     }
 
-    /// The folder.
+    /// Writes an executable shell script. Returns its path.
+    pub fn program(&self, path: &str, script: &str) -> String {
+        self.file(path, format!("#!/bin/sh\n{script}\n"));
+        let path = self.root().join(path);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path.display().to_string()
+    }
+
+    /// Reads a JSON file.
+    pub fn json(&self, path: &str) -> Value {
+        serde_json::from_slice(&fs::read(self.root().join(path)).unwrap()).unwrap()
+    }
+
+    /// The folder of the workspace.
     pub fn root(&self) -> PathBuf {
         self.folder.path().canonicalize().unwrap()
     }
@@ -86,10 +103,10 @@ impl Workspace {
             members.join(", "),
             self.metadata
         );
-        self.file("Cargo.toml", &manifest);
+        self.file("Cargo.toml", manifest);
     }
 
-    /// A command in this workspace, with nothing of AWS in its environment but dummy keys.
+    /// A command in this workspace. Its environment has dummy keys, and no other setting of AWS.
     pub fn command(&self, args: &[&str]) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask-ecr"));
         command.current_dir(self.root()).args(args).stdin(Stdio::null());
@@ -114,6 +131,14 @@ impl Workspace {
         self.command(&[args, &["--local"]].concat()).run()
     }
 
+    /// Makes the workspace a git repository with one commit.
+    pub fn git_init(&self) {
+        self.file(".gitignore", "target\nCargo.lock\n");
+        self.git(&["init", "--quiet"]);
+        self.git(&["add", "."]);
+        self.git(&["commit", "--quiet", "--message", "First"]);
+    }
+
     /// Runs git.
     pub fn git(&self, args: &[&str]) {
         let output = Command::new("git")
@@ -134,7 +159,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Sets a variable.
+    /// Sets an environment variable.
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.command.env(key, value);
         self
@@ -149,20 +174,20 @@ impl Run {
         self.env("AWS_ACCESS_KEY_ID", "dummy").env("AWS_SECRET_ACCESS_KEY", "dummy")
     }
 
-    /// Takes the dummy credentials away.
+    /// Removes the dummy credentials.
     pub fn without_keys(mut self) -> Self {
         self.command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
         self
     }
 
-    /// Finds the Rust toolchain and no other program: neither docker nor podman.
+    /// Limits `PATH` to the Rust toolchain: docker and podman are not found.
     pub fn without_path(self) -> Self {
         let cargo = std::env::var("CARGO").unwrap();
         let bin = Path::new(&cargo).parent().unwrap().display().to_string();
         self.env("PATH", &bin)
     }
 
-    /// Runs it to its end.
+    /// Runs the command, and waits for its end.
     pub fn run(mut self) -> Output {
         let output = self.command.output().unwrap();
         let args = self.command.get_args().map(|it| it.to_string_lossy().into_owned()).collect();
@@ -175,7 +200,7 @@ impl Run {
         }
     }
 
-    /// Starts it.
+    /// Starts the command, with stdout piped.
     pub fn spawn(mut self) -> std::process::Child {
         self.command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
     }
@@ -192,26 +217,26 @@ pub struct Output {
 }
 
 impl Output {
-    /// The JSON on stdout, which keeps to the schema of its command.
+    /// The JSON on stdout. Fails unless it is valid under the schema of its command.
     pub fn json(&self) -> Value {
         let json = serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"));
         schema::check(&self.args, &json);
         json
     }
 
-    /// The same, of a command that must have ended with `code`.
+    /// The same. Fails unless the exit code is `code`.
     pub fn json_with(&self, code: i32) -> Value {
         assert_eq!(self.code, code, "{self:#?}");
         self.json()
     }
 
-    /// Fails unless the command ended well.
+    /// Fails unless the exit code is 0.
     pub fn good(self) -> Self {
         assert_eq!(self.code, 0, "{self:#?}");
         self
     }
 
-    /// Everything, with what differs from run to run replaced.
+    /// Stdout, stderr and exit code as one text for a snapshot; see [`redact`].
     pub fn shown(&self) -> String {
         let mut text = self.stdout.clone();
         if !self.stderr.is_empty() {
@@ -229,21 +254,33 @@ impl Output {
     }
 }
 
-/// Ports, digests and times become words.
+/// Replaces what differs from run to run or from machine to machine.
 fn redact(text: &str) -> String {
+    // Ports of registries and proxies.
     let text = replace_after(text, "127.0.0.1:", |c| c.is_ascii_digit(), "[PORT]");
+    // Digests of images, which depend on the compiler.
     let text = replace_after(&text, "sha256:", |c| c.is_ascii_hexdigit(), "[DIGEST]");
-    let line = |line: &str| match line.rsplit_once(" in ") {
-        Some((before, after)) if after.ends_with('s') && line.trim_start().starts_with("Finished") => {
+    let line = |line: &str| match (line.rsplit_once(" in "), line.split_once(", until ")) {
+        // The duration of a push, and of a build by cargo.
+        (Some((before, after)), _) if after.ends_with('s') && line.trim_start().starts_with("Finished") => {
             format!("{before} in [TIME]")
+        }
+        // The expiry of a login: `, until 2026-01-01T00:00:00Z (12 hours)`.
+        (_, Some((before, after))) if after.starts_with(|c: char| c.is_ascii_digit()) => {
+            format!("{before}, until [TIME]{}", after.trim_start_matches(|c: char| !c.is_whitespace()))
         }
         _ => line.trim_end().to_owned(),
     };
-    // Cargo says that where another cargo of this machine is at work.
-    let lines = text.lines().filter(|it| !it.contains("Blocking waiting for file lock"));
-    lines.map(|it| line(it) + "\n").collect()
+    let is_of_cargo = |line: &str| {
+        // Another cargo is at work on this machine.
+        line.contains("Blocking waiting for file lock")
+            // The summary of a build in the profile `dev`.
+            || line.contains("[unoptimized")
+    };
+    text.lines().filter(|it| !is_of_cargo(it)).map(|it| line(it) + "\n").collect()
 }
 
+/// Replaces the characters that follow each `prefix` and are variable by a word.
 fn replace_after(text: &str, prefix: &str, is_variable: impl Fn(char) -> bool, word: &str) -> String {
     let mut parts = text.split(prefix);
     let mut replaced = parts.next().unwrap_or_default().to_owned();
@@ -255,7 +292,16 @@ fn replace_after(text: &str, prefix: &str, is_variable: impl Fn(char) -> bool, w
     replaced
 }
 
-/// The members of a list of objects, by `name`.
+/// Replaces the short digests in tables, and the escape characters of colours. This is apart from [`redact`], as account IDs
+/// look like short digests, and some snapshots show fixed digests.
+pub fn without_digests(text: &str) -> String {
+    let is_digest = |word: &str| word.len() == 12 && word.bytes().all(|it| it.is_ascii_hexdigit());
+    let word = |word: &str| if is_digest(word) { "[-digest--]".to_owned() } else { word.to_owned() };
+    let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ") + "\n";
+    text.replace('\x1b', "^").lines().map(line).collect()
+}
+
+/// The object of a list that has a `name`.
 pub fn by_name<'a>(list: &'a Value, name: &str) -> &'a Value {
     list.as_array().unwrap().iter().find(|it| it["name"] == name).unwrap()
 }
@@ -271,8 +317,8 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// A static binary of an architecture, as far as its headers tell (System V ABI, "ELF Header"): no segment, and so many
-/// bytes that do not compress.
+/// The headers of a static binary of an architecture (System V ABI, "ELF Header") without any segment, and `payload` bytes
+/// that do not compress.
 pub fn static_binary(architecture: &str, payload: usize) -> Vec<u8> {
     let machine = if architecture == "aarch64" { 183 } else { 62 };
     let mut bytes = vec![0; 64];
@@ -283,7 +329,7 @@ pub fn static_binary(architecture: &str, payload: usize) -> Vec<u8> {
     [(16, 2), (18, machine), (20, 1), (52, 64), (54, 56), (58, 64)]
         .into_iter()
         .for_each(|(at, it)| half(at, it));
-    // Nothing of it can be compressed: the finalizer of MurmurHash3 over the positions.
+    // The finalizer of MurmurHash3 over the positions, which does not compress.
     bytes.extend((0..payload as u32).map(|n| {
         let n = (n ^ n >> 16).wrapping_mul(0x85eb_ca6b);
         let n = (n ^ n >> 13).wrapping_mul(0xc2b2_ae35);

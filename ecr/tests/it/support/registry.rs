@@ -1,4 +1,4 @@
-//! An embedded ECR of a test's own, on a free port, with a log of what it was asked.
+//! An embedded ECR for one test: on a free port, with a log of its calls.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use ecr_types::Digest;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-/// A running server, and a client of it that is the real SDK.
+/// A running server, and a client of the real SDK for it.
 pub struct Registry {
     runtime: Runtime,
     server: Server,
@@ -48,12 +48,17 @@ impl Registry {
         Self { runtime, server, client, state: state.to_owned(), _data: data }
     }
 
-    /// Where it listens.
+    /// The URL of the server.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// How often each operation was asked for since the last call.
+    /// The host and port of the server.
+    pub fn host(&self) -> String {
+        self.url().replace("http://", "")
+    }
+
+    /// The number of calls of each operation since this method was last called.
     pub fn calls(&self) -> BTreeMap<String, usize> {
         let mut calls = BTreeMap::new();
         for operation in self.server.take_operations() {
@@ -62,7 +67,7 @@ impl Registry {
         calls
     }
 
-    /// The operations since the last call that write something, in order.
+    /// The calls that write something, in order, since this method or `calls` was last called.
     pub fn writes(&self) -> Vec<String> {
         let reads = ["Get", "Describe", "List", "Batch"];
         self.server
@@ -88,7 +93,7 @@ impl Registry {
         self.runtime.block_on(request(&self.client))
     }
 
-    /// A repository as nobody would have it: mutable, unscanned, untagged.
+    /// Creates a repository with the defaults of ECR: mutable, without scans and tags.
     pub fn create_plain(&self, name: &str) {
         self.sdk(async |ecr| ecr.create_repository().repository_name(name).send().await);
         self.calls();
@@ -105,7 +110,7 @@ impl Registry {
         self.calls();
     }
 
-    /// An image of one blob, which is its tag's name, pushed under that tag. Gives its digest.
+    /// Pushes an image whose only blob is the name of its tag. Returns its digest.
     pub fn image(&self, name: &str, tag: &str) -> String {
         let blob = Digest::of(tag.as_bytes());
         self.upload(name, tag.as_bytes());
@@ -120,7 +125,8 @@ impl Registry {
         self.put(name, &manifest, Some(tag))
     }
 
-    /// An image of several layers, each of so many bytes of a letter, with what else its manifest says.
+    /// Pushes an image of several layers, each a letter and the number of its repetitions. `more` are further fields of the
+    /// manifest. Returns the digest.
     pub fn layered(&self, name: &str, layers: &[(char, usize)], more: Value, tag: Option<&str>) -> String {
         let descriptor = |kind: &str, bytes: &[u8]| {
             let digest = self.upload(name, bytes);
@@ -141,7 +147,7 @@ impl Registry {
         self.put(name, &manifest, tag)
     }
 
-    /// An index of images, each for an architecture.
+    /// Pushes an index of images, each with its architecture. Returns its digest.
     pub fn index(&self, name: &str, images: &[(&str, &str)], tag: &str) -> String {
         let descriptor = |(architecture, digest): &(&str, &str)| {
             json!({
@@ -159,7 +165,7 @@ impl Registry {
         self.put(name, &manifest, Some(tag))
     }
 
-    /// A manifest, under a tag or without. Gives its digest.
+    /// Pushes a manifest, under a tag or without. Returns its digest.
     pub fn put(&self, name: &str, manifest: &Value, tag: Option<&str>) -> String {
         let manifest = manifest.to_string();
         let put = async |ecr: &aws_sdk_ecr::Client| {
@@ -171,7 +177,7 @@ impl Registry {
         Digest::of(manifest.as_bytes()).to_string()
     }
 
-    /// What the scan of an image finds, as `DescribeImageScanFindings` has it.
+    /// Sets the scan of an image, in the form of `DescribeImageScanFindings`.
     pub fn scan(&self, digest: &str, scan: &Value) {
         let folder = self.state.join("scans");
         std::fs::create_dir_all(&folder).unwrap();
@@ -212,7 +218,7 @@ fn client(url: &str) -> aws_sdk_ecr::Client {
 }
 
 impl Registry {
-    /// The bytes of a blob, fetched from the data plane with the credentials of the control plane.
+    /// Fetches a blob from the data plane.
     pub fn blob(&self, name: &str, digest: &str) -> Vec<u8> {
         let answer = self.get(&format!("/v2/{name}/blobs/{digest}"), Some(&self.basic()));
         assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
@@ -220,20 +226,20 @@ impl Registry {
         answer[end + 4..].to_vec()
     }
 
-    /// A manifest by tag or digest.
+    /// Fetches a manifest by tag or digest.
     pub fn manifest(&self, name: &str, reference: &str) -> serde_json::Value {
         let answer = self.get(&format!("/v2/{name}/manifests/{reference}"), Some(&self.basic()));
         let end = answer.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
         serde_json::from_slice(&answer[end + 4..]).unwrap()
     }
 
-    /// The value of a header `Authorization` that the registry takes.
+    /// A value of the header `Authorization` that the data plane accepts.
     pub fn basic(&self) -> String {
         let answer = self.sdk(async |ecr| ecr.get_authorization_token().send().await);
         format!("Basic {}", answer.authorization_data()[0].authorization_token().unwrap())
     }
 
-    /// A GET, as bytes on a socket.
+    /// The raw answer to a GET.
     pub fn get(&self, path: &str, authorization: Option<&str>) -> Vec<u8> {
         let authorization = authorization.map(|it| format!("authorization: {it}\r\n")).unwrap_or_default();
         self.raw(&format!(
@@ -241,14 +247,14 @@ impl Registry {
         ))
     }
 
-    /// A request, as it is written.
+    /// The raw answer to a raw request.
     pub fn raw(&self, request: &str) -> Vec<u8> {
         self.raw_bytes(request.as_bytes())
     }
 
     fn raw_bytes(&self, request: &[u8]) -> Vec<u8> {
         use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect(self.url().replace("http://", "")).unwrap();
+        let mut stream = std::net::TcpStream::connect(self.host()).unwrap();
         stream.write_all(request).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();

@@ -1,4 +1,4 @@
-//! Every JSON document that a command prints, held to the schema that is published for it.
+//! Validates every JSON document that a command prints against its published schema.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,12 +20,12 @@ static SCHEMAS: LazyLock<Mutex<Compiled>> = LazyLock::new(|| {
     Mutex::new((schemas, all))
 });
 
-/// Fails unless a document is what its command's schema says. An error that stops everything has one of its own.
+/// Fails unless a document is valid under the schema of its command. Fatal errors have a schema of their own.
 pub fn check(args: &[String], document: &Value) {
     let name = if document.get("error").is_some() { "error".to_owned() } else { name(args) };
     let guard = SCHEMAS.lock().unwrap_or_else(|it| it.into_inner());
     let (schemas, all) = &*guard;
-    // `ecr serve` prints where it listens, and has no report.
+    // `ecr serve` prints its URL, and has no schema.
     let Some(index) = all.get(&name) else { return assert_eq!(name, "serve", "no schema") };
     if let Err(error) = schemas.validate(document, *index) {
         panic!("{args:?} does not keep to {name}.json: {error}\n{document:#}");

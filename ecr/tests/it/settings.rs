@@ -1,0 +1,133 @@
+//! Good configuration: the files of the seed, the defaults, and every key.
+
+use expect_test::expect;
+
+use crate::support::{Fixture, POLICY, Workspace};
+
+#[test]
+fn configuration_without_default_policy_file_has_no_policy() {
+    let fixture = Fixture::service();
+    std::fs::remove_file(fixture.workspace.root().join("ecr/lifecycle-policy.json")).unwrap();
+    fixture.run(&["ecr", "create"]).good();
+    assert_eq!(fixture.registry.writes(), ["CreateRepository"]);
+}
+
+#[test]
+fn configuration_seed_files_work_unchanged() {
+    let seed = r#"{
+"project": "my-project",
+"repositories": [
+{
+"name": "my-app",
+"description": "Main application repository"
+},
+{
+"name": "my-app-worker",
+"description": "Background worker service"
+}
+]
+}"#;
+    let second_policy = r#"{
+"rules": [
+{
+"rulePriority": 1,
+"description": "Keep tagged production images for 90 days",
+"selection": {
+"tagStatus": "tagged",
+"tagPrefixList": ["prod-", "release-"],
+"countType": "sinceImagePushed",
+"countUnit": "days",
+"countNumber": 90
+},
+"action": {
+"type": "expire"
+}
+},
+{
+"rulePriority": 2,
+"description": "Keep only 5 untagged images",
+"selection": {
+"tagStatus": "untagged",
+"countType": "imageCountMoreThan",
+"countNumber": 5
+},
+"action": {
+"type": "expire"
+}
+}
+]
+}"#;
+    for policy in [POLICY, second_policy] {
+        // The seed has no services. With services of the same names, the result is the same.
+        for workspace in [Workspace::new(), Workspace::seed()] {
+            let workspace = workspace.repositories(seed);
+            workspace.file("ecr/lifecycle-policy.json", policy);
+            let Fixture { registry, .. } = workspace.start().created();
+            assert_eq!(registry.names(), ["my-app", "my-app-worker"]);
+            let found =
+                registry.sdk(async |ecr| ecr.get_lifecycle_policy().repository_name("my-app").send().await);
+            assert_eq!(found.lifecycle_policy_text(), Some(policy));
+        }
+    }
+}
+
+#[test]
+fn configuration_accepts_every_key() {
+    let workspace = Workspace::new()
+        .metadata(
+            "project = \"my-project\"\nregion = \"us-east-1\"\naccount-id = \"123456789012\"\nprefix = \"team/\"\n\
+             repositories = \"ecr/repositories.json\"\nlifecycle-policy = \"ecr/lifecycle-policy.json\"\n\
+             [workspace.metadata.ecr.tags]\ncost-center = \"42\"\n\
+             [workspace.metadata.ecr.image]\nbase = \"scratch\"\nplatforms = [\"linux/amd64\"]\ncompression = \"gzip\"\n",
+        )
+        .service("derived", "")
+        .service(
+            "my-app",
+            "repository = \"my-app\"\nimage-tag-mutability = \"IMMUTABLE_WITH_EXCLUSION\"\n\
+             mutability-exclusions = [\"latest*\"]\nscan-on-push = true\nlifecycle-policy = \"other.json\"\n\
+             repository-policy = \"policy.json\"\nencryption = \"KMS\"\nkms-key = \"alias/mine\"\nprotect = true\n\
+             tags = { team = \"web\" }\n\
+             [package.metadata.ecr.image]\nbin = \"my-app\"\ntags = [\"{version}\", \"v-{digest}\"]\nports = [8080]\n\
+             env = { RUST_LOG = \"info\" }\nfiles = [{ from = \"static\", to = \"/srv/static\" }]\nfeatures = []\n\
+             no-default-features = false\nargs = []\nuser = \"65532:65532\"\nworkdir = \"/\"\nlabels = { a = \"b\" }\n\
+             base = \"scratch\"\nplatforms = [\"linux/amd64\"]\ncompression = \"zstd\"\ndockerfile = \"Dockerfile\"\ncontext = \".\"\n",
+        )
+        .repositories(
+            r#"{"project": "my-project", "repositories": [
+                {"name": "extra", "description": "A <b>third</b> one", "imageTagMutability": "MUTABLE_WITH_EXCLUSION",
+                 "imageTagMutabilityExclusionFilters": [{"filterType": "WILDCARD", "filter": "v*"}],
+                 "imageScanningConfiguration": {"scanOnPush": false},
+                 "encryptionConfiguration": {"encryptionType": "KMS", "kmsKey": "1234"},
+                 "lifecyclePolicy": false, "repositoryPolicy": {"Statement": []},
+                 "tags": [{"Key": "team", "Value": "data"}], "protect": true},
+                {"package": "derived", "name": "renamed"}]}"#,
+        );
+    workspace.file("my-app/other.json", POLICY);
+    workspace.file("my-app/policy.json", r#"{"Version": "2012-10-17", "Statement": []}"#);
+    let output = workspace.start().run(&["ecr", "plan"]).good();
+    expect![[r#"
+        + extra  (to create)
+            + encryptionConfiguration: encryptionType=KMS, kmsKey=1234
+            + imageTagMutability: MUTABLE_WITH_EXCLUSION
+            + imageTagMutabilityExclusionFilters: v*
+            + scanOnPush: false
+            + tags: Description=A -b-third-/b- one, ManagedBy=cargo-xtask-ecr, Project=my-project, cost-center=42, team=data
+            + repositoryPolicy: Statement=
+        + my-app  (to create)
+            + encryptionConfiguration: encryptionType=KMS, kmsKey=alias/mine
+            + imageTagMutability: IMMUTABLE_WITH_EXCLUSION
+            + imageTagMutabilityExclusionFilters: latest*
+            + scanOnPush: true
+            + tags: ManagedBy=cargo-xtask-ecr, Project=my-project, Service=my-app, cost-center=42, team=web
+            + lifecyclePolicy: 1 rule
+            + repositoryPolicy: Statement=, Version=2012-10-17
+        + renamed  (to create)
+            + imageTagMutability: IMMUTABLE
+            + scanOnPush: true
+            + tags: ManagedBy=cargo-xtask-ecr, Project=my-project, Service=derived, cost-center=42
+            + lifecyclePolicy: 1 rule
+        Plan: 3 to create, 0 to change, 0 unchanged
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+    "#]].assert_eq(&output.shown());
+}
