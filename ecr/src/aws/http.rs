@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use ecr_oci::http::{HttpClient, HttpError, RequestBody, boxed, is_permanent};
+use ecr_oci::http::{HttpClient, HttpError, Limits, RequestBody, boxed, is_permanent};
 use ecr_types::error::causes;
 use ecr_types::lock;
 
@@ -31,6 +31,11 @@ impl Connections {
     /// The SDK's view of a client, whose bound on concurrency holds for the SDK, too.
     pub fn new(client: HttpClient) -> Self {
         Self { client, limited: Arc::default() }
+    }
+
+    /// The limits of the client.
+    pub fn limits(&self) -> Limits {
+        self.client.limits()
     }
 
     fn within(&self, (connect, read): Times) -> HttpClient {

@@ -11,7 +11,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_ecr::config::SharedCredentialsProvider;
 use aws_sdk_ecr::config::retry::{ClientRateLimiter, RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_ecr::config::timeout::TimeoutConfig;
-use ecr_oci::http::HttpClient;
+use ecr_oci::http::{HttpClient, Limits};
 use ecr_types::RegistryId;
 
 mod apply;
@@ -187,7 +187,7 @@ async fn from_environment(
         .region(region.clone())
         .http_client(connections.clone())
         .retry_config(retry_config())
-        .timeout_config(timeouts());
+        .timeout_config(timeouts(connections.limits()));
     if let Some(profile) = profile {
         loader = loader.profile_name(profile).credentials_provider(profile_credentials(
             profile,
@@ -219,7 +219,7 @@ fn local(url: &str, region: &str, connections: &Connections) -> SdkConfig {
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(connections.clone())
         .retry_config(retry_config())
-        .timeout_config(timeouts())
+        .timeout_config(timeouts(connections.limits()))
         .build()
 }
 
@@ -262,10 +262,11 @@ fn patient_partition(name: &'static str) -> RetryPartition {
     RetryPartition::custom(name).token_bucket(TokenBucket::unlimited()).client_rate_limiter(limiter).build()
 }
 
-fn timeouts() -> TimeoutConfig {
+/// The SDK's limits, within those of the HTTP client.
+fn timeouts(limits: Limits) -> TimeoutConfig {
     TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(Duration::from_secs(15))
-        .operation_timeout(Duration::from_secs(180))
+        .connect_timeout(limits.connect.min(Duration::from_secs(5)))
+        .operation_attempt_timeout(limits.idle.min(Duration::from_secs(15)))
+        .operation_timeout(limits.total)
         .build()
 }

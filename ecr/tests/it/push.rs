@@ -312,6 +312,24 @@ fn push_reports_what_it_cannot_build() {
         package `two-bins` has several binaries, `one`, `two`; choose one in [package.metadata.ecr.image]: bin = "...""#]].assert_eq(&errors.join("\n"));
 }
 
+/// Help is chosen by the type of an error, never by words in it that are the user's own.
+#[test]
+fn push_help_ignores_words_that_are_quoted() {
+    let workspace = Workspace::new().service("my-app", "").service("other", "");
+    workspace.file("my-app/src/main.rs", "fn main() { let _answer: u32 = \"429: too many requests\"; }\n");
+    let args = ["push", "--dry-run", "--profile", "dev", "-p", "my-app"];
+    let output = workspace.command(&args).run();
+    assert!(output.stderr.contains("429: too many requests"), "{output:#?}");
+    assert!(!output.stderr.contains("help: the registry"), "{output:#?}");
+    // A binary for another architecture, in a file whose name is a word of ECR's.
+    let other = if std::env::consts::ARCH == "x86_64" { "aarch64" } else { "x86_64" };
+    workspace.file("scan_failed", static_binary(other, 100));
+    let here = format!("linux/{}=scan_failed", architecture());
+    let output = workspace.command(&["push", "--dry-run", "-p", "other", "--binary", &here]).run();
+    assert_eq!(output.code, 1, "{output:#?}");
+    assert!(output.stderr.contains("is built for") && !output.stderr.contains("help:"), "{output:#?}");
+}
+
 #[test]
 fn push_dockerfile_without_engine_stops_no_other_service() {
     let fixture = Workspace::new().service("docked", "").service("my-app", "").start();

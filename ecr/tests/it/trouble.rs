@@ -142,3 +142,56 @@ fn push_denied_fails_and_a_second_run_finishes() {
         (&json!("pushed"), &json!(0))
     );
 }
+
+/// A listener that accepts connections and never answers. It ends with the test.
+fn silent() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        open.extend(listener.incoming().flatten());
+    });
+    host
+}
+
+#[test]
+fn base_registry_that_never_answers_fails_its_service() {
+    let workspace = Workspace::new();
+    let base = format!("{}/x:1", silent());
+    let workspace =
+        workspace.service("my-app", &format!("[package.metadata.ecr.image]\nbase = \"{base}\"\n"));
+    workspace.file("my-app/binary", static_binary(std::env::consts::ARCH, 100));
+    let args = ["push", "--dry-run", "--binary", HERE, "--network-timeout", "300ms"];
+    let output = workspace.command(&args).run();
+    expect![[r#"
+        --- stderr
+              Failed my-app: base `127.0.0.1:[PORT]/x:1`: failed to read the base image `x:1` of 127.0.0.1:[PORT]: no answer within 300 ms
+            Finished 1 image: 1 failed in [TIME]
+        --- exit 1
+    "#]]
+    .assert_eq(&output.shown());
+}
+
+#[test]
+fn push_manifest_that_is_never_answered_fails() {
+    let fixture = with_binary(&["slow=PutImage:150000ms"]);
+    let output = fixture.run(&["push", "--binary", HERE, "--network-timeout", "500ms"]);
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
+              Failed my-app: failed to push `my-app:1.0.0`: no answer within 500 ms
+            Finished 1 image: 1 failed in [TIME]
+        --- exit 1
+    "#]]
+    .assert_eq(&output.shown());
+}
+
+#[test]
+fn push_layer_that_is_not_read_fails() {
+    // A registry whose uploads are never read to their end: the body stops half way.
+    let fixture = with_binary(&["slow=CompleteLayerUpload:150000ms"]);
+    let output = fixture.run(&["push", "--binary", HERE, "--network-timeout", "500ms"]);
+    assert_eq!(output.code, 1, "{output:#?}");
+    assert!(output.stderr.contains("failed to upload the blob"), "{output:#?}");
+    assert!(output.stderr.contains("500 ms"), "{output:#?}");
+}
