@@ -5,5 +5,8 @@ pub mod error;
 pub mod flags;
 pub mod help;
 pub mod report;
+mod run;
 pub mod shell;
 pub mod table;
+
+pub use run::parse_from;

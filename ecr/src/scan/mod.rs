@@ -17,7 +17,7 @@ pub mod index;
 mod status;
 
 pub use gate::{Gate, Judgement, Unsupported, Verdict};
-pub use ignore::{Date, Ignore, IgnoreFile};
+pub use ignore::{Date, IgnoreFile};
 pub use status::{NEVER, Progress, Status};
 
 /// How bad a finding is, from what nobody rated to the worst. `UNDEFINED` is basic scanning's word, `UNTRIAGED`

@@ -164,14 +164,6 @@ impl Scan {
             Progress::Stopped => self.status.help(),
         }
     }
-
-    /// What there is to say in a column of a table.
-    pub fn short(&self) -> &str {
-        match self.progress() {
-            Progress::Unsupported => Status::UnsupportedImage.short(),
-            _ => self.status.short(),
-        }
-    }
 }
 
 /// What to say of an image that ECR never scanned, and what to do about it.
@@ -225,7 +217,7 @@ mod tests {
             let status = Status::of_api(text);
             assert_eq!(status.as_str(), text);
             let scan = with(status, None);
-            assert!(!scan.meaning().is_empty() && scan.short().len() <= 12, "{text}");
+            assert!(!scan.meaning().is_empty() && scan.status.short().len() <= 12, "{text}");
             assert_eq!(scan.help().is_none(), scan.progress() == Progress::Done, "{text}");
         }
         assert_eq!(with(Status::of_api("NEW"), None).progress(), Progress::Stopped);

@@ -47,8 +47,6 @@ pub struct Binary {
     pub file: Executable,
     /// The binary target's name.
     pub name: String,
-    /// The platform that it runs on.
-    pub platform: Platform,
     /// The shared libraries that go with it, the dynamic loader among them; empty for a static binary, and until
     /// [`with_libraries`] has looked for them.
     pub libraries: Vec<Library>,
@@ -106,7 +104,6 @@ fn found(service: &Service, platform: &Platform, file: Executable) -> Result<Bin
     check_loader(&file)?;
     Ok(Binary {
         name: bin_name(service)?.to_owned(),
-        platform: platform.clone(),
         libraries: Vec::new(),
         why_dynamic: None,
         diagnostics: String::new(),

@@ -12,7 +12,7 @@ use crate::aws::iam::Role;
 use crate::config::tag_template::TagTemplate;
 
 mod shared;
-pub use shared::{Cargo, Common, GateArgs, Output, Selection, StorageArgs, WorkspaceArgs};
+pub(crate) use shared::{Cargo, Common, GateArgs, Output, Selection, StorageArgs, WorkspaceArgs};
 
 /// Container registries and images of this workspace
 #[derive(Debug, Parser)]
@@ -22,19 +22,10 @@ pub(crate) struct Cli {
     pub task: Task,
 }
 
-/// The tasks of xtask-ecr, to be run by `cargo xtask` or mounted in an enum of your own:
-///
-/// ```
-/// #[derive(clap::Parser)]
-/// enum Task {
-///     /// Something that only this project does
-///     Own,
-///     #[command(flatten)]
-///     Ecr(xtask_ecr::Task),
-/// }
-/// ```
+/// The tasks of xtask-ecr, to be run by `cargo xtask` or mounted in an enum of one's own.
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "there is one of it in a run")]
+#[non_exhaustive]
 pub enum Task {
     /// Keep Amazon ECR repositories in step with the workspace
     #[command(subcommand)]
@@ -45,6 +36,7 @@ pub enum Task {
 
 /// The tasks below `ecr`.
 #[derive(Debug, Subcommand)]
+#[non_exhaustive]
 pub enum EcrTask {
     /// Show what `create` would do, field by field
     Plan(Plan),
@@ -71,6 +63,7 @@ pub enum EcrTask {
 
 /// The tasks below `ecr lifecycle`.
 #[derive(Debug, Subcommand)]
+#[non_exhaustive]
 pub enum LifecycleTask {
     /// Find what ECR would refuse, and what would surprise
     Check(LifecycleCheck),
@@ -80,189 +73,185 @@ pub enum LifecycleTask {
 
 /// `ecr lifecycle check`
 #[derive(Debug, Args)]
+#[non_exhaustive]
 pub struct LifecycleCheck {
     /// The policy [default: every policy that the workspace uses]
-    pub file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
     /// The manifest of the workspace [default: that of the current directory]
     #[arg(long, value_name = "PATH")]
-    pub manifest_path: Option<PathBuf>,
+    pub(crate) manifest_path: Option<PathBuf>,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub output: Output,
+    pub(crate) output: Output,
 }
 
 /// `ecr lifecycle preview`
 #[derive(Debug, Args)]
+#[non_exhaustive]
 pub struct LifecyclePreview {
     /// Try this policy instead of each repository's own
     #[arg(long, value_name = "FILE")]
-    pub policy: Option<PathBuf>,
+    pub(crate) policy: Option<PathBuf>,
     /// Take the images from FILE, as `ecr images --format json` prints them, and ask no registry
     #[arg(long, value_name = "FILE", conflicts_with = "aws")]
-    pub images: Option<PathBuf>,
+    pub(crate) images: Option<PathBuf>,
     /// Evaluate as of this time, such as 2026-06-15T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME", conflicts_with = "aws")]
-    pub now: Option<Timestamp>,
+    pub(crate) now: Option<Timestamp>,
     /// Also ask ECR for its own preview, and show where it disagrees
     #[arg(long)]
-    pub aws: bool,
+    pub(crate) aws: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub common: Common,
+    pub(crate) common: Common,
 }
 
 /// `ecr plan`
 #[derive(Debug, Args)]
+#[non_exhaustive]
 pub struct Plan {
     /// Exit with 2 if anything would change
     #[arg(long)]
-    pub check: bool,
+    pub(crate) check: bool,
     /// Also look for repositories of this project that the workspace no longer names
     ///
     /// This reads the resource tags of every other repository in the account.
     #[arg(long)]
-    pub orphans: bool,
+    pub(crate) orphans: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub common: Common,
+    pub(crate) common: Common,
 }
 
 /// `ecr create`
 #[derive(Debug, Args)]
+#[non_exhaustive]
 pub struct Create {
     /// Do not ask before a lifecycle policy takes tagged images
     #[arg(short, long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
     /// Refuse a lifecycle policy that would take an image named in FILE: references or digests, one a line, or
     /// Kubernetes YAML
     #[arg(long, value_name = "FILE")]
-    pub in_use: Option<PathBuf>,
+    pub(crate) in_use: Option<PathBuf>,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub common: Common,
+    pub(crate) common: Common,
 }
 
 /// `ecr delete`
 #[derive(Debug, Args)]
+#[non_exhaustive]
 pub struct Delete {
     /// Do not ask for the project's name to be typed
     #[arg(short, long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
     /// Also delete repositories of this project that the workspace no longer names
     #[arg(long)]
-    pub orphans: bool,
+    pub(crate) orphans: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub common: Common,
+    pub(crate) common: Common,
 }
 
 /// `ecr status`
 #[derive(Debug, Args)]
+#[non_exhaustive]
 pub struct Status {
     /// Also look for repositories of this project that the workspace no longer names
     ///
     /// This reads the resource tags of every other repository in the account.
     #[arg(long)]
-    pub orphans: bool,
+    pub(crate) orphans: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub storage: StorageArgs,
+    pub(crate) storage: StorageArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub common: Common,
+    pub(crate) common: Common,
 }
 
 /// `ecr images`
 #[derive(Debug, Args)]
+#[non_exhaustive]
 pub struct Images {
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub storage: StorageArgs,
+    pub(crate) storage: StorageArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub common: Common,
+    pub(crate) common: Common,
 }
 
 /// `ecr scan`
 #[derive(Debug, Args)]
+#[non_exhaustive]
 pub struct Scan {
     /// The images with this tag [default: those with the configured tags, else the newest] (repeatable; `{version}`,
     /// `{git-sha}`, `{git-short-sha}`)
     #[arg(short, long, value_name = "TAG", conflicts_with = "all")]
-    pub tag: Vec<TagTemplate>,
+    pub(crate) tag: Vec<TagTemplate>,
     /// Every image, without artifacts such as signatures
     #[arg(long)]
-    pub all: bool,
+    pub(crate) all: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub gate: GateArgs,
+    pub(crate) gate: GateArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub common: Common,
+    pub(crate) common: Common,
 }
 
 /// `ecr iam-policy`
 #[derive(Debug, Args)]
+#[non_exhaustive]
 pub struct IamPolicy {
     /// Whom it is for
     #[arg(value_enum)]
-    pub role: Role,
+    pub(crate) role: Role,
     /// Let --orphans work, too, which looks at every repository of the account
     #[arg(long)]
-    pub orphans: bool,
+    pub(crate) orphans: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub common: Common,
+    pub(crate) common: Common,
 }
 
 /// `ecr login`
 #[derive(Debug, Args)]
+#[non_exhaustive]
 pub struct Login {
     /// docker, podman, or the path of a program with their command line [default: the first that works]
     #[arg(long, value_name = "PROGRAM", conflicts_with = "print_token")]
-    pub engine: Option<PathBuf>,
+    pub(crate) engine: Option<PathBuf>,
     /// Print the password of the user AWS on stdout, for scripts
     #[arg(long)]
-    pub print_token: bool,
+    pub(crate) print_token: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub common: Common,
+    pub(crate) common: Common,
 }
 
 /// `ecr serve`
 #[derive(Debug, Args)]
+#[non_exhaustive]
 pub struct Serve {
     /// The port on 127.0.0.1; 0 for any free one
     #[arg(long, default_value_t = DEFAULT_PORT)]
-    pub port: u16,
+    pub(crate) port: u16,
     /// The folder of the state [default: target/ecr-local]
     #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
     /// The account to play [default: the workspace's `account-id`, else 000000000000]
     #[arg(long, value_name = "ID")]
-    pub account_id: Option<RegistryId>,
+    pub(crate) account_id: Option<RegistryId>,
     /// Verify every digest of the state, and serve nothing
     #[arg(long)]
-    pub check: bool,
+    pub(crate) check: bool,
     /// A failure to inject (repeatable): KIND=OPERATION, KIND=OPERATION:N for the first N, or KIND=OPERATION:P%
     ///
     /// KIND is deny, ignore, throttle, error (status 500), drop (the connection ends in the middle of a body), expire
     /// (credentials), forget (an upload) or slow (slow=OPERATION:200ms). OPERATION is one of ECR's, or `*`. `seed=NUMBER` starts the
     /// generator for percentages.
     #[arg(long, value_name = "FAULT")]
-    pub fault: Vec<Fault>,
+    pub(crate) fault: Vec<Fault>,
     /// Answer under this name too, beside the loopback ones (repeatable)
     #[arg(long, value_name = "NAME")]
-    pub allow_host: Vec<String>,
+    pub(crate) allow_host: Vec<String>,
     /// Append a line of JSON for each request to FILE
     #[arg(long, value_name = "FILE")]
-    pub request_log: Option<PathBuf>,
+    pub(crate) request_log: Option<PathBuf>,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub workspace: WorkspaceArgs,
+    pub(crate) workspace: WorkspaceArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub output: Output,
+    pub(crate) output: Output,
 }
 
 /// Who builds images.
@@ -306,90 +295,57 @@ pub enum InvalidBinary {
 
 /// `push`
 #[derive(Debug, Args)]
+#[non_exhaustive]
 pub struct Push {
     /// Create missing repositories first, as `ecr create` does
     #[arg(long)]
-    pub create: bool,
+    pub(crate) create: bool,
     /// Do not ask, with --create
     #[arg(short, long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
     /// The tag to push, instead of the configured ones (repeatable; `{version}`, `{git-sha}`, `{git-short-sha}`, `{digest}`)
     #[arg(short, long, value_name = "TAG")]
-    pub tag: Vec<TagTemplate>,
+    pub(crate) tag: Vec<TagTemplate>,
     /// Who builds the images [default: docker for services with a Dockerfile, else native]
     #[arg(long, value_enum)]
-    pub builder: Option<BuilderKind>,
+    pub(crate) builder: Option<BuilderKind>,
     /// Build for these platforms, such as linux/amd64,linux/arm64 [default: the service's, else this machine's]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
-    pub platform: Vec<Platform>,
+    pub(crate) platform: Vec<Platform>,
     /// Do not compile for PLATFORM, but take the binary from PATH: a file, or a folder that holds it (repeatable)
     #[arg(long, value_name = "PLATFORM=PATH")]
-    pub binary: Vec<GivenBinary>,
+    pub(crate) binary: Vec<GivenBinary>,
     /// Compile, build and hash, but send nothing
     #[arg(long, conflicts_with = "fail_on")]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Write the images to an OCI layout in DIR instead of pushing them
     #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "image_refs"])]
-    pub oci_layout: Option<PathBuf>,
+    pub(crate) oci_layout: Option<PathBuf>,
     /// Load the images into docker or podman instead of pushing them
     #[arg(long, conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "image_refs"])]
-    pub load: bool,
+    pub(crate) load: bool,
     /// docker, podman, or the path of a program with their command line [default: the first that works]
     #[arg(long, value_name = "PROGRAM")]
-    pub engine: Option<PathBuf>,
+    pub(crate) engine: Option<PathBuf>,
     /// Build with `docker buildx build --push` on this builder, which may be remote, and push from there
     #[arg(long, value_name = "NAME", conflicts_with_all = ["load", "oci_layout", "dry_run"])]
-    pub engine_builder: Option<String>,
+    pub(crate) engine_builder: Option<String>,
     /// Arguments for `docker build`, after `--`
     #[arg(last = true, value_name = "ARG")]
-    pub engine_args: Vec<String>,
+    pub(crate) engine_args: Vec<String>,
     /// Do not build a service whose tags all exist
     #[arg(long)]
-    pub skip_existing: bool,
+    pub(crate) skip_existing: bool,
     /// Push from a working tree with uncommitted changes
     #[arg(long)]
-    pub allow_dirty: bool,
+    pub(crate) allow_dirty: bool,
     /// Also write the digest references to FILE, one a line
     #[arg(long, value_name = "FILE")]
-    pub image_refs: Option<PathBuf>,
+    pub(crate) image_refs: Option<PathBuf>,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub gate: GateArgs,
+    pub(crate) gate: GateArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub cargo: Cargo,
+    pub(crate) cargo: Cargo,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub common: Common,
-}
-
-impl Task {
-    /// How this task is to talk.
-    pub fn output(&self) -> &Output {
-        match self {
-            Self::Ecr(EcrTask::Plan(it)) => &it.common.output,
-            Self::Ecr(EcrTask::Create(it)) => &it.common.output,
-            Self::Ecr(EcrTask::Delete(it)) => &it.common.output,
-            Self::Ecr(EcrTask::Status(it)) => &it.common.output,
-            Self::Ecr(EcrTask::Images(it)) => &it.common.output,
-            Self::Ecr(EcrTask::Scan(it)) => &it.common.output,
-            Self::Ecr(EcrTask::IamPolicy(it)) => &it.common.output,
-            Self::Ecr(EcrTask::Login(it)) => &it.common.output,
-            Self::Ecr(EcrTask::Lifecycle(LifecycleTask::Check(it))) => &it.output,
-            Self::Ecr(EcrTask::Lifecycle(LifecycleTask::Preview(it))) => &it.common.output,
-            Self::Ecr(EcrTask::Serve(it)) => &it.output,
-            Self::Push(it) => &it.common.output,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
-    }
+    pub(crate) common: Common,
 }

@@ -37,16 +37,12 @@ pub struct Cargo {
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub selection: Selection,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub registry: Registry,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub workspace: WorkspaceArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub output: Output,
 }
 

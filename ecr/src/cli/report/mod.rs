@@ -14,9 +14,9 @@ mod scan;
 mod status;
 pub use images::{ImagesTotal, ListedRepository, figures_text};
 pub use lifecycle::{
-    CheckReport, CheckedFinding, Disagreement, PreviewReport, PreviewedImage, PreviewedRepository,
+    CheckReport, CheckedFinding, Disagreement, PreviewReport, PreviewedRepository,
 };
-pub use scan::{IgnoreReport, ScanFailure, ScanReport, ScannedFinding, ScannedImage, Subject};
+pub use scan::{IgnoreReport, ScanFailure, ScanReport, ScannedImage, Subject};
 pub use status::{EngineStatus, Environment, LatestImage, RepositoryStatus, StatusReport};
 
 /// Where a command works: begins every report.

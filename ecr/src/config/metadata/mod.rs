@@ -10,7 +10,7 @@ use crate::config::price::Price;
 use crate::config::settings::{PolicySource, RepositorySettings};
 
 mod image;
-pub use image::{FileCopy, ImageMetadata};
+pub use image::ImageMetadata;
 
 /// `[workspace.metadata.ecr]`: what holds for the whole workspace. Everything is optional.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -212,7 +212,7 @@ fn client(url: &str) -> aws_sdk_ecr::Client {
         .region(Region::new("us-east-1"))
         .endpoint_url(url)
         .credentials_provider(Credentials::new("dummy", "dummy", None, None, "test"))
-        .http_client(xtask_ecr::aws::Connections::default())
+        .http_client(xtask_ecr::Connections::default())
         .build();
     aws_sdk_ecr::Client::from_conf(config)
 }

@@ -12,7 +12,7 @@ use crate::config::files;
 use crate::config::workspace::Workspace;
 
 /// Checks one file, or every policy that the workspace uses.
-pub fn run(flags: &flags::LifecycleCheck, shell: &Shell) -> Result<Exit, Failure> {
+pub async fn run(flags: &flags::LifecycleCheck, shell: &Shell) -> Result<Exit, Failure> {
     let policies = match &flags.file {
         Some(path) => vec![(Place::file(&path.to_string_lossy()), files::read(path)?)],
         None => Workspace::lifecycle_policies(flags.manifest_path.as_deref())?,

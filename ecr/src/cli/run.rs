@@ -1,0 +1,168 @@
+//! From the command line to the exit code.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use ecr_oci::files;
+
+use super::commands;
+use super::error::{Exit, Failure};
+use super::flags::{
+    Create, Delete, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask, Login,
+    Output, Plan, Push, Scan, Serve, Status, Task,
+};
+use super::shell::{Format, Shell, Verbosity};
+
+/// Gives each command its `run`: which flags say how it prints, and what it does.
+macro_rules! commands {
+    ($($command:ident { $($output:ident).+ } => $run:path),* $(,)?) => {$(
+        impl $command {
+            /// Runs the command to its exit code, in a runtime of its own.
+            pub fn run(self) -> ExitCode {
+                execute(&self.$($output).+, async |shell| $run(&self, shell).await)
+            }
+        }
+    )*};
+}
+
+commands! {
+    Plan { common.output } => commands::plan::run,
+    Create { common.output } => commands::create::run,
+    Delete { common.output } => commands::delete::run,
+    Status { common.output } => commands::status::run,
+    Images { common.output } => commands::images::run,
+    Scan { common.output } => commands::scan::run,
+    IamPolicy { common.output } => commands::iam_policy::run,
+    Login { common.output } => commands::login::run,
+    LifecycleCheck { output } => commands::lifecycle::check::run,
+    LifecyclePreview { common.output } => commands::lifecycle::preview::run,
+    Serve { output } => commands::serve::run,
+    Push { common.output } => commands::push::run,
+}
+
+impl Task {
+    /// Runs the task to its exit code, in a runtime of its own.
+    pub fn run(self) -> ExitCode {
+        match self {
+            Self::Ecr(task) => task.run(),
+            Self::Push(it) => it.run(),
+        }
+    }
+}
+
+impl EcrTask {
+    /// Runs the task to its exit code, in a runtime of its own.
+    pub fn run(self) -> ExitCode {
+        match self {
+            Self::Plan(it) => it.run(),
+            Self::Create(it) => it.run(),
+            Self::Delete(it) => it.run(),
+            Self::Status(it) => it.run(),
+            Self::Images(it) => it.run(),
+            Self::Scan(it) => it.run(),
+            Self::Lifecycle(task) => task.run(),
+            Self::IamPolicy(it) => it.run(),
+            Self::Login(it) => it.run(),
+            Self::Serve(it) => it.run(),
+        }
+    }
+}
+
+impl LifecycleTask {
+    /// Runs the task to its exit code, in a runtime of its own.
+    pub fn run(self) -> ExitCode {
+        match self {
+            Self::Check(it) => it.run(),
+            Self::Preview(it) => it.run(),
+        }
+    }
+}
+
+/// Runs a command until it ends or is interrupted.
+fn execute(output: &Output, command: impl AsyncFnOnce(&Shell) -> Result<Exit, Failure>) -> ExitCode {
+    let shell = Shell::new(output.format, output.color, output.verbosity());
+    let result = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let result = runtime.block_on(until_interrupted(&shell, command));
+            // After Ctrl-C a thread may still wait for cargo, or for a line to be typed.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(anyhow::Error::new(error).context("failed to start the runtime").into()),
+    };
+    let exit = result.unwrap_or_else(|failure| {
+        shell.failure(&failure);
+        failure.exit
+    });
+    files::remove_temporary_files();
+    if shell.is_stdout_lost() {
+        shell.failure(&Failure::new("failed to write to stdout"));
+        return ExitCode::from(Exit::Failed as u8);
+    }
+    ExitCode::from(exit as u8)
+}
+
+async fn until_interrupted(
+    shell: &Shell,
+    command: impl AsyncFnOnce(&Shell) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    tokio::select! {
+        result = command(shell) => result,
+        () = interrupted() => {
+            shell.interrupted();
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+/// Ctrl-C, or a pipeline that is cancelled.
+async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Reads a command line, of ours or of an xtask of one's own. `args` are without the program's name.
+///
+/// # Errors
+/// The exit code, where help, version or a usage error was printed.
+pub fn parse_from<C: Parser>(
+    name: &'static str,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<C, ExitCode> {
+    let args: Vec<OsString> = std::iter::once(name.into()).chain(args).collect();
+    let matches = C::command().name(name).bin_name(name).try_get_matches_from(&args);
+    matches.and_then(|it| C::from_arg_matches(&it)).map_err(|error| usage(&error, &args))
+}
+
+/// Help and version go to stdout with 0, usage errors to stderr with 1 (clap's 2 means "changes" here).
+fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    let _ = error.print();
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return ExitCode::from(Exit::Done as u8);
+    }
+    if wants_json(args) {
+        // What follows the first paragraph is how to use the command.
+        let text = error.to_string();
+        let lines = text.lines().take_while(|it| !it.trim().is_empty()).map(str::trim);
+        let message = lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned();
+        let failure = Failure::new(message).with_help("see --help");
+        Shell::new(Format::Json, None, Verbosity::Quiet).json_failure(&failure);
+    }
+    ExitCode::from(Exit::Failed as u8)
+}
+
+/// Whether JSON was asked for, on a command line that could not be read.
+fn wants_json(args: &[OsString]) -> bool {
+    let texts: Vec<_> = args.iter().map(|it| it.to_string_lossy()).collect();
+    texts.iter().any(|it| it == "--format=json")
+        || texts.windows(2).any(|it| it[0] == "--format" && it[1] == "json")
+}
