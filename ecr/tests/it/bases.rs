@@ -292,5 +292,5 @@ fn a_base_that_cannot_be_pulled_stops_only_its_service() {
     // Without credentials it is told where they come from.
     std::fs::remove_file(workspace.root().join(".docker/config.json")).unwrap();
     let output = workspace.on(&registry, &["push", "-p", "my-app", "--binary", "linux/amd64=amd"]);
-    assert!(output.stderr.contains("the registry wants credentials"), "{output:#?}");
+    assert!(output.stderr.contains("the registry requires credentials"), "{output:#?}");
 }
