@@ -152,7 +152,7 @@ fn a_check_changes_nothing_and_finds_what_is_damaged() {
     let report = check();
     assert_eq!(report.code, 1);
     assert!(
-        report.stdout.contains(&image) && report.stdout.contains("has become sha256:"),
+        report.stdout.contains(&image) && report.stdout.contains("has the digest sha256:"),
         "{}",
         report.stdout
     );

@@ -78,10 +78,11 @@ fn list_entries(rule: &Rule) -> Vec<Lint> {
             let help = format!("if every tagged image is meant, use {}", json!({"tagPatternList": ["*"]}));
             lints.push(of(rule, message.to_owned(), help));
         } else if let Some(wrong) =
-            entry.chars().find(|it| !is_tag_character(*it) && (is_prefix || *it != '*'))
+            entry.chars().find(|it| !is_image_tag_character(*it) && (is_prefix || *it != '*'))
         {
             let message = format!("`{entry}` selects nothing: no tag has the character `{wrong}`");
-            let cleaned: String = entry.chars().filter(|it| is_tag_character(*it) || *it == '*').collect();
+            let cleaned: String =
+                entry.chars().filter(|it| is_image_tag_character(*it) || *it == '*').collect();
             let help = format!(
                 "tags have letters, digits, `_`, `.` and `-`, and `*` is the only wildcard, of patterns: such as {}",
                 json!({ key: [cleaned] })
@@ -97,7 +98,7 @@ fn unique(list: &[String]) -> Vec<&String> {
     list.iter().enumerate().filter(|(n, it)| !list[..*n].contains(it)).map(|(_, it)| it).collect()
 }
 
-fn is_tag_character(c: char) -> bool {
+fn is_image_tag_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
 }
 
