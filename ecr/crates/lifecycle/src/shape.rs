@@ -88,7 +88,6 @@ impl Shape<'_> {
         found
     }
 
-    /// A string.
     pub fn string(&self, node: &Node, key: &str) -> Option<String> {
         match &node.value {
             Value::String(text) => Some(text.clone()),

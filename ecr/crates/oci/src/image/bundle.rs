@@ -15,7 +15,7 @@ pub struct Blob {
     pub digest: Digest,
     /// The size of the content in bytes.
     pub size: u64,
-    /// The content.
+    /// The content, in memory or in a file.
     pub content: Content,
 }
 

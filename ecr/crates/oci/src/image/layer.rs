@@ -136,7 +136,7 @@ pub struct Layer {
     pub diff_id: Digest,
     /// The number of compressed bytes.
     pub size: u64,
-    /// The compression.
+    /// The compression of the layer.
     pub compression: Compression,
 }
 
