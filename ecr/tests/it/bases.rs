@@ -289,5 +289,5 @@ fn base_not_pullable_fails_only_its_service() {
     // Without credentials, the error says where they come from.
     std::fs::remove_file(workspace.root().join(".docker/config.json")).unwrap();
     let output = workspace.on(&registry, &["push", "-p", "my-app", "--binary", "linux/amd64=amd"]);
-    assert!(output.stderr.contains("the registry wants credentials"), "{output:#?}");
+    assert!(output.stderr.contains("the registry requires credentials"), "{output:#?}");
 }

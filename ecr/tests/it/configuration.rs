@@ -82,7 +82,7 @@ fn configuration_wrong_types_and_values_are_all_reported() {
 
             my-app/Cargo.toml:14:14: `amd64` is not a platform such as linux/amd64 or linux/arm64
 
-            my-app/Cargo.toml:15:15: `brotli` is not a compression: `gzip` and `zstd` are
+            my-app/Cargo.toml:15:15: `brotli` is not a compression: use `gzip` or `zstd`
             --- exit 1
         "#]],
     );

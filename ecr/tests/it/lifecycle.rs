@@ -103,9 +103,9 @@ fn lifecycle_check_reports_errors_and_warnings() {
     workspace.file("ecr/lifecycle-policy.json", TWO_WORDS);
     let output = workspace.command(&["ecr", "lifecycle", "check"]).run().good();
     expect![[r#"
-        ecr/lifecycle-policy.json:2:3: warning: rule 1: `tagPrefixList` with several prefixes selects only images that have for each of them a tag that it covers: an image whose tags are covered by `prod-` or `release-` alone is neither taken nor protected by this rule
+        ecr/lifecycle-policy.json:2:3: warning: rule 1: `tagPrefixList` with several prefixes selects only images that have a matching tag for each of them: an image whose tags match only `prod-` or `release-` is neither selected nor protected by this rule
             help: write one rule for each, with {"tagPrefixList":["prod-"]} and {"tagPrefixList":["release-"]}
-        ecr/lifecycle-policy.json:5:3: warning: rule 2: the images of a multi-platform index have no tags of their own, so this rule sees them: while their index exists they stay, and they are taken as soon as it is gone
+        ecr/lifecycle-policy.json:5:3: warning: rule 2: the images of a multi-platform index have no tags of their own, so this rule selects them: they stay while their index exists, and the rule applies to them as soon as the index is deleted
             help: leave room for every platform of every index that you delete, such as {"countNumber":14,"countType":"sinceImagePushed","countUnit":"days"}
         --- stderr
              Checked 1 policy: 0 errors, 2 warnings
@@ -161,7 +161,7 @@ fn lifecycle_preview_offline_shows_each_image() {
         my-app: 4 images, 2 would expire (3.5 MB), 0 would be archived, 1 would go with their subject, 1 stay
           - 010101010101  untagged  1.5 MB  rule 2
           - 020202020202  untagged  2.0 MB  rule 2
-              not documented: ages are taken to the second, not in whole days
+              not documented: ages are measured to the second, not in whole days
           - 040404040404  with its subject
         --- stderr
            Previewed 1 repository, 2 images would expire, 0 would be archived

@@ -38,7 +38,7 @@ fn proxy_refusal_is_reported_without_its_password() {
         error: failed to find out which AWS account this is
 
         Caused by:
-          sts:GetCallerIdentity: failed to get through the proxy 127.0.0.1:[PORT] of the environment: tunnel error: proxy authorization required
+          sts:GetCallerIdentity: failed to connect through the proxy 127.0.0.1:[PORT] of the environment: tunnel error: proxy authorization required
         --- exit 1
     "#]].assert_eq(&output.shown());
     let asked = requests.recv().unwrap();

@@ -152,7 +152,7 @@ fn serve_check_finds_damage_and_changes_nothing() {
     let report = check();
     assert_eq!(report.code, 1);
     assert!(
-        report.stdout.contains(&image) && report.stdout.contains("has become sha256:"),
+        report.stdout.contains(&image) && report.stdout.contains("has the digest sha256:"),
         "{}",
         report.stdout
     );

@@ -1,4 +1,4 @@
-//! The files of blobs: layers, configs and manifests, each under its digest.
+//! The files of blobs: layers, configs and manifests, each named by its digest.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -7,52 +7,49 @@ use std::path::{Path, PathBuf};
 use ecr_types::Digest;
 use sha2::{Digest as _, Sha256};
 
-/// The folder of the blobs.
+/// The folder with the blobs of a state.
 #[derive(Debug, Clone)]
 pub struct Blobs {
     folder: PathBuf,
 }
 
-/// What the names of unfinished files begin with.
+/// The prefix of the names of unfinished files.
 pub const UNFINISHED: &str = ".tmp-";
 
 impl Blobs {
-    /// The blobs of a state.
     pub fn of_state(state: &Path) -> Self {
         Self { folder: state.join("blobs/sha256") }
     }
 
-    /// Their folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where the blob of a digest is or would be.
+    /// The path of a blob, whether or not it exists.
     pub fn path(&self, digest: &Digest) -> PathBuf {
         self.folder.join(digest.hex())
     }
 
-    /// Whether the file of a blob is there.
+    /// Whether the file of a blob exists.
     pub fn has(&self, digest: &Digest) -> bool {
         self.path(digest).is_file()
     }
 
-    /// Reads a blob.
     pub fn read(&self, digest: &Digest) -> io::Result<Vec<u8>> {
         fs::read(self.path(digest))
     }
 
-    /// Writes a small blob, such as a manifest, as a whole or not at all.
+    /// Writes a small blob, such as a manifest, atomically.
     pub fn write(&self, digest: &Digest, bytes: &[u8]) -> io::Result<()> {
         write_whole(&self.path(digest), bytes)
     }
 
-    /// Removes a blob. A file that stays only takes space.
+    /// Removes a blob. Errors are ignored: a remaining file only takes up space.
     pub fn remove(&self, digest: &Digest) {
         let _ = fs::remove_file(self.path(digest));
     }
 
-    /// The digest that a blob's file really has.
+    /// The digest of the content of a blob's file.
     pub fn hash(&self, digest: &Digest) -> io::Result<Digest> {
         let mut hasher = Sha256::new();
         let mut file = File::open(self.path(digest))?;
@@ -66,7 +63,7 @@ impl Blobs {
     }
 }
 
-/// Writes a file as a whole or not at all. Its folder must be there.
+/// Writes a file atomically. Its folder must exist.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;

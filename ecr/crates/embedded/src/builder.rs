@@ -1,4 +1,4 @@
-//! How an embedded ECR is started.
+//! The configuration and start of a server.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -17,7 +17,7 @@ use super::shared::{Settings, Shared};
 use super::store::Store;
 use super::{default_account, default_region};
 
-/// The settings of a server that is not started yet; see [`Server::builder`].
+/// The configuration of a server; see [`Server::builder`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
@@ -29,30 +29,30 @@ pub struct Builder {
     settings: Settings,
 }
 
-/// Why a server could not start.
+/// The reason for which a server could not start, or a state could not be checked.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// Another server has the state, and can be used in its place.
+    /// Another server uses the folder and has announced its address, see [`Builder::announce`]. It can be used instead.
     #[error("an embedded ECR already runs on `{}`, at {url}", .folder.display())]
     Running {
         /// The folder of the state.
         folder: PathBuf,
-        /// The address of that server.
+        /// The URL of the other server, as in [`Server::url`].
         url: String,
     },
-    /// Another process has the state for a short time.
+    /// Another process has locked this folder and has not announced an address.
     #[error("another command is using `{}`", .0.display())]
     Busy(PathBuf),
-    /// The port is taken, or may not be used.
+    /// The port is in use, or the process may not listen on it.
     #[error("failed to listen on 127.0.0.1:{port}")]
     Listen {
-        /// The port.
+        /// The requested TCP port.
         port: u16,
-        /// What the system says.
+        /// The error of the operating system.
         #[source]
         cause: std::io::Error,
     },
-    /// The state cannot be read or written.
+    /// The state is damaged, or cannot be read or written.
     #[error("{}", chain(.0))]
     State(anyhow::Error),
 }
@@ -67,12 +67,12 @@ fn chain(error: &anyhow::Error) -> impl fmt::Display {
     format!("{error:#}")
 }
 
-/// Where a server keeps its state.
+/// The folder of a server's state.
 #[derive(Debug)]
 pub(super) enum Folder {
-    /// A folder that stays.
+    /// A folder that is kept.
     Kept(PathBuf),
-    /// A folder that is removed with the server.
+    /// A temporary folder that is removed with the server.
     Ephemeral(TempDir),
 }
 
@@ -104,74 +104,79 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// The folder of the state, which stays. By default the state is in a temporary folder and ends with the server.
+    /// Sets the folder of the state, which is created if it does not exist and kept after the server ends. By default the state
+    /// is in a temporary folder that is removed with the server.
     pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
         self.data = Some(folder.into());
         self
     }
 
-    /// The port on 127.0.0.1. By default any free one.
+    /// Sets the TCP port on 127.0.0.1. The default is 0: any free port.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// The account that every request belongs to. By default [`default_account`].
+    /// Sets the account of all requests. The default is [`default_account`].
     pub fn account(mut self, account: RegistryId) -> Self {
         self.settings.account = account;
         self
     }
 
-    /// The region of requests that name none. By default [`default_region`].
+    /// Sets the region of requests without a credential scope. The default is [`default_region`].
     pub fn region(mut self, region: Region) -> Self {
         self.settings.region = region;
         self
     }
 
-    /// Injects a fault, such as `"throttle=PutImage:2".parse()`. Can be repeated.
+    /// Adds a fault to inject, such as `"throttle=PutImage:2".parse()`; see [`Fault`]. It can be called repeatedly.
     pub fn fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
         self
     }
 
-    /// A further name under which the server may be reached, beside those of loopback. Can be repeated.
+    /// Allows requests with this host in the header `Host`, in addition to loopback names, with any port. It can be called
+    /// repeatedly.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.settings.allowed_hosts.push(host.into());
         self
     }
 
-    /// A file that gets a line of JSON for each request: `time`, `method`, `path`, `target`, `status`.
+    /// Appends a line of JSON to a file for each request: `time` (seconds since 1970), `method`, `path`, `target` (the header
+    /// `X-Amz-Target`) and `status` (null if a fault dropped the connection).
     pub fn request_log(mut self, path: impl Into<PathBuf>) -> Self {
         self.request_log = Some(path.into());
         self
     }
 
-    /// Remembers the operations of all requests, for [`Server::take_operations`].
+    /// Records the operations of all requests, for [`Server::take_operations`].
     pub fn keep_operations(mut self) -> Self {
         self.settings.keeps_operations = true;
         self
     }
 
-    /// Writes the address into the state's folder, where [`StartError::Running`] of others finds it.
+    /// Writes the server's URL to the folder of the state, from which [`StartError::Running`] of another process reads it.
     pub fn announce(mut self) -> Self {
         self.is_announced = true;
         self
     }
 
-    /// Opens the state, and listens on 127.0.0.1.
+    /// Locks and opens the state, and starts to listen on 127.0.0.1. It must be called within a tokio runtime, on which the
+    /// server runs.
     ///
     /// # Errors
-    /// Another process has the state, the port is taken, or the state cannot be read or written.
+    /// Another process uses the state ([`StartError::Running`], [`StartError::Busy`]), the port cannot be used
+    /// ([`StartError::Listen`]), or the state or the request log cannot be read or written ([`StartError::State`]).
     pub async fn start(self) -> Result<Server, StartError> {
         let folder = match self.data {
             Some(path) => Folder::Kept(path),
-            None => Folder::Ephemeral(tempfile::tempdir().context("failed to make a temporary folder")?),
+            None => Folder::Ephemeral(tempfile::tempdir().context("failed to create a temporary folder")?),
         };
         let lock = lock::take(folder.path())?;
         let port = self.port;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
         let listener = listener.map_err(|cause| StartError::Listen { port, cause })?;
-        let address = listener.local_addr().context("failed to ask for the port")?;
+        let address = listener.local_addr().context("failed to get the port")?;
         let store = Store::open(folder.path(), lock)?;
         let mut shared = Shared::new(store, self.settings, address.to_string(), Faults::new(&self.faults));
         if let Some(path) = &self.request_log {

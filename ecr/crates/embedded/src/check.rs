@@ -1,4 +1,4 @@
-//! Verifying every digest of a state.
+//! Verification of all blobs of a state.
 
 use std::path::Path;
 
@@ -8,30 +8,31 @@ use super::StartError;
 use super::blobs::Blobs;
 use super::lock;
 use super::store::read_model;
-use super::sweep::named;
+use super::sweep::referenced;
 
-/// What a check of all digests found.
+/// The result of [`check()`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Check {
-    /// The number of blobs that have their digest.
+    /// The number of blobs whose content has its digest.
     pub whole: usize,
-    /// A line for each blob that has not.
+    /// A message for each blob that is missing or whose content has another digest.
     pub damaged: Vec<String>,
 }
 
-/// Verifies every digest of the state in `folder`, and changes nothing.
+/// Verifies the digests of all layers, configs and manifests of the state in `folder`. Blobs are not changed.
 ///
 /// # Errors
-/// Another process has the state, or there is none, or it cannot be read.
+/// Another process uses the state ([`StartError::Running`], [`StartError::Busy`]), or there is no state or it cannot be read
+/// ([`StartError::State`]).
 pub fn check(folder: &Path) -> Result<Check, StartError> {
-    // Keeps writers out.
+    // Excludes other processes.
     let _lock = lock::take(folder)?;
     let (model, blobs) = (read_model(folder)?, Blobs::of_state(folder));
     let mut check = Check::default();
-    for (digest, place) in named(&model) {
+    for (digest, place) in referenced(&model) {
         match blobs.hash(&digest) {
             Ok(found) if found == digest => check.whole += 1,
-            Ok(found) => check.damaged.push(format!("{digest} of {place} has become {found}")),
+            Ok(found) => check.damaged.push(format!("{digest} of {place} has the digest {found}")),
             Err(error) => check.damaged.push(format!("{digest} of {place} cannot be read: {error}")),
         }
     }

@@ -1,8 +1,4 @@
-//! Failures on demand: for tests of clients, ours and others'.
-//!
-//! `KIND=OPERATION` concerns every request of an operation, `KIND=OPERATION:N` the first N, `KIND=OPERATION:P%` each with
-//! that probability, drawn from a generator that `seed=NUMBER` starts. `*` stands for every operation. On `/v2/` the
-//! operations are those whose permission ECR asks for, such as PutImage for a PUT of a manifest.
+//! Injected faults, for tests of clients.
 
 use std::str::FromStr;
 use std::sync::Mutex;
@@ -14,28 +10,28 @@ use thiserror::Error;
 
 use super::service_model::operations;
 
-/// What happens to a request.
+/// The effect of a fault on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `deny`: the permission is missing.
+pub enum FaultKind {
+    /// `deny`: the permission for the operation is missing.
     Deny,
-    /// `ignore`: a change of a repository's settings is answered well, and not made.
+    /// `ignore`: the change of a repository's settings succeeds and has no effect.
     Ignore,
-    /// `throttle`: there were too many.
+    /// `throttle`: the rate of requests is exceeded.
     Throttle,
-    /// `error`: status 500.
+    /// `error`: an internal error, status 500.
     Error,
-    /// `drop`: the connection ends in the middle of a body.
+    /// `drop`: the connection is closed in the middle of a body.
     Drop,
     /// `expire`: the credentials have expired.
     Expire,
-    /// `forget`: the upload is unknown, once its bytes are there.
+    /// `forget`: the upload is unknown after its content was received.
     Forget,
-    /// `slow=OPERATION:MILLISECONDSms`: the answer waits.
+    /// `slow=OPERATION:MILLISECONDSms`: the response is delayed.
     Slow(Duration),
 }
 
-/// How often.
+/// The requests of an operation that a fault affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rate {
     Always,
@@ -43,42 +39,67 @@ enum Rate {
     Percent(u32),
 }
 
-/// A fault to inject, as `ecr serve --fault` takes it.
+/// A fault to inject, in the syntax of `ecr serve --fault`.
+///
+/// `KIND=OPERATION` affects all requests of an operation, `KIND=OPERATION:N` the first N requests, and `KIND=OPERATION:P%` each
+/// request with this probability. `seed=NUMBER` is the seed of the random numbers. The operation `*` means all operations.
+/// Requests under `/v2/` have the operation whose permission ECR requires for them, such as `PutImage` for the PUT request of a
+/// manifest.
+///
+/// | Kind | Effect |
+/// | --- | --- |
+/// | `deny` | the permission for the operation is missing |
+/// | `ignore` | `PutImageTagMutability` or `PutImageScanningConfiguration` succeeds and has no effect |
+/// | `throttle` | the rate of requests is exceeded |
+/// | `error` | an internal error, status 500 |
+/// | `drop` | the connection is closed in the middle of a body |
+/// | `expire` | the credentials have expired |
+/// | `forget` | `CompleteLayerUpload`: the upload is unknown after its content was received |
+/// | `slow` | the response is delayed: `slow=OPERATION:200ms` |
+///
+/// ```
+/// use ecr_embedded::Fault;
+///
+/// assert!("throttle=PutImage:2".parse::<Fault>().is_ok());
+/// assert!("slow=*:200ms:50%".parse::<Fault>().is_ok());
+/// let error = "deny=PutImagee".parse::<Fault>().unwrap_err();
+/// assert_eq!(error.to_string(), "ECR has no operation `PutImagee`: did you mean `PutImage`?");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Something that happens to requests of an operation.
+    /// A fault that affects requests of an operation.
     Inject(Rule),
-    /// `seed=NUMBER`: where the generator for percentages starts.
+    /// `seed=NUMBER`: the seed of the random numbers for percentages. The default is 0.
     Seed(u64),
 }
 
-/// Why a text is not a fault.
+/// The text is not a fault in the syntax of [`Fault`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidFault {
-    /// It is not written as a fault.
+    /// The text does not have the syntax of a fault.
     #[error(
         "`{0}` is not a fault: write KIND=OPERATION, KIND=OPERATION:N or KIND=OPERATION:P%, with the kinds \
          deny, ignore, throttle, error, drop, expire, forget and slow (slow=OPERATION:200ms); or seed=NUMBER"
     )]
     Syntax(String),
-    /// ECR has no such operation.
+    /// ECR has no operation with this name.
     #[error("ECR has no operation `{0}`")]
     Operation(String),
-    /// ECR has no such operation, but one that is spelt like it.
+    /// ECR has no operation with the first name, but one with the similar second name.
     #[error("ECR has no operation `{0}`: did you mean `{1}`?")]
     Misspelt(String, &'static str),
-    /// The kind goes with other operations only.
-    #[error("`{0}` goes with {1} only")]
+    /// The kind of fault is possible with certain operations only: the kind, and these operations.
+    #[error("`{0}` is possible with {1} only")]
     Only(&'static str, String),
-    /// The one operation that no policy can deny.
+    /// `deny=GetCallerIdentity`: no policy of AWS can deny this operation (STS API, `GetCallerIdentity`).
     #[error("AWS never denies GetCallerIdentity")]
     NeverDenied,
 }
 
-/// What happens to which requests.
+/// A fault of one kind for one operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    kind: Kind,
+    kind: FaultKind,
     operation: String,
     rate: Rate,
 }
@@ -104,17 +125,17 @@ impl FromStr for Fault {
             return Err(InvalidFault::NeverDenied);
         }
         let kind = match kind {
-            "deny" => Kind::Deny,
-            "ignore" => Kind::Ignore,
-            "throttle" => Kind::Throttle,
-            "error" => Kind::Error,
-            "drop" => Kind::Drop,
-            "expire" => Kind::Expire,
-            "forget" => Kind::Forget,
+            "deny" => FaultKind::Deny,
+            "ignore" => FaultKind::Ignore,
+            "throttle" => FaultKind::Throttle,
+            "error" => FaultKind::Error,
+            "drop" => FaultKind::Drop,
+            "expire" => FaultKind::Expire,
+            "forget" => FaultKind::Forget,
             "slow" => {
                 let time =
                     parts.next().and_then(|it| it.strip_suffix("ms")?.parse().ok()).ok_or_else(wrong)?;
-                Kind::Slow(Duration::from_millis(time))
+                FaultKind::Slow(Duration::from_millis(time))
             }
             _ => return Err(wrong()),
         };
@@ -134,10 +155,10 @@ impl FromStr for Fault {
     }
 }
 
-/// Changes that a setting of the registry as a whole can leave without effect.
+/// The operations whose effect a setting of the registry as a whole can suppress.
 const IGNORABLE: [&str; 2] = ["PutImageTagMutability", "PutImageScanningConfiguration"];
 
-/// An operation's name as the model has it, with or without `ecr:` before it.
+/// The name of an operation in the service model, of GetCallerIdentity, or `*`; with or without the prefix `ecr:`.
 fn known_operation(text: &str) -> Result<String, InvalidFault> {
     let name = text.strip_prefix("ecr:").unwrap_or(text);
     if matches!(name, "*" | "GetCallerIdentity") || operations().any(|it| it == name) {
@@ -152,31 +173,25 @@ fn known_operation(text: &str) -> Result<String, InvalidFault> {
 /// The faults that are injected into one request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct InjectedFaults {
-    /// There were too many.
     pub throttle: bool,
-    /// Status 500.
     pub error: bool,
-    /// The connection ends in the middle of a body.
     pub drop: bool,
-    /// The credentials have expired.
     pub expire: bool,
-    /// The upload is unknown.
     pub forget: bool,
-    /// The answer waits.
     pub delay: Duration,
 }
 
 impl InjectedFaults {
-    /// Waits as long as the answer has to.
+    /// Waits for the injected delay.
     pub async fn wait(&self) {
-        // A timer takes a millisecond even for no time at all.
+        // Even a timer of zero length takes a millisecond.
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
     }
 }
 
-/// The faults of a server, and what is left of them.
+/// The faults of a server, with the remaining number of requests of each.
 #[derive(Debug, Default)]
 pub struct Faults {
     state: Mutex<State>,
@@ -189,7 +204,7 @@ struct State {
 }
 
 impl Faults {
-    /// The faults to inject.
+    /// The faults of a server that has not received a request.
     pub fn new(faults: &[Fault]) -> Self {
         let mut state = State::default();
         for fault in faults {
@@ -201,34 +216,34 @@ impl Faults {
         Self { state: Mutex::new(state) }
     }
 
-    /// Whether the permission for an operation is missing, this time.
+    /// Whether `deny` affects this request of an operation.
     pub fn denies(&self, operation: &str) -> bool {
-        self.next(operation, |it| it == Kind::Deny).is_some()
+        self.next(operation, |it| it == FaultKind::Deny).is_some()
     }
 
-    /// Whether an operation changes nothing, this time.
+    /// Whether `ignore` affects this request of an operation.
     pub fn ignores(&self, operation: &str) -> bool {
-        self.next(operation, |it| it == Kind::Ignore).is_some()
+        self.next(operation, |it| it == FaultKind::Ignore).is_some()
     }
 
-    /// The other faults of this request. Each call counts as one request.
+    /// The other faults that affect this request. Each call counts as one request.
     pub fn inject(&self, operation: &str) -> InjectedFaults {
-        let is = |kind: Kind| self.next(operation, |it| it == kind).is_some();
-        let delay = match self.next(operation, |it| matches!(it, Kind::Slow(_))) {
-            Some(Kind::Slow(delay)) => delay,
+        let is = |kind: FaultKind| self.next(operation, |it| it == kind).is_some();
+        let delay = match self.next(operation, |it| matches!(it, FaultKind::Slow(_))) {
+            Some(FaultKind::Slow(delay)) => delay,
             _ => Duration::ZERO,
         };
         InjectedFaults {
-            throttle: is(Kind::Throttle),
-            error: is(Kind::Error),
-            drop: is(Kind::Drop),
-            expire: is(Kind::Expire),
-            forget: is(Kind::Forget),
+            throttle: is(FaultKind::Throttle),
+            error: is(FaultKind::Error),
+            drop: is(FaultKind::Drop),
+            expire: is(FaultKind::Expire),
+            forget: is(FaultKind::Forget),
             delay,
         }
     }
 
-    fn next(&self, operation: &str, is_wanted: impl Fn(Kind) -> bool) -> Option<Kind> {
+    fn next(&self, operation: &str, is_wanted: impl Fn(FaultKind) -> bool) -> Option<FaultKind> {
         let mut state = lock(&self.state);
         let State { rules, generator } = &mut *state;
         let is_about =
@@ -269,33 +284,33 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_injected_as_often_as_they_say() {
+    fn faults_affect_the_given_number_of_requests() {
         let it = faults(&["deny=TagResource", "throttle=PutImage:2", "slow=*:200ms:1"]);
         assert!(it.denies("TagResource") && it.denies("TagResource") && !it.denies("PutImage"));
-        let struck: Vec<_> = (0..3).map(|_| it.inject("PutImage").throttle).collect();
-        assert_eq!(struck, [true, true, false]);
+        let throttled: Vec<_> = (0..3).map(|_| it.inject("PutImage").throttle).collect();
+        assert_eq!(throttled, [true, true, false]);
         assert_eq!(it.inject("PutImage").delay, Duration::ZERO);
     }
 
     #[test]
-    fn faults_by_chance_repeat_with_their_seed() {
+    fn faults_with_a_probability_depend_on_the_seed() {
         let run = |seed: &str| {
             let it = faults(&["error=PutImage:30%", seed]);
             (0..1000).map(|_| it.inject("PutImage").error).collect::<Vec<_>>()
         };
         assert_eq!(run("seed=1"), run("seed=1"));
         assert_ne!(run("seed=1"), run("seed=2"));
-        let struck = run("seed=1").iter().filter(|it| **it).count();
-        assert!((250..350).contains(&struck), "{struck}");
+        let failed = run("seed=1").iter().filter(|it| **it).count();
+        assert!((250..350).contains(&failed), "{failed}");
     }
 
     #[test]
-    fn faults_that_cannot_be_read_are_refused() {
-        let told = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
-        assert_eq!(told("deny=PutImagee"), "ECR has no operation `PutImagee`: did you mean `PutImage`?");
+    fn faults_with_wrong_syntax_are_rejected() {
+        let error = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
+        assert_eq!(error("deny=PutImagee"), "ECR has no operation `PutImagee`: did you mean `PutImage`?");
         for text in ["deny", "hit=PutImage", "throttle=PutImage:x", "error=PutImage:101%", "slow=PutImage:1"]
         {
-            assert!(told(text).contains("is not a fault"), "{text}");
+            assert!(error(text).contains("is not a fault"), "{text}");
         }
     }
 }

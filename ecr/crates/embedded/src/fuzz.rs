@@ -1,5 +1,5 @@
-//! Everything that reads what a client wrote, under random texts: an error or a value, never a panic.
-//! Texts that once mattered stand in the lists here.
+//! Fuzzing of all parsers of client input with random texts: they return a value or an error and do not panic. Texts that
+//! caused errors are in the lists of this file.
 
 use ecr_types::{EncryptionType, ImageTagMutability};
 use proptest::prelude::*;
@@ -19,14 +19,14 @@ fn hold<S: Strategy>(strategy: S, property: impl Fn(S::Value)) {
     });
 }
 
-/// Pieces that matter to a parser, in any order, between any others.
+/// Texts from pieces that are known to a parser and random ones, in any order.
 fn pieces(known: &[&str]) -> impl Strategy<Value = String> + use<> {
     let known: Vec<String> = known.iter().map(|it| (*it).to_owned()).collect();
     let piece = prop_oneof![3 => prop::sample::select(known), 1 => "\\PC{0,4}"];
     prop::collection::vec(piece, 0..12).prop_map(|it| it.concat())
 }
 
-/// Any JSON, with keys that the API and manifests know.
+/// Random JSON with keys of the API and of manifests.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

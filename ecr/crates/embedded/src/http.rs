@@ -1,4 +1,4 @@
-//! Small things of HTTP that both planes need.
+//! Helpers for HTTP requests and responses of both planes.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,34 +10,31 @@ use hyper::body::{Bytes, Frame};
 
 /// A response with a body that is in memory or streamed from a file.
 pub type Response = hyper::Response<Body>;
-/// The body of a [`Response`].
 pub type Body = BoxBody<Bytes, io::Error>;
 
-/// Bytes read from a file at a time.
+/// The number of bytes that are read from a file at once.
 const CHUNK: usize = 256 * 1024;
 
-/// The beginning of a response.
+/// A response with a status and the header that identifies a registry.
 pub fn builder(status: u16) -> hyper::http::response::Builder {
     hyper::Response::builder().status(status).header("docker-distribution-api-version", "registry/2.0")
 }
 
-/// No body.
 pub fn empty() -> Body {
     Empty::new().map_err(|it| match it {}).boxed()
 }
 
-/// A body that is in memory.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|it| match it {}).boxed()
 }
 
-/// So many bytes from where a file stands, read while they are sent.
+/// The next `length` bytes of a file, read while they are sent.
 pub fn file_body(file: File, length: u64) -> Body {
     let chunks = futures_util::stream::unfold(Some((file, length)), |state| async {
         let (mut file, left) = state.filter(|(_, left)| *left > 0)?;
         let mut buffer = vec![0; usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK))];
         match file.read(&mut buffer) {
-            // Shorter than it should be: the client is told by a connection that breaks.
+            // The file is too short: the connection is closed, so that the client sees an error.
             Ok(0) => Some((Err(io::ErrorKind::UnexpectedEof.into()), None)),
             Ok(n) => {
                 buffer.truncate(n);
@@ -49,7 +46,7 @@ pub fn file_body(file: File, length: u64) -> Body {
     BodyExt::boxed(StreamBody::new(chunks))
 }
 
-/// `response` whose body breaks off half way.
+/// `response` with a body that breaks off after half of its length.
 pub fn broken(response: Response) -> Response {
     let length =
         response.headers().get("content-length").and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
@@ -65,7 +62,7 @@ pub fn broken(response: Response) -> Response {
                     Some((Ok(Frame::data(bytes)), Some((body, left))))
                 }
                 None => {
-                    // What came before is to be on its way when the connection ends.
+                    // Gives the connection time to send the first half before it is closed.
                     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                     Some((Err(io::ErrorKind::ConnectionAborted.into()), None))
                 }
@@ -75,18 +72,16 @@ pub fn broken(response: Response) -> Response {
     })
 }
 
-/// A JSON answer.
 pub fn json_response(status: u16, body: &serde_json::Value) -> Response {
     text_response(status, "application/json", body.to_string())
 }
 
-/// An answer of some media type.
 pub fn text_response(status: u16, media_type: &str, body: String) -> Response {
     let response = builder(status).header("content-type", media_type).header("content-length", body.len());
     response.body(full(body)).unwrap_or_else(|_| hyper::Response::new(empty()))
 }
 
-/// `response` with one more header; a value that is none is left out.
+/// `response` with one more header. A value that is not valid in a header is left out.
 pub fn with_header(mut response: Response, name: &'static str, value: &str) -> Response {
     if let Ok(value) = value.parse() {
         response.headers_mut().insert(name, value);
@@ -94,19 +89,19 @@ pub fn with_header(mut response: Response, name: &'static str, value: &str) -> R
     response
 }
 
-/// A header's value, if it is text.
+/// The value of a header, if it is visible ASCII.
 pub fn header<'a, B>(request: &'a Request<B>, name: &str) -> Option<&'a str> {
     request.headers().get(name)?.to_str().ok()
 }
 
-/// The value of a key in the query, with `%XX` decoded.
+/// The first value of a key in the query, percent-decoded.
 pub fn query<B>(request: &Request<B>, key: &str) -> Option<String> {
     let pairs = request.uri().query()?.split('&');
     let value = pairs.filter_map(|it| it.split_once('=')).find(|(name, _)| *name == key)?.1;
     percent_decode(value)
 }
 
-/// `text` with `%XX` decoded; `None` where that is no text.
+/// `text`, percent-decoded; `None` if it is malformed or the result is not UTF-8.
 pub fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -1,4 +1,4 @@
-//! The rules for images, one set for both planes: what a manifest may name, and which tags may move.
+//! The rules for images on both planes: which manifests are valid, and which tags may be moved.
 
 use ecr_types::media_type::is_index;
 use ecr_types::{Digest, ImageTag, RepositoryName};
@@ -10,71 +10,64 @@ use super::store::Store;
 /// Media types of a single image's manifest.
 const MANIFESTS: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
-/// The most tags of an image (service quotas, "Tags per image").
-const MAX_TAGS: usize = 1000;
-/// The most bytes of a manifest (service model, `ImageManifest`).
+/// The maximum number of tags of an image (service quotas, "Tags per image").
+const MAX_TAGS_PER_IMAGE: usize = 1000;
+/// The maximum size of a manifest in bytes (service model, `ImageManifest`).
 pub const MAX_MANIFEST: usize = 4_194_304;
 
-/// A manifest on its way in.
+/// A manifest to be stored.
 #[derive(Debug)]
 pub struct NewImage {
-    /// The tag to point to it.
+    /// The tag to be pointed to the manifest.
     pub tag: Option<ImageTag>,
     /// The digest that the client expects.
     pub digest: Option<Digest>,
-    /// The media type that the client names; else the manifest's own counts.
+    /// The media type that the client declares. It is used if the manifest has no `mediaType`.
     pub media_type: Option<String>,
-    /// The manifest.
     pub bytes: Vec<u8>,
 }
 
-/// What became of a manifest that was taken.
+/// A manifest that was accepted.
 #[derive(Debug)]
 pub struct Stored {
-    /// Its digest.
     pub digest: Digest,
-    /// Its media type.
     pub media_type: String,
-    /// The image that it is attached to.
+    /// The image to which the manifest is attached.
     pub subject: Option<Digest>,
-    /// Whether manifest and tag were there already.
+    /// Whether both manifest and tag existed already.
     pub existed: bool,
 }
 
-/// Why a manifest was refused.
+/// The reason for which a manifest was rejected.
 #[derive(Debug)]
 pub enum PutError {
-    /// No such repository.
     RepositoryNotFound,
-    /// The text is no manifest; why.
+    /// The text is not a valid manifest; the reason.
     Invalid(String),
-    /// The digest is not that of the text.
+    /// The digest of the client is not that of the text.
     DigestMismatch {
-        /// What the client named.
         expected: Digest,
-        /// What the bytes have.
         found: Digest,
     },
-    /// Blobs that the manifest names are not in the repository.
+    /// Blobs that the manifest references are not in the repository.
     LayersMissing(Vec<Digest>),
-    /// Manifests that the index names are not in the repository.
+    /// Manifests that the index references are not in the repository.
     ChildrenMissing(Vec<Digest>),
-    /// The tag is taken and must stay where it is.
+    /// The tag exists and is immutable.
     TagImmutable {
-        /// The tag.
         tag: ImageTag,
-        /// The image that has it.
+        /// The image that has the tag.
         holder: Digest,
-        /// The image that wanted it.
+        /// The image that was to be tagged.
         digest: Digest,
     },
-    /// The image has as many tags as it may have.
+    /// The image has the maximum number of tags already.
     TooManyTags(ImageTag),
-    /// The disk failed.
+    /// The state cannot be read or written.
     Internal(anyhow::Error),
 }
 
-/// Stores a manifest and its tag, as a whole or not at all. `now` is in seconds since 1970.
+/// Stores a manifest and its tag in one transaction. `now` is in seconds since 1970.
 pub fn put(
     store: &mut Store,
     key: &RegistryKey,
@@ -100,7 +93,7 @@ pub fn put(
         changes.extend(tag_change(repository, key, name, tag, &digest)?);
     }
     let existed = changes.is_empty();
-    // A file that somebody removed comes back with the next push.
+    // A file that was removed from outside is restored by the next push.
     if !existed || !store.blobs().has(&digest) {
         store.blobs().write(&digest, &new.bytes).map_err(|it| PutError::Internal(it.into()))?;
     }
@@ -110,10 +103,10 @@ pub fn put(
     Ok(Stored { digest, media_type, subject, existed })
 }
 
-/// How often a pull is recorded, in seconds: `lastRecordedPullTime` is refreshed "at least once every 24 hours".
+/// The interval in which pulls are recorded, in seconds. ECR refreshes `lastRecordedPullTime` "at least once every 24 hours".
 const PULL_INTERVAL: f64 = 60.0 * 60.0;
 
-/// Records that manifests were read, which ECR takes for a pull on either plane (aws/containers-roadmap#2390).
+/// Records the reading of manifests, which ECR counts as a pull on both planes (aws/containers-roadmap#2390).
 pub fn pulled<'a>(
     store: &mut Store,
     key: &RegistryKey,
@@ -132,7 +125,8 @@ pub fn pulled<'a>(
     if changes.is_empty() { Ok(()) } else { store.commit(changes) }
 }
 
-/// The one place where a tag is written: immutability holds for every way in because there is no other.
+/// The change that points a tag to an image, if one is needed. All tags are written with this function, so that immutability
+/// is enforced for every request.
 fn tag_change(
     repository: &Repository,
     key: &RegistryKey,
@@ -148,12 +142,12 @@ fn tag_change(
             Err(PutError::TagImmutable { tag, holder: holder.clone(), digest: digest.clone() })
         }
         Some(holder) if holder == digest => Ok(None),
-        _ if repository.tags_of(digest).count() >= MAX_TAGS => Err(PutError::TooManyTags(tag)),
+        _ if repository.tags_of(digest).count() >= MAX_TAGS_PER_IMAGE => Err(PutError::TooManyTags(tag)),
         _ => Ok(Some(Change::PutTag(key.clone(), name.clone(), tag, digest.clone()))),
     }
 }
 
-/// Reads what the registry has to know of a manifest, and refuses one that names what is not there.
+/// Reads the fields of a manifest that the registry uses. A manifest with missing blobs or manifests is rejected.
 fn read_manifest(
     store: &Store,
     repository: &Repository,
@@ -196,19 +190,20 @@ fn read_manifest(
     })
 }
 
-/// The type that the manifest itself names, else the client's. "Clients SHOULD set the Content-Type header to the type
-/// of the manifest being pushed": two types that differ would let an image pass for an index, unchecked.
+/// The media type of the manifest, else that of the client. "Clients SHOULD set the Content-Type header to the type of the
+/// manifest being pushed" (OCI distribution specification, "Pushing Manifests"). Two different media types are an error, as an
+/// image could otherwise be stored as an index without its layers being checked.
 fn media_type(manifest: &Value, named: Option<String>) -> Result<String, PutError> {
     let own = match &manifest["mediaType"] {
         Value::Null => None,
         Value::String(own) => Some(own.clone()),
-        _ => return Err(PutError::Invalid("the mediaType is no string".to_owned())),
+        _ => return Err(PutError::Invalid("the mediaType is not a string".to_owned())),
     };
     let named = named.filter(|it| is_known(it));
     if let (Some(own), Some(named)) = (&own, &named)
         && own != named
     {
-        return Err(PutError::Invalid(format!("its mediaType is {own}, and it is sent as {named}")));
+        return Err(PutError::Invalid(format!("its mediaType is `{own}`, but it was sent as `{named}`")));
     }
     own.or(named).filter(|it| is_known(it)).ok_or_else(|| PutError::Invalid("unknown media type".to_owned()))
 }
@@ -217,8 +212,8 @@ fn is_known(media_type: &str) -> bool {
     MANIFESTS.contains(&media_type) || is_index(media_type)
 }
 
-/// Layers of these types are fetched from their URLs and need not be pushed (OCI image specification,
-/// "Non-Distributable Layers"; docker's "foreign" layers).
+/// Whether a layer is fetched from its URLs and need not be pushed (OCI image specification, "Non-Distributable Layers";
+/// Docker's "foreign" layers).
 fn is_fetched_elsewhere(layer: &Value) -> bool {
     let media_type = layer["mediaType"].as_str().unwrap_or_default();
     media_type.contains(".nondistributable.") || media_type.contains(".foreign.")
@@ -251,15 +246,15 @@ fn check_layers(
     Ok((size, named))
 }
 
-/// The size of an index is that of its largest image (ECR API, `imageSizeInBytes`).
+/// The size and the manifests of an index. Its size is that of its largest image (ECR API, `imageSizeInBytes`).
 fn check_children(
     store: &Store,
     repository: &Repository,
     manifest: &Value,
 ) -> Result<(u64, Vec<Digest>), PutError> {
     let named = list(manifest, "manifests")?.iter().map(descriptor).collect::<Result<Vec<_>, _>>()?;
-    let has = |it: &&Digest| !(repository.images.contains_key(it) && store.blobs().has(it));
-    let missing: Vec<_> = named.iter().filter(has).cloned().collect();
+    let is_missing = |it: &&Digest| !(repository.images.contains_key(it) && store.blobs().has(it));
+    let missing: Vec<_> = named.iter().filter(is_missing).cloned().collect();
     if !missing.is_empty() {
         return Err(PutError::ChildrenMissing(missing));
     }
@@ -271,7 +266,7 @@ fn list<'a>(manifest: &'a Value, key: &str) -> Result<&'a [Value], PutError> {
     manifest[key]
         .as_array()
         .map(Vec::as_slice)
-        .ok_or_else(|| PutError::Invalid(format!("`{key}` is no list")))
+        .ok_or_else(|| PutError::Invalid(format!("`{key}` is not a list")))
 }
 
 /// The digest of a descriptor (OCI image specification, "Content Descriptors").
@@ -291,10 +286,10 @@ fn check_annotations(annotations: &Value) -> Result<(), PutError> {
         Value::Object(map) => map.values().all(Value::is_string),
         _ => false,
     };
-    if is_good { Ok(()) } else { Err(PutError::Invalid("`annotations` is no map of strings".to_owned())) }
+    if is_good { Ok(()) } else { Err(PutError::Invalid("`annotations` is not a map of strings".to_owned())) }
 }
 
-/// ECR's sentence for a tag that may not move; both planes use it.
+/// ECR's message for an immutable tag, on both planes.
 pub fn immutable_sentence(name: &RepositoryName, tag: &ImageTag) -> String {
     format!(
         "The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten \
@@ -302,15 +297,15 @@ pub fn immutable_sentence(name: &RepositoryName, tag: &ImageTag) -> String {
     )
 }
 
-/// ECR's sentence for one tag too many; both planes use it.
+/// ECR's message for too many tags, on both planes.
 pub fn too_many_tags(name: &RepositoryName, tag: &ImageTag, account: &str) -> String {
     format!(
         "Adding tag '{tag}' to an image in the repository with name '{name}' in registry with id '{account}' \
-         exceeds the maximum allowed number of tags per image which is '{MAX_TAGS}'"
+         exceeds the maximum allowed number of tags per image which is '{MAX_TAGS_PER_IMAGE}'"
     )
 }
 
-/// The artifacts that are attached to an image, whether or not that is there.
+/// The artifacts that are attached to an image, even if the image does not exist.
 pub fn referrers<'a>(
     repository: &'a Repository,
     subject: &'a Digest,
@@ -318,7 +313,7 @@ pub fn referrers<'a>(
     repository.images.iter().filter(move |(_, it)| it.subject.as_ref() == Some(subject))
 }
 
-/// The descriptor of an artifact, with the annotations of its manifest; the same on both planes.
+/// The descriptor of an artifact with the annotations of its manifest, in the form of both planes.
 pub fn referrer(store: &Store, digest: &Digest, image: &Image) -> Value {
     let text = std::fs::read(store.blobs().path(digest)).unwrap_or_default();
     let manifest: Value = serde_json::from_slice(&text).unwrap_or_default();
@@ -333,19 +328,19 @@ pub fn referrer(store: &Store, digest: &Digest, image: &Image) -> Value {
     descriptor
 }
 
-/// Why an image was not deleted.
+/// The reason for which an image was not deleted.
 #[derive(Debug)]
 pub enum DeleteError {
-    /// It was deleted, or its tag moved, since it was looked up.
+    /// The image was deleted, or its tag was moved, after it was looked up.
     Gone,
-    /// This index lists it.
+    /// This index references the image.
     Referenced(Digest),
-    /// The disk failed.
+    /// The state cannot be read or written.
     Internal(anyhow::Error),
 }
 
-/// Deletes a tag, and with the last tag the image; without a tag, the image with all of its tags. Gives the tags that
-/// went. An image that an index lists loses its tag and stays.
+/// Deletes a tag, and the image with its last tag. Without a tag, the image is deleted with all of its tags. An image that an
+/// index references loses its tag only. Returns the deleted tags.
 pub fn delete(
     store: &mut Store,
     key: &RegistryKey,

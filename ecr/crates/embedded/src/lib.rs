@@ -1,17 +1,18 @@
-//! An Amazon ECR on 127.0.0.1: the control plane (JSON 1.1), STS `GetCallerIdentity`, and the registry under `/v2/`, over
-//! one state on disk. For tests of any code that talks to ECR, in any language: it takes every AWS SDK, Docker and
-//! other OCI clients, and needs no account.
+//! An emulation of Amazon ECR on 127.0.0.1, for tests of code that uses ECR, in any language. It needs no AWS account.
+//!
+//! One server has the ECR API (AWS JSON 1.1), STS `GetCallerIdentity`, and the OCI distribution API under `/v2/`, all with the
+//! same state on disk. It works with all AWS SDKs, with Docker and with other OCI clients.
 //!
 //! ```
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! let ecr = ecr_embedded::Server::ephemeral().await?;
-//! // Point the code under test to it: AWS_ENDPOINT_URL, or `endpoint_url` of an AWS SDK.
+//! // Configure the code under test: AWS_ENDPOINT_URL, or `endpoint_url` of an AWS SDK.
 //! assert!(ecr.url().starts_with("http://127.0.0.1:"));
 //! # Ok::<(), ecr_embedded::StartError>(())
 //! # }).unwrap();
 //! ```
 //!
-//! [`Server::builder`] chooses the folder of the state, the port, the account and the region, and injects faults:
+//! [`Server::builder`] sets the folder of the state, the port, the account and the region, and injects faults:
 //!
 //! ```
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -27,14 +28,18 @@
 //! # }).unwrap();
 //! ```
 //!
-//! It answers as ECR does: the exceptions, sentences and statuses of AWS, the constraints of the service model, immutable
-//! tags on both planes, lifecycle policies checked and previewed. Signatures are not checked; a request belongs to the
-//! region of its credential scope. An operation that is not supported is refused by name.
+//! # Fidelity
 //!
-//! # Map
+//! Responses have the exceptions, messages and status codes of ECR. Requests are validated with the constraints of the
+//! service model. Tags are immutable in both APIs, and lifecycle policies are validated and previewed. Signatures are not
+//! verified; the region of a request is that of its credential scope. An operation that is not supported fails with
+//! `UnsupportedOperationException`.
 //!
-//! [`Server`] tells the planes apart; `api` and `distribution` read requests and write answers; `images` holds the rules
-//! that both share; `model` is the state as values, `store` the state on disk.
+//! # Modules
+//!
+//! `server` routes requests. `api` (the ECR API, here called control plane) and `distribution` (the data plane) parse requests
+//! and write responses. `images` has the rules for images that both share. `model` is the state in memory, `store` the state
+//! on disk.
 
 mod api;
 mod blobs;
@@ -65,15 +70,15 @@ pub use server::Server;
 
 use ecr_types::{Region, RegistryId};
 
-/// The port of `ecr serve`, unless another one is chosen.
+/// The default TCP port of the command `ecr serve`. A [`Builder`] uses any free port by default.
 pub const DEFAULT_PORT: u16 = 4510;
 
-/// The account, unless another one is chosen: 000000000000.
+/// The default account: 000000000000.
 pub fn default_account() -> RegistryId {
     "000000000000".parse().unwrap_or_else(|_| unreachable!("12 digits"))
 }
 
-/// The region of requests that name none, unless another one is chosen: us-east-1.
+/// The default region of requests without a credential scope: us-east-1.
 pub fn default_region() -> Region {
     "us-east-1".parse().unwrap_or_else(|_| unreachable!("the name of a region"))
 }

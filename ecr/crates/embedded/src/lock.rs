@@ -1,5 +1,4 @@
-//! One writer at a time: a file lock on the state's folder, which the operating system releases when a process ends,
-//! however it ends.
+//! A file lock that limits a state to one process. The operating system releases it when the process ends for any reason.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use anyhow::{Context, Result};
 use super::StartError;
 use super::blobs::write_whole;
 
-/// Takes the state in `folder`: it is held as long as the file is open. The folder is made if it does not exist.
+/// Locks the state in `folder`, which is created if it does not exist. The lock lasts until the returned file is closed.
 pub fn take(folder: &Path) -> Result<File, StartError> {
     fs::create_dir_all(folder).with_context(|| format!("failed to create `{}`", folder.display()))?;
     let path = folder.join("lock");
@@ -17,7 +16,7 @@ pub fn take(folder: &Path) -> Result<File, StartError> {
     let file = file.with_context(|| format!("failed to open `{}`", path.display()))?;
     match file.try_lock() {
         Ok(()) => {
-            // The address of a server that was killed.
+            // The file of a server that was killed.
             let _ = fs::remove_file(address_file(folder));
             Ok(file)
         }
@@ -33,7 +32,7 @@ pub fn take(folder: &Path) -> Result<File, StartError> {
     }
 }
 
-/// Tells others where the server is. The file is removed by whoever takes the lock next.
+/// Writes the server's URL for other processes. The next process that takes the lock removes the file.
 pub fn announce(folder: &Path, url: &str) -> Result<()> {
     let path = address_file(folder);
     write_whole(&path, url.as_bytes()).with_context(|| format!("failed to write `{}`", path.display()))

@@ -1,4 +1,4 @@
-//! What the registries hold, as plain values, and the changes that lead from one state to the next.
+//! The state of all registries in memory, and the changes to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,19 +10,17 @@ use ecr_types::{
 };
 use serde::{Deserialize, Serialize};
 
-/// All registries: one for each account and region that was ever addressed.
+/// All registries: one for each account and region in which something was changed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Model {
     registries: BTreeMap<RegistryKey, Registry>,
 }
 
-/// Which registry: each account has one in each region. Written `000000000000/us-east-1`.
+/// The key of a registry. Each account has one registry in each region. As text it is `000000000000/us-east-1`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct RegistryKey {
-    /// The account.
     pub account: RegistryId,
-    /// The region.
     pub region: Region,
 }
 
@@ -55,104 +53,96 @@ impl TryFrom<String> for RegistryKey {
     }
 }
 
-/// One registry.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Registry {
-    /// Its repositories.
     pub repositories: BTreeMap<RepositoryName, Repository>,
-    /// The registry's own scanning configuration, in the API's shape.
+    /// `RegistryScanningConfiguration` of the service model, if it was set.
     pub scanning: Option<serde_json::Value>,
-    /// Account settings that were changed.
+    /// Account settings that differ from the default, by name (`PutAccountSetting`).
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
 }
 
-/// One repository.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Repository {
-    /// What the control plane sets.
     pub settings: Settings,
-    /// Manifests by digest.
+    /// Images, indexes and artifacts by the digest of their manifest.
     #[serde(default)]
     pub images: BTreeMap<Digest, Image>,
-    /// Tags, each pointing to one of `images`.
+    /// Tags, each with the digest of one of `images`.
     #[serde(default)]
     pub image_tags: BTreeMap<ImageTag, Digest>,
-    /// Sizes of the blobs that were uploaded here; ECR shares none between repositories.
+    /// The sizes in bytes of the blobs that were uploaded to or mounted into this repository. Repositories of ECR do not share
+    /// blobs.
     #[serde(default)]
     pub layers: BTreeMap<Digest, u64>,
 }
 
-/// The settings of a repository.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
-    /// Seconds since 1970.
+    /// In seconds since 1970.
     pub created_at: f64,
-    /// Whether tags may be moved.
     pub image_tag_mutability: ImageTagMutability,
-    /// Patterns of tags that are the exception to it.
+    /// The filters of `imageTagMutabilityExclusionFilters`.
     pub exclusion_filters: Vec<String>,
-    /// Whether images are to be scanned when they are pushed.
     pub scan_on_push: bool,
-    /// Encryption at rest, which is recorded and not done.
+    /// The type of encryption at rest. It is recorded only; blobs are not encrypted.
     pub encryption_type: EncryptionType,
-    /// The KMS key.
     pub kms_key: Option<String>,
-    /// The lifecycle policy's text, verbatim.
+    /// The text of the lifecycle policy, unchanged.
     pub lifecycle_policy: Option<String>,
-    /// The repository policy's text, verbatim.
+    /// The text of the repository policy, unchanged.
     pub repository_policy: Option<String>,
     /// Resource tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// A manifest that was pushed. Its bytes are a blob.
+/// A manifest that was pushed: an image, an index or an artifact. Its text is stored as a blob.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Image {
-    /// The manifest's media type.
     pub media_type: String,
-    /// Seconds since 1970.
+    /// In seconds since 1970.
     pub pushed_at: f64,
-    /// The sizes of config and layers, together.
+    /// `imageSizeInBytes`: the sum of the sizes of config and layers; for an index, the size of its largest image.
     pub size: u64,
-    /// The manifest's own size.
+    /// The size of the manifest in bytes.
     pub manifest_size: u64,
-    /// `artifactType`, or the config's media type.
+    /// `artifactType`, else the media type of the config.
     pub artifact_media_type: Option<String>,
-    /// The image that this one is attached to.
+    /// The image to which this artifact is attached.
     pub subject: Option<Digest>,
-    /// The images that this index lists.
+    /// The manifests that this index references.
     #[serde(default)]
     pub children: Vec<Digest>,
-    /// Its config and layers.
+    /// The config and the layers of this image.
     #[serde(default)]
     pub layers: Vec<Digest>,
-    /// When it was last fetched by a client, in seconds since 1970.
+    /// The time of the last recorded pull, in seconds since 1970.
     #[serde(default)]
     pub last_pulled_at: Option<f64>,
-    /// When a scan was last asked for, by a push or by a request, in seconds since 1970.
+    /// The time of the last scan on push or `StartImageScan`, in seconds since 1970.
     #[serde(default)]
     pub scan_requested_at: Option<f64>,
 }
 
-/// One change. A list of them is written and takes effect as a whole.
+/// A change of the state. A list of changes is a transaction.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Change {
     /// Creates a repository, or replaces its settings.
     PutSettings(RegistryKey, RepositoryName, Box<Settings>),
-    /// Removes a repository and all that it holds.
+    /// Removes a repository with its images and blobs.
     DeleteRepository(RegistryKey, RepositoryName),
-    /// Records a blob.
+    /// Adds a blob, with its size in bytes.
     PutLayer(RegistryKey, RepositoryName, Digest, u64),
-    /// Records a manifest.
+    /// Adds or replaces a manifest.
     PutImage(RegistryKey, RepositoryName, Digest, Image),
     /// Points a tag to a manifest.
     PutTag(RegistryKey, RepositoryName, ImageTag, Digest),
-    /// Removes a tag; its image stays.
+    /// Removes a tag. Its image stays.
     DeleteTag(RegistryKey, RepositoryName, ImageTag),
-    /// Removes a manifest, its tags, and the blobs that no other manifest of the repository names.
+    /// Removes a manifest, its tags, and the blobs that no other manifest of the repository references.
     DeleteImage(RegistryKey, RepositoryName, Digest),
-    /// Removes a blob that no manifest names.
+    /// Removes a blob that no manifest references.
     DeleteLayer(RegistryKey, RepositoryName, Digest),
     /// Replaces the registry's scanning configuration.
     PutScanning(RegistryKey, serde_json::Value),
@@ -161,35 +151,33 @@ pub enum Change {
 }
 
 impl Model {
-    /// The registry of an account and region, if anything was ever written to it.
+    /// A registry; `None` if nothing was changed in it.
     pub fn registry(&self, key: &RegistryKey) -> Option<&Registry> {
         self.registries.get(key)
     }
 
-    /// A repository.
     pub fn repository(&self, key: &RegistryKey, name: &RepositoryName) -> Option<&Repository> {
         self.registry(key)?.repositories.get(name)
     }
 
-    /// Every registry.
     pub fn registries(&self) -> &BTreeMap<RegistryKey, Registry> {
         &self.registries
     }
 
-    /// Every image, to be completed.
+    /// All images of all registries, for the migration of older states.
     pub fn images_mut(&mut self) -> impl Iterator<Item = (&Digest, &mut Image)> {
         let repositories = self.registries.values_mut().flat_map(|it| it.repositories.values_mut());
         repositories.flat_map(|it| it.images.iter_mut())
     }
 
-    /// Whether any repository still needs the blob.
+    /// Whether a repository has the blob as a layer, config or manifest.
     pub fn names_blob(&self, digest: &Digest) -> bool {
         let mut repositories = self.registries.values().flat_map(|it| it.repositories.values());
         repositories.any(|it| it.layers.contains_key(digest) || it.images.contains_key(digest))
     }
 
-    /// Makes a change. A change to a repository that is not there does nothing: a journal may be replayed over
-    /// a snapshot that is already ahead of it.
+    /// Applies a change. A change of a repository that does not exist has no effect, as a journal can be replayed on a snapshot
+    /// that contains its changes already.
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::PutSettings(key, name, settings) => self.put_settings(key, name, *settings),
@@ -242,7 +230,7 @@ impl Model {
 }
 
 impl Registry {
-    /// The registry's scanning rule that covers a repository, in the API's shape.
+    /// The first scanning rule of the registry that scans a repository (service model, `RegistryScanningRule`).
     pub fn scanning_rule(&self, name: &RepositoryName) -> Option<&serde_json::Value> {
         let rules = self.scanning.as_ref()?["rules"].as_array()?;
         rules.iter().find(|rule| {
@@ -255,7 +243,7 @@ impl Registry {
         })
     }
 
-    /// Whether the registry's own rules scan images of a repository when they are pushed.
+    /// Whether the registry's scanning rules scan images of a repository when they are pushed.
     pub fn scans(&self, name: &RepositoryName) -> bool {
         self.scanning_rule(name).is_some_and(|rule| rule["scanFrequency"] != "MANUAL")
     }
@@ -271,7 +259,7 @@ impl Repository {
         self.image_tags.iter().filter(move |(_, it)| *it == digest).map(|(tag, _)| tag)
     }
 
-    /// Blobs that no manifest names.
+    /// The blobs that no manifest references.
     pub fn loose_layers(&self) -> Vec<&Digest> {
         let named: BTreeSet<_> = self.images.values().flat_map(|it| &it.layers).collect();
         self.layers.keys().filter(|it| !named.contains(it)).collect()

@@ -1,4 +1,4 @@
-//! `GET /`: what is in the registry, for a person. One document without scripts, made anew for each request.
+//! `GET /`: a page with all repositories and images, as one HTML document without scripts.
 
 use std::fmt::Write;
 
@@ -12,12 +12,11 @@ use super::http::{Response, text_response, with_header};
 use super::model::{Image, Repository};
 use super::shared::Shared;
 
-/// Images of a repository that are shown; the newest.
+/// The maximum number of images of a repository that are shown, the youngest first.
 const SHOWN: usize = 100;
 
 const STYLE: &str = include_str!("page.css");
 
-/// The page.
 pub fn answer(shared: &Shared) -> Response {
     let response = text_response(200, "text/html; charset=utf-8", html(shared));
     let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -127,7 +126,7 @@ fn row(
     let outcome = match decision.map(|it| it.outcome) {
         Some(outcome) if outcome.is_deleted() => match outcome.rule() {
             Some((rule, _)) => format!("<b>would expire, rule {rule}</b>"),
-            None => "<b>would go with its subject</b>".to_owned(),
+            None => "<b>would be deleted with its subject</b>".to_owned(),
         },
         _ => "stays".to_owned(),
     };
@@ -143,8 +142,8 @@ fn row(
     );
 }
 
-/// Text in HTML, also within an attribute's quotes. Names and tags have none of these characters; what a damaged or
-/// a hand-written state has is shown all the same.
+/// Text escaped for HTML, also for quoted attribute values. Valid names and tags have none of these characters, but those of
+/// a damaged or edited state could.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! Accepting connections and telling the planes apart.
+//! Connections, and the routing of requests to the control plane, the data plane and the page.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -22,10 +22,10 @@ use super::model::RegistryKey;
 use super::shared::Shared;
 use super::{api, distribution, page, token};
 
-/// The most bytes of a control plane request: a layer part in base64, and some.
+/// The maximum size of a control plane request in bytes. The largest one has a layer part in base64.
 const MAX_BODY: usize = 32 * 1024 * 1024;
 
-/// A running embedded ECR. It ends when it is dropped; nothing that was acknowledged is lost by that.
+/// A running server. It stops when it is dropped. All changes that were acknowledged are on disk by then.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -35,15 +35,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server on any free port whose state ends with it.
+    /// Starts a server on any free port, with an empty state in a temporary folder that is removed with the server.
     ///
     /// # Errors
-    /// There is no temporary folder, or no port.
+    /// The temporary folder cannot be created, or there is no free port.
     pub async fn ephemeral() -> Result<Self, StartError> {
         Self::builder().start().await
     }
 
-    /// The settings of a server, to be started with [`Builder::start`].
+    /// The configuration of a server, to be started with [`Builder::start`].
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -54,18 +54,19 @@ impl Server {
         Self { address, shared, accepting, folder }
     }
 
-    /// `http://127.0.0.1:PORT`: the endpoint for AWS SDKs, and the registry's host after the scheme.
+    /// The URL of the server: `http://127.0.0.1:PORT`. It is the endpoint for AWS SDKs, and the part after `http://` is the host
+    /// of the registry in image references.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The folder of the state.
+    /// The folder of the state. Scan findings can be provided in it, as `scans/HEX.json` for the digest `sha256:HEX`.
     pub fn data(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The operations since the last call, in the order in which they came in, such as `PutImage`. Empty without
-    /// [`Builder::keep_operations`].
+    /// Returns the operations since the last call, such as `PutImage`, in the order of the requests. A request of the data plane
+    /// is recorded as the operation whose permission ECR requires for it. Empty without [`Builder::keep_operations`].
     pub fn take_operations(&self) -> Vec<String> {
         self.shared.take_operations()
     }
@@ -78,12 +79,12 @@ impl Drop for Server {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    // Connections end with the task that accepts them, so that a server that was dropped holds no state.
+    // Connections end with the task that accepts them, so that a dropped server releases its state.
     let mut connections = tokio::task::JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => drop(connections.spawn(serve(stream, shared.clone()))),
-            // Out of file descriptors, for instance: asking again at once would only burn the processor.
+            // Such as out of file descriptors. An immediate retry would fail again and use the CPU.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
         while connections.try_join_next().is_some() {}
@@ -94,17 +95,17 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<Incoming>| {
         let shared = shared.clone();
-        // An error here ends the connection without an answer.
+        // An error here closes the connection without a response.
         async move {
             logged(shared, request).await.ok_or(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))
         }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
-    // A client that goes away in the middle of a request is its own affair.
+    // Errors are those of clients that disconnect during a request, and are ignored.
     let _ = http.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// The same, written to the request log.
+/// Answers a request and writes it to the request log.
 async fn logged(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Response> {
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
     let operation = header(&request, "x-amz-target").map(str::to_owned);
@@ -119,16 +120,16 @@ async fn logged(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Respo
     response
 }
 
-/// The answer of one request; `None` for one that a fault leaves without any.
+/// Answers a request; `None` if an injected fault drops the connection.
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Response> {
-    // A web page cannot reach the server under a name that its own DNS points to 127.0.0.1.
+    // Prevents DNS rebinding: a web page under a name that resolves to 127.0.0.1 cannot use the server.
     let host = header(&request, "host").unwrap_or_default().to_ascii_lowercase();
     if !host::is_loopback(&host) && !shared.allows_host(&host) {
         let message =
             "the embedded ECR answers requests to loopback names only (see `ecr serve --allow-host`)\n";
         return Some(text_response(403, "text/plain", message.to_owned()));
     }
-    // Requests of a page of another origin carry where they come from; no client of a registry does.
+    // Browsers send `Origin` with requests of web pages (RFC 6454, section 7). Clients of registries do not send it.
     let own = format!("http://{host}");
     if request
         .headers()
@@ -136,7 +137,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Respo
         .iter()
         .any(|it| !it.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
     {
-        let message = "the embedded ECR answers no page of another origin\n";
+        let message = "the embedded ECR rejects requests from web pages of other origins\n";
         return Some(text_response(403, "text/plain", message.to_owned()));
     }
     let path = request.uri().path();
@@ -154,7 +155,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Respo
     }
 }
 
-/// A blob at the URL that `GetDownloadUrlForLayer` gave.
+/// Answers a request to a URL from `GetDownloadUrlForLayer`.
 fn download(shared: &Shared, request: &Request<Incoming>) -> Response {
     let (path, method) = (request.uri().path(), request.method());
     let store = shared.store();
@@ -169,7 +170,10 @@ fn download(shared: &Shared, request: &Request<Incoming>) -> Response {
             distribution::send(&path, &digest, size, method, header(request, "range"))
                 .unwrap_or_else(|it| refused(it.status, &it.message))
         }
-        None => refused(403, "this URL is not signed by this registry, has expired, or its layer is gone"),
+        None => refused(
+            403,
+            "this URL is not signed by this registry, has expired, or its layer has been deleted",
+        ),
     }
 }
 
@@ -205,7 +209,7 @@ async fn control_plane(shared: &Shared, request: Request<Incoming>) -> Option<Re
     Some(if injected.drop { broken(response) } else { response })
 }
 
-/// An error of STS, in the XML of the query protocol.
+/// An error response of STS, in the XML of the query protocol.
 fn query_error(error: &ApiError) -> Response {
     let body = format!(
         "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>{}</Code>\
@@ -216,10 +220,10 @@ fn query_error(error: &ApiError) -> Response {
     text_response(error.status, "text/xml", body)
 }
 
-/// The error that injected faults put in place of an answer.
+/// The error response for injected faults.
 fn injected_error(injected: InjectedFaults) -> Option<ApiError> {
     if injected.error {
-        Some(ApiError::internal(&"a fault was asked for"))
+        Some(ApiError::internal(&"injected fault"))
     } else if injected.throttle {
         Some(ApiError::new("ThrottlingException", "Rate exceeded"))
     } else if injected.expire {
@@ -240,7 +244,7 @@ fn aws_json(answer: Result<serde_json::Value, ApiError>) -> Response {
     response
 }
 
-/// STS speaks the query protocol: a form, not JSON.
+/// Whether the body is that of STS `GetCallerIdentity`: a form of the query protocol, not JSON.
 fn is_caller_identity(body: &[u8]) -> bool {
     let body = String::from_utf8_lossy(body);
     body.split('&').any(|it| it == "Action=GetCallerIdentity")
@@ -257,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn region_is_that_of_the_credential_scope() {
+    fn signing_region_is_that_of_the_credential_scope() {
         let header =
             "AWS4-HMAC-SHA256 Credential=AKID/20261123/eu-west-1/ecr/aws4_request, SignedHeaders=host";
         assert_eq!(signing_region(Some(header)), "eu-west-1".parse().ok());

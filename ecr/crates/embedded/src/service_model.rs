@@ -1,6 +1,6 @@
-//! The service model's operations and input shapes, and requests held to them.
+//! The operations and input shapes of ECR's service model, and the validation of requests.
 //!
-//! `service_model.json` is made from botocore's `service-2.json` by `ecr/tests/peers/service_model.py`.
+//! `service_model.json` is generated from botocore's `service-2.json` by `ecr/tests/peers/service_model.py`.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -15,46 +15,45 @@ use crate::error::ApiError;
 static MODEL: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("service_model.json")).unwrap_or_default());
 
-/// Each pattern of the model, which is to cover the whole value.
+/// The patterns of the model, anchored to match the whole value.
 static PATTERNS: LazyLock<HashMap<&str, Regex>> = LazyLock::new(|| {
     let shapes = MODEL["shapes"].as_object().into_iter().flat_map(Map::values);
     let patterns = shapes.filter_map(|it| it["pattern"].as_str());
     patterns.filter_map(|it| Some((it, Regex::new(&format!("^(?:{it})$")).ok()?))).collect()
 });
 
-/// How an operation stands to the model.
+/// The support for an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    /// It is answered.
+pub enum Support {
+    /// The embedded ECR supports the operation.
     Supported,
-    /// The model has it, and the embedded ECR does not.
-    Lacking,
-    /// The model does not have it.
+    /// The model has the operation, but the embedded ECR does not support it.
+    Unsupported,
+    /// The model does not have the operation.
     Unknown,
 }
 
-/// How an operation stands to the model.
-pub fn known(operation: &str) -> Known {
+pub fn support(operation: &str) -> Support {
     match MODEL["operations"].get(operation) {
-        Some(Value::String(_)) => Known::Supported,
-        Some(_) => Known::Lacking,
-        None => Known::Unknown,
+        Some(Value::String(_)) => Support::Supported,
+        Some(_) => Support::Unsupported,
+        None => Support::Unknown,
     }
 }
 
-/// The names of all operations that the model has.
+/// The names of all operations of the model.
 pub fn operations() -> impl Iterator<Item = &'static str> {
     MODEL["operations"].as_object().into_iter().flat_map(Map::keys).map(String::as_str)
 }
 
-/// Refuses an input that the model does not allow, by the first constraint that it breaks.
+/// Validates an input with the model. The error is that of the first violated constraint.
 pub fn check(operation: &str, input: &Value) -> Result<(), ApiError> {
     let shape = MODEL["operations"][operation].as_str().unwrap_or_default();
     Checker { path: String::new() }.shape(shape, input)
 }
 
-/// The way down to a value, as AWS spells it: `imageIds.1.member.imageTag`.
 struct Checker {
+    /// The path to a value in the notation of AWS: `imageIds.1.member.imageTag`.
     path: String,
 }
 
@@ -71,7 +70,7 @@ impl Checker {
         }
     }
 
-    /// A member that is null counts as absent; one that the model does not know is left out, as AWS does.
+    /// A member that is null is treated as absent. Unknown members are ignored, as in AWS.
     fn structure(&self, shape: &Value, value: &Value) -> Result<(), ApiError> {
         let object = value.as_object().ok_or_else(|| self.wrong_type("an object", value))?;
         let required = shape["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -165,7 +164,7 @@ impl Checker {
     }
 }
 
-/// ECR's sentence about repository names was quoted with an older pattern than the model's; it is kept as it was seen.
+/// The pattern in ECR's message. For repository names, public reports quote an older pattern than that of the model.
 fn shown_pattern<'a>(shape: &str, pattern: &'a str) -> &'a str {
     match shape {
         "RepositoryName" => "(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*",
@@ -184,16 +183,16 @@ mod tests {
     }
 
     #[test]
-    fn the_model_is_read_whole() {
-        assert_eq!(known("CreateRepository"), Known::Supported);
-        assert_eq!(known("PutReplicationConfiguration"), Known::Lacking);
-        assert_eq!(known("Nonsense"), Known::Unknown);
+    fn service_model_is_complete() {
+        assert_eq!(support("CreateRepository"), Support::Supported);
+        assert_eq!(support("PutReplicationConfiguration"), Support::Unsupported);
+        assert_eq!(support("Nonsense"), Support::Unknown);
         let shapes = MODEL["shapes"].as_object().unwrap();
         assert!(shapes.values().filter_map(|it| it["pattern"].as_str()).all(|it| PATTERNS.contains_key(it)));
     }
 
     #[test]
-    fn each_kind_of_constraint_is_held() {
+    fn service_model_constraints_are_checked() {
         assert!(check("CreateRepository", &json!({"repositoryName": "a--b/c__d", "unknown": 1})).is_ok());
         expect_test::expect![[r#"
             InvalidParameterException: Invalid parameter at 'repositoryName' failed to satisfy constraint: 'Member must not be null'

@@ -1,4 +1,4 @@
-//! What all requests of a server share.
+//! The state and configuration that all requests of a server share.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -18,29 +18,28 @@ use super::model::RegistryKey;
 use super::store::Store;
 use super::upload::Upload;
 
-/// The preview of a lifecycle policy, which is complete as soon as it is started.
+/// The preview of a lifecycle policy. It is complete as soon as it is started.
 #[derive(Debug, Clone)]
 pub struct Preview {
-    /// The policy's text.
+    /// The text of the policy.
     pub text: String,
     /// The entries of `previewResults`.
     pub results: Vec<Value>,
 }
 
-/// What a server is told when it starts.
+/// The configuration of a server.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The account that every request belongs to.
+    /// The account of all requests.
     pub account: RegistryId,
-    /// The region of requests that name none.
+    /// The region of requests without a credential scope.
     pub region: Region,
-    /// Names beside those of loopback under which the server may be reached.
+    /// Hosts that are allowed in the header `Host`, in addition to loopback names.
     pub allowed_hosts: Vec<String>,
-    /// Whether operations are remembered, for tests that count them.
+    /// Whether operations are recorded, for tests that count them.
     pub keeps_operations: bool,
 }
 
-/// The server's state and settings.
 #[derive(Debug)]
 pub struct Shared {
     store: Mutex<Store>,
@@ -50,18 +49,15 @@ pub struct Shared {
     previews: Mutex<HashMap<(RegistryKey, RepositoryName), Preview>>,
     operations: Mutex<Vec<String>>,
     request_log: Option<Mutex<File>>,
-    /// How often the findings of an image were asked for.
-    questions: Mutex<HashMap<String, usize>>,
-    /// What the server was told.
+    /// The number of requests for the findings of each image.
+    scan_requests: Mutex<HashMap<String, usize>>,
     pub settings: Settings,
-    /// Host and port that clients reach the server by.
+    /// The host and port of the server, as clients use it.
     pub host: String,
-    /// Failures to inject.
     pub faults: Faults,
 }
 
 impl Shared {
-    /// A server's state before its first request.
     pub fn new(store: Store, settings: Settings, host: String, faults: Faults) -> Self {
         Self {
             folder: store.folder().to_owned(),
@@ -71,21 +67,21 @@ impl Shared {
             previews: Mutex::default(),
             operations: Mutex::default(),
             request_log: None,
-            questions: Mutex::default(),
+            scan_requests: Mutex::default(),
             settings,
             host,
             faults,
         }
     }
 
-    /// The same, writing a line of JSON for each request.
+    /// Appends a line of JSON to the file `path` for each request.
     pub fn with_request_log(self, path: &Path) -> anyhow::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path);
         let file = file.with_context(|| format!("failed to open `{}`", path.display()))?;
         Ok(Self { request_log: Some(Mutex::new(file)), ..self })
     }
 
-    /// Whether a header `Host` has one of the further names, with any port.
+    /// Whether the header `Host` has one of the allowed hosts, with any port.
     pub fn allows_host(&self, host: &str) -> bool {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         self.settings
@@ -94,40 +90,40 @@ impl Shared {
             .any(|it| it.eq_ignore_ascii_case(name) || it.eq_ignore_ascii_case(host))
     }
 
-    /// Writes a request to the log, if there is one.
+    /// Writes an entry to the request log, if there is one.
     pub fn log_request(&self, entry: &serde_json::Value) {
         if let Some(file) = &self.request_log {
             let mut file = lock(file);
-            // A log that cannot be written is no reason to refuse a request.
+            // Requests succeed even if the log cannot be written.
             let _ = writeln!(file, "{entry}");
         }
     }
 
-    /// The state. Requests hold it for a moment and never across an await.
+    /// Locks the state. The guard must not be kept across an await.
     pub fn store(&self) -> MutexGuard<'_, Store> {
         lock(&self.store)
     }
 
-    /// The blobs on their way in.
+    /// Locks the uploads that have begun, by id.
     pub fn uploads(&self) -> MutexGuard<'_, HashMap<String, Upload>> {
         lock(&self.uploads)
     }
 
-    /// The latest preview of a lifecycle policy of each repository; they end with the server.
+    /// Locks the latest preview of each repository. Previews are in memory only.
     pub fn previews(&self) -> MutexGuard<'_, HashMap<(RegistryKey, RepositoryName), Preview>> {
         lock(&self.previews)
     }
 
-    /// Begins an upload and gives its id.
+    /// Begins an upload and returns its id.
     pub fn begin_upload(&self, registry: &RegistryKey, name: &RepositoryName) -> anyhow::Result<String> {
-        // The form that the service model wants of `UploadId`.
+        // The form of `UploadId` in the service model.
         let id = Uuid::new_v4().to_string();
         let upload = Upload::begin(registry.clone(), name.clone(), self.store().upload_path(&id))?;
         self.uploads().insert(id.clone(), upload);
         Ok(id)
     }
 
-    /// Takes an upload of this repository: no other request finds it until the guard is dropped.
+    /// Takes an upload of this repository. Other requests do not find it until the guard is dropped.
     pub fn take_upload(
         &self,
         registry: &RegistryKey,
@@ -140,47 +136,47 @@ impl Shared {
         Some(UploadGuard { shared: self, id: id.to_owned(), upload })
     }
 
-    /// The files of blobs, also for those who hold the lock of the state.
+    /// The files of blobs, without locking the state.
     pub fn blobs(&self) -> &Blobs {
         &self.blobs
     }
 
-    /// Where a person puts the findings of an image's scan.
+    /// The path of the file with the findings of an image's scan.
     pub fn scan_path(&self, digest: &Digest) -> PathBuf {
         self.folder.join("scans").join(format!("{}.json", digest.hex()))
     }
 
-    /// How many questions for an image's findings came before this one, which counts for `more`.
-    pub fn scan_questions(&self, image: &str, more: usize) -> usize {
-        let mut questions = lock(&self.questions);
-        let asked = questions.entry(image.to_owned()).or_default();
-        *asked += more;
-        asked.saturating_sub(1)
+    /// Adds `more` requests for the findings of an image, and returns the number of requests before the last one.
+    pub fn count_scan_requests(&self, image: &str, more: usize) -> usize {
+        let mut requests = lock(&self.scan_requests);
+        let count = requests.entry(image.to_owned()).or_default();
+        *count += more;
+        count.saturating_sub(1)
     }
 
-    /// Begins the questions for an image's findings anew.
-    pub fn forget_scan_questions(&self, image: &str) {
-        lock(&self.questions).remove(image);
+    /// Sets the number of requests for the findings of an image to 0.
+    pub fn reset_scan_requests(&self, image: &str) {
+        lock(&self.scan_requests).remove(image);
     }
 
-    /// Remembers an operation.
+    /// Records an operation, if that is enabled.
     pub fn note_operation(&self, operation: &str) {
         if self.settings.keeps_operations {
             lock(&self.operations).push(operation.to_owned());
         }
     }
 
-    /// The operations since the last call.
+    /// Returns the operations since the last call.
     pub fn take_operations(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.operations))
     }
 
-    /// Seconds since 1970, as the API writes times.
+    /// The current time in seconds since 1970, the form of timestamps in the ECR API.
     pub fn now(&self) -> f64 {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     }
 
-    /// The sentence for a permission that a fault took away.
+    /// ECR's message for a missing permission.
     pub fn denial(&self, operation: &str) -> String {
         format!(
             "User: arn:aws:iam::{}:root is not authorized to perform: ecr:{operation} \
@@ -190,8 +186,8 @@ impl Shared {
     }
 }
 
-/// An upload in the hands of one request. It goes back when the guard is dropped, so that a client whose connection broke
-/// can go on with it.
+/// An upload that one request uses. When the guard is dropped the upload is available again, so that a client whose connection
+/// broke can continue it.
 pub struct UploadGuard<'a> {
     shared: &'a Shared,
     id: String,
@@ -199,14 +195,13 @@ pub struct UploadGuard<'a> {
 }
 
 impl UploadGuard<'_> {
-    /// The upload.
     pub fn upload(&mut self) -> &mut Upload {
-        self.upload.as_mut().unwrap_or_else(|| unreachable!("it is there until `into_upload`"))
+        self.upload.as_mut().unwrap_or_else(|| unreachable!("the upload is present until `into_upload`"))
     }
 
-    /// The upload, which does not go back.
+    /// Ends the upload: it is not available to other requests any more.
     pub fn into_upload(mut self) -> Upload {
-        self.upload.take().unwrap_or_else(|| unreachable!("it is taken once"))
+        self.upload.take().unwrap_or_else(|| unreachable!("`into_upload` is called once"))
     }
 }
 

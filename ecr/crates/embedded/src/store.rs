@@ -1,16 +1,16 @@
 //! The state on disk.
 //!
 //! ```text
-//! lock            held by the one process that writes
+//! lock            locked by the process that uses the state
 //! state.json      a snapshot: version, secret, model
-//! journal.jsonl   the changes since; one line is one transaction
+//! journal.jsonl   the changes since the snapshot; one line is one transaction
 //! blobs/sha256/   layers, configs and manifests by digest
-//! uploads/        blobs on their way in
+//! uploads/        unfinished uploads
 //! ```
 //!
-//! A transaction is acknowledged after its line was written. A process that is killed leaves at most a last line
-//! without an end, which nobody was told about; it is dropped. Opening folds the journal into a new snapshot, and
-//! removes blobs that nothing names.
+//! A transaction is acknowledged after its line was written. If the process is killed, the last line may be incomplete. It was
+//! not acknowledged and is ignored. Opening a state merges the journal into a new snapshot, and removes blobs that are not
+//! referenced.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -25,12 +25,12 @@ use super::blobs::{Blobs, write_whole};
 use super::model::{Change, Model, RegistryKey};
 use super::sweep;
 
-/// The version of the files' format. Version 1 had no blobs of images; they are read from the manifests.
+/// The version of the file format. Version 1 did not have the blobs of images; they are read from the manifests.
 const VERSION: u32 = 2;
-/// How long a blob that no manifest names is kept, so that a push that broke off can go on.
+/// The time for which a blob without a manifest is kept, so that an interrupted push can be continued.
 const LOOSE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The state of the embedded ECR. Dropping it releases the lock.
+/// The state of a server on disk and in memory. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
@@ -49,7 +49,7 @@ struct Snapshot {
 }
 
 impl Store {
-    /// Opens the state in `folder`, or begins one. `lock` is the exclusively locked lock file of the folder.
+    /// Opens the state in `folder`, or creates one. `lock` is the locked lock file of the folder.
     pub fn open(folder: &Path, lock: File) -> Result<Self> {
         let blobs = Blobs::of_state(folder);
         for path in [blobs.folder().to_owned(), folder.join("uploads")] {
@@ -58,8 +58,8 @@ impl Store {
         let (snapshot_path, journal_path) = (folder.join("state.json"), folder.join("journal.jsonl"));
         let is_new = !snapshot_path.exists();
         let mut snapshot = load(folder)?;
-        // Appending, so that a line after one that was cut off again begins where that one did. The journal is there
-        // before the first snapshot is: a snapshot without one means that somebody took it away.
+        // Opened for appending, so that after `set_len` a line is written at the new end. The journal is created before the
+        // first snapshot: if only the snapshot exists, the journal was removed.
         let journal = OpenOptions::new().create(is_new).append(true).open(&journal_path);
         let opened = || format!("failed to open the journal in `{}`", folder.display());
         let journal = journal.with_context(opened)?;
@@ -72,28 +72,26 @@ impl Store {
         Ok(Self { folder: folder.to_owned(), blobs, journal, model, secret, _lock: lock })
     }
 
-    /// The state's folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// What the registries hold.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// The secret that passwords are derived from.
+    /// The key of the MACs in passwords and download URLs.
     pub fn secret(&self) -> &str {
         &self.secret
     }
 
-    /// Makes `changes` as a whole: on disk first, then in memory.
+    /// Commits `changes` as one transaction, on disk and then in memory.
     pub fn commit(&mut self, changes: Vec<Change>) -> Result<()> {
         let mut line = serde_json::to_vec(&changes).context("failed to encode a change")?;
         line.push(b'\n');
         let length = self.journal.metadata().context("failed to look at the journal")?.len();
         if let Err(error) = self.journal.write_all(&line) {
-            // Half a line in the middle would make the rest unreadable: a full disk must not leave one.
+            // An incomplete line, such as of a full disk, would make the following lines unreadable.
             let _ = self.journal.set_len(length);
             return Err(error).context("failed to write the journal");
         }
@@ -101,17 +99,16 @@ impl Store {
         Ok(())
     }
 
-    /// The files of blobs.
     pub fn blobs(&self) -> &Blobs {
         &self.blobs
     }
 
-    /// Where the upload `id` (ours, hexadecimal) is written to.
+    /// The path of an upload's file. `id` is an id from [`super::shared::Shared::begin_upload`].
     pub fn upload_path(&self, id: &str) -> PathBuf {
         self.folder.join("uploads").join(id)
     }
 
-    /// Makes an upload a layer of a repository: its file becomes the blob of its digest.
+    /// Adds an upload to a repository as a layer. Its file becomes the blob with its digest.
     pub fn adopt(
         &mut self,
         key: &RegistryKey,
@@ -126,19 +123,19 @@ impl Store {
         self.commit(vec![Change::PutLayer(key.clone(), name.clone(), digest.clone(), size)])
     }
 
-    /// Throws an upload's file away; one that stays is only a waste of space.
+    /// Removes an upload's file. Errors are ignored: a remaining file only takes up space.
     pub fn discard(&self, id: &str) {
         let _ = fs::remove_file(self.upload_path(id));
     }
 
-    /// Removes those of `digests` that no repository names any more.
+    /// Removes the blobs among `digests` that no repository has any more.
     pub fn collect(&self, digests: impl IntoIterator<Item = Digest>) {
         let unnamed = digests.into_iter().filter(|it| !self.model.names_blob(it));
         unnamed.for_each(|it| self.blobs.remove(&it));
     }
 }
 
-/// The state as it is on disk, read and nothing else.
+/// Reads the state from disk, without changes to it.
 fn load(folder: &Path) -> Result<Snapshot> {
     let snapshot_path = folder.join("state.json");
     let journal_path = folder.join("journal.jsonl");
@@ -154,13 +151,10 @@ fn load(folder: &Path) -> Result<Snapshot> {
     Ok(snapshot)
 }
 
-/// What the registries in `folder` hold; nothing is written.
-///
-/// # Errors
-/// There is no state, or it cannot be read.
+/// Reads the state in `folder`, without changes to it. It is an error if there is none.
 pub fn read_model(folder: &Path) -> Result<Model> {
     if !folder.join("state.json").exists() {
-        bail!("there is no state of the embedded ECR in `{}`", folder.display());
+        bail!("no state of an embedded ECR in `{}`", folder.display());
     }
     Ok(load(folder)?.model)
 }
@@ -192,8 +186,8 @@ fn read_snapshot(path: &Path) -> Result<Snapshot> {
     }
 }
 
-/// Nothing but an empty journal is written before the snapshot: where that is missing and anything else is there,
-/// somebody took it away, and beginning anew would lose the rest.
+/// Checks that a folder without a snapshot is new. Only an empty journal is created before the first snapshot. If there is
+/// more, the snapshot was removed, and a new state would lose the rest.
 fn check_is_new(snapshot: &Path) -> Result<()> {
     let folder = snapshot.parent().unwrap_or(snapshot);
     let has_journal = fs::metadata(folder.join("journal.jsonl")).is_ok_and(|it| it.len() > 0);
@@ -208,7 +202,7 @@ fn check_is_new(snapshot: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Applies the journal.
+/// Applies the complete lines of the journal.
 fn replay(path: &Path, model: &mut Model) -> Result<()> {
     if !path.exists() {
         return Ok(());
@@ -230,15 +224,15 @@ fn write_snapshot(folder: &Path, snapshot: &Snapshot) -> Result<()> {
     write_whole(&path, &bytes).with_context(|| format!("failed to write `{}`", path.display()))
 }
 
-/// Uploads end with the process that took them: a client that comes back begins anew.
+/// Removes unfinished uploads of earlier processes. Clients must begin them again.
 fn clear_uploads(folder: &Path) -> Result<()> {
     let entries = fs::read_dir(folder).with_context(|| format!("failed to read `{}`", folder.display()))?;
     for entry in entries {
         let entry = entry.context("failed to read a folder")?;
-        // Only what was put there by us: a person may have named a folder of something else.
-        let is_ours =
+        // Only files with names of uploads, as the user may have given a folder with other files.
+        let is_upload =
             |name: &str| name.len() == 36 && name.bytes().all(|it| it == b'-' || it.is_ascii_hexdigit());
-        if is_ours(&entry.file_name().to_string_lossy()) {
+        if is_upload(&entry.file_name().to_string_lossy()) {
             let path = entry.path();
             fs::remove_file(&path).with_context(|| format!("failed to remove `{}`", path.display()))?;
         }

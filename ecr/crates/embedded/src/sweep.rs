@@ -1,4 +1,4 @@
-//! Blobs against the manifests that name them: what no manifest names is removed.
+//! Garbage collection: the removal of blobs that are not referenced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +10,7 @@ use ecr_types::{Digest, Manifest};
 use super::blobs::{Blobs, UNFINISHED};
 use super::model::{Change, Model};
 
-/// Reads what an older state did not keep of its images: the blobs that each names.
+/// Adds the fields that older states do not have: the blobs and manifests that each image references.
 pub fn complete(blobs: &Blobs, model: &mut Model) {
     for (digest, image) in model.images_mut().filter(|(_, it)| it.layers.is_empty() && it.children.is_empty())
     {
@@ -21,7 +21,8 @@ pub fn complete(blobs: &Blobs, model: &mut Model) {
     }
 }
 
-/// Forgets blobs that no manifest has named for longer than `age`, and removes the files that nothing names.
+/// Removes blobs that no manifest references and that are older than `age` from their repositories, and the files that no
+/// repository has.
 pub fn sweep(blobs: &Blobs, model: &mut Model, age: Duration) -> Result<()> {
     let is_old = |digest: &Digest| {
         let modified = fs::metadata(blobs.path(digest)).and_then(|it| it.modified());
@@ -35,29 +36,29 @@ pub fn sweep(blobs: &Blobs, model: &mut Model, age: Duration) -> Result<()> {
         }
     }
     loose.into_iter().for_each(|it| model.apply(it));
-    let named: BTreeSet<String> = named(model).keys().map(|it| it.hex().to_owned()).collect();
+    let referenced: BTreeSet<String> = referenced(model).keys().map(|it| it.hex().to_owned()).collect();
     let folder = blobs.folder();
     for entry in fs::read_dir(folder).with_context(|| format!("failed to read `{}`", folder.display()))? {
         let entry = entry.context("failed to read a folder")?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_ours = format!("sha256:{name}").parse::<Digest>().is_ok() || name.starts_with(UNFINISHED);
-        if is_ours && !named.contains(&name) {
-            // A file that stays is only a waste of space.
+        let is_blob = format!("sha256:{name}").parse::<Digest>().is_ok() || name.starts_with(UNFINISHED);
+        if is_blob && !referenced.contains(&name) {
+            // A file that cannot be removed only takes up space.
             let _ = fs::remove_file(entry.path());
         }
     }
     Ok(())
 }
 
-/// Every blob and manifest that some repository has, with one that has it.
-pub fn named(model: &Model) -> BTreeMap<Digest, String> {
-    let mut named = BTreeMap::new();
+/// All blobs and manifests of all repositories, each with the key and name of one repository that has it.
+pub fn referenced(model: &Model) -> BTreeMap<Digest, String> {
+    let mut referenced = BTreeMap::new();
     for (key, registry) in model.registries() {
         for (name, repository) in &registry.repositories {
             for digest in repository.layers.keys().chain(repository.images.keys()) {
-                named.entry(digest.clone()).or_insert_with(|| format!("{key}/{name}"));
+                referenced.entry(digest.clone()).or_insert_with(|| format!("{key}/{name}"));
             }
         }
     }
-    named
+    referenced
 }

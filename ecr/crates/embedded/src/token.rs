@@ -1,4 +1,5 @@
-//! Passwords of the registry: they name their account, region and expiry, and carry a MAC instead of being kept.
+//! Passwords of the registry, and signed download paths. They contain the account, the region and the time of expiry,
+//! authenticated with a MAC, so that they need not be stored.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,36 +9,34 @@ use sha2::Sha256;
 
 use super::model::RegistryKey;
 
-/// How long a password is valid, in seconds: twelve hours, as ECR's.
+/// The validity of a password in seconds: twelve hours, as in ECR.
 pub const LIFETIME: u64 = 12 * 60 * 60;
 
-/// Why credentials were refused.
+/// The reason for which credentials were rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// There are none.
+pub enum CredentialsError {
     Missing,
-    /// They are not ours.
-    Wrong,
-    /// They were ours.
+    /// The credentials are malformed, or this registry did not issue them.
+    Invalid,
     Expired,
 }
 
-/// The authorization token for `registry` that ends at `expires_at` (seconds since 1970):
-/// user and password in base64, as HTTP Basic and `GetAuthorizationToken` have it.
+/// The authorization token for `registry` that expires at `expires_at` (seconds since 1970): user and password in base64, the
+/// form of `GetAuthorizationToken` and of HTTP Basic.
 pub fn issue(secret: &str, registry: &RegistryKey, expires_at: u64) -> String {
     let claim = format!("{registry}/{expires_at}");
     let mac = hex::encode(mac(secret, &claim).finalize().into_bytes());
     BASE64_STANDARD.encode(format!("AWS:{claim}/{mac}"))
 }
 
-/// The registry that a header `Authorization` is good for at the time `now`.
-pub fn check(secret: &str, authorization: Option<&str>, now: u64) -> Result<RegistryKey, Refused> {
-    let authorization = authorization.ok_or(Refused::Missing)?;
-    let (registry, expires_at) = verified(secret, authorization).ok_or(Refused::Wrong)?;
-    if now < expires_at { Ok(registry) } else { Err(Refused::Expired) }
+/// The registry for which the header `Authorization` is valid at the time `now` (seconds since 1970).
+pub fn check(secret: &str, authorization: Option<&str>, now: u64) -> Result<RegistryKey, CredentialsError> {
+    let authorization = authorization.ok_or(CredentialsError::Missing)?;
+    let (registry, expires_at) = verified(secret, authorization).ok_or(CredentialsError::Invalid)?;
+    if now < expires_at { Ok(registry) } else { Err(CredentialsError::Expired) }
 }
 
-/// A path that fetches a blob without credentials until `expires_at`.
+/// A path from which a blob can be downloaded without credentials until `expires_at` (seconds since 1970).
 pub fn sign_path(
     secret: &str,
     registry: &RegistryKey,
@@ -49,7 +48,7 @@ pub fn sign_path(
     format!("/download/{claim}/{}", hex::encode(mac(secret, &claim).finalize().into_bytes()))
 }
 
-/// The registry, repository and digest of such a path at the time `now`.
+/// The registry, repository and digest of a path from [`sign_path`]; `None` if it is not valid at the time `now`.
 pub fn check_path(secret: &str, path: &str, now: u64) -> Option<(RegistryKey, RepositoryName, Digest)> {
     let (claim, tag) = path.strip_prefix("/download/")?.rsplit_once('/')?;
     mac(secret, claim).verify_slice(&hex::decode(tag).ok()?).ok()?;
@@ -83,14 +82,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_checked_for_origin_and_age() {
+    fn token_is_checked_for_origin_and_expiry() {
         let registry: RegistryKey = "000000000000/us-east-1".parse().unwrap();
         let header = format!("Basic {}", issue("secret", &registry, 100));
         assert_eq!(check("secret", Some(&header), 99).unwrap(), registry);
-        assert_eq!(check("secret", Some(&header), 100), Err(Refused::Expired));
-        assert_eq!(check("other", Some(&header), 99), Err(Refused::Wrong));
-        assert_eq!(check("secret", Some("Basic QVdTOng="), 99), Err(Refused::Wrong));
-        assert_eq!(check("secret", Some(&header.replace("Basic", "Bearer")), 99), Err(Refused::Wrong));
-        assert_eq!(check("secret", None, 99), Err(Refused::Missing));
+        assert_eq!(check("secret", Some(&header), 100), Err(CredentialsError::Expired));
+        assert_eq!(check("other", Some(&header), 99), Err(CredentialsError::Invalid));
+        assert_eq!(check("secret", Some("Basic QVdTOng="), 99), Err(CredentialsError::Invalid));
+        assert_eq!(
+            check("secret", Some(&header.replace("Basic", "Bearer")), 99),
+            Err(CredentialsError::Invalid)
+        );
+        assert_eq!(check("secret", None, 99), Err(CredentialsError::Missing));
     }
 }

@@ -1,5 +1,5 @@
-//! Blobs on their way in, for both planes: hashed while they are written, so that memory does not grow with them.
-//! No file stays open between requests, so that thousands of uploads may be open.
+//! Uploads of blobs on both planes. Content is hashed while it is written to a file, so that the memory does not grow with it.
+//! The file is closed between requests, so that there can be thousands of uploads.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::model::RegistryKey;
 
-/// An upload that has begun.
+/// An unfinished upload.
 #[derive(Debug)]
 pub struct Upload {
     registry: RegistryKey,
@@ -18,12 +18,13 @@ pub struct Upload {
     path: PathBuf,
     hash: Sha256,
     size: u64,
+    /// The size in bytes of the last part so far, on the control plane.
     last_part: Option<u64>,
     smallest_inner_part: Option<u64>,
 }
 
 impl Upload {
-    /// An upload into an empty file.
+    /// Begins an upload and creates its file, which is empty.
     pub fn begin(registry: RegistryKey, name: RepositoryName, path: PathBuf) -> io::Result<Self> {
         File::create(&path)?;
         Ok(Self {
@@ -37,32 +38,32 @@ impl Upload {
         })
     }
 
-    /// Whether it was begun in this repository.
+    /// Whether the upload was begun in this repository.
     pub fn belongs_to(&self, registry: &RegistryKey, name: &RepositoryName) -> bool {
         self.registry == *registry && self.name == *name
     }
 
-    /// The bytes so far.
+    /// The number of bytes so far.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The digest of the bytes so far.
+    /// The digest of the content so far.
     pub fn digest(&self) -> Digest {
         Digest::from_hash(&self.hash.clone().finalize())
     }
 
-    /// The smallest part that another one followed.
+    /// The size in bytes of the smallest part except the last one.
     pub fn smallest_inner_part(&self) -> Option<u64> {
         self.smallest_inner_part
     }
 
-    /// The file, to be written to with [`Upload::write`].
+    /// Opens the file, for [`Upload::write`].
     pub fn open(&self) -> io::Result<File> {
         OpenOptions::new().append(true).open(&self.path)
     }
 
-    /// Adds bytes. What was written before an error stays, in the file as in the digest.
+    /// Appends bytes. After an error, the file and the digest are as before the call.
     pub fn write(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
         if let Err(error) = file.write_all(bytes) {
             let _ = file.set_len(self.size);
@@ -73,7 +74,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Adds a part of the control plane's upload.
+    /// Appends a part of `UploadLayerPart`.
     pub fn write_part(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut file = self.open()?;
         self.write(&mut file, bytes)?;

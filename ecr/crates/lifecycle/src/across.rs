@@ -1,14 +1,14 @@
-//! Rules against one another, within a storage class.
+//! Validation of rules against each other, within a storage class.
 
 use std::collections::BTreeSet;
 
 use super::draft::Draft;
 use super::{Finding, StorageClass, TagFilter};
 
-/// What is wrong between rules, which come sorted by priority. What could not be read of a rule is left out.
+/// The conflicts between rules. `drafts` must be sorted by priority. Parts of a rule that could not be read are skipped.
 pub fn check_across(drafts: &[Draft]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut say = |draft: &Draft, message: String, sentence: Option<&str>| {
+    let mut report = |draft: &Draft, message: String, sentence: Option<&str>| {
         let sentence = sentence.map(str::to_owned);
         findings.push(Finding { place: draft.place.clone(), rule: draft.priority, message, sentence });
     };
@@ -17,7 +17,7 @@ pub fn check_across(drafts: &[Draft]) -> Vec<Finding> {
         if let (Some(first), Some(second)) = (pair[0].priority, pair[1].priority)
             && first == second
         {
-            say(pair[1], format!("two rules have the `rulePriority` {second}"), None);
+            report(pair[1], format!("two rules have the `rulePriority` {second}"), None);
         }
     }
     for class in [StorageClass::Standard, StorageClass::Archive] {
@@ -27,17 +27,17 @@ pub fn check_across(drafts: &[Draft]) -> Vec<Finding> {
             match &draft.tags {
                 Some(TagFilter::Any) if !later.is_empty() => {
                     let sentence = "Rule for tagStatus=ANY must have the lowest priority per storage class";
-                    say(draft, any_not_last(later, class), Some(sentence));
+                    report(draft, any_not_last(later, class), Some(sentence));
                 }
                 Some(TagFilter::Untagged) => {
                     if let Some(first) = earlier.iter().find(|it| it.tags == Some(TagFilter::Untagged)) {
                         let sentence = "Only one rule can select Untagged images per storage class.";
-                        say(draft, second("untagged images", first, class), Some(sentence));
+                        report(draft, not_unique("untagged images", first, class), Some(sentence));
                     }
                 }
                 _ => {
                     if let Some(first) = earlier.iter().find(|it| same_list(it, draft)) {
-                        say(draft, second("the same list of tags", first, class), None);
+                        report(draft, not_unique("the same list of tags", first, class), None);
                     }
                 }
             }
@@ -54,13 +54,13 @@ fn any_not_last(later: &[&Draft], class: StorageClass) -> String {
     let numbers: Vec<_> = later.iter().map(|it| number(it)).collect();
     format!(
         "a rule for `any` must have the largest `rulePriority` among those for `{}` images, \
-         and here {} comes after it",
+         but {} comes after it",
         class.as_str(),
         numbers.join(", ")
     )
 }
 
-fn second(what: &str, first: &Draft, class: StorageClass) -> String {
+fn not_unique(what: &str, first: &Draft, class: StorageClass) -> String {
     format!(
         "only one rule of a storage class may select {what}: rule {} does, also for `{}`",
         number(first),
@@ -68,8 +68,8 @@ fn second(what: &str, first: &Draft, class: StorageClass) -> String {
     )
 }
 
-/// "All rules selecting a specific storage class must contain a unique set of prefixes" (LifecyclePolicies); the
-/// same is taken to hold for patterns. A set has no order.
+/// "All rules selecting a specific storage class must contain a unique set of prefixes" (LifecyclePolicies). The same is
+/// assumed for patterns. The order of the entries does not matter.
 fn same_list(a: &Draft, b: &Draft) -> bool {
     let set = |draft: &Draft| match &draft.tags {
         Some(TagFilter::Prefixes(list)) => Some((true, list.iter().cloned().collect::<BTreeSet<_>>())),

@@ -1,4 +1,4 @@
-//! A policy with its text: read once, and carried from the file to the request.
+//! A lifecycle policy with its text, and the policy that a registry has.
 
 use ecr_types::document::Place;
 use serde_json::Value;
@@ -6,39 +6,39 @@ use serde_json::Value;
 use super::read::read;
 use super::{Finding, Policy};
 
-/// A lifecycle policy that ECR accepts: its text, what it says, and where each rule stands.
+/// A valid lifecycle policy: its text, the parsed [`Policy`], and the position of each rule.
 ///
-/// Two documents are equal if their policies mean the same: the order of keys and rules, and white space, do not count.
+/// Two documents are equal if their policies are equal. The order of keys and rules, and white space, do not matter.
 #[derive(Debug, Clone)]
 pub struct Document {
     pub(super) text: String,
     pub(super) policy: Policy,
-    /// Where each rule of the policy begins.
+    /// The position of each rule of `policy.rules`.
     pub(super) places: Vec<Place>,
     pub(super) file: Place,
 }
 
 impl Document {
-    /// Reads a policy as ECR does: length, JSON, each rule, then rules against one another. `file` names the text in
-    /// findings.
+    /// Parses and validates a policy as `PutLifecyclePolicy` does: the length (service model, `LifecyclePolicyText`: 100 to
+    /// 30,720 characters), the JSON, each rule, then the rules against each other. `file` is the file name in findings.
     ///
     /// # Errors
-    /// Everything for which ECR would refuse the text, in the order of the text.
+    /// Every reason for which ECR would reject the policy, sorted by position.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Finding>> {
         read(file, text)
     }
 
-    /// The text as it was read, white space included.
+    /// The text that was parsed, unchanged.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What the text says.
+    /// The policy that the text describes.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Where the rule with a `rulePriority` begins; without one, the file as a whole.
+    /// The position of the rule with this `rulePriority`. For `None` and for a number that no rule has: the file as a whole.
     pub fn place(&self, rule: Option<i64>) -> &Place {
         let rules = self.policy.rules.iter().zip(&self.places);
         let mut found = rules.filter(|(it, _)| Some(it.priority) == rule).map(|(_, place)| place);
@@ -54,17 +54,18 @@ impl PartialEq for Document {
 
 impl Eq for Document {}
 
-/// A policy that a registry has. ECR accepted it, even where this version cannot read it.
+/// A lifecycle policy that is stored in a registry. ECR accepted it, so a policy that this version of the crate rejects is
+/// kept as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoredPolicy {
-    /// A policy that can be read.
+    /// A policy that [`Document::parse`] accepts.
     Read(Document),
-    /// The text of one that cannot.
+    /// The text of a policy that [`Document::parse`] rejects.
     Unreadable(String),
 }
 
 impl StoredPolicy {
-    /// Reads a text that ECR gave.
+    /// Parses a text from `GetLifecyclePolicy`.
     pub fn parse(text: String) -> Self {
         match Document::parse("the lifecycle policy in the registry", &text) {
             Ok(document) => Self::Read(document),
@@ -72,7 +73,7 @@ impl StoredPolicy {
         }
     }
 
-    /// The document, if it can be read.
+    /// The document; `None` if the text could not be parsed.
     pub fn document(&self) -> Option<&Document> {
         match self {
             Self::Read(document) => Some(document),
@@ -80,7 +81,7 @@ impl StoredPolicy {
         }
     }
 
-    /// The policy as JSON, for reports.
+    /// The policy as JSON. A text that is not JSON becomes a JSON string.
     pub fn to_json(&self) -> Value {
         match self {
             Self::Read(document) => document.policy.to_json(),
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn document_is_equal_to_one_that_means_the_same() {
+    fn document_equality_ignores_order_and_white_space() {
         let parse = |text: &str| Document::parse("", text).unwrap();
         let rule = |priority: i32, tag: &str| {
             format!(

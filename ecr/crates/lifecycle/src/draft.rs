@@ -1,19 +1,19 @@
-//! Rules on their way from the text to the policy.
+//! Rules that are being read.
 
 use ecr_types::document::Place;
 
 use super::{Rule, StorageClass, TagFilter};
 
-/// What could be read of a rule: enough to hold it against others, even if something in it is wrong.
+/// The parts of a rule that could be read. They are validated against other rules even if the rule has errors.
 pub struct Draft {
     /// `rulePriority`.
     pub priority: Option<i64>,
     /// `tagStatus` with its list.
     pub tags: Option<TagFilter>,
-    /// The class that its `countType` looks into.
+    /// The storage class that its `countType` selects.
     pub class: StorageClass,
-    /// Where it begins.
+    /// The position at which the rule begins.
     pub place: Place,
-    /// The rule, if nothing in it is wrong.
+    /// The rule, if it has no errors.
     pub rule: Option<Rule>,
 }

@@ -1,10 +1,14 @@
 //! (policy, images, now) -> the outcome of each image.
 //!
-//! "All rules are evaluated at the same time … then applied based on rule priority" (LifecyclePolicies): for each
-//! rule, by priority, *seen* are the images of its storage class whose tags match; of these, *over* are those beyond
-//! its count or older than its age. Marked is what is over, unless an earlier rule has seen it (a match shields,
-//! whether or not that rule took the image), or a manifest list names it. Later rules still count what earlier ones
-//! took. Artifacts go with their subject.
+//! "All rules are evaluated at the same time … then applied based on rule priority" (LifecyclePolicies). The rules are
+//! applied in the order of their priority:
+//!
+//! 1. A rule *sees* the images of its storage class whose tags match. Images that an earlier rule affects are among them
+//!    and count.
+//! 2. Of these, the images beyond the rule's count or older than its age *exceed* the rule.
+//! 3. The rule applies its action to these images, except to those that an earlier rule has seen (whether or not that rule
+//!    affected them) and to those that a manifest list references.
+//! 4. Artifacts follow their subject.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -15,33 +19,34 @@ use ecr_types::Pattern;
 use super::question::Question;
 use super::{Action, Count, Image, Policy, Rule, TagFilter, Timestamp};
 
-/// What becomes of an image.
+/// The effect of a policy on an image. The numbers are those of `rulePriority`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It stays as it is.
+    /// The image stays where it is.
     Kept,
-    /// The rule of this priority deletes it.
+    /// The rule with this priority deletes the image.
     Expired(i64),
-    /// The rule of this priority moves it to the archive.
+    /// The rule with this priority moves the image to the archive storage class.
     Transitioned(i64),
-    /// It goes with its subject, which the rule of this priority deletes.
+    /// The image is an artifact. It is deleted with its subject, which the rule with this priority deletes.
     CascadedExpired(i64),
-    /// It goes with its subject into the archive.
+    /// The image is an artifact. It is archived with its subject, which the rule with this priority moves.
     CascadedTransitioned(i64),
 }
 
 impl Outcome {
-    /// Whether the image's bytes are freed.
+    /// Whether the image is deleted, by a rule or with its subject.
     pub fn is_deleted(self) -> bool {
         matches!(self, Self::Expired(_) | Self::CascadedExpired(_))
     }
 
-    /// Whether the image goes with its subject, and not by a rule of its own.
+    /// Whether the image is an artifact that is deleted or archived with its subject, and not by a rule that selects it.
     pub fn is_cascaded(self) -> bool {
         matches!(self, Self::CascadedExpired(_) | Self::CascadedTransitioned(_))
     }
 
-    /// The rule and its action, where one applies to the image itself.
+    /// The `rulePriority` and the action of the rule that selects the image itself; `None` for kept images and for artifacts
+    /// that follow their subject.
     pub fn rule(self) -> Option<(i64, Action)> {
         match self {
             Self::Expired(rule) => Some((rule, Action::Expire)),
@@ -51,19 +56,19 @@ impl Outcome {
     }
 }
 
-/// What becomes of an image, and what AWS does not document about that.
+/// The outcome of an image, and the undocumented choices on which it depends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// The outcome, by the choices of [`Question`].
+    /// The outcome, with all choices of [`Question`] as documented there.
     pub outcome: Outcome,
-    /// The choices without which the outcome would be another.
+    /// The choices for which the outcome would differ if AWS decided the other way.
     pub questions: Vec<Question>,
 }
 
-/// Decides on each image of a repository; the answer has their order.
+/// Computes the outcome of each image of one repository at the time `now`. The result has the order of `images`.
 ///
-/// Each pattern looks once at each tag, and each rule once at each image that it sees, for each question that concerns
-/// the repository once more.
+/// Each pattern is matched once with each tag. Each rule visits each image that it sees once, and once more for every
+/// [`Question`] that can matter for this policy and these images.
 pub fn evaluate(policy: &Policy, images: &[Image], now: Timestamp) -> Vec<Decision> {
     let repository = Repository::new(images);
     let seen: Vec<Vec<usize>> = policy.rules.iter().map(|it| repository.seen(it, false)).collect();
@@ -81,19 +86,20 @@ pub fn evaluate(policy: &Policy, images: &[Image], now: Timestamp) -> Vec<Decisi
     decisions
 }
 
+/// In nanoseconds.
 const DAY: i64 = 86_400_000_000_000;
 
-/// The images, with what every evaluation needs. Images go by their index.
+/// The images of a repository, prepared for several evaluations. Images are identified by their index in `images`.
 struct Repository<'a> {
     images: &'a [Image],
     /// From the youngest to the oldest.
     order: Vec<usize>,
     tags: TagTable<'a>,
-    /// Whether some list names the image.
+    /// Whether a manifest list references the image.
     is_listed: Vec<bool>,
-    /// For each such image the lists.
+    /// The manifest lists that reference an image.
     parents: HashMap<usize, Vec<usize>>,
-    /// Artifacts with their subject, where that is in the repository.
+    /// Artifacts with their subjects, if those are in the repository.
     subjects: Vec<(usize, usize)>,
 }
 
@@ -129,8 +135,8 @@ impl<'a> Repository<'a> {
         }
     }
 
-    /// The images that a rule sees, from the youngest to the oldest. Tags: every entry of the list must match at
-    /// least one tag. An artifact follows its subject; only a rule that names its tag selects it.
+    /// The images that a rule sees, from the youngest to the oldest. Every entry of a tag list must match at least one tag.
+    /// An artifact is selected only by a rule with a tag list that matches its tags.
     fn seen(&self, rule: &Rule, artifacts_too: bool) -> Vec<usize> {
         let class = rule.storage_class();
         let is_own = |it: &Image| it.subject.is_none() || artifacts_too;
@@ -142,7 +148,7 @@ impl<'a> Repository<'a> {
             }
             TagFilter::Any => return self.those(|it| it.storage_class == class && is_own(it)),
         };
-        // How many entries, one after the other, some tag of the image has matched.
+        // The number of leading entries of the list that the tags of each image match.
         let mut matched = vec![0_usize; self.images.len()];
         for (step, pattern) in patterns.iter().enumerate() {
             for &(tag, n) in self.tags.candidates(pattern) {
@@ -159,7 +165,7 @@ impl<'a> Repository<'a> {
         self.order.iter().copied().filter(|n| is_seen(&self.images[*n])).collect()
     }
 
-    /// The outcomes, with one question (if any) decided the other way; `before` are the outcomes without it.
+    /// The outcomes, with the choice of `question` (if any) reversed. `before` are the outcomes without that.
     fn decide(
         &self,
         policy: &Policy,
@@ -174,11 +180,11 @@ impl<'a> Repository<'a> {
         let order = matches!(question, Some(Question::EqualTimes | Question::Restored))
             .then(|| ranks(self.images, question));
         for (rule, seen) in policy.rules.iter().zip(seen) {
-            let mut over = RuleCursor { rule, now, question, beyond: 0 };
+            let mut cursor = RuleCursor { rule, now, question, visited: 0 };
             let seen = self.seen_in_doubt(rule, seen, question, order.as_deref());
             for &n in seen.iter() {
-                let takes = over.takes(&self.images[n], self.is_listed[n]);
-                if takes && !is_claimed[n] && !is_protected[n] {
+                let exceeds = cursor.is_exceeded_by(&self.images[n], self.is_listed[n]);
+                if exceeds && !is_claimed[n] && !is_protected[n] {
                     outcomes[n] = match rule.action {
                         Action::Expire => Outcome::Expired(rule.priority),
                         Action::Transition => Outcome::Transitioned(rule.priority),
@@ -191,7 +197,7 @@ impl<'a> Repository<'a> {
         outcomes
     }
 
-    /// What a rule sees, where a question is about just that, or about who is younger.
+    /// The images that a rule sees, if the reversed choice changes which ones or in which order.
     fn seen_in_doubt<'s>(
         &self,
         rule: &Rule,
@@ -202,7 +208,7 @@ impl<'a> Repository<'a> {
         let has_no_list = matches!(rule.tags, TagFilter::Untagged | TagFilter::Any);
         match (question, ranks) {
             (Some(Question::ArtifactsSelected), _) if has_no_list => Cow::Owned(self.seen(rule, true)),
-            // Only a count depends on who is younger.
+            // Only a count depends on the order of the images.
             (_, Some(ranks)) if matches!(rule.count, Count::ImageCountMoreThan(_)) => {
                 let mut seen = seen.to_vec();
                 seen.sort_unstable_by_key(|n| ranks[*n]);
@@ -217,17 +223,17 @@ impl<'a> Repository<'a> {
     fn protected(&self, question: Option<Question>, before: &[Outcome]) -> Vec<bool> {
         let mut is_protected = vec![false; self.images.len()];
         for (&child, parents) in &self.parents {
-            let holds = |&parent: &usize| match question {
+            let protects = |&parent: &usize| match question {
                 Some(Question::ChildrenWithList) => before[parent] == Outcome::Kept,
                 Some(Question::OtherClass) => {
                     self.images[parent].storage_class == self.images[child].storage_class
                 }
                 _ => true,
             };
-            is_protected[child] = parents.iter().any(holds);
+            is_protected[child] = parents.iter().any(protects);
         }
         if question == Some(Question::ChildrenUnknown) {
-            // Any untagged image may be one of those that the index lists.
+            // The index may list any untagged image.
             let untagged = self.images.iter().map(|it| it.tags.is_empty());
             is_protected.iter_mut().zip(untagged).for_each(|(it, untagged)| *it |= untagged);
         }
@@ -257,7 +263,7 @@ impl<'a> Repository<'a> {
     }
 }
 
-/// For each image its place from the youngest to the oldest.
+/// The rank of each image: 0 is the youngest.
 fn ranks(images: &[Image], question: Option<Question>) -> Vec<usize> {
     let mut ranks = vec![0; images.len()];
     for (rank, n) in youngest_first(images, question).into_iter().enumerate() {
@@ -269,7 +275,7 @@ fn ranks(images: &[Image], question: Option<Question>) -> Vec<usize> {
 /// A tag and its image.
 type Tagged<'a> = (&'a str, usize);
 
-/// All tags, also by their first and by their last byte, so that most patterns look only at some of them.
+/// All tags, indexed by their first and by their last byte, so that most patterns are matched with a part of them only.
 struct TagTable<'a> {
     all: Vec<Tagged<'a>>,
     by_first: Vec<Vec<Tagged<'a>>>,
@@ -310,24 +316,25 @@ fn youngest_first(images: &[Image], question: Option<Question>) -> Vec<usize> {
     keys.into_iter().map(|(_, n)| n).collect()
 }
 
-/// A rule on its way through the images that it sees, from youngest to oldest.
+/// A rule that visits the images it sees, from the youngest to the oldest.
 struct RuleCursor<'a> {
     rule: &'a Rule,
     now: Timestamp,
     question: Option<Question>,
-    /// How many were seen so far.
-    beyond: i64,
+    /// The number of images visited so far.
+    visited: i64,
 }
 
 impl RuleCursor<'_> {
-    fn takes(&mut self, image: &Image, is_child: bool) -> bool {
+    /// Whether the next image is beyond the rule's count or older than its age.
+    fn is_exceeded_by(&mut self, image: &Image, is_child: bool) -> bool {
         match self.rule.count {
             Count::ImageCountMoreThan(number) => {
                 if is_child && self.question == Some(Question::ChildrenCounted) {
                     return false;
                 }
-                self.beyond += 1;
-                self.beyond > number
+                self.visited += 1;
+                self.visited > number
             }
             Count::SinceImagePushed(days) => self.is_older(Some(pushed(image, self.question)), days),
             Count::SinceImagePulled(days) => self.is_older(Some(pulled(image)), days),
@@ -348,7 +355,7 @@ impl RuleCursor<'_> {
     }
 }
 
-/// When an image counts as pushed: a restored one when it was restored.
+/// The time from which an image's age is counted: for a restored image, the time of its restoration.
 fn pushed(image: &Image, question: Option<Question>) -> Timestamp {
     match image.last_activated_at {
         Some(activated) if question != Some(Question::Restored) => activated,

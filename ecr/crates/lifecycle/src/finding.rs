@@ -1,22 +1,23 @@
-//! What is wrong, or surprising, about a policy.
+//! Reasons for which ECR rejects a policy, and warnings about accepted ones.
 
 use ecr_types::document::{Place, Problem};
 
-/// A reason for which ECR refuses a policy.
+/// A reason for which ECR rejects a policy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// Where it stands in the file.
+    /// The position of the mistake.
     pub place: Place,
-    /// The `rulePriority` of the rule concerned, where there is one and it can be read.
+    /// The `rulePriority` of the rule concerned; `None` if the finding is about the whole policy or the number cannot be read.
     pub rule: Option<i64>,
-    /// What is wrong, in plain words.
+    /// The mistake in lower case and without a final period, such as ``a rule lacks `action` ``.
     pub message: String,
-    /// ECR's own sentence, where one was ever seen.
+    /// The message of ECR itself; `None` if no public report quotes one for this mistake.
     pub sentence: Option<String>,
 }
 
 impl Finding {
-    /// What ECR answers behind `failed to satisfy constraint:`.
+    /// The constraint in ECR's `InvalidParameterException`, after `failed to satisfy constraint:`. It is made of
+    /// [`Finding::message`] if ECR's message is not known.
     pub fn constraint(&self) -> String {
         match &self.sentence {
             Some(sentence) if sentence.starts_with("Member must") => sentence.clone(),
@@ -25,7 +26,7 @@ impl Finding {
         }
     }
 
-    /// The message with the rule's number before it.
+    /// The message, preceded by the rule's number: `rule 1: ...`.
     pub fn text(&self) -> String {
         numbered(self.rule, &self.message)
     }
@@ -39,19 +40,19 @@ impl From<Finding> for Problem {
     }
 }
 
-/// Something that ECR accepts and that people do not expect.
+/// A warning about a policy that ECR accepts and that may not do what was intended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lint {
-    /// The `rulePriority` of the rule concerned; `None` where it is the policy as a whole.
+    /// The `rulePriority` of the rule concerned; `None` if the warning is about the whole policy.
     pub rule: Option<i64>,
-    /// What happens, in plain words.
+    /// The unexpected effect, in lower case and without a final period.
     pub message: String,
-    /// What to write instead, with an example.
+    /// A suggested change, with an example in JSON.
     pub help: String,
 }
 
 impl Lint {
-    /// The message with the rule's number before it.
+    /// The message, preceded by the rule's number: `rule 1: ...`.
     pub fn text(&self) -> String {
         numbered(self.rule, &self.message)
     }

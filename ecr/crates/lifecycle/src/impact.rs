@@ -1,35 +1,36 @@
-//! What a policy would take from a repository, in numbers and names.
+//! The effect of a policy on a repository, in numbers and tags.
 
 use serde::Serialize;
 
 use super::evaluate::{Decision, Outcome, evaluate};
 use super::{Image, Policy, Timestamp};
 
-/// What would go.
+/// The images of a repository that a policy would expire or archive.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Impact {
-    /// Images that would be deleted.
+    /// The number of images that would be deleted.
     pub images: usize,
-    /// Their sizes together, as ECR counts them: layers that images share are counted for each.
+    /// The sum of their sizes in bytes, as in `imageSizeInBytes`: a layer of several images is counted for each of them.
     pub bytes: u64,
-    /// The tags among them, the newest first.
+    /// The tags of the images that would be deleted, the youngest image first.
     pub tags: Vec<String>,
-    /// Images that would be moved to the archive, from where nothing can be pulled.
+    /// The number of images that would be moved to the archive, from which they cannot be pulled.
     pub archived: usize,
-    /// The tags among these, the newest first.
+    /// The tags of the images that would be moved to the archive, the youngest image first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub archived_tags: Vec<String>,
-    /// Images whose outcome AWS does not document.
+    /// The number of images whose outcome depends on an undocumented choice ([`super::question::Question`]).
     #[serde(rename = "inDoubt")]
     pub undocumented: usize,
-    /// Images in use that would go, as they were named.
+    /// The images in use that would be deleted or archived, as `in_use` names them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub in_use: Vec<String>,
 }
 
 impl Impact {
-    /// What a policy would take, and which of that is in use; `in_use` names an image if it is.
+    /// Evaluates `policy` at the time `now` and summarizes the outcomes. `in_use` returns a reference to an image that is in
+    /// use, such as the one that [`super::in_use::InUse::names`] returns.
     pub fn estimate(
         policy: &Policy,
         images: &[Image],
@@ -56,7 +57,7 @@ impl Impact {
         impact
     }
 
-    /// Whether nothing would go and nothing would move.
+    /// Whether no image would be deleted or archived.
     pub fn is_nothing(&self) -> bool {
         self.images == 0 && self.archived == 0
     }

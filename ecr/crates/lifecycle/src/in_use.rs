@@ -1,4 +1,4 @@
-//! Images that something runs: references and digests, found in a list or in Kubernetes YAML.
+//! Images in use: references and digests, found in a list or in Kubernetes YAML or JSON.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,21 @@ use ecr_types::Digest;
 
 use super::Image;
 
-/// The images named in a text.
+/// The image references of a text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InUse {
     digests: BTreeSet<Digest>,
-    /// Repository (without the registry's host) and tag.
+    /// Repository, without the registry's host, and tag.
     tags: BTreeSet<(String, String)>,
 }
 
 impl InUse {
-    /// Finds every digest and every reference with a tag, wherever it stands; a name without a tag only as the value of
-    /// a key `image` or alone on its line. What is not a character of references ends a word, so that quotes, lists and
-    /// JSON within JSON are seen through. A comment is a line that begins with `#`: cutting more could lose an image.
+    /// Finds every digest and every reference with a tag anywhere in the text. A name without a tag is found only as the
+    /// value of a key `image` or alone on its line; it means the tag `latest`.
+    ///
+    /// Every character that references cannot contain separates words, so that references are found in quotes, in lists and
+    /// in JSON strings that contain JSON. Only lines that begin with `#` are comments. A `#` within a line does not begin a
+    /// comment, as the rest of the line could name an image.
     pub fn parse(text: &str) -> Self {
         let mut found = Self::default();
         for line in text.lines().map(str::trim).filter(|it| !it.starts_with('#')) {
@@ -54,12 +57,13 @@ impl InUse {
         self.tags.extend(tagged.map(|(name, tag)| (name.to_owned(), tag.to_owned())));
     }
 
-    /// Whether nothing was found.
+    /// Whether the text has no references.
     pub fn is_empty(&self) -> bool {
         self.digests.is_empty() && self.tags.is_empty()
     }
 
-    /// How the text names an image of `repository`: by its tag, its digest, or that of an image which it lists.
+    /// The reference by which the text names an image of `repository`: `repository:tag`, or `repository@digest` with its
+    /// digest or that of a manifest which it lists. `None` if the text does not name the image.
     pub fn names(&self, repository: &str, image: &Image) -> Option<String> {
         let by_tag = |tag: &&String| self.tags.contains(&(repository.to_owned(), (*tag).clone()));
         if let Some(tag) = image.tags.iter().find(by_tag) {
@@ -76,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_and_yaml_are_read_alike() {
+    fn in_use_is_found_in_lists_yaml_and_json() {
         let digest = Digest::of(b"x");
         let text = format!(
             "# host/commented:1\n127.0.0.1:4510/my-app:1.0.0\nteam/my-app:2 # why\nalone\n\

@@ -1,11 +1,14 @@
-//! What ECR accepts and people do not expect. Warnings, never errors.
+//! Warnings about policies that ECR accepts and that may not do what was intended.
 
 use ecr_types::Pattern;
 use serde_json::json;
 
 use super::{Action, Count, Lint, Policy, Rule, StorageClass, TagFilter};
 
-/// Everything surprising about a policy: rule by rule, then the policy as a whole.
+/// All warnings about a policy, in the order of its rules; then those about the policy as a whole.
+///
+/// Among others: several entries in one tag list, `*` in a prefix, rules that an earlier rule shadows, and rules that count
+/// build caches and signatures.
 pub fn lint(policy: &Policy) -> Vec<Lint> {
     let mut lints = Vec::new();
     for (n, rule) in policy.rules.iter().enumerate() {
@@ -30,8 +33,8 @@ fn list_is_and(rule: &Rule) -> Option<Lint> {
     let (key, list) = rule.list().filter(|(_, list)| list.len() > 1)?;
     let what = if key == "tagPrefixList" { "prefixes" } else { "patterns" };
     let message = format!(
-        "`{key}` with several {what} selects only images that have for each of them a tag that it covers: an image \
-         whose tags are covered by {} alone is neither taken nor protected by this rule",
+        "`{key}` with several {what} selects only images that have a matching tag for each of them: an image whose \
+         tags match only {} is neither selected nor protected by this rule",
         either(list)
     );
     let separate = list.iter().map(|entry| json!({ key: [entry] }).to_string());
@@ -39,7 +42,7 @@ fn list_is_and(rule: &Rule) -> Option<Lint> {
     Some(of(rule, message, help))
 }
 
-/// Entries that cannot mean what they seem to.
+/// Entries of a tag list that are duplicates or match no tag.
 fn list_entries(rule: &Rule) -> Vec<Lint> {
     let Some((key, list)) = rule.list() else { return Vec::new() };
     let mut lints = Vec::new();
@@ -47,7 +50,7 @@ fn list_entries(rule: &Rule) -> Vec<Lint> {
         if list[..n].contains(entry) {
             lints.push(of(
                 rule,
-                format!("`{entry}` stands twice in `{key}`"),
+                format!("`{entry}` is listed twice in `{key}`"),
                 format!("write it once: {}", json!({ key: unique(list) })),
             ));
         }
@@ -75,10 +78,11 @@ fn list_entries(rule: &Rule) -> Vec<Lint> {
             let help = format!("if every tagged image is meant, use {}", json!({"tagPatternList": ["*"]}));
             lints.push(of(rule, message.to_owned(), help));
         } else if let Some(wrong) =
-            entry.chars().find(|it| !is_tag_character(*it) && (is_prefix || *it != '*'))
+            entry.chars().find(|it| !is_image_tag_character(*it) && (is_prefix || *it != '*'))
         {
             let message = format!("`{entry}` selects nothing: no tag has the character `{wrong}`");
-            let cleaned: String = entry.chars().filter(|it| is_tag_character(*it) || *it == '*').collect();
+            let cleaned: String =
+                entry.chars().filter(|it| is_image_tag_character(*it) || *it == '*').collect();
             let help = format!(
                 "tags have letters, digits, `_`, `.` and `-`, and `*` is the only wildcard, of patterns: such as {}",
                 json!({ key: [cleaned] })
@@ -89,26 +93,26 @@ fn list_entries(rule: &Rule) -> Vec<Lint> {
     lints
 }
 
-/// The entries in their order, each once.
+/// The entries in their order, without duplicates.
 fn unique(list: &[String]) -> Vec<&String> {
     list.iter().enumerate().filter(|(n, it)| !list[..*n].contains(it)).map(|(_, it)| it).collect()
 }
 
-fn is_tag_character(c: char) -> bool {
+fn is_image_tag_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
 }
 
 fn untagged_and_indexes(rule: &Rule) -> Option<Lint> {
     let counts = match (&rule.tags, rule.count) {
         (TagFilter::Untagged, Count::ImageCountMoreThan(_)) => {
-            "they count among the last images that it keeps"
+            "they count among the last images that the rule keeps"
         }
-        (TagFilter::Untagged, _) => "they are taken as soon as it is gone",
+        (TagFilter::Untagged, _) => "the rule applies to them as soon as the index is deleted",
         _ => return None,
     };
     let message = format!(
-        "the images of a multi-platform index have no tags of their own, so this rule sees them: while their index \
-         exists they stay, and {counts}"
+        "the images of a multi-platform index have no tags of their own, so this rule selects them: they stay while \
+         their index exists, and {counts}"
     );
     let example = match rule.count {
         Count::ImageCountMoreThan(_) => {
@@ -120,11 +124,11 @@ fn untagged_and_indexes(rule: &Rule) -> Option<Lint> {
     Some(of(rule, message, help))
 }
 
-/// Every image that the rule sees is seen by an earlier one, which shields it.
+/// A rule that selects only images which an earlier rule selects.
 fn shadowed(rule: &Rule, earlier: &[Rule]) -> Option<Lint> {
     let by = earlier.iter().find(|it| covers(it, rule))?;
     let message = format!(
-        "it never takes an image: every image that it selects is selected by rule {} before, \
+        "it never applies to an image: every image that it selects is also selected by rule {}, \
          and an image belongs to the first rule that selects it",
         by.priority
     );
@@ -140,7 +144,7 @@ fn covers(earlier: &Rule, rule: &Rule) -> bool {
         return false;
     }
     let (Some(wide), Some(narrow)) = (patterns(earlier), patterns(rule)) else {
-        // `any` sees all, but ECR wants it last; `untagged` stands once.
+        // `any` selects all images, but ECR requires it to be the last rule. There is at most one rule for `untagged`.
         return earlier.tags == TagFilter::Any;
     };
     wide.iter().all(|wide| narrow.iter().any(|narrow| wide.contains(narrow)))
@@ -154,8 +158,8 @@ fn patterns(rule: &Rule) -> Option<Vec<Pattern>> {
     }
 }
 
-/// Images that two rules see: the first takes or keeps them, and both count them. A rule for every tag (`*`) overlaps
-/// all others on purpose.
+/// Rules that select the same images: the first rule decides on them, and both count them. A rule for every tag (`*`) is
+/// expected to overlap all others.
 fn overlapping(rule: &Rule, earlier: &[Rule]) -> Option<Lint> {
     let own = patterns(rule)?;
     if own.iter().all(|it| it.contains(&Pattern::new("*"))) {
@@ -177,7 +181,7 @@ fn overlapping(rule: &Rule, earlier: &[Rule]) -> Option<Lint> {
     );
     let help = match (rule.count, first.count) {
         (Count::ImageCountMoreThan(own), Count::ImageCountMoreThan(theirs)) => format!(
-            "make them disjoint, or count the other's images in: \"countNumber\": {}",
+            "make them disjoint, or include the other rule's images in the count: \"countNumber\": {}",
             own.saturating_add(theirs)
         ),
         _ => {
@@ -188,14 +192,14 @@ fn overlapping(rule: &Rule, earlier: &[Rule]) -> Option<Lint> {
     Some(of(rule, message, help))
 }
 
-/// Tags that build tools write beside the images that people mean.
+/// Examples of tags that build tools push beside the images themselves.
 const TOOL_TAGS: [(&str, &str); 3] = [
     ("buildcache", "build caches"),
     ("cache", "build caches"),
     ("sha256-0000000000000000000000000000000000000000000000000000000000000000.sig", "signatures"),
 ];
 
-/// Whoever gives these tags a rule of their own before has thought of them.
+/// A rule that counts build caches or signatures. If an earlier rule selects them, this is considered intended.
 fn counts_caches(rule: &Rule, earlier: &[Rule]) -> Option<Lint> {
     let Count::ImageCountMoreThan(number) = rule.count else { return None };
     let selects = |rule: &Rule, tag: &str| match patterns(rule) {
@@ -219,7 +223,7 @@ fn counts_caches(rule: &Rule, earlier: &[Rule]) -> Option<Lint> {
     let examples = [("build caches", "*cache*"), ("signatures", "sha256-*")];
     let examples = examples.iter().filter(|it| found.contains(&it.0)).map(|it| own(it.1).to_string());
     let help = format!(
-        "give them rules of their own with a smaller `rulePriority`, such as {}, and count them in here",
+        "give them rules of their own with a smaller `rulePriority`, such as {}, and include them in this rule's `countNumber`",
         examples.collect::<Vec<_>>().join(" and ")
     );
     Some(of(rule, message, help))
@@ -266,7 +270,7 @@ mod tests {
     use super::super::Document;
     use super::*;
 
-    fn told(rules: serde_json::Value) -> String {
+    fn linted(rules: serde_json::Value) -> String {
         let text = json!({ "rules": rules }).to_string();
         let document = Document::parse("p.json", &text).unwrap_or_else(|it| panic!("{it:?}"));
         let line = |it: Lint| format!("{}\n  help: {}", it.text(), it.help);
@@ -279,10 +283,10 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_an_and() {
+    fn lint_of_lists_that_must_all_match() {
         expect_test::expect![[r#"
-            rule 1: `tagPrefixList` with several prefixes selects only images that have for each of them a tag that it covers: an image whose tags are covered by `prod-` or `release-` alone is neither taken nor protected by this rule
-              help: write one rule for each, with {"tagPrefixList":["prod-"]} and {"tagPrefixList":["release-"]}"#]].assert_eq(&told(json!([rule(
+            rule 1: `tagPrefixList` with several prefixes selects only images that have a matching tag for each of them: an image whose tags match only `prod-` or `release-` is neither selected nor protected by this rule
+              help: write one rule for each, with {"tagPrefixList":["prod-"]} and {"tagPrefixList":["release-"]}"#]].assert_eq(&linted(json!([rule(
             1,
             "tagPrefixList",
             &["prod-", "release-"],
@@ -291,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn shadows_and_overlaps() {
+    fn lint_of_shadowed_and_overlapping_rules() {
         let rules = json!([
             rule(1, "tagPrefixList", &["v1"], 5),
             rule(2, "tagPatternList", &["v1.*-rc*"], 5),
@@ -300,11 +304,11 @@ mod tests {
             rule(5, "tagPatternList", &["z"], 5),
         ]);
         expect_test::expect![[r#"
-            rule 2: it never takes an image: every image that it selects is selected by rule 1 before, and an image belongs to the first rule that selects it
+            rule 2: it never applies to an image: every image that it selects is also selected by rule 1, and an image belongs to the first rule that selects it
               help: swap the two: "rulePriority": 1 here and 2 there; or remove it
             rule 3: it overlaps rules 1, 2: an image that both select belongs to the earlier rule, and counts among the images of both
-              help: make them disjoint, or count the other's images in: "countNumber": 10
-            rule 4: `tagPrefixList` with several prefixes selects only images that have for each of them a tag that it covers: an image whose tags are covered by `x*` or `` or `ü` alone is neither taken nor protected by this rule
+              help: make them disjoint, or include the other rule's images in the count: "countNumber": 10
+            rule 4: `tagPrefixList` with several prefixes selects only images that have a matching tag for each of them: an image whose tags match only `x*` or `` or `ü` is neither selected nor protected by this rule
               help: write one rule for each, with {"tagPrefixList":["x*"]} and {"tagPrefixList":[""]} and {"tagPrefixList":["ü"]}
             rule 4: `*` in the prefix `x*` is an ordinary character, which no tag has: it selects nothing
               help: use {"tagPrefixList":["x"]} or {"tagPatternList":["x*"]}
@@ -313,28 +317,28 @@ mod tests {
             rule 4: `ü` selects nothing: no tag has the character `ü`
               help: tags have letters, digits, `_`, `.` and `-`, and `*` is the only wildcard, of patterns: such as {"tagPrefixList":[""]}
             rule 4: it overlaps rules 1, 2, 3: an image that both select belongs to the earlier rule, and counts among the images of both
-              help: make them disjoint, or count the other's images in: "countNumber": 10
+              help: make them disjoint, or include the other rule's images in the count: "countNumber": 10
             rule 5: it overlaps rule 4: an image that both select belongs to the earlier rule, and counts among the images of both
-              help: make them disjoint, or count the other's images in: "countNumber": 10"#]].assert_eq(&told(rules));
+              help: make them disjoint, or include the other rule's images in the count: "countNumber": 10"#]].assert_eq(&linted(rules));
     }
 
     #[test]
-    fn policies_for_untagged_images_alone() {
+    fn lint_of_policies_for_untagged_images_only() {
         let rules = json!([{"rulePriority": 1, "description": "untagged images", "selection": {"tagStatus": "untagged",
             "countType": "imageCountMoreThan", "countNumber": 1}, "action": {"type": "expire"}}]);
         expect_test::expect![[r#"
-            rule 1: the images of a multi-platform index have no tags of their own, so this rule sees them: while their index exists they stay, and they count among the last images that it keeps
+            rule 1: the images of a multi-platform index have no tags of their own, so this rule selects them: they stay while their index exists, and they count among the last images that the rule keeps
               help: leave room for every platform of every index that you delete, such as {"countNumber":14,"countType":"sinceImagePushed","countUnit":"days"}
             this policy never expires anything that is tagged: tagged images pile up
-              help: if that is not meant, add a last rule such as {"action":{"type":"expire"},"rulePriority":2,"selection":{"countNumber":100,"countType":"imageCountMoreThan","tagStatus":"any"}}"#]].assert_eq(&told(rules));
+              help: if that is not meant, add a last rule such as {"action":{"type":"expire"},"rulePriority":2,"selection":{"countNumber":100,"countType":"imageCountMoreThan","tagStatus":"any"}}"#]].assert_eq(&linted(rules));
     }
 
     #[test]
-    fn caches_count() {
+    fn lint_of_counted_build_caches() {
         let rules = json!([{"rulePriority": 1, "description": "all images", "selection": {"tagStatus": "any",
             "countType": "imageCountMoreThan", "countNumber": 10}, "action": {"type": "expire"}}]);
         expect_test::expect![[r#"
             rule 1: build caches and signatures that build tools push under tags of their own (`buildcache`, `sha256-….sig`) count among the last 10
-              help: give them rules of their own with a smaller `rulePriority`, such as {"countNumber":14,"countType":"sinceImagePushed","countUnit":"days","tagPatternList":["*cache*"],"tagStatus":"tagged"} and {"countNumber":14,"countType":"sinceImagePushed","countUnit":"days","tagPatternList":["sha256-*"],"tagStatus":"tagged"}, and count them in here"#]].assert_eq(&told(rules));
+              help: give them rules of their own with a smaller `rulePriority`, such as {"countNumber":14,"countType":"sinceImagePushed","countUnit":"days","tagPatternList":["*cache*"],"tagStatus":"tagged"} and {"countNumber":14,"countType":"sinceImagePushed","countUnit":"days","tagPatternList":["sha256-*"],"tagStatus":"tagged"}, and include them in this rule's `countNumber`"#]].assert_eq(&linted(rules));
     }
 }

@@ -1,77 +1,77 @@
-//! A policy as a value: what ECR accepted, and nothing else.
+//! A validated lifecycle policy (lifecycle_policy_parameters).
 
 use serde_json::{Value, json};
 
-/// A lifecycle policy.
+/// A lifecycle policy, without its text and positions; see [`super::Document`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
-    /// Its rules, sorted by priority; each priority stands once.
+    /// The rules, sorted by priority. Priorities are unique.
     pub rules: Vec<Rule>,
 }
 
-/// A rule of a policy.
+/// A rule of a policy (lifecycle_policy_parameters).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// `rulePriority`, from 1: the lower number is applied first.
+    /// `rulePriority`, 1 or more. Rules with lower numbers are applied first.
     pub priority: i64,
-    /// `description`.
+    /// `description`, free text.
     pub description: Option<String>,
-    /// `tagStatus` with its list.
+    /// `tagStatus`, with `tagPrefixList` or `tagPatternList`.
     pub tags: TagFilter,
-    /// `countType` with `countNumber`.
+    /// `countType`, with `countNumber`.
     pub count: Count,
-    /// `action`.
+    /// `action`, with `targetStorageClass`.
     pub action: Action,
 }
 
-/// Which images a rule looks at.
+/// The images that a rule selects, by their tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagFilter {
-    /// `tagged` with `tagPrefixList`: a tag for each prefix.
+    /// `tagged` with `tagPrefixList`: images that have, for each prefix, a tag that begins with it.
     Prefixes(Vec<String>),
-    /// `tagged` with `tagPatternList`: a tag for each pattern.
+    /// `tagged` with `tagPatternList`: images that have, for each pattern, a tag that matches it.
     Patterns(Vec<String>),
-    /// `untagged`.
+    /// `untagged`: images without tags.
     Untagged,
-    /// `any`.
+    /// `any`: all images.
     Any,
 }
 
-/// When a rule takes an image.
+/// The condition under which a rule applies its action to an image that it selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
-    /// `imageCountMoreThan`: beyond so many, from the youngest.
+    /// `imageCountMoreThan`: the image is not among this number of youngest images.
     ImageCountMoreThan(i64),
-    /// `sinceImagePushed`, in days.
+    /// `sinceImagePushed`: the image was pushed more than this number of days ago.
     SinceImagePushed(i64),
-    /// `sinceImagePulled`, in days.
+    /// `sinceImagePulled`: the image was last pulled more than this number of days ago.
     SinceImagePulled(i64),
-    /// `sinceImageTransitioned`, in days since it was archived.
+    /// `sinceImageTransitioned`: the image was archived more than this number of days ago.
     SinceImageTransitioned(i64),
 }
 
-/// What a rule does with an image.
+/// The effect of a rule on an image (`action.type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// `expire`: delete it.
+    /// `expire`: deletes the image.
     Expire,
-    /// `transition`: move it to the archive.
+    /// `transition`: moves the image to the archive storage class.
     Transition,
 }
 
-/// Where an image is stored (`storageClass`).
+/// The storage class of an image (`storageClass`; archive_restore_image).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord)]
 pub enum StorageClass {
-    /// `standard`.
+    /// `standard`: the image can be pulled.
     #[default]
     Standard,
-    /// `archive`.
+    /// `archive`: cheaper storage. The image must be restored before it can be pulled.
     Archive,
 }
 
 impl StorageClass {
-    /// The word in policies and lists.
+    /// The value in policies: `standard` or `archive`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Standard => "standard",
@@ -81,7 +81,7 @@ impl StorageClass {
 }
 
 impl Count {
-    /// `countType`.
+    /// The value of `countType`, such as `imageCountMoreThan`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ImageCountMoreThan(_) => "imageCountMoreThan",
@@ -91,7 +91,7 @@ impl Count {
         }
     }
 
-    /// `countNumber`.
+    /// The value of `countNumber`: a number of images or of days.
     pub fn number(self) -> i64 {
         match self {
             Self::ImageCountMoreThan(n)
@@ -103,7 +103,7 @@ impl Count {
 }
 
 impl Rule {
-    /// The images that the rule sees: only `sinceImageTransitioned` looks into the archive
+    /// The storage class of the images that the rule selects: the archive for `sinceImageTransitioned`, else standard
     /// (lifecycle_policy_parameters, "storageClass").
     pub fn storage_class(&self) -> StorageClass {
         match self.count {
@@ -112,7 +112,7 @@ impl Rule {
         }
     }
 
-    /// The list of tags, with the key that it stands under.
+    /// The key and the entries of the tag list: `tagPrefixList` or `tagPatternList`. `None` for `untagged` and `any`.
     pub fn list(&self) -> Option<(&'static str, &[String])> {
         match &self.tags {
             TagFilter::Prefixes(list) => Some(("tagPrefixList", list)),
@@ -121,7 +121,7 @@ impl Rule {
         }
     }
 
-    /// The rule as a policy's text has it.
+    /// The rule as JSON, in the form of a policy's text.
     pub fn to_json(&self) -> Value {
         let status = match self.tags {
             TagFilter::Prefixes(_) | TagFilter::Patterns(_) => "tagged",
@@ -152,13 +152,13 @@ impl Rule {
 }
 
 impl Policy {
-    /// Whether the times of pulls decide over images. Then reading manifests, which ECR counts as a pull, changes what the
-    /// policy does.
+    /// Whether a rule depends on the time of the last pull. ECR counts the reading of a manifest as a pull, so reading
+    /// manifests changes the effect of such a policy.
     pub fn depends_on_pulls(&self) -> bool {
         self.rules.iter().any(|it| matches!(it.count, Count::SinceImagePulled(_)))
     }
 
-    /// The policy as ECR takes it.
+    /// The policy as JSON, in the form of `lifecyclePolicyText`.
     pub fn to_json(&self) -> Value {
         json!({"rules": self.rules.iter().map(Rule::to_json).collect::<Vec<_>>()})
     }

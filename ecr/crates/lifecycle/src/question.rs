@@ -1,36 +1,38 @@
-//! Where AWS's documents are silent: the choice that is taken, and how to tell which images depend on it.
+//! The choices that this crate makes where AWS documents nothing.
 //!
-//! An image's outcome is in question where it would be another with one choice taken the other way.
+//! The outcome of an image depends on a choice if the opposite choice, with all others unchanged, gives another outcome.
+//! [`super::evaluate::Decision::questions`] lists these choices for each image.
 
 use super::{Count, Image, Policy, Rule, StorageClass, TagFilter};
 
-/// A choice that no document decides.
+/// A choice that no document of AWS decides. Each variant states the choice of this crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Question {
-    /// An image is old as soon as N times 24 hours have passed, not only after another whole day.
+    /// An image is older than N days as soon as more than N times 24 hours have passed, and not only after another whole day.
     WholeDays,
-    /// Of images pushed at the same moment, those with the smaller digests count as younger.
+    /// Of images pushed at the same time, those with smaller digests are younger.
     EqualTimes,
-    /// Images that a manifest list names count among the last N.
+    /// Images that a manifest list references count among the last N of `imageCountMoreThan`.
     ChildrenCounted,
-    /// They do not go in the same evaluation as their list.
+    /// Images that a manifest list references are not affected in the evaluation that deletes the list.
     ChildrenWithList,
-    /// A list protects them also where it is stored in another class.
+    /// A manifest list protects the images that it references even if it is stored in another storage class.
     OtherClass,
-    /// An artifact with a subject is not selected by `untagged` and `any`, nor counted there.
+    /// An artifact with a subject is neither selected nor counted by rules for `untagged` and `any`.
     ArtifactsSelected,
-    /// An artifact of an artifact goes too.
+    /// An artifact whose subject is itself an artifact follows it, too.
     ArtifactOfArtifact,
-    /// An image restored from the archive counts as pushed when it was restored.
+    /// The age of an image that was restored from the archive is counted from the restoration.
     Restored,
-    /// An archived image without a date is not old.
+    /// `sinceImageTransitioned` does not apply to an archived image whose archival date is unknown.
     ArchivedWithoutDate,
-    /// Not AWS is silent here, but the list: what an index lists is not known, and protects nothing.
+    /// An index whose manifest could not be read protects no untagged image. This is a gap in the image list, not in the
+    /// documents of AWS.
     ChildrenUnknown,
 }
 
 impl Question {
-    /// All of them.
+    /// All choices.
     pub const ALL: [Self; 10] = [
         Self::WholeDays,
         Self::EqualTimes,
@@ -44,27 +46,29 @@ impl Question {
         Self::ChildrenUnknown,
     ];
 
-    /// The choice that was taken, as it is printed behind "not documented:".
+    /// The choice as a sentence in lower case, printed after `not documented:`.
     pub fn choice(self) -> &'static str {
         match self {
-            Self::WholeDays => "ages are taken to the second, not in whole days",
-            Self::EqualTimes => "of images pushed at the same moment, the smaller digest is taken as younger",
-            Self::ChildrenCounted => "the images of an index are taken to count among the last N",
-            Self::ChildrenWithList => "the images of an index are taken to stay until it is gone",
-            Self::OtherClass => "an index is taken to protect its images in every storage class",
+            Self::WholeDays => "ages are measured to the second, not in whole days",
+            Self::EqualTimes => {
+                "of images pushed at the same time, the smaller digest is assumed to be younger"
+            }
+            Self::ChildrenCounted => "the images of an index are assumed to count among the last N",
+            Self::ChildrenWithList => "the images of an index are assumed to stay until it is deleted",
+            Self::OtherClass => "an index is assumed to protect its images in every storage class",
             Self::ArtifactsSelected => {
-                "attached artifacts are taken not to be selected by `untagged` and `any`"
+                "attached artifacts are assumed not to be selected by `untagged` and `any`"
             }
-            Self::ArtifactOfArtifact => "artifacts of artifacts are taken to go too",
-            Self::Restored => "a restored image is taken to be as young as its restoration",
+            Self::ArtifactOfArtifact => "artifacts of artifacts are assumed to follow their subject, too",
+            Self::Restored => "a restored image is assumed to be as young as its restoration",
             Self::ChildrenUnknown => {
-                "what an index lists is not known here; it is taken to protect no untagged image"
+                "the images of an index are unknown; it is assumed to protect no untagged image"
             }
-            Self::ArchivedWithoutDate => "an archived image without a date is taken not to be old",
+            Self::ArchivedWithoutDate => "an archived image without a date is assumed not to be old",
         }
     }
 
-    /// Whether the choice could matter at all; looking is cheaper than evaluating once more.
+    /// Whether the choice can matter for this policy and these images. This is cheaper than another evaluation.
     pub(super) fn concerns(self, policy: &Policy, images: &[Image]) -> bool {
         let any_rule = |is: fn(&Rule) -> bool| policy.rules.iter().any(is);
         let any_image = |is: fn(&Image) -> bool| images.iter().any(is);

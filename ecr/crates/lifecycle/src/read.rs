@@ -1,4 +1,4 @@
-//! A policy's text -> [`Document`], or everything for which ECR would refuse it.
+//! A policy's text -> [`Document`], or all reasons for which ECR would reject it.
 
 use std::cell::RefCell;
 
@@ -9,19 +9,19 @@ use super::draft::Draft;
 use super::shape::{Shape, either};
 use super::{Action, Count, Document, Finding, Policy, Rule, StorageClass, TagFilter};
 
-/// The most rules of a policy ("Amazon ECR service quotas", not adjustable).
+/// The maximum number of rules in a policy ("Amazon ECR service quotas", not adjustable).
 const MAX_RULES: usize = 50;
-/// The least days in the archive, "delete images … in archive for less than 90 days" ("Important" box of lifecycle_policy_examples).
+/// The minimum `countNumber` for archived images, in days: "delete images … in archive for less than 90 days" ("Important" box of lifecycle_policy_examples).
 const MIN_ARCHIVED_DAYS: i64 = 90;
-/// The most `*` in a pattern (lifecycle_policy_parameters, `tagPatternList`).
+/// The maximum number of `*` in a pattern (lifecycle_policy_parameters, `tagPatternList`).
 const MAX_WILDCARDS: usize = 4;
 
 const COUNT_TYPES: [&str; 4] =
     ["imageCountMoreThan", "sinceImagePushed", "sinceImagePulled", "sinceImageTransitioned"];
-/// What a schema with two alternatives says when neither fits.
+/// The message of a JSON Schema with two alternatives of which neither matches.
 const NO_SCHEMA: &str = "instance failed to match exactly one schema (matched 0 out of 2)";
 
-/// Reads a policy; see [`Document::parse`]. The text is counted, and will be sent, as it is, white space included.
+/// Reads a policy; see [`Document::parse`]. White space counts for the length of the text.
 pub(super) fn read(file: &str, text: &str) -> Result<Document, Vec<Finding>> {
     let findings = RefCell::new(Vec::new());
     let shape = Shape { rule: None, position: None, findings: &findings };
@@ -29,7 +29,7 @@ pub(super) fn read(file: &str, text: &str) -> Result<Document, Vec<Finding>> {
     let drafts = match parse_json(file, text) {
         Ok(node) => read_rules(&shape, &node),
         Err(problem) => {
-            shape.say(&problem.place, problem.message, "Could not map policyString into LifecyclePolicy.");
+            shape.report(&problem.place, problem.message, "Could not map policyString into LifecyclePolicy.");
             Vec::new()
         }
     };
@@ -46,7 +46,7 @@ pub(super) fn read(file: &str, text: &str) -> Result<Document, Vec<Finding>> {
     }
 }
 
-/// Characters, as the service model counts them (`LifecyclePolicyText`: 100 to 30,720).
+/// Checks the length in characters (service model, `LifecyclePolicyText`: 100 to 30,720).
 fn check_length(shape: &Shape<'_>, file: &str, text: &str) {
     let length = text.chars().count();
     let place = Place::file(file);
@@ -54,11 +54,11 @@ fn check_length(shape: &Shape<'_>, file: &str, text: &str) {
         let message = format!(
             "a lifecycle policy has at least 100 characters, this one has {length}: a description makes it longer"
         );
-        shape.say(&place, message, "Member must have length greater than or equal to 100");
+        shape.report(&place, message, "Member must have length greater than or equal to 100");
     }
     if length > 30_720 {
         let message = format!("a lifecycle policy has at most 30720 characters, this one has {length}");
-        shape.say(&place, message, "Member must have length less than or equal to 30720");
+        shape.report(&place, message, "Member must have length less than or equal to 30720");
     }
 }
 
@@ -70,7 +70,7 @@ fn read_rules(shape: &Shape<'_>, node: &Node) -> Vec<Draft> {
     let Some(rules) = node.get("rules") else { return Vec::new() };
     let Value::Array(items) = &rules.value else {
         let sentence = "object has missing required properties ([\"rules\"])";
-        shape.say(&rules.place, format!("`rules` must be a list, found {}", rules.kind()), sentence);
+        shape.report(&rules.place, format!("`rules` must be a list, found {}", rules.kind()), sentence);
         return Vec::new();
     };
     if items.len() > MAX_RULES {
@@ -80,7 +80,7 @@ fn read_rules(shape: &Shape<'_>, node: &Node) -> Vec<Draft> {
             "array is too long: must have at most {MAX_RULES} elements but instance has {} elements",
             items.len()
         );
-        shape.say(&rules.place, message, sentence);
+        shape.report(&rules.place, message, sentence);
     }
     let mut drafts: Vec<_> = items.iter().enumerate().map(|(n, it)| read_rule(shape, n + 1, it)).collect();
     drafts.sort_by_key(|it| it.priority);
@@ -88,8 +88,8 @@ fn read_rules(shape: &Shape<'_>, node: &Node) -> Vec<Draft> {
 }
 
 fn read_rule(around: &Shape<'_>, position: usize, node: &Node) -> Draft {
-    let silent = Shape { rule: None, position: None, findings: &RefCell::new(Vec::new()) };
-    let number = node.get("rulePriority").and_then(|it| silent.integer(it, "rulePriority", 1));
+    let discarded = Shape { rule: None, position: None, findings: &RefCell::new(Vec::new()) };
+    let number = node.get("rulePriority").and_then(|it| discarded.integer(it, "rulePriority", 1));
     let shape = Shape { rule: number, position: Some(position), findings: around.findings };
     let before = around.findings.borrow().len();
     shape.object(node, "a rule", &["rulePriority", "selection", "action"], &["description"]);
@@ -123,7 +123,7 @@ fn read_selection(shape: &Shape<'_>, node: &Node) -> Selection {
     (tags, kind, read_count(shape, node, kind))
 }
 
-/// The lists are looked into whatever `tagStatus` says, so that nothing in them hides behind it.
+/// The lists are checked even if `tagStatus` is not valid, so that their mistakes are reported, too.
 fn read_tags(shape: &Shape<'_>, node: &Node) -> Option<TagFilter> {
     let (prefix_node, pattern_node) = (node.get("tagPrefixList"), node.get("tagPatternList"));
     let status_node = node.get("tagStatus")?;
@@ -137,12 +137,12 @@ fn read_tags(shape: &Shape<'_>, node: &Node) -> Option<TagFilter> {
         ("tagged", None, None) => {
             let message = "`tagStatus` is `tagged`: it needs `tagPrefixList` or `tagPatternList`";
             let sentence = "Must specify tagPrefixList or tagPatternList when tagStatus=TAGGED.";
-            shape.say(&status_node.place, message, sentence);
+            shape.report(&status_node.place, message, sentence);
             None
         }
         ("tagged", Some(_), Some(patterns)) => {
             let message = "`tagPrefixList` and `tagPatternList` exclude one another: keep one of them";
-            shape.say(&patterns.place, message, NO_SCHEMA);
+            shape.report(&patterns.place, message, NO_SCHEMA);
             None
         }
         ("untagged", None, None) => Some(TagFilter::Untagged),
@@ -150,10 +150,10 @@ fn read_tags(shape: &Shape<'_>, node: &Node) -> Option<TagFilter> {
         (status, prefixes, patterns) => {
             for (key, list) in [("tagPrefixList", prefixes), ("tagPatternList", patterns)] {
                 let Some(list) = list else { continue };
-                let message = format!("`{key}` goes with `tagStatus` `tagged` only, and this is `{status}`");
-                shape.say(&list.place, message, NO_SCHEMA);
+                let message = format!("`{key}` is allowed with `tagStatus` `tagged` only, found `{status}`");
+                shape.report(&list.place, message, NO_SCHEMA);
             }
-            // What the rule is about is clear all the same.
+            // The selection is known in spite of the mistake.
             Some(if status == "any" { TagFilter::Any } else { TagFilter::Untagged })
         }
     }
@@ -164,7 +164,7 @@ fn read_patterns(shape: &Shape<'_>, node: &Node) -> Option<Vec<String>> {
     let has_too_many = |it: &&String| it.matches('*').count() > MAX_WILDCARDS;
     for pattern in patterns.iter().filter(has_too_many) {
         let message = format!("pattern `{pattern}` has more than {MAX_WILDCARDS} wildcards `*`");
-        shape.say_plainly(&node.place, message);
+        shape.report_without_sentence(&node.place, message);
     }
     (!patterns.iter().any(|it| has_too_many(&it))).then_some(patterns)
 }
@@ -186,24 +186,24 @@ fn read_count(shape: &Shape<'_>, node: &Node, kind: Option<&'static str>) -> Opt
     })
 }
 
-/// `countUnit` is `days` for the three ages, and an error with a count.
+/// `countUnit` must be `days` for the three ages and must be absent for a count.
 fn check_unit(shape: &Shape<'_>, node: &Node, kind: Option<&str>) -> bool {
     let unit = node.get("countUnit");
     let is_days = unit.is_none_or(|it| shape.word(it, "countUnit", &["days"]).is_some());
     match (kind, unit) {
         (Some("imageCountMoreThan"), Some(unit)) => {
-            shape.say(&unit.place, "`countUnit` does not go with `imageCountMoreThan`", NO_SCHEMA);
+            shape.report(&unit.place, "`countUnit` is not allowed with `imageCountMoreThan`", NO_SCHEMA);
             false
         }
         (Some(kind), None) if kind != "imageCountMoreThan" => {
-            shape.say(&node.place, format!("`{kind}` needs `\"countUnit\": \"days\"`"), NO_SCHEMA);
+            shape.report(&node.place, format!("`{kind}` needs `\"countUnit\": \"days\"`"), NO_SCHEMA);
             false
         }
         _ => is_days,
     }
 }
 
-/// `storageClass` is `archive` with `sinceImageTransitioned`, and `standard`, which is the default, with the rest.
+/// `storageClass` must be `archive` for `sinceImageTransitioned`, and `standard` (the default) for the others.
 fn check_storage_class(shape: &Shape<'_>, node: &Node, kind: Option<&str>) -> bool {
     let class = node.get("storageClass");
     let word = class.map(|it| shape.word(it, "storageClass", &["archive", "standard"]));
@@ -214,9 +214,9 @@ fn check_storage_class(shape: &Shape<'_>, node: &Node, kind: Option<&str>) -> bo
         (Some(_), Some(Some("archive"))) if needs_archive => true,
         (Some(_), Some(Some("standard")) | None) if !needs_archive => true,
         (Some(kind), _) => {
-            let wanted = if needs_archive { "needs" } else { "does not go with" };
+            let verb = if needs_archive { "needs" } else { "does not allow" };
             let place = class.map_or(&node.place, |it| &it.place);
-            shape.say(place, format!("`{kind}` {wanted} `\"storageClass\": \"archive\"`"), NO_SCHEMA);
+            shape.report(place, format!("`{kind}` {verb} `\"storageClass\": \"archive\"`"), NO_SCHEMA);
             false
         }
     }
@@ -235,18 +235,18 @@ fn read_action(shape: &Shape<'_>, node: &Node) -> Option<Action> {
         ("transition", Some(_)) => Some(Action::Transition),
         ("expire", Some(_)) => {
             let place = target.map_or(&node.place, |it| &it.place);
-            shape.say(place, "`targetStorageClass` goes with `transition` only", NO_SCHEMA);
+            shape.report(place, "`targetStorageClass` is allowed with `transition` only", NO_SCHEMA);
             None
         }
         _ => {
             let message = "`transition` needs `\"targetStorageClass\": \"archive\"`";
-            shape.say(&node.place, message, NO_SCHEMA);
+            shape.report(&node.place, message, NO_SCHEMA);
             None
         }
     }
 }
 
-/// Which ages go with which action ("Important" boxes of lifecycle_policy_examples).
+/// Checks the action for `sinceImagePulled` and `sinceImageTransitioned` ("Important" boxes of lifecycle_policy_examples).
 fn check_pair(shape: &Shape<'_>, node: &Node, kind: &str, action: Action) {
     let wanted = match (kind, action) {
         ("sinceImagePulled", Action::Expire) => "transition",
@@ -254,22 +254,22 @@ fn check_pair(shape: &Shape<'_>, node: &Node, kind: &str, action: Action) {
         _ => return,
     };
     let place = node.get("action").map_or(&node.place, |it| &it.place);
-    let message = format!("`{kind}` goes with the action {} only", either(&[wanted]));
-    shape.say_plainly(place, message);
+    let message = format!("`{kind}` is allowed with the action {} only", either(&[wanted]));
+    shape.report_without_sentence(place, message);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> Vec<String> {
+    fn findings(text: &str) -> Vec<String> {
         let findings = read("p.json", text).expect_err("it is invalid");
         let line = |it: Finding| format!("{}: {} | {}", it.place, it.text(), it.constraint());
         findings.into_iter().map(line).collect()
     }
 
     #[test]
-    fn all_that_is_wrong_is_told_at_once_with_its_place_and_sentence() {
+    fn read_reports_all_mistakes_with_position_and_message_of_ecr() {
         let text = r#"{"rules": [
   {"rulePriority": 1, "description": "one", "selection": {"tagStatus": "tagged", "countType": "sinceImagePushed",
     "countUnit": "hours", "countNumber": 0}, "action": {"type": "delete"}},
@@ -284,14 +284,14 @@ mod tests {
             p.json:4:3: rule at position 2: a rule lacks `action` | Lifecycle policy validation failure: object has missing required properties (["action"])
             p.json:4:20: rule at position 2: `rulePriority` must be a whole number, found a string | Lifecycle policy validation failure: instance type (string) does not match any allowed primitive type (allowed: ["integer"])
             p.json:4:59: rule at position 2: `selection` has an unknown key `tagPrefixLsit`: did you mean `tagPrefixList`? | Lifecycle policy validation failure: object instance has properties which are not allowed by the schema: ["tagPrefixLsit"]
-            p.json:5:20: rule at position 2: `countNumber` must be a whole number, found 1.5 | Lifecycle policy validation failure: instance type (number) does not match any allowed primitive type (allowed: ["integer"])"#]].assert_eq(&told(text).join("\n"));
+            p.json:5:20: rule at position 2: `countNumber` must be a whole number, found 1.5 | Lifecycle policy validation failure: instance type (number) does not match any allowed primitive type (allowed: ["integer"])"#]].assert_eq(&findings(text).join("\n"));
     }
 
     #[test]
-    fn what_is_no_policy_is_told_with_its_place() {
+    fn read_reports_a_text_that_is_not_a_policy() {
         expect_test::expect![[r#"
             p.json: a lifecycle policy has at least 100 characters, this one has 3: a description makes it longer | Member must have length greater than or equal to 100
             p.json:1:1: a lifecycle policy must be an object, found a list | Lifecycle policy validation failure: instance type (array) does not match any allowed primitive type (allowed: ["object"])"#]]
-        .assert_eq(&told("[\n]").join("\n"));
+        .assert_eq(&findings("[\n]").join("\n"));
     }
 }

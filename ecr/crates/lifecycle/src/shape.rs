@@ -1,5 +1,5 @@
-//! What ECR's JSON Schema would say of a node. The sentences are those of the Java json-schema-validator, which
-//! ECR's answers show through.
+//! Checks of nodes with the messages of ECR's JSON Schema. The messages are those of the Java library
+//! json-schema-validator, which ECR quotes in its responses.
 
 use std::cell::RefCell;
 
@@ -7,24 +7,24 @@ use ecr_types::document::{Node, Place, Value, did_you_mean};
 
 use super::Finding;
 
-/// Gathers what is wrong with one rule, or with the policy around the rules.
+/// Collects the findings of one rule, or of the policy around the rules.
 pub struct Shape<'a> {
-    /// The rule's `rulePriority`, where it could be read.
+    /// The rule's `rulePriority`, if it could be read.
     pub rule: Option<i64>,
-    /// Which rule of the list it is, from 1; for those whose `rulePriority` cannot be read.
+    /// The position of the rule in the list, counted from 1. It is displayed if `rulePriority` cannot be read.
     pub position: Option<usize>,
     /// All findings of the policy.
     pub findings: &'a RefCell<Vec<Finding>>,
 }
 
 impl Shape<'_> {
-    /// A finding with ECR's sentence.
-    pub fn say(&self, place: &Place, message: impl Into<String>, sentence: impl Into<String>) {
+    /// Adds a finding with the message of ECR.
+    pub fn report(&self, place: &Place, message: impl Into<String>, sentence: impl Into<String>) {
         self.push(place, message.into(), Some(sentence.into()));
     }
 
-    /// A finding for which no sentence of ECR was ever quoted.
-    pub fn say_plainly(&self, place: &Place, message: impl Into<String>) {
+    /// Adds a finding for which no message of ECR is known.
+    pub fn report_without_sentence(&self, place: &Place, message: impl Into<String>) {
         self.push(place, message.into(), None);
     }
 
@@ -37,7 +37,7 @@ impl Shape<'_> {
         self.findings.borrow_mut().push(finding);
     }
 
-    /// Whether `node` is an object; reports what it lacks, has too much, and has twice.
+    /// Whether `node` is an object with all required keys. Missing, unknown and duplicate keys are reported.
     pub fn object(&self, node: &Node, title: &str, required: &[&str], optional: &[&str]) -> bool {
         let Value::Table(entries) = &node.value else {
             self.wrong_type(node, title, "object");
@@ -47,7 +47,7 @@ impl Shape<'_> {
         if !missing.is_empty() {
             let message = format!("{title} lacks {}", words(&missing));
             let sentence = format!("object has missing required properties ({})", listed(&missing));
-            self.say(&node.place, message, sentence);
+            self.report(&node.place, message, sentence);
         }
         let known = || required.iter().chain(optional).copied();
         for (n, entry) in entries.iter().enumerate() {
@@ -61,11 +61,11 @@ impl Shape<'_> {
                     "object instance has properties which are not allowed by the schema: {}",
                     listed(&[key])
                 );
-                self.say(&entry.place, format!("{title} has an unknown key `{key}`: {hint}"), sentence);
+                self.report(&entry.place, format!("{title} has an unknown key `{key}`: {hint}"), sentence);
             }
-            // What ECR makes of it is not documented; a policy that deletes must not be read in two ways.
+            // AWS does not document how ECR treats duplicate keys. A policy that deletes must not be ambiguous.
             if entries[..n].iter().any(|earlier| earlier.key == entry.key) {
-                self.say_plainly(&entry.place, format!("{title} has the key `{key}` twice"));
+                self.report_without_sentence(&entry.place, format!("{title} has the key `{key}` twice"));
             }
         }
         missing.is_empty()
@@ -83,12 +83,11 @@ impl Shape<'_> {
             let possible = listed(allowed);
             let sentence =
                 format!("instance value (\"{text}\") not found in enum (possible values: {possible})");
-            self.say(&node.place, format!("`{key}` is `{text}`: {hint}"), sentence);
+            self.report(&node.place, format!("`{key}` is `{text}`: {hint}"), sentence);
         }
         found
     }
 
-    /// A string.
     pub fn string(&self, node: &Node, key: &str) -> Option<String> {
         match &node.value {
             Value::String(text) => Some(text.clone()),
@@ -99,14 +98,14 @@ impl Shape<'_> {
         }
     }
 
-    /// A list that is not empty, of strings.
+    /// A non-empty list of strings.
     pub fn strings(&self, node: &Node, key: &str) -> Option<Vec<String>> {
         let Value::Array(items) = &node.value else {
             self.wrong_type(node, &format!("`{key}`"), "array");
             return None;
         };
         if items.is_empty() {
-            self.say(
+            self.report(
                 &node.place,
                 format!("`{key}` is empty"),
                 "array is too short: must have at least 1 elements but instance has 0 elements",
@@ -125,12 +124,12 @@ impl Shape<'_> {
         strings.into_iter().collect()
     }
 
-    /// A whole number from `minimum` to 2^31-1, which is the integer of the service model.
+    /// A whole number from `minimum` to 2^31-1, the maximum of an integer in the service model.
     pub fn integer(&self, node: &Node, key: &str, minimum: i64) -> Option<i64> {
         let number = match &node.value {
             Value::Number(text) => text.parse::<i64>().ok().or_else(|| {
                 let is_whole = text.bytes().all(|it| it.is_ascii_digit() || it == b'-');
-                // Too many digits for any integer; told as too large below.
+                // Too many digits for an integer: reported as out of range below.
                 is_whole.then_some(if text.starts_with('-') { i64::MIN } else { i64::MAX })
             }),
             _ => None,
@@ -143,11 +142,11 @@ impl Shape<'_> {
             let sentence = format!(
                 "numeric instance is lower than the required minimum (minimum: {minimum}, found: {number})"
             );
-            self.say(&node.place, format!("`{key}` is {number}: it must be {minimum} or more"), sentence);
+            self.report(&node.place, format!("`{key}` is {number}: it must be {minimum} or more"), sentence);
             return None;
         }
         if number > i64::from(i32::MAX) {
-            self.say_plainly(&node.place, format!("`{key}` is larger than {}", i32::MAX));
+            self.report_without_sentence(&node.place, format!("`{key}` is larger than {}", i32::MAX));
             return None;
         }
         Some(number)
@@ -164,7 +163,7 @@ impl Shape<'_> {
             Value::Number(number) => number,
             _ => node.kind(),
         };
-        self.say(
+        self.report(
             &node.place,
             format!("{title} must be {} {wanted}, found {found}", article(wanted)),
             sentence,

@@ -1,7 +1,7 @@
-//! Layers on disk: files of this machine go in, compressed layers come out, and what is unchanged is found again.
+//! A cache of compressed layers on disk, and the files of layers.
 //!
-//! `target/xtask-ecr/blobs/` holds compressed layers by digest, `target/xtask-ecr/layers/` the descriptor of each
-//! by the fingerprint of what it was made from. The folder can be removed at any time.
+//! `target/xtask-ecr/blobs/` contains compressed layers by digest. `target/xtask-ecr/layers/` contains the descriptor of
+//! each layer by the fingerprint of its input. The folder can be removed at any time.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use crate::image::compression::Compression;
 use crate::image::layer::{Files, Layer};
 use crate::image::zstd;
 
-/// The cache of a workspace.
+/// The layer cache of a workspace.
 #[derive(Debug, Clone)]
 pub struct LayerCache {
     folder: PathBuf,
@@ -28,19 +28,22 @@ pub struct LayerCache {
     began: SystemTime,
 }
 
-/// Compressed layers that are kept.
+/// The number of compressed layers that [`LayerCache::forget_unused`] keeps.
 const KEPT: usize = 64;
-/// After this time nobody writes to a temporary file any more.
+/// The age after which a temporary file is no longer being written.
 const UNFINISHED: Duration = Duration::from_secs(3600);
 
 impl LayerCache {
-    /// The cache in the workspace's target folder.
+    /// The cache below `target`, the target folder of a workspace. Layers are compressed on all cores.
     pub fn new(target: &Path) -> Self {
         let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         Self { folder: target.join("xtask-ecr"), threads, began: SystemTime::now() }
     }
 
-    /// The layer of `files`, compressed now unless it was before.
+    /// The layer of `files`, from the cache if it is there with its full size; otherwise it is compressed and stored.
+    ///
+    /// # Errors
+    /// A file of the layer cannot be read or has changed since it was added, or the cache cannot be written.
     pub fn layer(&self, files: &Files, compression: Compression) -> Result<Layer> {
         let fingerprint = files.fingerprint(compression);
         let descriptor = self.folder.join("layers").join(format!("{}.json", fingerprint.hex()));
@@ -53,17 +56,17 @@ impl LayerCache {
         Ok(layer)
     }
 
-    /// Where the compressed bytes of a layer are.
+    /// The path of the compressed bytes of a layer.
     pub fn blob(&self, digest: &Digest) -> PathBuf {
         self.folder.join("blobs").join(digest.hex())
     }
 
-    /// A layer that is still whole.
+    /// The layer of a descriptor, if its blob still has its full size.
     fn find(&self, descriptor: &Path) -> Option<Layer> {
         let layer: Layer = serde_json::from_slice(&fs::read(descriptor).ok()?).ok()?;
         let blob = File::options().append(true).open(self.blob(&layer.digest)).ok()?;
         let is_whole = blob.metadata().ok()?.len() == layer.size;
-        // The time of last use; see `forget_unused`.
+        // The modification time is the time of last use; see `forget_unused`.
         let _ = blob.set_modified(SystemTime::now());
         is_whole.then_some(layer)
     }
@@ -75,21 +78,22 @@ impl LayerCache {
         Ok(layer)
     }
 
-    /// Removes what was used longest ago, but nothing that was used since this value was made.
+    /// Removes the least recently used layers, so that 64 remain. Layers that were used since this value was made stay in
+    /// any case. Temporary files that are older than an hour are removed, too. Errors are ignored.
     pub fn forget_unused(&self) {
         let began = self.began;
         for folder in ["blobs", "layers"] {
             let entries = fs::read_dir(self.folder.join(folder)).into_iter().flatten().flatten();
             let entries = entries.filter_map(|it| Some((it.metadata().ok()?.modified().ok()?, it.path())));
             let (unfinished, mut files): (Vec<_>, Vec<_>) = entries.partition(|(_, path)| is_temporary(path));
-            // Left by a process that was killed.
+            // Left behind by a process that was killed.
             let is_left = |used: SystemTime| began.duration_since(used).is_ok_and(|it| it > UNFINISHED);
             let left = unfinished.iter().filter(|(used, _)| is_left(*used));
             left.for_each(|(_, path)| drop(fs::remove_file(path)));
             files.sort();
             let surplus = files.len().saturating_sub(KEPT);
             let old = files.iter().take(surplus).filter(|(used, _)| *used < began);
-            // A file that stays is only a waste of space.
+            // A file that cannot be removed only takes up space.
             old.for_each(|(_, path)| drop(fs::remove_file(path)));
         }
     }
@@ -99,18 +103,19 @@ fn is_temporary(path: &Path) -> bool {
     path.file_name().and_then(OsStr::to_str).is_some_and(|it| it.starts_with(files::PREFIX))
 }
 
-/// The files of layers, the lowest first: archives that are plain, gzip's or Zstandard's.
+/// The files of an image, from its layers: tar archives that are uncompressed or compressed with gzip or Zstandard, the
+/// lowest first.
 ///
 /// # Errors
-/// A layer that cannot be read, such as one that is compressed in another way.
+/// A layer cannot be read: it is missing, is compressed in another way, or needs the feature `zstd`.
 pub fn tree(layers: &[PathBuf]) -> Result<FileTree> {
     let mut tree = FileTree::default();
     for path in layers {
-        let context = || format!("failed to look into the layer `{}`", path.display());
+        let context = || format!("failed to read the layer `{}`", path.display());
         let mut file = BufReader::new(File::open(path).with_context(context)?);
         let bytes: Box<dyn Read> = match file.fill_buf().with_context(context)? {
             [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(file)),
-            // RFC 8878, section 3.1.1.
+            // The magic number of Zstandard (RFC 8878, section 3.1.1).
             [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd::decoder(file).with_context(context)?,
             _ => Box::new(file),
         };
@@ -126,7 +131,10 @@ pub fn tree(layers: &[PathBuf]) -> Result<FileTree> {
     Ok(tree)
 }
 
-/// Adds a file of this machine, or a folder with everything in it; symbolic links are followed.
+/// Adds a file of the local file system at `to`, or a folder with all files below it. Symbolic links are followed.
+///
+/// # Errors
+/// A file or folder cannot be read, or a name is not UTF-8.
 pub fn add(files: &mut Files, from: &Path, to: &str) -> Result<()> {
     let metadata = fs::metadata(from).with_context(|| format!("failed to read `{}`", from.display()))?;
     if !metadata.is_dir() {
@@ -153,14 +161,15 @@ fn add_file(files: &mut Files, from: &Path, to: &str, mode: u32) -> Result<()> {
     Ok(())
 }
 
-/// Adds one file that was read before, and is read again only where its layer is written.
+/// Adds one file whose digest and size in bytes are known. It is read when its layer is written, and not if the layer is in
+/// the cache.
 pub fn add_known(files: &mut Files, from: &Path, to: &str, mode: u32, digest: Digest, size: u64) {
     let path = from.to_owned();
     let open = Box::new(move || Ok(Box::new(File::open(&path)?) as Box<dyn Read>));
     files.stream(to, mode, size, digest, open);
 }
 
-/// One bit of the file's mode counts: whether it can be executed. The rest is the umask of this machine.
+/// The mode in the layer: 0755 for an executable file, else 0644. Other bits depend on the umask of this machine.
 fn mode(metadata: &fs::Metadata) -> u32 {
     #[cfg(unix)]
     {

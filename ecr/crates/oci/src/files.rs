@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all.
+//! Atomic writing of files: a file appears under its name only when it is complete.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use ecr_types::Digest;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
-/// A file under a temporary name, in the folder where it is to appear. It is removed when it is dropped.
+/// A file under a temporary name in its destination folder. It is removed when it is dropped, unless it was persisted.
 #[derive(Debug)]
 pub struct Temporary {
     file: NamedTempFile,
@@ -27,18 +27,18 @@ impl Drop for Open {
     }
 }
 
-/// What the names of temporary files begin with.
+/// The prefix of the names of temporary files.
 pub const PREFIX: &str = ".tmp-";
 
-/// The temporary files of this process.
+/// The paths of all temporary files of this process.
 static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 fn open() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes the temporary files of threads that are still at work when the process is about to end, after Ctrl-C or an error
-/// elsewhere.
+/// Removes all temporary files of this process, also those that other threads are writing. To be called before the process
+/// exits after Ctrl-C or an error, as destructors do not run then.
 pub fn remove_temporary_files() {
     for path in std::mem::take(&mut *open()) {
         let _ = fs::remove_file(path);
@@ -46,14 +46,14 @@ pub fn remove_temporary_files() {
 }
 
 impl Temporary {
-    /// A new file beside `path`, whose folder is made if it does not exist.
+    /// A new file in the folder of `path`, which is created if it does not exist.
     ///
     /// # Errors
-    /// The folder or the file cannot be made.
+    /// The folder or the file cannot be created.
     pub fn beside(path: &Path) -> io::Result<Self> {
         let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
-        // Held until the file is known, so that `remove_temporary_files` misses none.
+        // Locked until the file is registered, so that `remove_temporary_files` does not miss it.
         let mut open = open();
         let mut builder = tempfile::Builder::new();
         let file = with_default_mode(builder.prefix(PREFIX)).tempfile_in(folder)?;
@@ -62,12 +62,12 @@ impl Temporary {
         Ok(Self { file, _open })
     }
 
-    /// The open file.
+    /// The open file, for reading and writing.
     pub fn file(&self) -> &File {
         self.file.as_file()
     }
 
-    /// Gives the file its name. A file that was there before is replaced.
+    /// Renames the file to `path`, which must be in the same file system. An existing file is replaced.
     ///
     /// # Errors
     /// The file cannot be renamed.
@@ -87,7 +87,7 @@ impl Write for Temporary {
     }
 }
 
-/// The mode that any other new file has: what is written here is read by others, too.
+/// Applies the default mode of new files (0666 without the umask), so that other users can read them, too.
 #[cfg(unix)]
 fn with_default_mode<'a, 'b, 'c>(
     builder: &'c mut tempfile::Builder<'a, 'b>,
@@ -103,7 +103,7 @@ fn with_default_mode<'a, 'b, 'c>(
     builder
 }
 
-/// Writes a file so that no reader ever sees half of it. Its folder is made if it does not exist.
+/// Writes a file atomically: readers see the old content or the new one. Its folder is created if it does not exist.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -113,17 +113,17 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     temporary.persist(path)
 }
 
-/// Copies a file so that no reader ever sees half of it. The folder of the copy is made if it does not exist.
+/// Copies a file atomically. The folder of the copy is created if it does not exist.
 ///
 /// # Errors
-/// One cannot be read, or the other not be written.
+/// The file cannot be read, or the copy cannot be written.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let mut temporary = Temporary::beside(to)?;
     io::copy(&mut File::open(from)?, &mut temporary)?;
     temporary.persist(to)
 }
 
-/// The digest and size in bytes of a file, read in pieces from its start.
+/// The digest and the size in bytes of a file, read from its beginning in chunks.
 ///
 /// # Errors
 /// The file cannot be read.

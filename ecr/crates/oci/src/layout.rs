@@ -1,4 +1,4 @@
-//! Images in files: OCI layouts, and archives that docker and podman load.
+//! Images in files: OCI image layouts, and archives for `docker load` and `podman load`.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -10,15 +10,18 @@ use ecr_types::{ImageIndex, Platform};
 use crate::files;
 use crate::image::bundle::{Bundle, Content, LAYOUT, blob_path, layout_index};
 
-/// Writes an image into an OCI layout, beside what is there. The index goes last, so that it names nothing that is not
-/// there.
+/// Adds an image to the OCI image layout in `folder`, which is created if it does not exist (OCI image specification,
+/// "Image Layout"). Other images of the layout stay. `index.json` is written last, so that it references existing blobs only.
+///
+/// # Errors
+/// The folder is neither empty nor an OCI layout, `index.json` is not valid, a blob cannot be read, or a file cannot be
+/// written.
 pub fn write(folder: &Path, bundle: &Bundle) -> Result<()> {
     let context = || format!("failed to write the OCI layout `{}`", folder.display());
     let index = folder.join("index.json");
     let existing: Option<ImageIndex> = match fs::read(&index) {
-        Ok(bytes) => {
-            serde_json::from_slice(&bytes).with_context(|| format!("`{}` is no index", index.display()))?
-        }
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .with_context(|| format!("`{}` is not an OCI image index", index.display()))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let is_empty = fs::read_dir(folder).map_or(true, |mut it| it.next().is_none());
             if !is_empty {
@@ -48,7 +51,11 @@ pub fn write(folder: &Path, bundle: &Bundle) -> Result<()> {
     write_all().with_context(context)
 }
 
-/// Writes an archive that is an OCI layout and what `docker load` reads, in one.
+/// Writes a tar archive that is both an OCI image layout and an archive of `docker save`. The latter has one image only:
+/// that of `platform`, or the first one.
+///
+/// # Errors
+/// A blob cannot be read, or the output cannot be written.
 pub fn archive(output: impl Write, bundle: &Bundle, platform: &Platform) -> io::Result<()> {
     let mut archive = tar::Builder::new(output);
     let index = layout_index(None, bundle.layout_entries());

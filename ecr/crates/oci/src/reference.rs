@@ -5,32 +5,42 @@ use std::str::FromStr;
 
 use ecr_types::Digest;
 
-/// A reference, with the defaults of docker filled in.
+/// A reference to an image, with Docker's defaults for the parts that it does not name.
+///
+/// ```
+/// use ecr_oci::reference::Reference;
+///
+/// let reference: Reference = "debian:12".parse()?;
+/// assert_eq!(reference.host, "registry-1.docker.io");
+/// assert_eq!(reference.name, "library/debian");
+/// assert_eq!(reference.version(), "12");
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reference {
-    /// The registry's host: `registry-1.docker.io` where none is named.
+    /// The registry's host, with its port if the reference has one. Without a host it is `registry-1.docker.io`.
     pub host: String,
-    /// The repository, such as `library/debian`.
+    /// The name of the repository, such as `library/debian`. One-part names on Docker Hub are prefixed with `library/`.
     pub name: String,
-    /// The tag; `latest` where neither tag nor digest is named.
+    /// The tag, if the reference names one.
     pub tag: Option<String>,
-    /// The digest, which wins over the tag.
+    /// The digest, if the reference names one. It takes precedence over the tag.
     pub digest: Option<Digest>,
     text: String,
 }
 
-/// Where Docker Hub listens, and how docker's configuration calls it.
+/// The host of Docker Hub's registry, and its key in Docker's configuration.
 const DOCKER_HUB: &str = "registry-1.docker.io";
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 
 impl Reference {
-    /// What to ask the registry for: the digest, else the tag.
+    /// The reference of the manifest in requests to the registry: the digest, else the tag, else `latest`.
     pub fn version(&self) -> &str {
         let tag = || self.tag.as_deref().unwrap_or("latest");
         self.digest.as_ref().map_or_else(tag, Digest::as_str)
     }
 
-    /// The key under which docker's configuration has the credentials.
+    /// The key of the registry's credentials in Docker's `config.json` (`auths`, `credHelpers`).
     pub fn credential_key(&self) -> &str {
         if self.host == DOCKER_HUB { DOCKER_HUB_KEY } else { &self.host }
     }
@@ -52,7 +62,7 @@ impl FromStr for Reference {
             Some((rest, digest)) => (rest, Some(digest.parse().map_err(|_| wrong())?)),
             None => (text, None),
         };
-        // What stands before the first slash is a host if it could be one, as docker decides.
+        // The part before the first slash is a host if it has a dot or a colon or is `localhost`, as in Docker.
         let (host, path) = match rest.split_once('/') {
             Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path),
             _ => ("docker.io", rest),
@@ -78,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dockers_defaults_are_filled_in() {
+    fn reference_has_the_defaults_of_docker() {
         let parsed = |text: &str| {
             let it: Reference = text.parse().unwrap();
             format!("{} {} {}", it.host, it.name, it.version())

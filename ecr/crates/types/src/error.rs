@@ -1,8 +1,8 @@
-//! Errors and what caused them.
+//! Chains of errors (`std::error::Error::source`).
 
 use std::error::Error;
 
-/// The error and its causes, from the outermost to the innermost.
+/// The error and its sources, from the outermost to the innermost.
 pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let mut next = Some(error);
     std::iter::from_fn(move || {
@@ -12,8 +12,8 @@ pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a 
     })
 }
 
-/// The error and its causes in one line, such as `failed to open: not found`. A cause that the text before it has
-/// already is left out.
+/// The error and its sources in one line, such as `failed to open: not found`. A source whose text is contained in the
+/// line before it is left out.
 pub fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     for text in causes(error).map(ToString::to_string) {

@@ -1,8 +1,13 @@
-//! Hosts as they stand in image references and in the header `Host`: a name or an address, perhaps with a port.
+//! Hosts in image references and in the header `Host`: a name or an IP address, with or without a port (RFC 9110, section
+//! 7.2).
 
 use std::net::IpAddr;
 
 /// The host without its port. An IPv6 address keeps its brackets.
+///
+/// ```
+/// assert_eq!(ecr_types::host::name("[::1]:4510"), "[::1]");
+/// ```
 pub fn name(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
@@ -10,8 +15,8 @@ pub fn name(host: &str) -> &str {
     }
 }
 
-/// Whether the host is this machine: `localhost` and the names below it (RFC 6761, section 6.3), 127.0.0.0/8, `[::1]`.
-/// Docker, containerd and podman speak plain HTTP with such registries.
+/// Whether the host is on loopback: `localhost` and the names below it (RFC 6761, section 6.3), 127.0.0.0/8, `[::1]`.
+/// Docker, containerd and podman use plain HTTP for such registries.
 ///
 /// ```
 /// assert!(ecr_types::host::is_loopback("127.0.0.1:4510"));
@@ -28,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_this_machine_only() {
+    fn is_loopback_accepts_this_machine_only() {
         for host in ["127.0.0.1:4510", "127.1.2.3", "localhost:1", "ecr.localhost", "[::1]:80", "[::1]"] {
             assert!(is_loopback(host), "{host}");
         }

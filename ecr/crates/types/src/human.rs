@@ -1,6 +1,6 @@
-//! Numbers and lists as people read them.
+//! Numbers, durations, sizes and lists as text for messages and tables.
 
-/// `1 image`, `2 images`.
+/// A number with its noun in the singular or the plural: `1 image`, `2 repositories`.
 pub fn count(n: impl Into<u64>, thing: &str) -> String {
     let n = n.into();
     let plural = match (n, thing.strip_suffix('y')) {
@@ -11,7 +11,7 @@ pub fn count(n: impl Into<u64>, thing: &str) -> String {
     format!("{n} {plural}")
 }
 
-/// The last line of a command: `3 repositories: 1 deleted, 2 kept`.
+/// A total and its parts, as in the last line of a command: `3 repositories: 1 deleted, 2 kept`. Parts of 0 are left out.
 pub fn counted(total: usize, thing: &str, counts: &[(usize, &str)]) -> String {
     let parts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}"));
     let parts = parts.collect::<Vec<_>>().join(", ");
@@ -19,14 +19,14 @@ pub fn counted(total: usize, thing: &str, counts: &[(usize, &str)]) -> String {
     if parts.is_empty() { total } else { format!("{total}: {parts}") }
 }
 
-/// `a, b, c and 4 more`.
+/// The first `shown` items and the number of the others: `a, b, c and 4 more`.
 pub fn some_of<T: std::fmt::Display>(items: &[T], shown: usize) -> String {
     let words: Vec<_> = items.iter().take(shown).map(ToString::to_string).collect();
     let words = words.join(", ");
     if items.len() > shown { format!("{words} and {} more", items.len() - shown) } else { words }
 }
 
-/// How long ago, in the largest unit that fits: `3 days`.
+/// An age in seconds, rounded down to the largest unit that fits: `3 days`. A negative age is 0.
 pub fn age(seconds: f64) -> String {
     let seconds = seconds.max(0.0) as u64;
     let units = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
@@ -34,7 +34,7 @@ pub fn age(seconds: f64) -> String {
     count(seconds / length, unit)
 }
 
-/// How long ago, for a narrow column: `now`, `59 min`, `23 h`, `400 d`.
+/// An age in seconds for a narrow column: `now`, `59 min`, `23 h`, `400 d`. A negative age is `now`.
 pub fn short_age(seconds: f64) -> String {
     let seconds = seconds.max(0.0) as u64;
     match seconds {
@@ -45,7 +45,7 @@ pub fn short_age(seconds: f64) -> String {
     }
 }
 
-/// A time limit as people say it: `1 minute`, `90 seconds`, `250 ms`.
+/// A time limit: `1 minute`, `90 seconds`, `250 ms`. Fractions of a millisecond are cut off.
 pub fn duration(duration: std::time::Duration) -> String {
     let milliseconds = duration.as_millis();
     match duration.as_secs() {
@@ -55,7 +55,7 @@ pub fn duration(duration: std::time::Duration) -> String {
     }
 }
 
-/// `text` in lines of at most `width` characters, broken between words; what is longer than a line stays whole.
+/// `text` in lines of at most `width` characters, broken between words. A longer word has a line of its own.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
@@ -71,7 +71,8 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// `text` without what would move the cursor or change colours: control characters are written out.
+/// `text` with control characters and bidirectional formatting characters escaped, so that it cannot move the cursor or
+/// change colours of a terminal.
 pub fn printable(text: &str) -> String {
     let is_harmless = |c: char| {
         !c.is_control()
@@ -87,12 +88,12 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// USD as people read them: `$1.20`, and `<$0.01` rather than nothing.
+/// An amount in USD: `$1.20`, or `<$0.01` for a smaller one that is not 0.
 pub fn money(usd: f64) -> String {
     if usd > 0.0 && usd < 0.005 { "<$0.01".to_owned() } else { format!("${usd:.2}") }
 }
 
-/// A size as people read it: `1.4 MB`. Decimal units, as ECR's prices are.
+/// A size in bytes, in decimal units as in ECR's prices: `999 B`, `1.4 MB`.
 pub fn size(bytes: u64) -> String {
     let units = ["kB", "MB", "GB", "TB"];
     let mut value = bytes as f64;
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
+    fn human_formats() {
         assert_eq!(count(1u64, "repository"), "1 repository");
         assert_eq!(count(2u64, "repository"), "2 repositories");
         assert_eq!(count(0u64, "image"), "0 images");

@@ -1,7 +1,8 @@
-//! The vocabulary of Amazon ECR and OCI images: names, digests, platforms, media types, manifests, times, and
-//! configuration texts that know their places.
+//! Types of Amazon ECR and of OCI images: names, digests, platforms, media types, manifests and timestamps, and parsed
+//! configuration text with source positions.
 //!
-//! Values are parsed once and valid ever after. Nothing here reads a file, the environment or the clock.
+//! A value is validated when it is parsed and stays valid. Nothing in this crate reads a file, the environment or the
+//! clock, except the module `property` for tests.
 //!
 //! ```
 //! use ecr_types::{Digest, ImageTag, RepositoryName};

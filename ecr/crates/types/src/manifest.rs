@@ -1,7 +1,7 @@
-//! Manifests and indexes of images: one set of types for every room that reads or writes them.
+//! Image manifests and image indexes, for reading and for writing.
 //!
 //! OCI image specification 1.1, "Image Manifest", "Image Index" and "Content Descriptors"; Docker's manifest
-//! (V2, schema 2) and manifest list have the same fields.
+//! (Image Manifest V2, Schema 2) and manifest list have the same fields.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::media_type::{self, OCI_INDEX};
 use crate::{Digest, Platform};
 
-/// What points to a blob or a manifest (OCI image specification, "Content Descriptors").
+/// A reference to a blob or a manifest (OCI image specification, "Content Descriptors").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
@@ -21,19 +21,19 @@ pub struct Descriptor {
     pub digest: Digest,
     /// The size of the content in bytes.
     pub size: u64,
-    /// Where the content can be fetched from as well.
+    /// Further URLs of the content.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub urls: Vec<String>,
-    /// The content itself in base64, where it is small.
+    /// The content itself in base64, if it is embedded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// The type of an artifact, in lists of manifests.
+    /// The type of an artifact, in an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// The platform of an image, in an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-    /// Further properties.
+    /// Arbitrary metadata (OCI image specification, "Annotations").
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
     pub annotations: BTreeMap<String, String>,
 }
@@ -42,57 +42,57 @@ pub struct Descriptor {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageManifest {
-    /// The version of the format: always 2.
+    /// `schemaVersion`: always 2.
     pub schema_version: u32,
-    /// The manifest's own media type. OCI allows to leave it out.
+    /// The media type of the manifest. It is optional in OCI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
-    /// The type of an artifact.
+    /// The type of an artifact; `None` for a container image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// The config.
+    /// The descriptor of the config.
     pub config: Descriptor,
-    /// The layers, the lowest first.
+    /// The descriptors of the layers, from the lowest to the highest.
     #[serde(deserialize_with = "null_as_default")]
     pub layers: Vec<Descriptor>,
-    /// The manifest that this one is attached to.
+    /// The manifest to which this artifact is attached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
-    /// Further properties.
+    /// Arbitrary metadata (OCI image specification, "Annotations").
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
     pub annotations: BTreeMap<String, String>,
 }
 
-/// A list of manifests, usually one for each platform. Docker calls it a manifest list.
+/// A list of manifests, usually one for each platform. Docker's term is manifest list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageIndex {
-    /// The version of the format: always 2.
+    /// `schemaVersion`: always 2.
     pub schema_version: u32,
-    /// The index's own media type. OCI allows to leave it out.
+    /// The media type of the index. It is optional in OCI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
-    /// The type of an artifact.
+    /// The type of an artifact; `None` for a container image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// The manifests, in the order of the index.
+    /// The descriptors of the manifests, in the order of the index.
     #[serde(deserialize_with = "null_as_default")]
     pub manifests: Vec<Descriptor>,
-    /// The manifest that this index is attached to.
+    /// The manifest to which this index is attached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
-    /// Further properties.
+    /// Arbitrary metadata (OCI image specification, "Annotations").
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_default")]
     pub annotations: BTreeMap<String, String>,
 }
 
-/// A manifest of either kind.
+/// An image manifest or an image index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "manifests are read one at a time")]
 pub enum Manifest {
     /// One image or artifact.
     Image(ImageManifest),
-    /// A list of manifests.
+    /// An image index or a Docker manifest list.
     Index(ImageIndex),
 }
 
@@ -102,18 +102,18 @@ pub enum InvalidManifest {
     /// The text is not JSON.
     #[error("the manifest is not JSON: {0}")]
     NotJson(#[source] serde_json::Error),
-    /// The manifest is of another version, such as Docker's retired schema 1.
-    #[error("the manifest has schemaVersion {0}, and only version 2 can be read")]
+    /// The `schemaVersion` is not 2, such as in Docker's retired schema 1.
+    #[error("the manifest has schemaVersion {0}, only schemaVersion 2 is supported")]
     SchemaVersion(String),
-    /// A field is missing, or has a value that it may not have.
+    /// A field is missing, or has a value of the wrong type or form.
     #[error("the manifest is not valid: {0}")]
     Field(#[source] serde_json::Error),
-    /// The media type in the manifest is not the one that it was sent as.
-    #[error("the manifest's mediaType is {own}, and it is sent as {named}")]
+    /// The media type in the manifest differs from the one in the request or response.
+    #[error("the manifest's mediaType is `{own}`, but it was sent as `{named}`")]
     MediaTypes {
-        /// The media type in the manifest.
+        /// The `mediaType` of the manifest.
         own: String,
-        /// The media type that the sender names.
+        /// The media type that the sender declared, as in the header `Content-Type`.
         named: String,
     },
     /// The media type is neither that of an image nor that of an index.
@@ -121,7 +121,7 @@ pub enum InvalidManifest {
     MediaType(String),
 }
 
-/// What tells the kinds of manifests apart. Other fields are ignored.
+/// The fields by which image manifests and indexes are distinguished. Other fields are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Kind {
@@ -134,7 +134,7 @@ struct Kind {
 }
 
 impl Descriptor {
-    /// A descriptor with what every descriptor has.
+    /// A descriptor with the required fields only. `size` is in bytes.
     pub fn new(media_type: impl Into<String>, digest: Digest, size: u64) -> Self {
         Self {
             media_type: media_type.into(),
@@ -148,8 +148,8 @@ impl Descriptor {
         }
     }
 
-    /// Whether it is an attestation that BuildKit puts beside the images of an index (BuildKit, "Image
-    /// Attestation Storage").
+    /// Whether this entry of an index is an attestation of BuildKit and not an image (BuildKit, "Image Attestation
+    /// Storage").
     pub fn is_attestation(&self) -> bool {
         let kind = self.annotations.get("vnd.docker.reference.type");
         kind.is_some_and(|it| it == "attestation-manifest")
@@ -157,8 +157,8 @@ impl Descriptor {
 }
 
 impl Manifest {
-    /// Reads a manifest. `named` is the media type that the sender gave, which counts where the manifest has none
-    /// of its own.
+    /// Parses a manifest. `named` is the media type that the sender declared; it is used if the manifest has no `mediaType`.
+    /// Without either, a manifest with the field `manifests` is an index.
     ///
     /// ```
     /// use ecr_types::Manifest;
@@ -168,7 +168,8 @@ impl Manifest {
     /// ```
     ///
     /// # Errors
-    /// The text is not JSON, of another version, of an unknown media type, or lacks a field.
+    /// The bytes are not JSON, the `schemaVersion` is not 2, the media type is unknown or contradicts `named`, or a field is
+    /// missing or not valid.
     pub fn parse(bytes: &[u8], named: Option<&str>) -> Result<Self, InvalidManifest> {
         let kind: Kind = serde_json::from_slice(bytes).map_err(InvalidManifest::of)?;
         if kind.schema_version != 2 {
@@ -181,7 +182,7 @@ impl Manifest {
         }
     }
 
-    /// The media type in the manifest, if it has one.
+    /// The `mediaType` of the manifest, if it has one.
     pub fn media_type(&self) -> Option<&str> {
         match self {
             Self::Image(image) => image.media_type.as_deref(),
@@ -189,7 +190,7 @@ impl Manifest {
         }
     }
 
-    /// The manifest that this one is attached to.
+    /// The manifest to which this one is attached (OCI image specification, "subject").
     pub fn subject(&self) -> Option<&Descriptor> {
         match self {
             Self::Image(image) => image.subject.as_ref(),
@@ -208,7 +209,7 @@ impl Manifest {
         own.as_deref().filter(|it| !it.is_empty()).or(config)
     }
 
-    /// Further properties.
+    /// The annotations of the manifest itself.
     pub fn annotations(&self) -> &BTreeMap<String, String> {
         match self {
             Self::Image(image) => &image.annotations,
@@ -216,7 +217,7 @@ impl Manifest {
         }
     }
 
-    /// The manifests that an index lists; none for an image.
+    /// The manifests that an index lists; empty for an image.
     pub fn children(&self) -> &[Descriptor] {
         match self {
             Self::Image(_) => &[],
@@ -224,7 +225,7 @@ impl Manifest {
         }
     }
 
-    /// The config and the layers of an image; none for an index.
+    /// The config and the layers of an image, in this order; empty for an index.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         let image = match self {
             Self::Image(image) => Some(image),
@@ -235,7 +236,7 @@ impl Manifest {
 }
 
 impl ImageManifest {
-    /// The manifest of an image in the media type that goes with its layers.
+    /// The manifest of an image. `media_type` must be of the same kind (OCI or Docker) as those of the config and layers.
     pub fn new(media_type: impl Into<String>, config: Descriptor, layers: Vec<Descriptor>) -> Self {
         Self {
             schema_version: 2,
@@ -250,7 +251,7 @@ impl ImageManifest {
 }
 
 impl ImageIndex {
-    /// An OCI index of these manifests.
+    /// An OCI index that lists `manifests` in this order.
     pub fn new(manifests: Vec<Descriptor>) -> Self {
         Self {
             schema_version: 2,
@@ -270,8 +271,8 @@ impl InvalidManifest {
 }
 
 impl Kind {
-    /// Whether the manifest is an index: by its own media type, by the sender's, else by its fields. Two media types
-    /// that differ would let an image pass for an index.
+    /// Whether the manifest is an index: by its own media type, else by the sender's, else by its fields. Two different
+    /// media types are an error, as an image could otherwise be treated as an index.
     fn is_index(&self, named: Option<&str>) -> Result<bool, InvalidManifest> {
         let named = named.filter(|it| media_type::MANIFESTS.contains(it));
         match (self.media_type.as_deref(), named) {
@@ -287,12 +288,12 @@ impl Kind {
     }
 }
 
-/// Whatever the value is, `null` included.
+/// `true` for any value, including `null`.
 fn is_present<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     serde::de::IgnoredAny::deserialize(from).map(|_| true)
 }
 
-/// Go writes `null` for an empty list or map.
+/// The default for `null`, which Go writes for an empty list or map.
 fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
 }
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn manifest_kind_is_told_by_media_type_then_by_fields() {
+    fn manifest_kind_follows_from_media_type_then_from_fields() {
         let with = |media_type: &str| {
             let mut manifest = image();
             manifest["mediaType"] = json!(media_type);
@@ -336,7 +337,7 @@ mod tests {
     #[test]
     fn manifest_of_another_version_is_refused_by_name() {
         let error = parse(&json!({"schemaVersion": 1, "fsLayers": []}), None).unwrap_err();
-        assert_eq!(error, "the manifest has schemaVersion 1, and only version 2 can be read");
+        assert_eq!(error, "the manifest has schemaVersion 1, only schemaVersion 2 is supported");
         assert!(Manifest::parse(b"<html>", None).unwrap_err().to_string().contains("not JSON"));
     }
 

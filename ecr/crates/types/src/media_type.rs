@@ -8,13 +8,13 @@ pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// The config of an OCI image.
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-/// The empty config of an artifact (OCI image specification, "Guidance for an Empty Descriptor").
+/// The empty JSON object that an artifact has for a config (OCI image specification, "Guidance for an Empty Descriptor").
 pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// An uncompressed OCI layer.
 pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// An OCI layer compressed with gzip.
 pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
-/// An OCI layer compressed with Zstandard. Docker has no media type of its own for it.
+/// An OCI layer compressed with Zstandard. Docker defines no equivalent.
 pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 /// An OCI layer that may not be redistributed, compressed with gzip.
 pub const OCI_LAYER_NONDISTRIBUTABLE_GZIP: &str =
@@ -30,28 +30,29 @@ pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json"
 pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 /// An uncompressed Docker layer.
 pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
-/// A Docker layer compressed with Zstandard, as some tools write it.
+/// A Docker layer compressed with Zstandard. Docker does not define this media type; some tools write it.
 pub const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
-/// A Docker layer that is fetched from elsewhere, compressed with gzip.
+/// A Docker layer that is fetched from its URLs and not from the registry, compressed with gzip.
 pub const DOCKER_LAYER_FOREIGN_GZIP: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
 
-/// Media types of manifests that list other manifests.
+/// Media types of manifests that list other manifests: OCI index and Docker manifest list.
 pub const INDEXES: [&str; 2] = [OCI_INDEX, DOCKER_MANIFEST_LIST];
 
-/// Media types of manifests that registries are asked for.
+/// Media types of all supported manifests, for the header `Accept`.
 pub const MANIFESTS: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST];
 
-/// Whether a manifest of this media type lists other manifests.
+/// Whether the media type is that of an OCI index or of a Docker manifest list.
 pub fn is_index(media_type: &str) -> bool {
     INDEXES.contains(&media_type)
 }
 
-/// Whether the media type is one of Docker's. One image must not mix them with OCI's.
+/// Whether the media type is one of Docker's. One image must not mix Docker's media types with OCI's.
 pub fn is_docker(media_type: &str) -> bool {
     media_type.starts_with("application/vnd.docker.")
 }
 
-/// OCI's media type for the same bytes; one that has none is returned as it is.
+/// The OCI media type with the same meaning as one of Docker's (OCI image specification, "Compatibility Matrix"). Any
+/// other media type is returned unchanged.
 pub fn to_oci(media_type: &str) -> &str {
     match media_type {
         DOCKER_MANIFEST => OCI_MANIFEST,

@@ -1,9 +1,9 @@
-//! Names and digests, parsed once and valid ever after.
+//! Names and digests that are validated when they are parsed.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Why a text is not a name of some kind: what was found and what is allowed, in one line.
+/// The text is not a valid name, digest or id. The message names the text and the allowed form in one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidName(String);
@@ -15,7 +15,7 @@ macro_rules! name {
         pub struct $type(String);
 
         impl $type {
-            /// The text that was parsed.
+            /// The value as text, exactly as it was parsed.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -54,13 +54,14 @@ macro_rules! name {
 }
 
 name!(
-    /// An ECR repository name, 2 to 256 characters, such as `team/my-app` (service model, `RepositoryName`).
+    /// The name of an ECR repository, 2 to 256 characters, such as `team/my-app` (service model, `RepositoryName`).
+    /// It does not contain the registry's host.
     RepositoryName,
     check_repository_name
 );
 name!(
     /// An image tag, 1 to 128 characters (OCI distribution specification, "Pulling manifests").
-    /// The ECR model allows 300, but no client can push or pull those.
+    /// The service model allows 300 characters, but no client can push or pull such a tag.
     ImageTag,
     check_image_tag
 );
@@ -70,40 +71,41 @@ name!(
     check_digest
 );
 name!(
-    /// A registry's identity, which is the AWS account number: 12 digits (service model, `RegistryId`).
+    /// The id of a registry, which is the id of its AWS account: 12 digits (service model, `RegistryId`).
     RegistryId,
     check_registry_id
 );
 name!(
-    /// An AWS region, such as `us-east-1`. It is checked before it becomes part of a host name.
+    /// The code of an AWS region, such as `us-east-1`: lower-case letters, digits and `-`, which is safe in a host name.
+    /// Whether AWS has such a region is not checked.
     Region,
     check_region
 );
 
 impl Digest {
-    /// The digest of `bytes`.
+    /// The SHA-256 digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         use sha2::Digest as _;
         Self::from_hash(&sha2::Sha256::digest(bytes))
     }
 
-    /// The digest that a finished SHA-256 state stands for (32 bytes).
+    /// The digest with the 32 bytes of a SHA-256 hash.
     pub fn from_hash(hash: &[u8]) -> Self {
         Self(format!("sha256:{}", hex::encode(hash)))
     }
 
-    /// The 64 hexadecimal digits.
+    /// The 64 hexadecimal digits, without `sha256:`.
     pub fn hex(&self) -> &str {
         self.0.split_once(':').map_or("", |(_, hex)| hex)
     }
 
-    /// The first 12 hexadecimal digits, as people read digests.
+    /// The first 12 hexadecimal digits, the short form that Docker displays.
     pub fn short(&self) -> &str {
         self.hex().get(..12).unwrap_or_default()
     }
 }
 
-/// Lower-case words of letters and digits, joined by `.`, `_`, `__` or any run of `-`; segments joined by `/`.
+/// Segments joined by `/`, each of lower-case letters and digits joined by `.`, `_`, `__` or one or more `-`.
 fn check_repository_name(text: &str) -> Result<(), InvalidName> {
     let allowed = "2 to 256 characters: lower-case letters and digits, \
                    with `.`, `_`, `__`, `-` or `/` between them";
@@ -158,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repository_names_follow_the_service_model() {
+    fn repository_name_follows_the_service_model() {
         for good in ["my-app", "a1", "a/b", "team/my_app", "a__b", "a---b", "a.b/c-d/e", &"a".repeat(256)] {
             assert!(good.parse::<RepositoryName>().is_ok(), "{good}");
         }
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_follow_the_distribution_specification() {
+    fn image_tag_follows_the_distribution_specification() {
         for good in ["1.0.0", "latest", "_x", "A-b.c_d", &"t".repeat(128)] {
             assert!(good.parse::<ImageTag>().is_ok(), "{good}");
         }
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn digests_are_sha256_in_lower_case() {
+    fn digest_is_sha256_in_lower_case() {
         let empty = Digest::of(b"");
         assert_eq!(empty.as_str(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(empty.short(), "e3b0c44298fc");
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn registry_ids_are_account_numbers() {
+    fn registry_id_is_an_account_number() {
         assert!("123456789012".parse::<RegistryId>().is_ok());
         assert!("12345678901".parse::<RegistryId>().is_err());
         assert!("12345678901x".parse::<RegistryId>().is_err());

@@ -1,7 +1,9 @@
-//! Patterns with `*`, as lifecycle policies, exclusion filters and scanning rules use them.
+//! Patterns with the wildcard `*`, as in lifecycle policies, tag mutability exclusion filters and scanning filters.
 
-/// A pattern in which `*` stands for any run of characters, also an empty one. Nothing else is special, and the whole
-/// text must match. No AWS page says whether case counts; here it does.
+/// A pattern in which `*` matches any number of characters, including none. Other characters match themselves, and the
+/// pattern must match the whole text.
+///
+/// Matching is case-sensitive. AWS does not document whether it is (lifecycle_policy_parameters, `tagPatternList`).
 ///
 /// ```
 /// use ecr_types::Pattern;
@@ -11,16 +13,16 @@
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
-    /// What stands before the first wildcard.
+    /// The text before the first wildcard.
     first: String,
-    /// What stands between wildcards.
+    /// The texts between wildcards.
     middle: Vec<String>,
-    /// What stands after the last wildcard; `None` for a text without wildcards.
+    /// The text after the last wildcard; `None` for a pattern without wildcards.
     last: Option<String>,
 }
 
 impl Pattern {
-    /// A pattern as it is written, such as an entry of `tagPatternList`.
+    /// The pattern written as `text`, such as an entry of `tagPatternList`.
     pub fn new(text: &str) -> Self {
         let mut parts = text.split('*').map(str::to_owned);
         let first = parts.next().unwrap_or_default();
@@ -28,13 +30,14 @@ impl Pattern {
         Self { first, middle: parts.collect(), last }
     }
 
-    /// What begins with `text`, such as an entry of `tagPrefixList`. A `*` in it is an ordinary character.
+    /// The pattern of all texts that begin with `text`, such as an entry of `tagPrefixList`. A `*` in it is an ordinary
+    /// character.
     pub fn prefix(text: &str) -> Self {
         Self { first: text.to_owned(), middle: Vec::new(), last: Some(String::new()) }
     }
 
     /// Whether the whole of `text` matches.
-    // Compiled where it is used: the lifecycle engine calls it millions of times, and is optimised in every profile.
+    // Inlined into the lifecycle engine, which calls it millions of times and is optimised in every profile.
     #[inline]
     pub fn matches(&self, text: &str) -> bool {
         let text = text.as_bytes();
@@ -50,27 +53,27 @@ impl Pattern {
         })
     }
 
-    /// The byte that every matching text begins with, if there is one.
+    /// The first byte of every matching text; `None` if the pattern begins with a wildcard or is empty.
     pub fn first_byte(&self) -> Option<u8> {
         self.first.bytes().next()
     }
 
-    /// The byte that every matching text ends with, if there is one.
+    /// The last byte of every matching text; `None` if the pattern ends with a wildcard or is empty.
     pub fn last_byte(&self) -> Option<u8> {
         self.last.as_ref().unwrap_or(&self.first).bytes().next_back()
     }
 
-    /// Whether every text that matches `other` matches this pattern: a wildcard of `other` counts as a character that
-    /// only a wildcard can stand for.
+    /// Whether every text that matches `other` matches this pattern, too.
+    // A wildcard of `other` becomes a character that only a wildcard of `self` matches.
     pub fn contains(&self, other: &Self) -> bool {
         self.matches(&other.joined('\u{0}'))
     }
 
-    /// Whether some text matches both.
+    /// Whether at least one text matches both patterns.
     pub fn overlaps(&self, other: &Self) -> bool {
         let a: Vec<char> = self.joined('\u{0}').chars().collect();
         let b: Vec<char> = other.joined('\u{0}').chars().collect();
-        // reach[j]: the first i characters of `a` and the first j of `b` can stand for the same text.
+        // reach[j]: at least one text matches both the first i characters of `a` and the first j of `b`.
         let mut reach = vec![false; b.len() + 1];
         reach[0] = true;
         for j in 0..b.len() {
@@ -99,8 +102,8 @@ impl Pattern {
     }
 }
 
-/// `text` after `prefix`. Tags are short and mostly differ in their first bytes: a call of `memcmp`, as in
-/// `slice::strip_prefix`, takes twice as long.
+/// `text` after `prefix`. Tags are short and usually differ in their first bytes, for which `slice::strip_prefix` with its
+/// call of `memcmp` takes twice as long.
 #[inline]
 fn without_prefix<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     let (start, rest) = text.split_at_checked(prefix.len())?;
@@ -114,7 +117,7 @@ fn without_suffix<'a>(text: &'a [u8], suffix: &[u8]) -> Option<&'a [u8]> {
     end.iter().eq(suffix).then_some(rest)
 }
 
-/// `text` after the first place where `part` stands.
+/// `text` after the first occurrence of `part`.
 #[inline]
 fn after<'a>(text: &'a [u8], part: &[u8]) -> Option<&'a [u8]> {
     (0..=text.len()).find_map(|at| without_prefix(&text[at..], part))

@@ -1,4 +1,4 @@
-//! Platforms in the notation of Docker and containerd.
+//! Platforms in the notation of Docker and containerd, such as `linux/arm64/v8`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,22 +6,22 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The platform that an image runs on. As text `os/architecture` or `os/architecture/variant`, such as
-/// `linux/arm64/v8`; as JSON the `platform` object of an image index (OCI image specification, "Image Index").
+/// The platform of an image. Its text is `os/architecture` or `os/architecture/variant`, such as `linux/arm64/v8`. Its
+/// JSON is the `platform` object of an image index (OCI image specification, "Image Index").
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Platform {
-    /// The CPU architecture as GOARCH spells it: `amd64`, `arm64`.
+    /// The CPU architecture in the spelling of GOARCH: `amd64`, `arm64`.
     #[serde(default)]
     pub architecture: String,
-    /// The operating system as GOOS spells it: `linux`.
+    /// The operating system in the spelling of GOOS: `linux`.
     #[serde(default)]
     pub os: String,
-    /// The variant of the CPU: `v7`, `v8`.
+    /// The variant of the CPU architecture: `v7`, `v8`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
 }
 
-/// The text is not a platform that a service can be built for.
+/// The text is not a platform of Linux in the form `linux/architecture` or `linux/architecture/variant`.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{0}` is not a platform such as linux/amd64 or linux/arm64")]
 pub struct InvalidPlatform(String);
@@ -33,7 +33,7 @@ impl fmt::Display for Platform {
     }
 }
 
-/// Accepts `linux` only: it is the only system that runs a static binary on EKS.
+/// Accepts `linux` only, the operating system for which services are built. JSON may name any other one.
 impl FromStr for Platform {
     type Err = InvalidPlatform;
 

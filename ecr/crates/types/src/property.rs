@@ -1,15 +1,15 @@
-//! How a property is held, for the tests of this workspace.
+//! The runner of property tests in this workspace.
 
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
-/// Runs a property with a fixed seed, so that each run is like the last. With `XTASK_ECR_FUZZ_SECONDS=30` it goes on with
-/// random seeds for so many seconds, as in `.ci/run`.
+/// Tests `property` on 256 values of `strategy` with a fixed seed, so that every run is the same. If the environment
+/// variable `XTASK_ECR_FUZZ_SECONDS` is set, as in `.ci/run`, it continues with random seeds for that many seconds.
 ///
 /// # Panics
-/// The property does not hold.
+/// The property fails for a value.
 pub fn hold<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let run = |rng_seed| {
         let config = Config { cases: 256, rng_seed, failure_persistence: None, ..Config::default() };

@@ -1,4 +1,4 @@
-//! Settings of repositories and registries, as the ECR API spells them.
+//! Settings of repositories and registries with the values of the ECR API.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::{Pattern, RepositoryName};
 
-/// The text is not one of the values that the API knows.
+/// The text is not one of the values that the service model's enum has. The message lists them.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{found}` is not one of {allowed}")]
 pub struct InvalidValue {
@@ -22,17 +22,17 @@ impl InvalidValue {
     }
 }
 
-/// Whether tags may be moved once pushed (ECR API, `imageTagMutability`).
+/// Whether a pushed tag may be moved to another image (service model, `ImageTagMutability`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ImageTagMutability {
-    /// Any tag may be moved.
+    /// `MUTABLE`: all tags may be moved. This is the default of the ECR API.
     Mutable,
-    /// No tag may be moved: the default here.
+    /// `IMMUTABLE`: no tag may be moved.
     Immutable,
-    /// No tag may be moved but those that an exclusion filter matches.
+    /// `IMMUTABLE_WITH_EXCLUSION`: only tags that match an exclusion filter may be moved.
     ImmutableWithExclusion,
-    /// Any tag may be moved but those that an exclusion filter matches.
+    /// `MUTABLE_WITH_EXCLUSION`: all tags may be moved except those that match an exclusion filter.
     MutableWithExclusion,
 }
 
@@ -40,7 +40,7 @@ impl ImageTagMutability {
     const ALL: [Self; 4] =
         [Self::Immutable, Self::ImmutableWithExclusion, Self::Mutable, Self::MutableWithExclusion];
 
-    /// The API's spelling.
+    /// The value in the ECR API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mutable => "MUTABLE",
@@ -50,13 +50,13 @@ impl ImageTagMutability {
         }
     }
 
-    /// Whether this value wants exclusion filters; the others refuse them.
+    /// Whether this value requires exclusion filters. ECR rejects filters with the other values.
     pub fn takes_filters(self) -> bool {
         matches!(self, Self::ImmutableWithExclusion | Self::MutableWithExclusion)
     }
 
-    /// Whether `tag` must stay where it is, given the filters of the repository (AWS, "Preventing image tags
-    /// from being overwritten"): a filter turns the rule around for the tags that it matches.
+    /// Whether `tag` is immutable in a repository with these exclusion filters (Amazon ECR user guide, "Preventing image
+    /// tags from being overwritten"). Tags that match a filter are treated the opposite way.
     pub fn protects(self, filters: &[String], tag: &str) -> bool {
         let excluded = || filters.iter().any(|filter| Pattern::new(filter).matches(tag));
         match self {
@@ -83,16 +83,16 @@ impl FromStr for ImageTagMutability {
     }
 }
 
-/// How images are encrypted at rest (ECR API, `encryptionType`). It cannot be changed after creation.
+/// How images are encrypted at rest (service model, `EncryptionType`). ECR does not allow to change it after creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EncryptionType {
-    /// Keys that S3 manages: ECR's default.
+    /// `AES256`: keys that are managed by Amazon S3. This is the default of the ECR API.
     #[serde(rename = "AES256")]
     Aes256,
-    /// A key of AWS KMS.
+    /// `KMS`: a key of AWS KMS.
     #[serde(rename = "KMS")]
     Kms,
-    /// Two layers of KMS encryption.
+    /// `KMS_DSSE`: two layers of encryption with AWS KMS.
     #[serde(rename = "KMS_DSSE")]
     KmsDsse,
 }
@@ -100,7 +100,7 @@ pub enum EncryptionType {
 impl EncryptionType {
     const ALL: [Self; 3] = [Self::Aes256, Self::Kms, Self::KmsDsse];
 
-    /// The API's spelling.
+    /// The value in the ECR API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Aes256 => "AES256",
@@ -119,18 +119,18 @@ impl FromStr for EncryptionType {
     }
 }
 
-/// A rule of the registry's scanning configuration (ECR API, `RegistryScanningRule`).
+/// A rule of the registry's scanning configuration (service model, `RegistryScanningRule`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanningRule {
-    /// `SCAN_ON_PUSH`, `CONTINUOUS_SCAN` or `MANUAL`.
+    /// `SCAN_ON_PUSH`, `CONTINUOUS_SCAN` or `MANUAL` (service model, `ScanFrequency`).
     pub frequency: String,
-    /// The filters that choose repositories, of type `WILDCARD`.
+    /// The repository filters, all of type `WILDCARD`. A repository is selected if one of them matches.
     pub filters: Vec<String>,
 }
 
 impl ScanningRule {
-    /// Whether the rule's filters choose a repository. A filter without `*` chooses every repository whose name
-    /// contains it (Amazon ECR user guide, "Using filters").
+    /// Whether the rule's filters select a repository. A filter without `*` selects every repository whose name contains
+    /// it (Amazon ECR user guide, "Using filters").
     pub fn covers(&self, name: &RepositoryName) -> bool {
         self.filters.iter().any(|filter| match filter.contains('*') {
             true => Pattern::new(filter).matches(name.as_str()),
@@ -138,7 +138,7 @@ impl ScanningRule {
         })
     }
 
-    /// Whether images of a repository are scanned without being asked for, by this rule.
+    /// Whether this rule makes ECR scan images of a repository without a request `StartImageScan`.
     pub fn scans(&self, name: &RepositoryName) -> bool {
         self.frequency != "MANUAL" && self.covers(name)
     }
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mutability_exclusions_turn_the_rule_around() {
+    fn mutability_exclusions_invert_the_rule() {
         use ImageTagMutability::*;
         let filters = ["latest*".to_owned()];
         assert!(!ImmutableWithExclusion.protects(&filters, "latest"));

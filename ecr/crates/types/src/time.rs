@@ -1,4 +1,4 @@
-//! Moments in time, as AWS and RFC 3339 write them.
+//! Timestamps as in the ECR API (seconds since 1970) and in RFC 3339.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,39 +8,48 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A moment, in nanoseconds since 1970; what lies before 1677 or after 2262 is clamped.
+/// A point in time with a resolution of one nanosecond. Times before 1677 and after 2262 are clamped.
+///
+/// ```
+/// use ecr_types::Timestamp;
+///
+/// let pushed: Timestamp = "2026-06-15T14:00:00+02:00".parse()?;
+/// assert_eq!(pushed.to_string(), "2026-06-15T12:00:00Z");
+/// # Ok::<(), ecr_types::InvalidTimestamp>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
-/// The text is not a time in RFC 3339.
+/// The text is not a date and time of RFC 3339.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{0}` is not a time such as 2026-06-15T12:00:00Z")]
 pub struct InvalidTimestamp(String);
 
 impl Timestamp {
-    /// The moment so many nanoseconds after the beginning of 1970.
+    /// The time at `nanoseconds` after 1970-01-01T00:00:00Z.
     pub fn from_nanoseconds(nanoseconds: i128) -> Self {
         Self(nanoseconds.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
     }
 
-    /// The moment so many seconds after the beginning of 1970, as the API's JSON has it.
+    /// The time at `seconds` after 1970-01-01T00:00:00Z, the form of timestamps in the JSON of the ECR API. It is rounded to
+    /// milliseconds.
     pub fn from_seconds(seconds: f64) -> Self {
-        // Milliseconds are what ECR keeps; a float has no more digits to give.
+        // ECR stores milliseconds, and an `f64` of this size has no more precise digits.
         Self::from_nanoseconds((seconds * 1000.0).round() as i128 * 1_000_000)
     }
 
-    /// Seconds since the beginning of 1970.
+    /// Whole seconds since 1970-01-01T00:00:00Z, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000_000)
     }
 
-    /// How many nanoseconds `earlier` lies before this.
+    /// The nanoseconds from `earlier` to this time; negative if `earlier` is later.
     pub fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// RFC 3339 in UTC, with milliseconds where there are any.
+/// RFC 3339 in UTC, with milliseconds if they are not 0.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time =
@@ -83,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timestamps_are_moments() {
+    fn timestamp_does_not_depend_on_the_offset() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         assert_eq!(at("2026-06-15T12:00:00Z"), at("2026-06-15T14:00:00.000+02:00"));
         assert_eq!(at("1970-01-01T00:00:01.5Z").0, 1_500_000_000);

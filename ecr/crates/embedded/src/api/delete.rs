@@ -1,4 +1,4 @@
-//! `BatchDeleteImage`, and what goes with an image; the data plane's DELETE is the same.
+//! `BatchDeleteImage`.
 
 use serde_json::{Value, json};
 
@@ -9,31 +9,31 @@ use crate::images::{self, DeleteError};
 
 const REFERENCED: &str = "ImageReferencedByManifestList";
 
-/// A request may name indexes and the images that they list in any order.
+/// Deletes images. A request can have indexes and the images that they reference in any order.
 pub fn batch_delete(call: &Call<'_>, input: Input<'_>) -> Answer {
     let ids: Vec<_> = input.parts("imageIds").unwrap_or_default().into_iter().map(ImageId::new).collect();
     call.with(input, |_, _| Ok(()))?;
     let (mut deleted, mut failures) = (Vec::new(), Vec::new());
-    // What an index held back may go once the index is gone.
-    let mut left = ids;
+    // An image that an index references can be deleted after the index, so such images are tried again.
+    let mut remaining = ids;
     loop {
-        let (mut held, before) = (Vec::new(), deleted.len());
-        for id in left {
+        let (mut referenced, before) = (Vec::new(), deleted.len());
+        for id in remaining {
             match delete_one(call, input, &id)? {
                 Ok(rows) => deleted.extend(rows),
-                Err(failure) if failure["failureCode"] == REFERENCED => held.push((id, failure)),
+                Err(failure) if failure["failureCode"] == REFERENCED => referenced.push((id, failure)),
                 Err(failure) => failures.push(failure),
             }
         }
-        if held.is_empty() || deleted.len() == before {
-            failures.extend(held.into_iter().map(|(_, failure)| failure));
+        if referenced.is_empty() || deleted.len() == before {
+            failures.extend(referenced.into_iter().map(|(_, failure)| failure));
             return Ok(json!({"imageIds": deleted, "failures": failures}));
         }
-        left = held.into_iter().map(|(id, _)| id).collect();
+        remaining = referenced.into_iter().map(|(id, _)| id).collect();
     }
 }
 
-/// The rows of what went, one a tag; or the entry of `failures`.
+/// Deletes one image or tag. Returns the entries of `imageIds`, one for each deleted tag, or the entry of `failures`.
 fn delete_one(
     call: &Call<'_>,
     input: Input<'_>,

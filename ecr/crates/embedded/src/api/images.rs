@@ -1,4 +1,4 @@
-//! Images: put, get, list, describe.
+//! `PutImage`, `BatchGetImage`, `ListImages` and `DescribeImages`.
 
 use ecr_types::{Digest, ImageTag, RepositoryName};
 use serde_json::{Value, json};
@@ -9,23 +9,22 @@ use crate::error::ApiError;
 use crate::images::{self, NewImage, PutError};
 use crate::model::{Image, Repository};
 
-/// An image by digest, by tag, or by both.
+/// The identifier of an image: a digest, a tag, or both (service model, `ImageIdentifier`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ImageId {
-    /// The digest, as it was written.
+    /// As in the request; it may be malformed.
     pub digest: Option<String>,
-    /// The tag.
+    /// As in the request; it may be malformed.
     pub tag: Option<String>,
 }
 
 impl ImageId {
-    /// The identifier of an input.
     pub fn new(input: Input<'_>) -> Self {
         let text = |key| input.text(key).map(str::to_owned);
         Self { digest: text("imageDigest"), tag: text("imageTag") }
     }
 
-    /// Whether a row of an answer is about this image.
+    /// Whether an entry of a response, with `imageDigest` and `imageTags`, is about this image.
     pub fn is_of(&self, row: &Value) -> bool {
         let has_tag =
             |tag: &String| row["imageTags"].as_array().is_some_and(|it| it.iter().any(|it| it == tag));
@@ -33,7 +32,6 @@ impl ImageId {
             && self.tag.as_ref().is_none_or(has_tag)
     }
 
-    /// The identifier in the API's form.
     pub fn json(&self) -> Value {
         let mut id = json!({});
         if let Some(digest) = &self.digest {
@@ -45,7 +43,7 @@ impl ImageId {
         id
     }
 
-    /// The image that it names.
+    /// The image with this identifier.
     pub fn find<'a>(&self, repository: &'a Repository) -> Result<(&'a Digest, &'a Image), Missing> {
         let tagged = match &self.tag {
             Some(tag) => {
@@ -67,7 +65,7 @@ impl ImageId {
     }
 }
 
-/// Why an identifier names no image.
+/// The reason for which an identifier has no image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     NotFound,
@@ -78,7 +76,7 @@ pub enum Missing {
 }
 
 impl Missing {
-    /// The entry of `failures` in the answer of a batch operation (service model, `ImageFailureCode`).
+    /// The entry of `failures` in the response of a batch operation (service model, `ImageFailureCode`).
     pub fn failure(self, id: &ImageId) -> Value {
         let (code, reason) = match self {
             Self::NotFound => ("ImageNotFound", "Requested image not found"),
@@ -99,7 +97,7 @@ impl Missing {
     }
 }
 
-/// Whether the input's `filter` lets an image through. Nothing is ever archived here.
+/// Whether the `filter` of the input accepts an image. All images have the status ACTIVE, as archiving is not supported.
 pub fn is_wanted(input: Input<'_>, is_tagged: bool) -> bool {
     let Some(filter) = input.part("filter") else { return true };
     let by_tag = match filter.text("tagStatus") {
@@ -141,7 +139,7 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
     }
 }
 
-/// One row a tag, and one for each image without any.
+/// Lists one entry for each tag, and one for each untagged image.
 pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
     let rows = call.with(input, |_, repository| {
         let tagged =
@@ -152,7 +150,7 @@ pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
         let wanted = |row: &Value| is_wanted(input, row.get("imageTag").is_some());
         Ok(tagged.chain(untagged).filter(wanted).collect::<Vec<_>>())
     })?;
-    // Tags first, then digests of untagged images, as they come.
+    // Sorts tags before the digests of untagged images, which is the order of `rows`.
     let key = |row: &Value| match row["imageTag"].as_str() {
         Some(tag) => format!("1{tag}"),
         None => format!("2{}", row["imageDigest"].as_str().unwrap_or_default()),
@@ -160,8 +158,7 @@ pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
     paged_by("imageIds", rows, input, key)
 }
 
-/// An image in a media type that the client does not accept is a failure of its own; docker's and OCI's are not
-/// converted into one another here.
+/// Returns manifests in their own media type. They are not converted to one of `acceptedMediaTypes`.
 pub fn batch_get(call: &Call<'_>, input: Input<'_>) -> Answer {
     let ids: Vec<_> = input.parts("imageIds").unwrap_or_default().into_iter().map(ImageId::new).collect();
     let (found, failures) = call.with(input, |name, repository| {
@@ -253,7 +250,7 @@ where
     text.parse().map_err(|it: T::Err| ApiError::invalid(parameter, &it.to_string()))
 }
 
-/// `ImageNotFoundException` in ECR's words.
+/// `ImageNotFoundException` with ECR's message.
 pub fn image_not_found(call: &Call<'_>, name: &RepositoryName, id: &ImageId) -> ApiError {
     let message = format!(
         "The image with imageId {} does not exist within the repository with name '{name}' \
@@ -264,7 +261,7 @@ pub fn image_not_found(call: &Call<'_>, name: &RepositoryName, id: &ImageId) -> 
     ApiError::new("ImageNotFoundException", message)
 }
 
-/// `{imageDigest:'sha256:...', imageTag:'null'}`.
+/// An identifier in the notation of ECR's messages: `{imageDigest:'sha256:...', imageTag:'null'}`.
 pub fn shown(id: &ImageId) -> String {
     let quoted = |it: &Option<String>| it.as_ref().map_or("'null'".to_owned(), |it| format!("'{it}'"));
     format!("{{imageDigest:{}, imageTag:{}}}", quoted(&id.digest), quoted(&id.tag))

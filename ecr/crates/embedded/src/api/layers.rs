@@ -1,4 +1,4 @@
-//! Layers on the control plane: is it there, upload in parts, and where to fetch it.
+//! `BatchCheckLayerAvailability`, uploads of layers in parts, and `GetDownloadUrlForLayer`.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -11,11 +11,11 @@ use crate::shared::UploadGuard;
 use crate::token;
 use crate::upload::Upload;
 
-/// The part size that ECR suggests (`InitiateLayerUpload`, `partSize`), in bytes.
+/// The recommended size of a part in bytes (`InitiateLayerUpload`, `partSize`).
 const PART_SIZE: u64 = 10 * 1024 * 1024;
-/// The least bytes of a part that is not the last (service quotas, "Minimum layer part size").
+/// The minimum size of a part in bytes, except the last one (service quotas, "Minimum layer part size").
 const MIN_PART: u64 = 5 * 1024 * 1024;
-/// How long a URL from `GetDownloadUrlForLayer` is good for, in seconds.
+/// The validity of a URL from `GetDownloadUrlForLayer` in seconds.
 const URL_LIFETIME: u64 = 60 * 60;
 
 pub fn check(call: &Call<'_>, input: Input<'_>) -> Answer {
@@ -46,7 +46,7 @@ pub fn initiate(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(json!({"uploadId": id, "partSize": PART_SIZE}))
 }
 
-/// Parts come in order and without gaps.
+/// Receives a part. Parts must be in order and without gaps.
 pub fn upload(call: &Call<'_>, input: Input<'_>) -> Answer {
     let name = call.with(input, |name, _| Ok(name.clone()))?;
     let id = input.required("uploadId");
@@ -96,12 +96,12 @@ fn refusal(upload: &Upload, wanted: &[&str]) -> Option<ApiError> {
         return Some(ApiError::new("EmptyUploadException", "the upload has no parts"));
     }
     if upload.smallest_inner_part().is_some_and(|it| it < MIN_PART) {
-        let message = format!("a part that is not the last has at least {MIN_PART} bytes");
+        let message = format!("a part must have at least {MIN_PART} bytes, except the last one");
         return Some(ApiError::new("LayerPartTooSmallException", message));
     }
     let digest = upload.digest();
     (!wanted.contains(&digest.as_str())).then(|| {
-        let message = format!("the uploaded layer has digest {digest}, which the request does not name");
+        let message = format!("the uploaded layer has the digest {digest}, which is not in layerDigests");
         ApiError::new("InvalidLayerException", message)
     })
 }
@@ -117,14 +117,14 @@ fn take<'a>(call: &'a Call<'_>, name: &RepositoryName, id: &str) -> Result<Uploa
 
 fn invalid_part(call: &Call<'_>, name: &RepositoryName, id: &str, size: u64) -> ApiError {
     let message =
-        format!("the part does not follow on the {size} bytes received, or has not the bytes it says");
+        format!("the part does not begin at byte {size}, or partLastByte does not match its length");
     let mut error = ApiError::new("InvalidLayerPartException", message);
     let more = json!({"uploadId": id, "lastValidByteReceived": size.saturating_sub(1)});
     error.members = Some(call.about(name, more));
     error
 }
 
-/// Good without credentials, for an hour, and for this one blob.
+/// Returns a URL from which this blob can be downloaded without credentials for an hour.
 pub fn download_url(call: &Call<'_>, input: Input<'_>) -> Answer {
     let text = input.required("layerDigest");
     call.with(input, |name, repository| {

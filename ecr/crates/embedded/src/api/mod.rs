@@ -1,11 +1,11 @@
-//! The control plane: `X-Amz-Target` -> operation -> service model -> rules -> JSON 1.1.
+//! The control plane, which is the ECR API: `X-Amz-Target` -> operation -> service model -> rules -> AWS JSON 1.1.
 
 use ecr_types::{Digest, RepositoryName};
 use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::model::{Change, RegistryKey, Repository, Settings};
-use super::service_model::{self, Known};
+use super::service_model::{self, Support};
 use super::shared::Shared;
 
 mod delete;
@@ -26,23 +26,21 @@ pub use preview::lifecycle_images;
 
 type Answer = Result<Value, ApiError>;
 
-/// A request: its registry, and what all requests share.
+/// A request to one registry.
 pub struct Call<'a> {
-    /// What all requests share.
     pub shared: &'a Shared,
-    /// The registry that the request is for.
     pub registry: RegistryKey,
 }
 
-/// Answers one request. `operation` is what follows the dot in `X-Amz-Target`.
+/// Answers a request. `operation` is the part of `X-Amz-Target` after the dot.
 pub fn answer(call: &Call<'_>, operation: &str, body: &[u8]) -> Answer {
-    match service_model::known(operation) {
-        Known::Supported => {}
-        Known::Lacking => {
+    match service_model::support(operation) {
+        Support::Supported => {}
+        Support::Unsupported => {
             let message = format!("the embedded ECR does not support the operation {operation}");
             return Err(ApiError::new("UnsupportedOperationException", message));
         }
-        Known::Unknown => {
+        Support::Unknown => {
             let message = format!("ECR has no operation {operation}");
             return Err(ApiError::new("UnknownOperationException", message));
         }
@@ -95,11 +93,11 @@ fn dispatch(call: &Call<'_>, operation: &str, input: Input<'_>) -> Answer {
         "GetRegistryScanningConfiguration" => registry::get_scanning(call),
         "PutRegistryScanningConfiguration" => registry::put_scanning(call, input),
         "BatchGetRepositoryScanningConfiguration" => registry::repository_scanning(call, input),
-        _ => Err(ApiError::internal(&format!("{operation} has no code"))),
+        _ => Err(ApiError::internal(&format!("{operation} has no handler"))),
     }
 }
 
-/// STS `GetCallerIdentity`, in the XML of the query protocol.
+/// The response of STS `GetCallerIdentity`, in the XML of the query protocol.
 pub fn caller_identity(shared: &Shared) -> String {
     let account = &shared.settings.account;
     format!(
@@ -111,7 +109,7 @@ pub fn caller_identity(shared: &Shared) -> String {
 }
 
 impl Call<'_> {
-    /// Fails where a fault took the permission away.
+    /// Fails if the fault `deny` affects the request.
     fn check_permission(&self, operation: &str) -> Result<(), ApiError> {
         if self.shared.faults.denies(operation) {
             return Err(ApiError::new("AccessDeniedException", self.shared.denial(operation)));
@@ -119,7 +117,8 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// There is one account here; another's registry has no repository that these credentials could see.
+    /// Fails for the registry of another account, as there is only one here: its repositories do not exist for these
+    /// credentials.
     fn check_registry(&self, input: Input<'_>) -> Result<(), ApiError> {
         let Some(registry) =
             input.text("registryId").filter(|it| *it != self.shared.settings.account.as_str())
@@ -137,13 +136,13 @@ impl Call<'_> {
         }
     }
 
-    /// The name that the model has checked, as a value.
+    /// Parses a repository name.
     fn name(&self, text: &str) -> Result<RepositoryName, ApiError> {
         text.parse()
             .map_err(|it: ecr_types::InvalidName| ApiError::invalid("repositoryName", &it.to_string()))
     }
 
-    /// Calls `read` with the repository of the input, which must exist.
+    /// Calls `read` with the repository `repositoryName` of the input, which must exist. The state is locked during the call.
     fn with<T>(
         &self,
         input: Input<'_>,
@@ -152,7 +151,7 @@ impl Call<'_> {
         self.with_named(input.required("repositoryName"), read)
     }
 
-    /// The same by name.
+    /// Calls `read` with a repository, which must exist. The state is locked during the call.
     fn with_named<T>(
         &self,
         name: &str,
@@ -166,7 +165,7 @@ impl Call<'_> {
         }
     }
 
-    /// Changes the settings of a repository that exists, as a whole or not at all.
+    /// Changes the settings of a repository, which must exist, in one transaction.
     fn change_settings(
         &self,
         name: &str,
@@ -188,7 +187,7 @@ impl Call<'_> {
         self.shared.store().commit(changes).map_err(Into::into)
     }
 
-    /// `{"registryId", "repositoryName"}` with the members of `more`.
+    /// An object with `registryId`, `repositoryName` and the members of `more`.
     fn about(&self, name: &RepositoryName, more: Value) -> Value {
         let mut answer = json!({"registryId": self.shared.settings.account, "repositoryName": name});
         if let (Some(answer), Value::Object(more)) = (answer.as_object_mut(), more) {
@@ -201,7 +200,7 @@ impl Call<'_> {
         format!("{}{name}", self.arn_prefix())
     }
 
-    /// The name in a repository's ARN, if it is one of this registry.
+    /// The repository name of an ARN, which must be one of this registry.
     fn name_of_arn(&self, arn: &str) -> Result<RepositoryName, ApiError> {
         let prefix = self.arn_prefix();
         let invalid = || ApiError::invalid("resourceArn", "must be the ARN of a repository in this registry");
@@ -212,7 +211,7 @@ impl Call<'_> {
         format!("arn:aws:ecr:{}:{}:repository/", self.registry.region, self.registry.account)
     }
 
-    /// A manifest's bytes.
+    /// The text of a manifest.
     fn manifest(&self, digest: &Digest) -> Result<String, ApiError> {
         let path = self.shared.store().blobs().path(digest);
         std::fs::read_to_string(path).map_err(Into::into)

@@ -1,4 +1,4 @@
-//! Pages of a list, with tokens that say nothing to the client.
+//! Pagination with opaque tokens. A token is the offset of the next page, or the key of the last item for sorted lists.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
@@ -7,18 +7,17 @@ use serde_json::{Value, json};
 use super::input::Input;
 use crate::error::ApiError;
 
-/// How many items a page has where the request names no number ("you will receive up to 100 results").
+/// The number of items of a page if the request has no `maxResults` ("you will receive up to 100 results").
 const DEFAULT: u64 = 100;
 
-/// `{key: page, "nextToken"}`: the part of `items` that `maxResults` and `nextToken` ask for.
+/// The response `{key: items, "nextToken"}` with a page of a list by offset; see [`page`].
 pub fn paged<T: Into<Value>>(key: &str, items: Vec<T>, input: Input<'_>) -> Result<Value, ApiError> {
     let (items, next) = page(items, input)?;
     let items: Vec<Value> = items.into_iter().map(Into::into).collect();
     Ok(with_next(json!({ key: items }), next))
 }
 
-/// The same of a list that is sorted by a key: the token names the last item, so that what is deleted between pages
-/// moves nothing out of sight.
+/// The response `{key: items, "nextToken"}` with a page of a list that is sorted by `key_of`; see [`page_by`].
 pub fn paged_by(
     key: &str,
     items: Vec<Value>,
@@ -29,7 +28,7 @@ pub fn paged_by(
     Ok(with_next(json!({ key: items }), next))
 }
 
-/// An answer with the token of its next page, if there is one.
+/// Adds the token of the next page to a response, if there is one.
 pub fn with_next(mut answer: Value, next: Option<String>) -> Value {
     if let Some(next) = next {
         answer["nextToken"] = json!(next);
@@ -37,7 +36,8 @@ pub fn with_next(mut answer: Value, next: Option<String>) -> Value {
     answer
 }
 
-/// The same, where the items stand elsewhere in the answer.
+/// A page of a list that is sorted by `key_of`, and the token of the next page. The token is the key of the last item, so that
+/// no item is skipped if others are deleted between two pages.
 pub fn page_by<T>(
     items: Vec<T>,
     input: Input<'_>,
@@ -46,7 +46,7 @@ pub fn page_by<T>(
     let size = size(input);
     let last = match input.text("nextToken") {
         None => None,
-        Some(token) => Some(decoded(token, "after:").ok_or_else(no_token)?),
+        Some(token) => Some(decoded(token, "after:").ok_or_else(invalid_token)?),
     };
     let mut items: Vec<T> =
         items.into_iter().filter(|it| last.as_ref().is_none_or(|last| key_of(it) > *last)).collect();
@@ -56,12 +56,12 @@ pub fn page_by<T>(
     Ok((items, next))
 }
 
-/// The same, where the items stand elsewhere in the answer.
+/// A page of a list, and the token of the next page. The token is an offset, for lists in the order of the request.
 pub fn page<T>(items: Vec<T>, input: Input<'_>) -> Result<(Vec<T>, Option<String>), ApiError> {
     let size = size(input);
     let start: usize = match input.text("nextToken") {
         None => 0,
-        Some(token) => decoded(token, "offset:").and_then(|it| it.parse().ok()).ok_or_else(no_token)?,
+        Some(token) => decoded(token, "offset:").and_then(|it| it.parse().ok()).ok_or_else(invalid_token)?,
     };
     let end = start.saturating_add(size);
     let next = (end < items.len()).then(|| BASE64.encode(format!("offset:{end}")));
@@ -77,6 +77,6 @@ fn decoded(token: &str, prefix: &str) -> Option<String> {
     text.strip_prefix(prefix).map(str::to_owned)
 }
 
-fn no_token() -> ApiError {
+fn invalid_token() -> ApiError {
     ApiError::invalid("nextToken", "is not a valid token")
 }

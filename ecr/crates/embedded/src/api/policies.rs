@@ -45,7 +45,8 @@ pub fn set_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(call.about(&name, json!({"policyText": text})))
 }
 
-/// As much of IAM's grammar as every policy has: statements with an effect, actions and principals.
+/// Whether the text has the required elements of a resource-based policy: statements with an effect, actions and principals
+/// (IAM user guide, "Grammar of the IAM JSON policy language").
 fn is_policy(text: &str) -> bool {
     let policy: Value = serde_json::from_str(text).unwrap_or_default();
     let has_one = |it: &Value, keys: [&str; 2]| keys.iter().filter(|key| !it[**key].is_null()).count() == 1;
@@ -84,7 +85,7 @@ pub fn delete_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(answer)
 }
 
-/// The policy, or the first thing for which ECR would refuse it.
+/// The parsed policy, or the first reason for which ECR would reject it.
 pub fn checked_lifecycle(text: &str) -> Result<Document, ApiError> {
     let refused = |findings: Vec<Finding>| {
         let constraint = findings.first().map(Finding::constraint);

@@ -1,4 +1,4 @@
-//! Previews of lifecycle policies, by the same engine as `ecr lifecycle preview`.
+//! `StartLifecyclePolicyPreview` and `GetLifecyclePolicyPreview`, with the engine of `ecr lifecycle preview`.
 
 use ecr_lifecycle::evaluate::evaluate;
 use ecr_lifecycle::{Action, Image, StorageClass, Timestamp};
@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::model::Repository;
 use crate::shared::Preview;
 
-/// Without a text, the policy that is there is previewed.
+/// Evaluates a policy. Without `lifecyclePolicyText` it is the policy of the repository.
 pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
     let name = call.name(input.required("repositoryName"))?;
     let preview = call.with(input, |name, repository| {
@@ -64,7 +64,7 @@ pub fn get(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(answer)
 }
 
-/// The images as a policy sees them. Nothing is ever archived here.
+/// The images of a repository for the lifecycle engine. All are in the standard storage class, as archiving is not supported.
 pub fn lifecycle_images(repository: &Repository) -> Vec<Image> {
     let tags = repository.tags_by_digest();
     let image = |(digest, image): (&ecr_types::Digest, &crate::model::Image)| Image {

@@ -1,4 +1,4 @@
-//! `ListImageReferrers`: artifacts that are attached to an image.
+//! `ListImageReferrers`: the artifacts that are attached to an image.
 
 use ecr_types::Digest;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The registry as a whole: tokens, account settings, and its own scanning configuration.
+//! Operations on the registry as a whole: authorization tokens, account settings, and the scanning configuration.
 
 use ecr_types::RepositoryName;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::error::ApiError;
 use crate::model::{Change, Registry};
 use crate::token;
 
-/// The settings of an account, with the values that each takes; the first is the default (`PutAccountSetting`).
+/// The account settings, each with its possible values (`PutAccountSetting`). The first value is the default.
 const SETTINGS: [(&str, [&str; 2]); 3] = [
     ("BLOB_MOUNTING", ["DISABLED", "ENABLED"]),
     ("BASIC_SCAN_TYPE_VERSION", ["AWS_NATIVE", "CLAIR"]),
@@ -40,7 +40,7 @@ pub fn put_setting(call: &Call<'_>, input: Input<'_>) -> Answer {
     let (name, values) = setting(input)?;
     let value = input.required("value");
     if !values.contains(&value) {
-        let message = format!("{value} is not a value of {name}: it takes {}", values.join(" or "));
+        let message = format!("`{value}` is not a value of {name}: use {}", values.join(" or "));
         return Err(ApiError::new("ValidationException", message));
     }
     call.commit(vec![Change::PutSetting(call.registry.clone(), name.to_owned(), value.to_owned())])?;
@@ -62,13 +62,14 @@ pub fn get_scanning(call: &Call<'_>) -> Answer {
     Ok(json!({"registryId": call.shared.settings.account, "scanningConfiguration": scanning}))
 }
 
-/// Enhanced scanning is another service's; nothing here could answer for it.
+/// Stores the configuration of basic or enhanced scanning. The scans themselves, which Amazon Inspector does for enhanced
+/// scanning, are not emulated.
 pub fn put_scanning(call: &Call<'_>, input: Input<'_>) -> Answer {
     let scan_type = input.text("scanType").unwrap_or("BASIC");
     let rules = input.value()["rules"].as_array().cloned().unwrap_or_default();
     let continuous = rules.iter().any(|it| it["scanFrequency"] == "CONTINUOUS_SCAN");
     if continuous && scan_type == "BASIC" {
-        let message = "CONTINUOUS_SCAN goes with the scan type ENHANCED only";
+        let message = "CONTINUOUS_SCAN requires the scan type ENHANCED";
         return Err(ApiError::new("ValidationException", message));
     }
     let scanning = json!({"scanType": scan_type, "rules": rules});

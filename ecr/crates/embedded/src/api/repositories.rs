@@ -1,4 +1,4 @@
-//! Repositories: create, describe, delete, and the settings that can be changed.
+//! Operations on repositories: create, describe, delete, and changes of their settings.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ fn settings(call: &Call<'_>, input: Input<'_>) -> Result<Settings, ApiError> {
     })
 }
 
-/// With names, one that is absent fails the whole request, as in ECR.
+/// Describes the named repositories or all of them. The request fails if one of the names does not exist, as in ECR.
 pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
     let described = match input.texts("repositoryNames") {
         Some(names) => names
@@ -70,7 +70,8 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
     }
 }
 
-/// Whether it is empty is looked at under the same lock that it goes under: a push in between is not lost.
+/// Deletes a repository. The state is locked between the check that it is empty and the deletion, so that no push in between is
+/// lost.
 pub fn delete(call: &Call<'_>, input: Input<'_>) -> Answer {
     let account = &call.shared.settings.account;
     let name = call.name(input.required("repositoryName"))?;
@@ -128,7 +129,7 @@ fn scan_on_push(input: Input<'_>) -> bool {
     input.part("imageScanningConfiguration").is_some_and(|it| it.flag("scanOnPush"))
 }
 
-/// The mutability and its filters; the API's default is MUTABLE.
+/// The mutability and its exclusion filters. The default of the API is MUTABLE.
 fn mutability(input: Input<'_>) -> Result<(ImageTagMutability, Vec<String>), ApiError> {
     const FILTERS: &str = "imageTagMutabilityExclusionFilters";
     let text = input.text("imageTagMutability").unwrap_or("MUTABLE");

@@ -1,5 +1,5 @@
-//! Scans without pretence: findings come from `scans/HEX.json` beside the state, one file for each image digest, in
-//! the shape of `DescribeImageScanFindings`:
+//! `StartImageScan` and `DescribeImageScanFindings`. Images are not scanned. Findings are read from files: `scans/HEX.json` in
+//! the folder of the state for the image with the digest `sha256:HEX`, in the form of `DescribeImageScanFindings`:
 //!
 //! ```json
 //! { "statuses": ["IN_PROGRESS", "COMPLETE"],
@@ -7,9 +7,9 @@
 //!   "imageScanFindings": { "findings": [], "findingSeverityCounts": { "HIGH": 1 } } }
 //! ```
 //!
-//! `statuses`, where it is given, are the statuses that one question after the other is answered with; the last stays.
-//! Findings show only once the status is COMPLETE or ACTIVE. An image that was scanned and has no file is
-//! UNSUPPORTED_IMAGE, never clean.
+//! `statuses` is optional: consecutive requests get these statuses, and all further ones get the last status. Findings are
+//! returned only if the status is COMPLETE or ACTIVE. An image without a file has the status UNSUPPORTED_IMAGE after a scan, so
+//! that it is not mistaken for one without findings.
 
 use ecr_types::media_type::is_index;
 use ecr_types::{Digest, RepositoryName};
@@ -22,10 +22,10 @@ use crate::error::ApiError;
 use crate::model::{Change, Image, RegistryKey};
 use crate::shared::Shared;
 
-/// How long an image cannot be scanned again, in seconds ("once per 24 hours").
+/// The minimum time between two scans of an image in seconds ("once per 24 hours").
 const SCAN_INTERVAL: f64 = 24.0 * 60.0 * 60.0;
 
-/// What is known of an image's scan.
+/// The scan of an image.
 #[derive(Debug)]
 pub struct Scan {
     file: Value,
@@ -44,13 +44,13 @@ impl Scan {
         status
     }
 
-    /// `imageScanFindings`, once there are any.
+    /// `imageScanFindings`, if the scan is complete.
     fn findings(&self) -> Option<&Value> {
         let is_done = matches!(self.status.as_str(), "COMPLETE" | "ACTIVE");
         Some(&self.file["imageScanFindings"]).filter(|it| it.is_object() && is_done)
     }
 
-    /// `imageScanFindingsSummary`.
+    /// `imageScanFindingsSummary`, if the scan is complete.
     pub fn summary(&self) -> Option<Value> {
         let findings = self.findings()?;
         let keys = ["imageScanCompletedAt", "vulnerabilitySourceUpdatedAt", "findingSeverityCounts"];
@@ -73,18 +73,18 @@ fn default_description(status: &str) -> Option<&'static str> {
     }
 }
 
-/// The scan of an image as it stands, without asking for more; `None` where it was never scanned.
+/// The current scan of an image, without advancing its status; `None` if the image was never scanned.
 pub fn scan_of(call: &Call<'_>, name: &RepositoryName, digest: &Digest, image: &Image) -> Option<Scan> {
-    let asked = call.shared.scan_questions(&key(&call.registry, name, digest), 0);
-    read(call.shared, digest, image, asked)
+    let requests = call.shared.count_scan_requests(&key(&call.registry, name, digest), 0);
+    read(call.shared, digest, image, requests)
 }
 
-/// Questions are counted for each image of each repository.
+/// The key under which the requests for an image's findings are counted.
 fn key(registry: &RegistryKey, name: &RepositoryName, digest: &Digest) -> String {
     format!("{registry}/{name}@{digest}")
 }
 
-fn read(shared: &Shared, digest: &Digest, image: &Image, asked: usize) -> Option<Scan> {
+fn read(shared: &Shared, digest: &Digest, image: &Image, requests: usize) -> Option<Scan> {
     let path = shared.scan_path(digest);
     if !path.exists() {
         let status = "UNSUPPORTED_IMAGE".to_owned();
@@ -92,11 +92,11 @@ fn read(shared: &Shared, digest: &Digest, image: &Image, asked: usize) -> Option
     }
     let text = std::fs::read_to_string(path).map_err(|it| it.to_string());
     let file = text.and_then(|it| serde_json::from_str::<Value>(&it).map_err(|it| it.to_string()));
-    let scan = file.and_then(|file| status_of(&file, asked).map(|status| Scan { file, status }));
+    let scan = file.and_then(|file| status_of(&file, requests).map(|status| Scan { file, status }));
     Some(scan.unwrap_or_else(unreadable))
 }
 
-/// A file that says nothing, or something that no scan says, is a scan that failed: never a clean one.
+/// The scan for a file that is not valid. Its status is FAILED, so that it is not mistaken for one without findings.
 fn unreadable(error: String) -> Scan {
     let description = format!("the embedded ECR cannot read the file of this scan: {error}");
     let file = json!({"imageScanStatus": {"status": "FAILED", "description": description}});
@@ -116,13 +116,13 @@ const STATUSES: [&str; 9] = [
     "LIMIT_EXCEEDED",
 ];
 
-fn status_of(file: &Value, asked: usize) -> Result<String, String> {
+fn status_of(file: &Value, requests: usize) -> Result<String, String> {
     let status = match &file["statuses"] {
         Value::Null => &file["imageScanStatus"]["status"],
-        Value::Array(listed) if !listed.is_empty() => &listed[asked.min(listed.len() - 1)],
-        _ => return Err("`statuses` is no list of statuses".to_owned()),
+        Value::Array(listed) if !listed.is_empty() => &listed[requests.min(listed.len() - 1)],
+        _ => return Err("`statuses` is not a list of statuses".to_owned()),
     };
-    let status = status.as_str().ok_or("it has neither `statuses` nor `imageScanStatus.status`")?;
+    let status = status.as_str().ok_or("neither `statuses` nor `imageScanStatus.status` is a status")?;
     if !STATUSES.contains(&status) {
         return Err(format!("`{status}` is not one of {}", STATUSES.join(", ")));
     }
@@ -131,12 +131,12 @@ fn status_of(file: &Value, asked: usize) -> Result<String, String> {
         findings => findings.as_array().is_some_and(|it| it.iter().all(Value::is_object)),
     };
     if !are_objects("findings") || !are_objects("enhancedFindings") {
-        return Err("its findings are no list of objects".to_owned());
+        return Err("the findings are not a list of objects".to_owned());
     }
     let counts = &file["imageScanFindings"]["findingSeverityCounts"];
     let is_count = |it: &Value| it.as_u64().is_some_and(|it| i32::try_from(it).is_ok());
     if !counts.is_null() && !counts.as_object().is_some_and(|it| it.values().all(is_count)) {
-        return Err("its findingSeverityCounts are no numbers of findings".to_owned());
+        return Err("the values of `findingSeverityCounts` are not numbers of findings".to_owned());
     }
     if matches!(status, "COMPLETE" | "ACTIVE") && !file["imageScanFindings"].is_object() {
         return Err(format!("`{status}` needs `imageScanFindings`, even if nothing was found"));
@@ -144,7 +144,8 @@ fn status_of(file: &Value, asked: usize) -> Result<String, String> {
     Ok(status.to_owned())
 }
 
-/// Looks and writes under one lock: an image that is deleted meanwhile does not come back.
+/// Starts a scan. The state is locked between the lookup and the change, so that an image which is deleted in between is not
+/// restored.
 pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
     let id = ImageId::new(input.part("imageId").unwrap_or(input));
     let name = call.name(input.required("repositoryName"))?;
@@ -163,7 +164,7 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
         return Err(ApiError::new("LimitExceededException", message));
     }
     let (digest, mut image) = (digest.clone(), image.clone());
-    call.shared.forget_scan_questions(&key(&call.registry, &name, &digest));
+    call.shared.reset_scan_requests(&key(&call.registry, &name, &digest));
     image.scan_requested_at = Some(now);
     let change = Change::PutImage(call.registry.clone(), name.clone(), digest, image);
     store.commit(vec![change])?;
@@ -173,11 +174,11 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
 pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
     let id = ImageId::new(input.part("imageId").unwrap_or(input));
     let (name, digest, image) = find(call, input, &id)?;
-    // Another page is no new question.
-    let is_question = input.text("nextToken").is_none() && call.shared.scan_path(&digest).exists();
+    // The request of a further page does not advance the status.
+    let is_new_request = input.text("nextToken").is_none() && call.shared.scan_path(&digest).exists();
     let key = key(&call.registry, &name, &digest);
-    let asked = call.shared.scan_questions(&key, usize::from(is_question));
-    let Some(scan) = read(call.shared, &digest, &image, asked) else {
+    let requests = call.shared.count_scan_requests(&key, usize::from(is_new_request));
+    let Some(scan) = read(call.shared, &digest, &image, requests) else {
         let account = &call.shared.settings.account;
         let message = format!(
             "Image scan does not exist for the image with '{}' in the repository with name '{name}' \
@@ -196,7 +197,7 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(answer)
 }
 
-/// The findings of basic or of enhanced scanning, a page of them.
+/// The findings with one page of `findings` or `enhancedFindings`, and the token of the next page.
 fn findings_page(findings: &Value, input: Input<'_>) -> Result<(Value, Option<String>), ApiError> {
     let mut shown = findings.clone();
     let mut next = None;

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{Answer, Call, Input};
 use crate::error::ApiError;
 
-/// The most tags of a resource (AWS, "Tag restrictions").
-const MAX_TAGS: usize = 50;
+/// The maximum number of tags of a resource (AWS, "Tag restrictions").
+const MAX_RESOURCE_TAGS: usize = 50;
 
 pub fn tag(call: &Call<'_>, input: Input<'_>) -> Answer {
     let name = call.name_of_arn(input.required("resourceArn"))?;
@@ -38,7 +38,7 @@ pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
     })
 }
 
-/// `before` with the input's `tags` on top, if AWS would take them.
+/// `before` with the `tags` of the input added or replaced, if they are valid (AWS, "Tag restrictions").
 pub fn checked_tags(
     mut before: BTreeMap<String, String>,
     input: Input<'_>,
@@ -54,11 +54,11 @@ pub fn checked_tags(
             return invalid("tag keys that begin with aws: are reserved");
         }
         if !seen.insert(key) {
-            return invalid("a tag key stands twice in the request");
+            return invalid("duplicate tag key in the request");
         }
         before.insert(key.to_owned(), value.to_owned());
     }
-    if before.len() > MAX_TAGS {
+    if before.len() > MAX_RESOURCE_TAGS {
         return Err(ApiError::new("TooManyTagsException", "a resource has at most 50 tags"));
     }
     Ok(before)

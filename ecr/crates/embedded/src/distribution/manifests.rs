@@ -1,4 +1,4 @@
-//! Manifests and tags.
+//! Requests for manifests, tags and referrers (OCI distribution specification).
 
 use ecr_types::media_type::INDEXES;
 use ecr_types::{Digest, ImageTag, InvalidName};
@@ -20,7 +20,7 @@ pub fn get(call: &Call, reference: &str, method: &Method) -> Answer {
         let repository = store.model().repository(&call.registry, &call.name).ok_or_else(unknown)?;
         let digest = match reference.parse::<Digest>() {
             Ok(digest) => digest,
-            // No image has a tag that cannot be one.
+            // An invalid tag cannot exist.
             Err(_) => {
                 let tag = reference.parse::<ImageTag>().map_err(|_| unknown())?;
                 repository.image_tags.get(&tag).cloned().ok_or_else(unknown)?
@@ -53,7 +53,7 @@ fn pulled(call: &Call, digest: &Digest) -> Result<(), OciError> {
     images::pulled(&mut store, &call.registry, &call.name, [digest], call.shared.now()).map_err(Into::into)
 }
 
-/// `DELETE /v2/NAME/manifests/REFERENCE`: a tag, or an image with all of its tags.
+/// `DELETE /v2/NAME/manifests/REFERENCE`: deletes a tag, or an image with all of its tags.
 pub fn delete(call: &Call, reference: &str) -> Answer {
     let unknown = || OciError::new(404, "MANIFEST_UNKNOWN", "Requested image not found");
     let mut store = call.shared.store();
@@ -95,7 +95,7 @@ pub fn referrers(call: &Call, digest: &str, artifact_type: Option<&str>) -> Answ
     })
 }
 
-/// `PUT /v2/NAME/manifests/REFERENCE`. Like ECR, this answers without a `Location`.
+/// `PUT /v2/NAME/manifests/REFERENCE`. As in ECR, the response has no `Location`.
 pub async fn put(call: &Call, reference: &str, request: &mut Request<Incoming>) -> Answer {
     let digest = reference.parse::<Digest>().ok();
     let tag = if digest.is_none() { Some(parsed_tag(reference)?) } else { None };

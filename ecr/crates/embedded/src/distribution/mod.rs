@@ -1,4 +1,4 @@
-//! The data plane: OCI distribution under `/v2/`, with ECR's manners.
+//! The data plane: the OCI distribution API under `/v2/`, with the behaviour of ECR.
 //!
 //! Specification: <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md>
 
@@ -14,7 +14,7 @@ use super::faults::InjectedFaults;
 use super::http::{Response, broken, header, json_response, query, with_header};
 use super::model::RegistryKey;
 use super::shared::Shared;
-use super::token::{self, Refused};
+use super::token::{self, CredentialsError};
 
 mod blobs;
 mod manifests;
@@ -22,26 +22,22 @@ mod route;
 mod uploads;
 
 pub use blobs::send;
-use route::{Route, Target};
+use route::{Route, RouteTarget};
 
-/// A response, or a refusal.
 type Answer = Result<Response, OciError>;
-/// The same of requests that an injected fault may leave without a response.
+/// The result of requests that an injected fault may leave without a response.
 type AnswerOrDrop = Result<Response, NoResponse>;
 
 /// A request to one repository.
 pub struct Call {
-    /// What all requests share.
     pub shared: Arc<Shared>,
-    /// The account and region that the password is good for.
+    /// The account and region for which the password is valid.
     pub registry: RegistryKey,
-    /// The repository.
     pub name: RepositoryName,
-    /// The faults that strike the request.
     pub injected: InjectedFaults,
 }
 
-/// Answers one request under `/v2/`; `None` for one that a fault leaves without an answer.
+/// Answers a request under `/v2/`; `None` if an injected fault drops the connection.
 pub async fn answer(shared: Arc<Shared>, mut request: Request<Incoming>) -> Option<Response> {
     let route = Route::parse(request.uri().path());
     let operation = match &route {
@@ -85,37 +81,39 @@ async fn dispatch(
 }
 
 impl Call {
-    async fn answer(&self, request: &mut Request<Incoming>, target: Target) -> AnswerOrDrop {
+    async fn answer(&self, request: &mut Request<Incoming>, target: RouteTarget) -> AnswerOrDrop {
         match target {
-            Target::Uploads | Target::Upload(_) => self.upload(request, target).await,
+            RouteTarget::Uploads | RouteTarget::Upload(_) => self.upload(request, target).await,
             target => Ok(self.read_or_write(request, target).await?),
         }
     }
 
-    async fn upload(&self, request: &mut Request<Incoming>, target: Target) -> AnswerOrDrop {
+    async fn upload(&self, request: &mut Request<Incoming>, target: RouteTarget) -> AnswerOrDrop {
         match (request.method().clone(), target) {
-            (Method::POST, Target::Uploads) => uploads::start(self, request).await,
-            (Method::PATCH, Target::Upload(id)) => uploads::append(self, &id, request).await,
-            (Method::PUT, Target::Upload(id)) => uploads::finish(self, &id, request).await,
-            (Method::GET, Target::Upload(id)) => Ok(uploads::status(self, &id)?),
-            (Method::DELETE, Target::Upload(id)) => Ok(uploads::cancel(self, &id)?),
+            (Method::POST, RouteTarget::Uploads) => uploads::start(self, request).await,
+            (Method::PATCH, RouteTarget::Upload(id)) => uploads::append(self, &id, request).await,
+            (Method::PUT, RouteTarget::Upload(id)) => uploads::finish(self, &id, request).await,
+            (Method::GET, RouteTarget::Upload(id)) => Ok(uploads::status(self, &id)?),
+            (Method::DELETE, RouteTarget::Upload(id)) => Ok(uploads::cancel(self, &id)?),
             (method, _) => Err(unsupported(&method).into()),
         }
     }
 
-    async fn read_or_write(&self, request: &mut Request<Incoming>, target: Target) -> Answer {
+    async fn read_or_write(&self, request: &mut Request<Incoming>, target: RouteTarget) -> Answer {
         let method = request.method().clone();
         match (&method, target) {
-            (&Method::HEAD | &Method::GET, Target::Blob(digest)) => {
+            (&Method::HEAD | &Method::GET, RouteTarget::Blob(digest)) => {
                 blobs::get(self, &digest, &method, header(request, "range"))
             }
-            (&Method::HEAD | &Method::GET, Target::Manifest(reference)) => {
+            (&Method::HEAD | &Method::GET, RouteTarget::Manifest(reference)) => {
                 manifests::get(self, &reference, &method)
             }
-            (&Method::PUT, Target::Manifest(reference)) => manifests::put(self, &reference, request).await,
-            (&Method::DELETE, Target::Manifest(reference)) => manifests::delete(self, &reference),
-            (&Method::GET, Target::Tags) => manifests::tags(self, request.uri().query()),
-            (&Method::GET, Target::Referrers(digest)) => {
+            (&Method::PUT, RouteTarget::Manifest(reference)) => {
+                manifests::put(self, &reference, request).await
+            }
+            (&Method::DELETE, RouteTarget::Manifest(reference)) => manifests::delete(self, &reference),
+            (&Method::GET, RouteTarget::Tags) => manifests::tags(self, request.uri().query()),
+            (&Method::GET, RouteTarget::Referrers(digest)) => {
                 manifests::referrers(self, &digest, query(request, "artifactType").as_deref())
             }
             (method, _) => Err(unsupported(method)),
@@ -134,7 +132,7 @@ fn unsupported(method: &Method) -> OciError {
     OciError::new(405, "UNSUPPORTED", format!("the embedded ECR does not support {method} here"))
 }
 
-/// The registry that the request's credentials are good for.
+/// The registry for which the request's credentials are valid.
 fn authenticate(
     shared: &Shared,
     authorization: Option<&str>,
@@ -142,11 +140,11 @@ fn authenticate(
 ) -> Result<RegistryKey, OciError> {
     let now = shared.now() as u64;
     let checked = token::check(shared.store().secret(), authorization, now);
-    let checked = if injected.expire { checked.and(Err(Refused::Expired)) } else { checked };
-    checked.map_err(|refused| match refused {
-        Refused::Missing => OciError::new(401, "UNAUTHORIZED", "no basic auth credentials"),
-        Refused::Wrong => OciError::new(401, "UNAUTHORIZED", "Not Authorized"),
-        Refused::Expired => OciError::new(
+    let checked = if injected.expire { checked.and(Err(CredentialsError::Expired)) } else { checked };
+    checked.map_err(|error| match error {
+        CredentialsError::Missing => OciError::new(401, "UNAUTHORIZED", "no basic auth credentials"),
+        CredentialsError::Invalid => OciError::new(401, "UNAUTHORIZED", "Not Authorized"),
+        CredentialsError::Expired => OciError::new(
             403,
             "DENIED",
             "Your authorization token has expired. Reauthenticate and try again.",
@@ -154,30 +152,30 @@ fn authenticate(
     })
 }
 
-/// The permission that ECR wants for a request (AWS, "Private repository policies": the data plane is mapped
-/// to the same actions as the control plane).
-fn operation(method: &Method, target: &Target) -> &'static str {
+/// The operation whose permission ECR requires for a request (Amazon ECR user guide, "Private repository policies": the data
+/// plane has the same actions as the control plane).
+fn operation(method: &Method, target: &RouteTarget) -> &'static str {
     match (method, target) {
-        (&Method::HEAD, Target::Blob(_)) => "BatchCheckLayerAvailability",
-        (_, Target::Blob(_)) => "GetDownloadUrlForLayer",
-        (_, Target::Uploads) => "InitiateLayerUpload",
-        (&Method::PUT, Target::Upload(_)) => "CompleteLayerUpload",
-        (_, Target::Upload(_)) => "UploadLayerPart",
-        (&Method::PUT, Target::Manifest(_)) => "PutImage",
-        (&Method::DELETE, Target::Manifest(_)) => "BatchDeleteImage",
-        (_, Target::Manifest(_)) => "BatchGetImage",
-        (_, Target::Referrers(_)) => "ListImageReferrers",
-        (_, Target::Tags) => "ListImages",
+        (&Method::HEAD, RouteTarget::Blob(_)) => "BatchCheckLayerAvailability",
+        (_, RouteTarget::Blob(_)) => "GetDownloadUrlForLayer",
+        (_, RouteTarget::Uploads) => "InitiateLayerUpload",
+        (&Method::PUT, RouteTarget::Upload(_)) => "CompleteLayerUpload",
+        (_, RouteTarget::Upload(_)) => "UploadLayerPart",
+        (&Method::PUT, RouteTarget::Manifest(_)) => "PutImage",
+        (&Method::DELETE, RouteTarget::Manifest(_)) => "BatchDeleteImage",
+        (_, RouteTarget::Manifest(_)) => "BatchGetImage",
+        (_, RouteTarget::Referrers(_)) => "ListImageReferrers",
+        (_, RouteTarget::Tags) => "ListImages",
     }
 }
 
-/// The further permissions that a request wants which does several things at once: the last one of an upload may bring
-/// the bytes, the first one all of it.
+/// The further operations of a request that does several things at once: the last request of an upload can have content, and
+/// the first request can do the whole upload.
 fn carried(request: &Request<Incoming>, route: Option<&Route>) -> &'static [&'static str] {
     let has_body = !hyper::body::Body::is_end_stream(request.body());
     match (request.method(), route) {
-        (&Method::PUT, Some(Route::In(_, Target::Upload(_)))) if has_body => &["UploadLayerPart"],
-        (&Method::POST, Some(Route::In(_, Target::Uploads))) if query(request, "digest").is_some() => {
+        (&Method::PUT, Some(Route::In(_, RouteTarget::Upload(_)))) if has_body => &["UploadLayerPart"],
+        (&Method::POST, Some(Route::In(_, RouteTarget::Uploads))) if query(request, "digest").is_some() => {
             &["UploadLayerPart", "CompleteLayerUpload"]
         }
         _ => &[],
@@ -186,7 +184,7 @@ fn carried(request: &Request<Incoming>, route: Option<&Route>) -> &'static [&'st
 
 fn permit(shared: &Shared, operation: &str, injected: InjectedFaults) -> Result<(), OciError> {
     if injected.error {
-        return Err(OciError::internal(&"a fault was asked for"));
+        return Err(OciError::internal(&"injected fault"));
     }
     if injected.throttle {
         return Err(OciError::new(429, "TOOMANYREQUESTS", "Rate exceeded"));
@@ -201,11 +199,11 @@ fn permitted(shared: &Shared, operation: &str) -> Result<(), OciError> {
     }
 }
 
-/// The most bytes of a refused request that are read to keep its connection.
+/// The maximum number of bytes of a rejected request that are read to keep its connection open.
 const DRAINED: usize = 1024 * 1024;
 
-/// A request that is refused before its body was read: a short body is read to its end, so that the connection can be
-/// used again; with a long one the end of the connection is announced (RFC 9112, section 9.6).
+/// Prepares the response to a request that is rejected before its body was read. A short body is read to its end, so that the
+/// connection can be reused. With a long one, the response announces the end of the connection (RFC 9112, section 9.6).
 async fn drained(response: Response, request: &mut Request<Incoming>) -> Response {
     match Limited::new(request.body_mut(), DRAINED).collect().await {
         Ok(_) => response,
@@ -225,9 +223,9 @@ fn refuse(error: &OciError, host: &str) -> Response {
     with_header(response, "www-authenticate", &challenge)
 }
 
-/// What only the fuzzing sees.
+/// The parsers, for fuzzing.
 #[cfg(test)]
 pub mod fuzzing {
-    pub use super::blobs::wanted_part as parse_range;
+    pub use super::blobs::requested_part as parse_range;
     pub use super::route::Route;
 }

@@ -1,4 +1,5 @@
-//! Blobs on their way in (specification, "Pushing blobs" and "Mounting a blob from another repository").
+//! Uploads and mounts of blobs (OCI distribution specification, "Pushing blobs" and "Mounting a blob from another
+//! repository").
 
 use std::fs::File;
 
@@ -15,12 +16,13 @@ use crate::model::Change;
 use crate::shared::UploadGuard;
 use crate::upload::Upload;
 
-/// `POST /v2/NAME/blobs/uploads/`: with `?mount=&from=` a mount where that is allowed, with `?digest=` the whole blob.
+/// `POST /v2/NAME/blobs/uploads/`. With `?mount=&from=` it mounts a blob if that is allowed, with `?digest=` it uploads the
+/// whole blob.
 pub async fn start(call: &Call, request: &mut Request<Incoming>) -> AnswerOrDrop {
     if let Some(response) = mount(call, request)? {
         return Ok(response);
     }
-    let is_whole = query(request, "digest").map(|_| wanted_digest(request)).transpose()?.is_some();
+    let is_whole = query(request, "digest").map(|_| digest_of_query(request)).transpose()?.is_some();
     let id = call.shared.begin_upload(&call.registry, &call.name)?;
     if is_whole {
         return finish(call, &id, request).await;
@@ -28,8 +30,8 @@ pub async fn start(call: &Call, request: &mut Request<Incoming>) -> AnswerOrDrop
     Ok(progress(call, &id, 0, 202)?)
 }
 
-/// ECR mounts only where the account setting BLOB_MOUNTING allows it, and only blobs that a manifest of the source
-/// names; everything else becomes an ordinary upload.
+/// Mounts a blob if the account setting BLOB_MOUNTING allows it and a manifest of the source repository references the blob.
+/// `None` if not: the request begins an upload, as in ECR.
 fn mount(call: &Call, request: &Request<Incoming>) -> Result<Option<Response>, OciError> {
     let digest = query(request, "mount").and_then(|it| it.parse::<Digest>().ok());
     let from = query(request, "from").and_then(|it| it.parse::<RepositoryName>().ok());
@@ -61,7 +63,7 @@ pub async fn append(call: &Call, id: &str, request: &mut Request<Incoming>) -> A
 
 /// `PUT /v2/NAME/blobs/uploads/ID?digest=DIGEST`, with the rest of the body or without any.
 pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> AnswerOrDrop {
-    let digest = wanted_digest(request)?;
+    let digest = digest_of_query(request)?;
     let mut guard = take(call, id)?;
     check_range(request, guard.upload().size()).map_err(|size| out_of_order(call, id, size))?;
     receive(call, guard.upload(), request).await?;
@@ -76,7 +78,7 @@ pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> A
         store.discard(id);
         return Err(digest_invalid(&format!("the body has digest {found}, not {digest}")).into());
     }
-    // It may have been deleted while the body came in.
+    // The repository may have been deleted while the body was received.
     if store.model().repository(&call.registry, &call.name).is_none() {
         store.discard(id);
         return Err(OciError::name_unknown(call.name.as_str(), call.shared.settings.account.as_str()).into());
@@ -86,7 +88,7 @@ pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> A
     Ok(created(call, &digest)?)
 }
 
-fn wanted_digest(request: &Request<Incoming>) -> Result<Digest, OciError> {
+fn digest_of_query(request: &Request<Incoming>) -> Result<Digest, OciError> {
     let digest = query(request, "digest").ok_or_else(|| digest_invalid("no digest in the query"))?;
     digest.parse().map_err(|it: InvalidName| digest_invalid(&it.to_string()))
 }
@@ -104,7 +106,7 @@ pub fn cancel(call: &Call, id: &str) -> Answer {
     builder(204).body(empty()).map_err(Into::into)
 }
 
-/// Adds a body to an upload; the fault `drop` ends the connection half way.
+/// Appends the body of a request to an upload. The fault `drop` closes the connection after half of the body.
 async fn receive(
     call: &Call,
     upload: &mut Upload,
@@ -126,7 +128,7 @@ async fn receive(
     Ok(())
 }
 
-/// A chunk says where it begins, if it wants to; it must begin where the last one ended.
+/// Checks the optional header `Content-Range`: a chunk must begin where the last one ended. The error is the size so far.
 fn check_range(request: &Request<Incoming>, size: u64) -> Result<(), u64> {
     let Some(range) = header(request, "content-range") else { return Ok(()) };
     let start = range.trim_start_matches("bytes ").split_once('-').and_then(|(start, _)| start.parse().ok());

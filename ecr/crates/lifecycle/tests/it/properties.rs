@@ -1,6 +1,6 @@
-//! What the documents say of every policy and every repository, held against random ones.
+//! Properties that AWS documents for every policy and every repository, tested with random ones.
 //!
-//! What once failed stands in `tests/corpus/`.
+//! Texts that failed once are in `tests/corpus/`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ fn rule() -> impl Strategy<Value = Rule> {
     })
 }
 
-/// A policy that ECR accepts, numbered with gaps.
+/// A policy that ECR accepts, with gaps between the priorities.
 fn policy() -> impl Strategy<Value = Policy> {
     prop::collection::vec(rule(), 0..6).prop_map(|rules| {
         let mut policy = Policy::default();
@@ -67,7 +67,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-/// A policy's text, long enough for ECR.
+/// A policy's text, padded to the minimum length.
 fn text(policy: &Policy) -> String {
     format!("{:<100}", policy.to_json().to_string())
 }
@@ -76,7 +76,7 @@ fn digest(n: usize) -> Digest {
     Digest::of(&n.to_le_bytes())
 }
 
-/// Days before [`now`] at which things happened; a few halves, so that ties and near misses occur.
+/// Ages in nanoseconds, in steps of half a day, so that equal times and times close to a limit occur.
 fn days_ago() -> impl Strategy<Value = i128> {
     (0..240i128).prop_map(|it| it * DAY / 2)
 }
@@ -121,7 +121,7 @@ fn outcomes(policy: &Policy, images: &[Image]) -> BTreeMap<Digest, Outcome> {
     images.iter().zip(decisions).map(|(image, decision)| (image.digest.clone(), decision.outcome)).collect()
 }
 
-/// Whether a rule sees an image, written once more and as plainly as can be.
+/// Whether a rule sees an image: a second, simpler implementation.
 fn sees(rule: &Rule, image: &Image) -> bool {
     let covers = |pattern: &str, tag: &str| {
         let mut parts = pattern.split('*');
@@ -150,7 +150,7 @@ fn is_listed(images: &[Image], image: &Image) -> bool {
 }
 
 #[test]
-fn an_image_goes_by_the_first_rule_that_sees_it_or_not_at_all() {
+fn image_is_affected_by_the_first_rule_that_sees_it_or_by_none() {
     hold((policy(), images()), |(policy, images)| {
         let outcomes = outcomes(&policy, &images);
         for image in &images {
@@ -164,7 +164,7 @@ fn an_image_goes_by_the_first_rule_that_sees_it_or_not_at_all() {
 }
 
 #[test]
-fn each_fate_is_that_of_a_plain_reading_of_the_documents() {
+fn outcome_is_that_of_a_simpler_implementation() {
     hold((policy(), images()), |(policy, images)| {
         let outcomes = outcomes(&policy, &images);
         let pushed = |it: &Image| it.last_activated_at.unwrap_or(it.pushed_at);
@@ -196,7 +196,7 @@ fn each_fate_is_that_of_a_plain_reading_of_the_documents() {
 }
 
 #[test]
-fn artifacts_go_with_their_subject_and_only_then() {
+fn artifacts_follow_their_subject_only() {
     hold((policy(), images()), |(policy, images)| {
         let outcomes = outcomes(&policy, &images);
         for image in images.iter().filter(|it| outcomes[&it.digest].rule().is_none()) {
@@ -209,7 +209,7 @@ fn artifacts_go_with_their_subject_and_only_then() {
 }
 
 #[test]
-fn the_order_of_rules_and_images_does_not_matter() {
+fn outcome_does_not_depend_on_the_order_of_rules_and_images() {
     let shuffled = |count: usize| Just((0..count).collect::<Vec<_>>()).prop_shuffle();
     let strategy = (policy(), images()).prop_flat_map(move |(policy, images)| {
         (shuffled(policy.rules.len()), shuffled(images.len()), Just(policy), Just(images))
@@ -226,7 +226,7 @@ fn the_order_of_rules_and_images_does_not_matter() {
 }
 
 #[test]
-fn an_image_more_changes_nothing_for_younger_ones() {
+fn outcome_of_younger_images_does_not_depend_on_an_older_one() {
     hold((policy(), images(), days_ago()), |(policy, images, pushed)| {
         let new = Image {
             digest: digest(99),
@@ -251,7 +251,7 @@ fn an_image_more_changes_nothing_for_younger_ones() {
 }
 
 #[test]
-fn what_is_accepted_survives_a_round_trip() {
+fn policy_survives_a_round_trip() {
     hold(policy(), |policy| {
         let document = Document::parse("p.json", &text(&policy)).unwrap();
         prop_assert_eq!(document.policy(), &policy);
@@ -260,7 +260,7 @@ fn what_is_accepted_survives_a_round_trip() {
     });
 }
 
-/// Texts that once mattered: the vectors, and what fuzzing found.
+/// The policies of the vectors, and texts that fuzzing found.
 fn corpus() -> Vec<String> {
     let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests");
     let files = |folder: &str| {
@@ -278,7 +278,8 @@ fn corpus() -> Vec<String> {
     vectors.map(vector).chain(found).collect()
 }
 
-/// No panic; what is refused is told with a place in the file; what is accepted means the same once written again.
+/// Reading does not panic. A rejected text has findings with a position in the file. An accepted text is equal to its
+/// policy written as JSON and read again.
 fn reading_is_sound(text: &str) -> Result<(), TestCaseError> {
     match Document::parse("p.json", text) {
         Ok(document) => {
@@ -296,12 +297,12 @@ fn reading_is_sound(text: &str) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn the_corpus_is_read_soundly() {
+fn policies_of_the_corpus_are_read_soundly() {
     corpus().iter().for_each(|it| reading_is_sound(it).unwrap());
 }
 
 #[test]
-fn mutilated_policies_are_read_soundly() {
+fn policies_with_random_edits_are_read_soundly() {
     let texts = corpus().into_iter().filter(|it| it.len() < 4000).collect::<Vec<_>>();
     let piece = prop_oneof![
         "[ -~]{0,3}",

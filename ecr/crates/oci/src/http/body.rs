@@ -1,4 +1,4 @@
-//! Bodies of requests and answers, and whether they make progress.
+//! Bodies of requests and responses, and their progress.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,26 +16,26 @@ use tokio::time::{Instant, Sleep};
 
 use super::HttpError;
 
-/// Any error, as bodies of different origin have it.
+/// An error of any type, as bodies of other libraries have it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of a request.
 pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// Bytes read from a file at a time.
+/// The number of bytes that are read from a file at once.
 const CHUNK: usize = 128 * 1024;
 
-/// No body.
+/// An empty body.
 pub fn empty() -> RequestBody {
     Empty::new().map_err(|it| match it {}).boxed_unsync()
 }
 
-/// A body that is in memory.
+/// A body with content in memory.
 pub fn full(bytes: impl Into<Bytes>) -> RequestBody {
     Full::new(bytes.into()).map_err(|it| match it {}).boxed_unsync()
 }
 
-/// A body of another HTTP library.
+/// A body of another HTTP library, such as that of the AWS SDK.
 pub fn boxed<B>(body: B) -> RequestBody
 where
     B: Body<Data = Bytes, Error = BoxError> + Send + 'static,
@@ -43,7 +43,7 @@ where
     body.boxed_unsync()
 }
 
-/// A body that comes in pieces.
+/// A body from a stream of frames.
 pub fn stream<S>(frames: S) -> RequestBody
 where
     S: Stream<Item = Result<Frame<Bytes>, BoxError>> + Send + 'static,
@@ -51,7 +51,8 @@ where
     BodyExt::boxed_unsync(StreamBody::new(frames))
 }
 
-/// A file that is read while it is sent, so that memory does not grow with it. `sent` is told the bytes of each piece.
+/// A body that is read from `file` in chunks while it is sent. `sent` is called with the number of bytes of each chunk, as
+/// soon as the connection accepts it. A read error ends the request.
 pub fn file(file: File, sent: impl Fn(u64) + Send + 'static) -> RequestBody {
     stream(futures_util::stream::unfold(Some((file, sent)), async |state| {
         let (mut file, sent) = state?;
@@ -68,14 +69,14 @@ pub fn file(file: File, sent: impl Fn(u64) + Send + 'static) -> RequestBody {
     }))
 }
 
-/// When a request last made progress: the connection took a piece of its body.
+/// The progress of a request: the time at which the connection last accepted a part of its body.
 #[derive(Debug, Clone)]
 pub(super) struct Progress(Arc<State>);
 
 #[derive(Debug)]
 struct State {
     began: Instant,
-    /// Milliseconds after `began`.
+    /// The time of the last progress, in milliseconds after `began`.
     last: AtomicU64,
     is_sent: AtomicBool,
 }
@@ -87,7 +88,7 @@ impl Progress {
         Self(Arc::new(state))
     }
 
-    /// Whether the whole request was taken, so that only the answer is missing.
+    /// Whether the connection has accepted the whole request, so that only the response is missing.
     pub(super) fn is_sent(&self) -> bool {
         self.0.is_sent.load(Ordering::Relaxed)
     }
@@ -97,7 +98,7 @@ impl Progress {
         self.0.last.store(since, Ordering::Relaxed);
     }
 
-    /// Ends once nothing has moved for `idle`.
+    /// Waits until there was no progress for `idle`.
     pub(super) async fn stalled(&self, idle: Duration) {
         loop {
             let end = self.0.began + Duration::from_millis(self.0.last.load(Ordering::Relaxed)) + idle;
@@ -109,8 +110,8 @@ impl Progress {
     }
 }
 
-/// A request's body that notes when a piece of it is taken. hyper takes the next piece only when the connection has room,
-/// so a server that stops reading shows here.
+/// A request body that records its progress. hyper polls for the next frame only when the connection can accept it, so the
+/// progress ends when the server stops reading.
 pub(super) struct Watched {
     body: RequestBody,
     progress: Progress,
@@ -150,12 +151,12 @@ impl Body for Watched {
     }
 }
 
-/// An answer's body: it fails when nothing comes for too long.
+/// The body of a response. Reading fails if no data arrives for [`super::Limits::idle`].
 #[derive(Debug)]
 pub struct AnswerBody {
     body: Incoming,
     idle: Duration,
-    /// Runs while a piece is waited for.
+    /// Runs while the next frame is awaited.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -164,10 +165,10 @@ impl AnswerBody {
         Self { body, idle, timer: None }
     }
 
-    /// Reads the whole body, of at most `limit` bytes.
+    /// Reads the whole body of at most `limit` bytes.
     ///
     /// # Errors
-    /// The body is longer, or breaks off, or nothing comes for too long.
+    /// [`HttpError::TooLong`], [`HttpError::Body`] if the connection breaks, or [`HttpError::BodyIdle`].
     pub async fn read(self, limit: usize) -> Result<Bytes, HttpError> {
         let body = http_body_util::Limited::new(self, limit).collect().await;
         body.map(http_body_util::Collected::to_bytes).map_err(|it| match it.downcast::<HttpError>() {
@@ -176,13 +177,13 @@ impl AnswerBody {
         })
     }
 
-    /// The next piece; `None` at the end.
+    /// Reads the next chunk; `None` at the end of the body.
     ///
     /// # Errors
-    /// The body breaks off, or nothing comes for too long.
+    /// [`HttpError::Body`] if the connection breaks, or [`HttpError::BodyIdle`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
         while let Some(frame) = self.frame().await {
-            // Trailers are of no interest.
+            // Trailers are ignored.
             if let Ok(data) = frame?.into_data() {
                 return Ok(Some(data));
             }

@@ -1,4 +1,4 @@
-//! Connections: plain TCP, TLS with the system's certificates, keepalive.
+//! Connections: TCP with keepalive, and TLS with the system's certificates.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -16,17 +16,17 @@ use super::proxy::ProxyConnector;
 use super::resolve::Resolver;
 use super::{HttpError, Pool};
 
-/// Which certificates are trusted.
+/// The certificates that a client trusts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// None: for plain HTTP.
+    /// No certificates, for plain HTTP.
     None,
-    /// Those of the system.
+    /// The CA certificates of the operating system.
     System,
 }
 
 impl Trust {
-    /// What a request needs.
+    /// The certificates that a request to `uri` needs.
     pub(super) fn of(uri: &Uri) -> Self {
         if uri.scheme_str() == Some("http") { Self::None } else { Self::System }
     }
@@ -34,10 +34,10 @@ impl Trust {
 
 pub(super) type Connector = HttpsConnector<ProxyConnector>;
 
-/// Between probes of a connection on which nothing moves (tcp(7), `TCP_KEEPINTVL`).
+/// The interval between keepalive probes of an idle connection (tcp(7), `TCP_KEEPINTVL`).
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// A pool of connections, each of which stands within `connect`.
+/// A pool of connections, each of which must be established within `connect`.
 pub(super) fn pool(trust: Trust, connect: Duration) -> Result<Pool, HttpError> {
     let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
     tcp.set_nodelay(true);
@@ -52,7 +52,7 @@ pub(super) fn pool(trust: Trust, connect: Duration) -> Result<Pool, HttpError> {
     Ok(builder.pool_timer(TokioTimer::new()).build::<_, Watched>(connector))
 }
 
-/// The system's certificates are read once a process: it takes ten milliseconds.
+/// The TLS configuration. The system's certificates are read once per process, as this takes ten milliseconds.
 fn tls_config(trust: Trust) -> io::Result<ClientConfig> {
     static OF_SYSTEM: OnceLock<ClientConfig> = OnceLock::new();
     if let (Trust::System, Some(config)) = (trust, OF_SYSTEM.get()) {

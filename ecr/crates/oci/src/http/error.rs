@@ -1,4 +1,4 @@
-//! Why a request got no answer.
+//! Errors of requests that have no complete response.
 
 use std::error::Error;
 use std::io;
@@ -12,37 +12,38 @@ use super::body::Progress;
 use super::proxy::ProxyError;
 use super::resolve::UnknownHost;
 
-/// A request without an answer, or an answer without its end.
+/// The reason for which a request has no response, or an incomplete one. A response with an error status is not an
+/// `HttpError`.
 #[derive(Debug, Error)]
 pub enum HttpError {
-    /// The request cannot be sent as it is.
+    /// The request is malformed, such as its URL.
     #[error("the request is not valid")]
     Request(#[source] hyper::http::Error),
-    /// The system's certificates cannot be read.
+    /// The CA certificates of the system cannot be read.
     #[error("failed to read the system's certificates")]
     Certificates(#[source] io::Error),
-    /// There is no connection, or it broke.
+    /// The connection cannot be established, or it broke.
     #[error(transparent)]
     Connection(#[from] hyper_util::client::legacy::Error),
-    /// The request was sent, and nothing came back.
-    #[error("no answer within {}", human::duration(*.0))]
+    /// The request was sent, and no response arrived within this time.
+    #[error("no response within {}", human::duration(*.0))]
     NoAnswer(Duration),
-    /// The server does not take the request: it does not accept the connection, or stops reading.
-    #[error("the server takes nothing of the request for {}", human::duration(*.0))]
+    /// The server has not accepted data of the request for this time: it did not accept the connection, or stopped reading.
+    #[error("the server accepted no data of the request for {}", human::duration(*.0))]
     NotTaken(Duration),
-    /// The answer's body broke off.
-    #[error("the answer broke off")]
+    /// The connection broke before the end of the response's body.
+    #[error("the response ended early")]
     Body(#[source] hyper::Error),
-    /// The answer's body stopped coming.
-    #[error("the answer stopped for {}", human::duration(*.0))]
+    /// No data of the response's body arrived within this time.
+    #[error("the response stalled for {}", human::duration(*.0))]
     BodyIdle(Duration),
-    /// The answer's body is longer than any such answer may be, in bytes.
-    #[error("the answer is longer than {0} bytes")]
+    /// The response's body is longer than this limit in bytes.
+    #[error("the response is longer than {0} bytes")]
     TooLong(usize),
-    /// A file that is sent cannot be read.
+    /// A file that is to be sent cannot be read.
     #[error(transparent)]
     File(#[from] io::Error),
-    /// The server answers, but not what such a request is answered with.
+    /// The response is not one that the protocol allows for the request; why. Another attempt may succeed.
     #[error("{0}")]
     Unexpected(String),
 }
@@ -52,7 +53,7 @@ impl HttpError {
         if progress.is_sent() { Self::NoAnswer(idle) } else { Self::NotTaken(idle) }
     }
 
-    /// Whether another attempt would end the same way.
+    /// Whether another attempt would fail in the same way.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Request(_) | Self::Certificates(_) | Self::TooLong(_) | Self::File(_) => true,
@@ -63,24 +64,24 @@ impl HttpError {
     }
 }
 
-/// Whether waiting does not change an error of a connection: nobody listens there, the name is unknown, a proxy does not
-/// let us through, or the two do not agree on TLS.
+/// Whether another attempt to connect would fail in the same way: the connection was refused, the host name is unknown, a
+/// proxy rejects the request, or the TLS handshake failed.
 pub fn is_permanent(error: &(dyn Error + 'static)) -> bool {
-    let is_told = |it: &(dyn Error + 'static)| {
+    let is_named = |it: &(dyn Error + 'static)| {
         it.is::<UnknownHost>() || it.downcast_ref::<ProxyError>().is_some_and(ProxyError::is_permanent)
     };
-    is_connection_refused(error) || is_tls(error) || causes(error).any(is_told)
+    is_connection_refused(error) || is_tls(error) || causes(error).any(is_named)
 }
 
-/// Whether a connection was refused, somewhere down the chain of causes: nobody listens at that address.
+/// Whether an error in the chain of sources is a refused connection: no process listens at that address.
 pub fn is_connection_refused(error: &(dyn Error + 'static)) -> bool {
     let mut io_errors = causes(error).filter_map(|it| it.downcast_ref::<io::Error>());
     io_errors.any(|it| it.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// Whether the two could not agree on TLS, such as for want of trust.
+/// Whether an error in the chain of sources is one of TLS, such as an untrusted certificate.
 pub fn is_tls(error: &(dyn Error + 'static)) -> bool {
-    // `io::Error::source` skips the error that it holds, and here one holds another.
+    // `io::Error::source` skips the error that it wraps, and here an `io::Error` wraps another one.
     let below = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(payload) => Some(payload as &(dyn Error + 'static)),
         None => error.source(),

@@ -1,8 +1,8 @@
-//! The one HTTP client: for registries, base images, token endpoints and, through an adapter of the tool, the AWS SDK.
+//! The HTTP/1.1 client for registries, base images, token endpoints and, through an adapter of xtask-ecr, the AWS SDK.
 //!
-//! Its limits are properties of the client, so that no request can be without them: a connection stands within
-//! [`Limits::connect`]; a request that makes no progress for [`Limits::idle`], in whichever direction, ends; and at most
-//! [`Limits::concurrency`] requests wait for their answer side by side.
+//! All requests of a client have its [`Limits`]: a connection must be established within [`Limits::connect`], a request
+//! without progress in either direction for [`Limits::idle`] fails, and at most [`Limits::concurrency`] requests wait for
+//! their response at the same time.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -26,19 +26,21 @@ pub use error::{HttpError, is_connection_refused, is_permanent, is_tls};
 use body::{Progress, Watched};
 use connect::Connector;
 
-/// An answer whose body was not read yet.
+/// A response whose body has not been read.
 pub type Answer = Response<AnswerBody>;
 
-/// How long a client waits, and for how much at once.
+/// The limits of a client on time and concurrency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest time until a connection stands.
+    /// The maximum time for establishing a connection. The default is 10 seconds.
     pub connect: Duration,
-    /// The longest time without progress: no byte of the request taken, no answer begun, no byte of it received.
+    /// The maximum time without progress: no data of the request accepted, no response begun, no data of it received. The
+    /// default is 60 seconds.
     pub idle: Duration,
-    /// The longest time that is spent on attempts at one request which get nowhere.
+    /// The maximum time without progress in all attempts at one request together; see [`HttpClient::retry`]. The default is
+    /// 120 seconds.
     pub total: Duration,
-    /// The number of requests that wait for their answer side by side.
+    /// The maximum number of requests that wait for their response at the same time. The default is 32.
     pub concurrency: usize,
 }
 
@@ -54,13 +56,13 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The limits of a client that gives up after `total` without progress.
+    /// The default limits with another `total`. The other times are reduced to `total` if they are longer.
     pub fn within(total: Duration) -> Self {
         let default = Self::default();
         Self { connect: default.connect.min(total), idle: default.idle.min(total), total, ..default }
     }
 
-    /// The same with another number of requests side by side.
+    /// The same limits with another concurrency.
     pub fn with_concurrency(self, concurrency: usize) -> Self {
         Self { concurrency, ..self }
     }
@@ -68,7 +70,7 @@ impl Limits {
 
 type Pool = legacy::Client<Connector, Watched>;
 
-/// A client that keeps its connections. Clones share connections and the bound on concurrency.
+/// An HTTP client with a pool of connections. Clones share the connections and the limit on concurrency.
 #[derive(Clone)]
 pub struct HttpClient {
     limits: Limits,
@@ -76,8 +78,8 @@ pub struct HttpClient {
     slots: Arc<Semaphore>,
 }
 
-/// Connections of each kind, made when they are first needed: reading the system's certificates takes ten
-/// milliseconds, and a registry on loopback needs none.
+/// The pools of connections, created when they are first needed: reading the system's certificates takes ten milliseconds,
+/// and a registry on loopback needs none.
 #[derive(Default)]
 struct Pools {
     plain: OnceLock<Pool>,
@@ -97,27 +99,28 @@ impl Default for HttpClient {
 }
 
 impl HttpClient {
-    /// A client without connections yet.
+    /// A new client. It connects on the first request.
     pub fn new(limits: Limits) -> Self {
         let slots = Arc::new(Semaphore::new(limits.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
         Self { limits, pools: Arc::default(), slots }
     }
 
-    /// A client with other limits on time. It shares the bound on concurrency, but no connections.
+    /// A client with other limits on time. It shares the limit on concurrency, but not the connections.
     pub fn with_times(&self, connect: Duration, idle: Duration) -> Self {
         let limits = Limits { connect, idle, ..self.limits };
         Self { limits, pools: Arc::default(), slots: self.slots.clone() }
     }
 
-    /// The limits.
+    /// The limits of this client.
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// Makes one attempt. The answer's body has the limit on progress, too.
+    /// Sends one request, without retries. A response with any status is `Ok`. [`Limits::idle`] also applies to the reading of
+    /// its body.
     ///
     /// # Errors
-    /// The request is not valid, there is no connection, or there was no progress for too long.
+    /// The request is malformed, the connection fails, or there was no progress within [`Limits::idle`].
     pub async fn send(
         &self,
         request: hyper::http::Result<Request<RequestBody>>,

@@ -1,6 +1,6 @@
-//! Connections through the proxy that the environment names: HTTPS_PROXY or ALL_PROXY, but not for what NO_PROXY lists.
+//! Connections through the proxy of the environment: HTTPS_PROXY or ALL_PROXY, except for hosts in NO_PROXY.
 //!
-//! Plain HTTP goes straight: it is spoken with this machine and its neighbours only.
+//! Plain HTTP is never sent through a proxy, as it is used for loopback and local networks only.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -21,9 +21,9 @@ use super::resolve::Resolver;
 
 type Tcp = HttpConnector<Resolver>;
 
-/// A proxy does not let us through.
+/// The connection through a proxy failed.
 #[derive(Debug, Error)]
-#[error("failed to get through the proxy {host} of the environment")]
+#[error("failed to connect through the proxy {host} of the environment")]
 pub(super) struct ProxyError {
     host: String,
     #[source]
@@ -32,10 +32,10 @@ pub(super) struct ProxyError {
 
 #[derive(Debug, Error)]
 enum ProxyCause {
-    /// The proxy speaks TLS or SOCKS.
+    /// The proxy requires TLS or SOCKS.
     #[error("only proxies at http:// addresses are supported")]
     Unsupported,
-    /// The proxy answers CONNECT with a refusal.
+    /// The proxy rejects the CONNECT request.
     #[error("{0}")]
     Refused(BoxError),
     /// The proxy cannot be reached.
@@ -44,14 +44,14 @@ enum ProxyCause {
 }
 
 impl ProxyError {
-    /// Whether another attempt would end the same way.
+    /// Whether another attempt would fail in the same way.
     pub(super) fn is_permanent(&self) -> bool {
         matches!(self.cause, ProxyCause::Unsupported | ProxyCause::Refused(_))
     }
 }
 
 impl ProxyCause {
-    /// The tunnel's error has no type outside of its crate, only a text. It begins with words of that crate's own.
+    /// The type of the tunnel's error is private to hyper-util, so the cause is recognized by the beginning of its text.
     fn of_tunnel(error: impl Error + Send + Sync + 'static) -> Self {
         let text = error.to_string();
         let refusals = ["tunnel error: proxy authorization", "tunnel error: unsuccessful"];
@@ -62,7 +62,7 @@ impl ProxyCause {
     }
 }
 
-/// Makes connections, straight or through a proxy.
+/// Connects directly or through a proxy.
 #[derive(Clone)]
 pub(super) struct ProxyConnector {
     tcp: Tcp,
@@ -70,7 +70,7 @@ pub(super) struct ProxyConnector {
 }
 
 impl ProxyConnector {
-    /// The connector with the proxies of the environment.
+    /// The connector with the proxies of the environment, which is read once per process.
     pub(super) fn new(tcp: Tcp) -> Self {
         static OF_ENVIRONMENT: LazyLock<Arc<Matcher>> = LazyLock::new(|| Arc::new(Matcher::from_env()));
         Self { tcp, proxies: OF_ENVIRONMENT.clone() }
@@ -98,10 +98,10 @@ impl Service<Uri> for ProxyConnector {
     }
 }
 
-/// A tunnel through the proxy (RFC 9110, section 9.3.6: CONNECT).
+/// Opens a tunnel through the proxy (RFC 9110, section 9.3.6, "CONNECT").
 async fn tunnel(proxy: &Intercept, tcp: Tcp, to: Uri) -> Result<TokioIo<TcpStream>, ProxyError> {
     let authority = proxy.uri().authority().map(|it| it.as_str()).unwrap_or_default();
-    // A name and a password may stand before the host.
+    // The authority may have a user and a password before the host.
     let host = authority.rsplit('@').next().unwrap_or_default();
     let failed = |cause| ProxyError { host: host.to_owned(), cause };
     if proxy.uri().scheme_str() != Some("http") {

@@ -1,4 +1,4 @@
-//! Host names, with an error that has a type: a name that leads nowhere is not worth another attempt.
+//! DNS resolution with a typed error, so that requests to an unknown host are not retried.
 
 use std::io;
 use std::pin::Pin;
@@ -33,7 +33,7 @@ impl Service<Name> for Resolver {
     type Future = Pin<Box<dyn Future<Output = Result<GaiAddrs, UnknownHost>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UnknownHost>> {
-        // `getaddrinfo` runs on a thread of its own.
+        // `getaddrinfo` runs on a separate thread.
         Poll::Ready(Ok(()))
     }
 

@@ -1,4 +1,4 @@
-//! Attempts at a request: which failures are worth another one, and how long to wait before it.
+//! Retries: which failures are retried, and the waits in between.
 
 use std::time::Duration;
 
@@ -7,29 +7,33 @@ use tokio::time::Instant;
 
 use super::{Answer, HttpClient, HttpError};
 
-/// The most attempts at one request.
+/// The maximum number of attempts at one request.
 const ATTEMPTS: u32 = 8;
-/// The wait after the first failure; it doubles with each.
+/// The wait after the first failure. It doubles after each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// The longest wait, also where the server asks for a longer one.
+/// The maximum wait, even if the server requests a longer one.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// The attempts at one request so far.
+/// The remaining attempts at one request.
 #[derive(Debug)]
 struct Attempts {
     left: u32,
     wait: Duration,
-    /// The time that may still be spent without progress.
+    /// The remaining time without progress.
     budget: Duration,
-    /// The most that one attempt spends without progress.
+    /// The maximum time without progress in one attempt.
     idle: Duration,
 }
 
 impl HttpClient {
-    /// Makes attempts until one ends in a way that waiting does not change, or [`super::Limits::total`] is over.
+    /// Calls `attempt` until it succeeds or fails permanently, at most 8 times and within [`super::Limits::total`].
+    ///
+    /// Retried are errors that are not permanent ([`HttpError::is_permanent`]) and responses with the status 408, 429 or 5xx,
+    /// except 501. The wait is that of `Retry-After` in seconds (RFC 9110, section 10.2.3), else 250 ms, doubled after each
+    /// attempt; it is 10 seconds at most.
     ///
     /// # Errors
-    /// The error of the last attempt.
+    /// The error of the last attempt. A last response with an error status is `Ok`.
     pub async fn retry(
         &self,
         attempt: impl AsyncFn() -> Result<Answer, HttpError>,
@@ -51,8 +55,8 @@ impl Attempts {
         Self { left: ATTEMPTS, wait: FIRST_WAIT, budget, idle }
     }
 
-    /// How long to wait for the next attempt; `None` where the result of this one counts. An upload that went on for
-    /// minutes and then broke off has spent no more than `idle` without progress.
+    /// The wait before the next attempt; `None` if the result of this one is final. An attempt counts for at most `idle` of
+    /// the budget: an upload of several minutes whose connection broke made progress until then.
     fn next_wait(&mut self, result: &Result<Answer, HttpError>, took: Duration) -> Option<Duration> {
         let asked = match result {
             Ok(answer) if is_transient(answer.status()) => retry_after(answer),

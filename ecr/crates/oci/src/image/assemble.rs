@@ -1,4 +1,4 @@
-//! Layers -> config -> manifest -> digest (OCI image specification 1.1).
+//! Layers -> config -> manifest -> digest (OCI image specification 1.1, "Image Configuration" and "Image Manifest").
 
 use std::collections::BTreeMap;
 
@@ -14,42 +14,42 @@ use super::base::{self, BaseImage};
 use super::compression::Compression;
 use super::layer::Layer;
 
-/// Nothing of the clock goes into an image; this is what others that build reproducibly write.
+/// The creation time of all images, as in other reproducible builds.
 const EPOCH: &str = "1970-01-01T00:00:00Z";
 
-/// An image: immutable, its digests derived from its bytes.
+/// An assembled image for one platform.
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// The manifest's media type.
+    /// The media type of the manifest: OCI's or Docker's.
     pub media_type: &'static str,
-    /// The manifest's bytes.
+    /// The manifest, as JSON.
     pub manifest: Vec<u8>,
-    /// The manifest's digest, which is the image's.
+    /// The digest of the manifest, by which the image is referenced.
     pub digest: Digest,
-    /// The config's bytes.
+    /// The config, as JSON.
     pub config: Vec<u8>,
-    /// The config's digest.
+    /// The digest of the config, which Docker calls the image ID.
     pub config_digest: Digest,
-    /// The layers that the manifest names, the lowest first.
+    /// The layers of the manifest, those of the base image included, from the lowest to the highest.
     pub layers: Vec<Descriptor>,
 }
 
-/// How the process is started, and what the image says of itself.
+/// The execution parameters and labels of an image (OCI image specification, "Image Configuration", `config`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// The binary and nothing else.
+    /// `Entrypoint`: the absolute path of the binary, which is its only element.
     pub entrypoint: String,
-    /// Arguments after it.
+    /// `Cmd`: the default arguments of the binary.
     pub args: Vec<String>,
-    /// Environment.
+    /// `Env`: environment variables, in addition to those of the base image. `PATH` is added if it is missing.
     pub env: BTreeMap<String, String>,
-    /// TCP ports.
+    /// `ExposedPorts`: TCP ports.
     pub ports: Vec<u16>,
-    /// `UID:GID`.
+    /// `User`, in the form `UID:GID`.
     pub user: String,
-    /// Working directory.
+    /// `WorkingDir`. Without one, that of the base image is used, else `/`.
     pub workdir: Option<String>,
-    /// Labels.
+    /// `Labels`, in addition to those of the base image.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -90,10 +90,10 @@ struct RootFs<'a> {
 }
 
 impl Image {
-    /// The image of `layers`, each with a line of history, for one platform.
+    /// Assembles the image of `layers`, each with the text of its history entry, the lowest first.
     ///
-    /// Below them are those of `base`, if there is one, with its environment and labels; then the media types are of the
-    /// kind that it uses.
+    /// The layers, environment, labels, working directory and history of `base` are inherited. The media types are Docker's
+    /// if those of `base` are and no layer is compressed with Zstandard, else OCI's.
     pub fn assemble(
         platform: &Platform,
         settings: &Settings,
@@ -120,13 +120,13 @@ impl Image {
     }
 }
 
-/// Whether an image stays with docker's media types, which its base uses: only as long as they have names for its layers.
+/// Whether the image has Docker's media types: its base has them, and they exist for all of its layers.
 fn keeps_docker_types(base: Option<&BaseImage>, layers: &[(&str, Layer)]) -> bool {
     let is_zstd = |(_, layer): &(&str, Layer)| layer.compression == Compression::Zstd;
     base.is_some_and(|it| it.is_docker) && !layers.iter().any(is_zstd)
 }
 
-/// Media types that go together.
+/// Media types of one kind, which an image must not mix with others.
 struct MediaTypes {
     manifest: &'static str,
     config: &'static str,
@@ -137,28 +137,28 @@ impl MediaTypes {
     fn layer(&self, compression: Compression) -> &'static str {
         match compression {
             Compression::Gzip => self.gzip,
-            // Docker has no media type for it.
+            // Docker defines no media type for Zstandard.
             Compression::Zstd => OCI_LAYER_ZSTD,
         }
     }
 }
 
 const OCI: MediaTypes = MediaTypes { manifest: OCI_MANIFEST, config: OCI_CONFIG, gzip: OCI_LAYER_GZIP };
-/// Docker image manifest V2, schema 2.
+/// Docker Image Manifest V2, Schema 2.
 const DOCKER: MediaTypes =
     MediaTypes { manifest: DOCKER_MANIFEST, config: DOCKER_CONFIG, gzip: DOCKER_LAYER_GZIP };
 
-/// A list of images, one for each platform.
+/// An assembled image index (OCI image specification, "Image Index").
 #[derive(Debug, Clone)]
 pub struct Index {
-    /// Its bytes.
+    /// The index, as JSON.
     pub manifest: Vec<u8>,
-    /// Its digest.
+    /// The digest of the index.
     pub digest: Digest,
 }
 
 impl Index {
-    /// The index of images, in their order (OCI image specification, "Image Index").
+    /// Assembles the index of `images`, in their order.
     pub fn assemble<'a>(images: impl IntoIterator<Item = (&'a Platform, &'a Image)>) -> Self {
         let descriptor = |(platform, image): (&'a Platform, &'a Image)| Descriptor {
             platform: Some(platform.clone()),
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_says_how_its_process_starts() {
+    fn image_config_has_the_settings() {
         let compression = Compression::Gzip;
         let layer = Layer { digest: Digest::of(b"gz"), diff_id: Digest::of(b"tar"), size: 2, compression };
         let settings = Settings {

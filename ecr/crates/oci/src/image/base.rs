@@ -1,4 +1,4 @@
-//! A base image other than `scratch`: what is put below a service's own layers.
+//! Base images other than `scratch`, and their files.
 
 use std::collections::BTreeMap;
 
@@ -11,37 +11,37 @@ use super::elf::Elf;
 /// A base image for one platform.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BaseImage {
-    /// As it was named.
+    /// The reference as the user wrote it. It is in the history entries of a base image without history.
     pub name: String,
-    /// The digest of its manifest.
+    /// The digest of the manifest of the platform.
     pub digest: Digest,
-    /// Its layers.
+    /// The layers, from the lowest to the highest.
     pub layers: Vec<Descriptor>,
-    /// Whether its media types are docker's; those of one image must not be mixed.
+    /// Whether the media types are Docker's. Those of one image must not be mixed.
     pub is_docker: bool,
-    /// Its configuration.
+    /// The config (OCI image specification, "Image Configuration").
     pub config: Value,
-    /// Its files, with what links point to.
+    /// The files of all layers. Empty until they are read with [`crate::cache::tree`].
     pub files: FileTree,
 }
 
-/// The config of a base image has another number of layers than its manifest.
+/// The numbers of layers in the config and in the manifest of a base image differ.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("its config has {config} layers, and its manifest {manifest}")]
+#[error("the config lists {config} layers, but the manifest lists {manifest}")]
 pub struct LayersDiffer {
     config: usize,
     manifest: usize,
 }
 
-/// Paths without a leading slash; of links, what they point to.
+/// The paths of an image, without a leading slash, and the targets of symbolic links.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileTree(BTreeMap<String, Option<String>>);
 
 impl BaseImage {
-    /// The base image with its manifest and config, and no files yet.
+    /// A base image from its manifest and config, without files.
     ///
     /// # Errors
-    /// The config has another number of layers than the manifest.
+    /// The numbers of layers in the config (`rootfs.diff_ids`) and in the manifest differ.
     pub fn new(
         name: &str,
         digest: Digest,
@@ -57,10 +57,11 @@ impl BaseImage {
         Ok(Self { name: name.to_owned(), digest, layers, is_docker, config, files: FileTree::default() })
     }
 
-    /// Whether a binary finds its loader and its libraries here.
+    /// Checks that the image has the dynamic loader and the shared libraries of a binary (ld.so(8)). A binary without a loader
+    /// needs none.
     ///
     /// # Errors
-    /// The names of those that are missing.
+    /// The names of the missing files.
     pub fn runs(&self, elf: &Elf) -> Result<(), Vec<String>> {
         let Some(interpreter) = &elf.interpreter else { return Ok(()) };
         let mut missing: Vec<String> = Vec::new();
@@ -74,7 +75,7 @@ impl BaseImage {
     }
 }
 
-/// Where a loader looks, with the folders of Debian's multiarch.
+/// The folders in which a loader looks for libraries, those of Debian's multiarch included.
 fn library_folders(elf: &Elf) -> Vec<String> {
     let multiarch = match elf.architecture() {
         Some("amd64") => "x86_64-linux-gnu",
@@ -92,8 +93,8 @@ fn library_folders(elf: &Elf) -> Vec<String> {
 }
 
 impl FileTree {
-    /// Adds an entry of a layer: a file or folder, a link, or a whiteout, which takes away what lower layers have (OCI
-    /// image specification, "Whiteouts").
+    /// Adds an entry of a layer: a file, a folder, or a symbolic link with its target. A whiteout removes files of lower layers
+    /// (OCI image specification, "Whiteouts").
     pub fn add(&mut self, path: &str, link: Option<String>) {
         let path = path.trim_start_matches("./").trim_matches('/');
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -114,12 +115,12 @@ impl FileTree {
         self.0.retain(|path, _| !path.starts_with(&prefix));
     }
 
-    /// Whether a path leads to something, through links.
+    /// Whether a path exists after all symbolic links are resolved.
     pub fn has(&self, path: &str) -> bool {
         let mut open: Vec<String> =
             path.split('/').filter(|it| !it.is_empty()).rev().map(str::to_owned).collect();
         let mut at: Vec<String> = Vec::new();
-        // As many links as Linux follows (path_resolution(7)).
+        // Linux follows at most 40 links (path_resolution(7)).
         let mut links = 0;
         while let Some(part) = open.pop() {
             match part.as_str() {
@@ -144,7 +145,7 @@ impl FileTree {
     }
 }
 
-/// The environment of a base, below a service's own.
+/// The environment variables of a config (`config.Env`).
 pub fn environment(config: &Value) -> BTreeMap<String, String> {
     let entries = config["config"]["Env"].as_array().into_iter().flatten().filter_map(Value::as_str);
     entries
@@ -153,13 +154,13 @@ pub fn environment(config: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The labels of a base, below a service's own.
+/// The labels of a config, from the value of `config.Labels`. Values that are not strings are left out.
 pub fn labels(labels: &Value) -> BTreeMap<String, String> {
     let labels = labels.as_object().into_iter().flatten();
     labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-/// The history of a base; one without any gets a line for each layer, as every layer should have one.
+/// The history of a base image. Without one, each layer has an entry with the name of the base image.
 pub fn history(base: &BaseImage) -> Vec<Value> {
     match base.config["history"].as_array() {
         Some(history) if !history.is_empty() => history.clone(),
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_are_found_through_links() {
+    fn base_image_libraries_are_found_through_links() {
         let mut files = FileTree::default();
         for (path, link) in [
             ("lib", Some("usr/lib")),

@@ -1,4 +1,4 @@
-//! What an image consists of, ready to go anywhere: blobs, manifests, and their names.
+//! An image with all of its blobs, manifests and names, for files and local engines.
 
 use std::path::PathBuf;
 
@@ -11,29 +11,29 @@ use super::assemble::Image;
 /// A config or a layer.
 #[derive(Debug, Clone)]
 pub struct Blob {
-    /// Its digest.
+    /// The digest of the content.
     pub digest: Digest,
-    /// Its size in bytes.
+    /// The size of the content in bytes.
     pub size: u64,
-    /// Its bytes.
+    /// The content, in memory or in a file.
     pub content: Content,
 }
 
-/// Where a blob's bytes are.
+/// The content of a blob.
 #[derive(Debug, Clone)]
 pub enum Content {
-    /// In memory.
+    /// Bytes in memory.
     Bytes(Vec<u8>),
-    /// In a file, to be streamed.
+    /// The path of a file, which is streamed.
     File(PathBuf),
 }
 
-/// The bytes of a manifest, with its media type.
+/// A manifest as it is transferred: its bytes and its media type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawManifest {
-    /// Its media type.
+    /// The media type, for the header `Content-Type` and for descriptors.
     pub media_type: &'static str,
-    /// Its bytes.
+    /// The JSON text, on which the digest depends.
     pub bytes: Vec<u8>,
 }
 
@@ -43,34 +43,34 @@ impl RawManifest {
         Self { media_type: image.media_type, bytes: image.manifest.clone() }
     }
 
-    /// The bytes of an index.
+    /// An OCI index from its bytes.
     pub fn index(bytes: Vec<u8>) -> Self {
         Self { media_type: OCI_INDEX, bytes }
     }
 
-    /// Its digest.
+    /// The digest of the bytes.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.bytes)
     }
 }
 
-/// An image with all that belongs to it, for an end that is no registry.
+/// An image with everything that belongs to it, for a destination other than a registry.
 #[derive(Debug, Clone)]
 pub struct Bundle {
-    /// Its names, such as `my-app:1.0.0`.
+    /// The names, such as `my-app:1.0.0`.
     pub names: Vec<String>,
-    /// What the names point to: the manifest of an image, or an index.
+    /// The manifest to which the names point: that of an image, or an index.
     pub top: RawManifest,
-    /// The manifests that the index lists.
+    /// The manifests that the index lists; empty if `top` is not an index.
     pub parts: Vec<RawManifest>,
-    /// Configs and layers.
+    /// The configs and layers of all images.
     pub blobs: Vec<Blob>,
-    /// The image for each platform.
+    /// The images with their platforms.
     pub images: Vec<(Platform, Image)>,
 }
 
 impl Bundle {
-    /// The entries of an OCI layout's `index.json`, one for each name (OCI image specification, "Image Layout").
+    /// The entries of `index.json` in an OCI image layout, one for each name (OCI image specification, "Image Layout").
     pub fn layout_entries(&self) -> Vec<Descriptor> {
         let entry = |name: &String| Descriptor {
             annotations: [(REF_NAME.to_owned(), name.clone())].into(),
@@ -79,8 +79,8 @@ impl Bundle {
         self.names.iter().map(entry).collect()
     }
 
-    /// The entry of `manifest.json`, which `docker load` and `podman load` read: one image, that of `wanted` if there is
-    /// one for it.
+    /// The entry of `manifest.json`, which `docker load` and `podman load` read. It describes one image: that of the platform
+    /// `wanted`, else the first one; `None` if there are no images.
     pub fn docker_entry(&self, wanted: &Platform) -> Option<DockerEntry> {
         let own = self.images.iter().find(|(platform, _)| platform == wanted);
         let (_, image) = own.or(self.images.first())?;
@@ -91,15 +91,15 @@ impl Bundle {
         })
     }
 
-    /// The manifests, with the path of each in an OCI layout.
+    /// All manifests, each with its path in an OCI image layout.
     pub fn manifests(&self) -> impl Iterator<Item = (String, &[u8])> {
         let all = std::iter::once(&self.top).chain(&self.parts);
         all.map(|it| (blob_path(&it.digest()), it.bytes.as_slice()))
     }
 }
 
-/// An image in an archive of `docker save` (Docker Image Specification v1.2, "Combined Image JSON + Filesystem
-/// Changeset Format").
+/// An entry of `manifest.json` in an archive of `docker save` (Docker Image Specification v1.2, "Combined Image JSON +
+/// Filesystem Changeset Format"). It serializes to the JSON of the entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct DockerEntry {
@@ -108,18 +108,19 @@ pub struct DockerEntry {
     layers: Vec<String>,
 }
 
-/// The annotation with an image's name in an OCI layout (OCI image specification, "Pre-Defined Annotation Keys").
+/// The annotation with an image's name in an OCI image layout (OCI image specification, "Pre-Defined Annotation Keys").
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// Where a blob is in an OCI layout: `blobs/sha256/HEX`.
+/// The path of a blob in an OCI image layout: `blobs/sha256/HEX`.
 pub fn blob_path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-/// The file `oci-layout`, which says that a folder is an OCI layout.
+/// The content of the file `oci-layout`, which marks a folder as an OCI image layout (OCI image specification, "oci-layout
+/// file").
 pub const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
-/// An `index.json` with new entries. They replace those of the same names.
+/// The `index.json` of a layout with new entries. Existing entries with the same names are replaced, all others stay.
 pub fn layout_index(existing: Option<ImageIndex>, new: Vec<Descriptor>) -> ImageIndex {
     let is_replaced = |it: &Descriptor| {
         let name = it.annotations.get(REF_NAME);
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layout_index_has_one_entry_a_name() {
+    fn layout_index_has_one_entry_per_name() {
         let entry = |name: &str, content: &str| Descriptor {
             annotations: [(REF_NAME.to_owned(), name.to_owned())].into(),
             ..Descriptor::new(OCI_INDEX, Digest::of(content.as_bytes()), 1)

@@ -1,5 +1,5 @@
-//! Layers compressed in fixed chunks, on all cores. The bytes depend on the input and the compression, and not on the number
-//! of threads.
+//! Parallel compression in chunks of fixed size. The compressed bytes depend on the input and on the compression, and not on
+//! the number of threads.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,19 +15,21 @@ use sha2::{Digest as _, Sha256};
 
 use super::{gzip, zstd};
 
-/// How layers are compressed.
+/// The compression of layers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compression {
-    /// What everything reads.
+    /// gzip (RFC 1952), which every runtime supports.
     #[default]
     Gzip,
-    /// Faster and a little smaller: containerd, and docker from 23 on; not AWS Lambda, and no media type of docker's.
+    /// Zstandard (RFC 8878): faster, and a little smaller. It is supported by containerd and by Docker since version 23, but not
+    /// by AWS Lambda, and Docker defines no media type for it. It needs the feature `zstd`.
     Zstd,
 }
 
 impl Compression {
-    /// What the compressed bytes depend on, beside the input.
+    /// The library, its level and, if it matters, its version: everything except the input on which the compressed bytes
+    /// depend.
     pub fn description(self) -> String {
         match self {
             Self::Gzip => format!("gzip libdeflate {}", gzip::LEVEL),
@@ -35,7 +37,7 @@ impl Compression {
         }
     }
 
-    /// A chunk as a part of the stream that stands by itself.
+    /// A chunk as an independent part of the stream: a gzip member or a Zstandard frame.
     fn part(self, chunk: &[u8]) -> io::Result<Vec<u8>> {
         match self {
             Self::Gzip => gzip::member(chunk),
@@ -43,7 +45,7 @@ impl Compression {
         }
     }
 
-    /// Bytes of input that are compressed by themselves.
+    /// The size of a chunk in bytes of input.
     fn chunk(self) -> usize {
         match self {
             Self::Gzip => gzip::CHUNK,
@@ -63,11 +65,11 @@ impl FromStr for Compression {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = [Self::Gzip, Self::Zstd].into_iter().find(|it| it.to_string() == text);
-        known.ok_or_else(|| format!("`{text}` is not a compression: `gzip` and `zstd` are"))
+        known.ok_or_else(|| format!("`{text}` is not a compression: use `gzip` or `zstd`"))
     }
 }
 
-/// Compresses what is written to it into `W`.
+/// Compresses bytes on several threads and writes them to `W` in order. [`Writer::finish`] must be called at the end.
 pub struct Writer<W> {
     output: W,
     compression: Compression,
@@ -79,23 +81,27 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a stream.
+    /// A new stream into `output`. `threads` chunks are compressed at the same time.
     pub fn new(output: W, compression: Compression, threads: NonZero<usize>) -> Self {
         let pending = Vec::with_capacity(compression.chunk());
         let (running, uncompressed) = (VecDeque::new(), Sha256::new());
         Self { output, compression, threads: threads.get(), running, pending, uncompressed }
     }
 
-    /// Ends the stream. The digest is that of the input, which OCI calls the layer's DiffID.
+    /// Ends the stream. Returns the output, which is not flushed, and the digest of the input (OCI image specification, "Layer
+    /// DiffID").
+    ///
+    /// # Errors
+    /// The output cannot be written, or the compression fails, such as that of Zstandard without the feature `zstd`.
     pub fn finish(mut self) -> io::Result<(W, Digest)> {
         self.send()?;
         while self.collect()? {}
         Ok((self.output, Digest::from_hash(&self.uncompressed.finalize())))
     }
 
-    /// Hands the pending chunk to a thread of its own, and hashes it meanwhile.
+    /// Compresses the pending chunk on another thread while this one hashes it.
     fn send(&mut self) -> io::Result<()> {
-        // One more than there are cores, so that none waits while this thread reads.
+        // One more chunk than there are cores, so that no core waits while this thread reads.
         if self.running.len() > self.threads {
             self.collect()?;
         }
@@ -107,7 +113,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Writes the oldest chunk; whether there was one.
+    /// Waits for the oldest chunk and writes it. Returns whether there was one.
     fn collect(&mut self) -> io::Result<bool> {
         let Some(oldest) = self.running.pop_front() else { return Ok(false) };
         let part = oldest.join().unwrap_or_else(|it| std::panic::resume_unwind(it))?;
@@ -119,7 +125,7 @@ impl<W: Write> Writer<W> {
 impl<W: Write> Write for Writer<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let size = self.compression.chunk();
-        // Not before there is more: what ends with a full chunk has no empty one after it.
+        // A full chunk is sent when more input follows, so that the stream does not end with an empty chunk.
         if self.pending.len() == size && !bytes.is_empty() {
             self.send()?;
         }
@@ -169,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_can_be_read_by_any_decoder() {
+    fn compressed_stream_can_be_read_by_any_decoder() {
         for compression in BOTH {
             let chunk = compression.chunk();
             for length in [0, 1, chunk - 1, chunk, chunk + 1, 2 * chunk, 5 * chunk + 7] {
@@ -182,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_do_not_depend_on_the_number_of_threads() {
+    fn compressed_bytes_do_not_depend_on_the_number_of_threads() {
         for compression in BOTH {
             for length in [3 * compression.chunk(), 3 * compression.chunk() + 123, 0] {
                 let input = sample(length);
@@ -196,19 +202,19 @@ mod tests {
     }
 
     #[test]
-    fn the_streams_are_what_they_ever_were() {
-        // Every tag that was ever pushed stands on these bytes: a change here is a conflict there.
+    fn compressed_bytes_do_not_change() {
+        // The digests of pushed images depend on these bytes. A change would be a conflict with immutable tags.
         let (bytes, _) = compressed(&sample(1_300_000), Compression::Gzip, 2);
         expect_test::expect!["sha256:50ae8d7241f44fc808f68070ec13b467dd949a28a5856c12ef3429932e0b9f91"]
             .assert_eq(Digest::of(&bytes).as_str());
     }
 
     #[test]
-    fn compressions_are_named() {
+    fn compression_is_parsed_by_name() {
         assert_eq!("zstd".parse(), Ok(Compression::Zstd));
         assert_eq!(
             "brotli".parse::<Compression>().unwrap_err(),
-            "`brotli` is not a compression: `gzip` and `zstd` are"
+            "`brotli` is not a compression: use `gzip` or `zstd`"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What a binary needs at run time, read from its ELF headers.
+//! The run-time requirements of a binary, from its ELF headers (elf(5), ld.so(8)).
 
 use std::io::{ErrorKind, Read, Seek};
 
@@ -8,36 +8,37 @@ use elf::endian::AnyEndian;
 use elf::segment::ProgramHeader;
 use serde::{Deserialize, Serialize};
 
-/// What the headers of an executable or library say.
+/// The properties of an executable or shared library.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elf {
-    /// The machine that it runs on (`e_machine`).
+    /// The machine code of the architecture (`e_machine`), such as 62 for x86-64.
     pub machine: u16,
-    /// The dynamic loader (`PT_INTERP`); `None` in a static binary.
+    /// The path of the dynamic loader (`PT_INTERP`); `None` for a static binary.
     pub interpreter: Option<String>,
-    /// The libraries that are named (`DT_NEEDED`).
+    /// The file names of the required shared libraries (`DT_NEEDED`), in their order.
     pub needed: Vec<String>,
-    /// Folders to look into (`DT_RUNPATH`, else `DT_RPATH`).
+    /// The folders in which libraries are searched first (`DT_RUNPATH`, else `DT_RPATH`).
     pub search: Vec<String>,
-    /// Whether it carries the list of its crates, as `cargo auditable` puts it there (section `.dep-v0`).
+    /// Whether the binary contains the list of its crates that `cargo auditable` embeds (section `.dep-v0`).
     pub is_auditable: bool,
 }
 
 type File<R> = ElfStream<AnyEndian, R>;
 
 impl Elf {
-    /// Reads the headers of an ELF file, of either word size and byte order, and of the rest only the segment that holds names.
+    /// Reads the headers of an ELF file of any word size and byte order, and the segment with the names of libraries. The rest
+    /// of the file is not read.
     ///
     /// # Errors
-    /// Why it is no ELF file, or cannot be read.
+    /// The reason as text: not an ELF file, malformed headers, or an I/O error.
     pub fn read<R: Read + Seek>(mut file: R) -> Result<Self, String> {
         let mut magic = [0; 4];
         match file.rewind().and_then(|()| file.read_exact(&mut magic)) {
             Ok(()) if magic == abi::ELFMAGIC[..4] => {}
             Err(error) if error.kind() != ErrorKind::UnexpectedEof => return Err(error.to_string()),
-            _ => return Err("it is no executable of Linux".to_owned()),
+            _ => return Err("not a Linux executable (no ELF header)".to_owned()),
         }
-        let broken = |it: elf::ParseError| format!("its ELF headers are broken: {it}");
+        let broken = |it: elf::ParseError| format!("malformed ELF headers: {it}");
         let mut file = File::open_stream(file).map_err(broken)?;
         let mut found = Self { machine: file.ehdr.e_machine, ..Self::default() };
         let interpreter = file.segments().iter().rfind(|it| it.p_type == abi::PT_INTERP).copied();
@@ -49,7 +50,7 @@ impl Elf {
         Ok(found)
     }
 
-    /// The architecture in GOARCH spelling; `None` for one that has no such name here.
+    /// The architecture in the spelling of GOARCH, such as `amd64`; `None` for one that is not supported here.
     pub fn architecture(&self) -> Option<&'static str> {
         match self.machine {
             abi::EM_X86_64 => Some("amd64"),
@@ -63,7 +64,7 @@ impl Elf {
         }
     }
 
-    /// Whether the kernel can start it without any other file.
+    /// Whether the kernel can start the binary without any other file.
     pub fn is_static(&self) -> bool {
         self.interpreter.is_none() && self.needed.is_empty()
     }
@@ -83,17 +84,17 @@ impl Elf {
     }
 }
 
-/// The bytes from a virtual address on. Sections may be stripped; segments are what the loader reads.
+/// The bytes from a virtual address to the end of its segment. Segments are used because sections may be stripped.
 fn from_address<R: Read + Seek>(file: &mut File<R>, address: u64) -> &[u8] {
-    let holds = |it: &&ProgramHeader| {
+    let contains = |it: &&ProgramHeader| {
         it.p_type == abi::PT_LOAD && address.checked_sub(it.p_vaddr).is_some_and(|at| at < it.p_filesz)
     };
-    let Some(segment) = file.segments().iter().find(holds).copied() else { return &[] };
+    let Some(segment) = file.segments().iter().find(contains).copied() else { return &[] };
     let offset = usize::try_from(address - segment.p_vaddr).unwrap_or(usize::MAX);
     file.segment_data(&segment).ok().and_then(|it| it.get(offset..)).unwrap_or_default()
 }
 
-/// The string at an offset, which ends with a zero.
+/// The zero-terminated string at an offset.
 fn text(strings: &[u8], at: u64) -> String {
     let rest = usize::try_from(at).ok().and_then(|at| strings.get(at..)).unwrap_or_default();
     String::from_utf8_lossy(rest.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
@@ -106,13 +107,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_elf_file_is_told() {
-        let told = |bytes: &[u8]| Elf::read(Cursor::new(bytes)).unwrap_err();
-        assert_eq!(told(b"#!/bin/sh\n"), "it is no executable of Linux");
-        assert_eq!(told(b""), "it is no executable of Linux");
-        assert!(told(b"\x7fELF").starts_with("its ELF headers are broken"));
-        assert!(
-            told(&[b"\x7fELF".as_slice(), &[0xff; 100]].concat()).starts_with("its ELF headers are broken")
-        );
+    fn elf_read_rejects_other_files() {
+        let error = |bytes: &[u8]| Elf::read(Cursor::new(bytes)).unwrap_err();
+        assert_eq!(error(b"#!/bin/sh\n"), "not a Linux executable (no ELF header)");
+        assert_eq!(error(b""), "not a Linux executable (no ELF header)");
+        assert!(error(b"\x7fELF").starts_with("malformed ELF headers"));
+        assert!(error(&[b"\x7fELF".as_slice(), &[0xff; 100]].concat()).starts_with("malformed ELF headers"));
     }
 }

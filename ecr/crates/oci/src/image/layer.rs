@@ -1,4 +1,5 @@
-//! Files -> one layer: a tar archive whose bytes depend on paths, modes and contents only.
+//! Files -> one layer: a compressed tar archive whose bytes depend on paths, modes and contents only (OCI image
+//! specification, "Image Layer Filesystem Changeset").
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,13 +12,16 @@ use sha2::{Digest as _, Sha256};
 
 use super::compression::{self, Compression};
 
-/// The files of a layer, by path without a leading slash. Folders above them are added by themselves.
+/// The files and folders of a layer. Parent folders are added with the mode 0755, and `/tmp` with 1777.
 #[derive(Debug, Default)]
-pub struct Files(BTreeMap<String, Entry>);
+pub struct Files(
+    /// By path, without a leading slash.
+    BTreeMap<String, Entry>,
+);
 
 /// A file or a folder.
 #[derive(Debug)]
-pub struct Entry {
+struct Entry {
     mode: u32,
     content: Content,
 }
@@ -29,7 +33,7 @@ enum Content {
     Derived { key: Digest, make: fn() -> Vec<u8> },
 }
 
-/// Opens a file anew, as often as it is asked to.
+/// Opens a file for reading. It is called once for each time that the layer is written.
 pub type Open = Box<dyn Fn() -> io::Result<Box<dyn Read>> + Send + Sync>;
 
 impl fmt::Debug for Content {
@@ -44,27 +48,28 @@ impl fmt::Debug for Content {
 }
 
 impl Files {
-    /// Adds a file that is in memory. Paths are absolute in the image.
+    /// Adds a file with content in memory. `path` is absolute in the image, and `mode` are the permission bits.
     pub fn bytes(&mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) {
         self.add(path, Entry { mode, content: Content::Bytes(bytes.into()) });
     }
 
-    /// Adds a file of `size` bytes with a known digest, to be read when the layer is written.
+    /// Adds a file of `size` bytes with a known digest. It is opened and read when the layer is written.
     pub fn stream(&mut self, path: &str, mode: u32, size: u64, digest: Digest, open: Open) {
         self.add(path, Entry { mode, content: Content::Stream { size, digest, open } });
     }
 
-    /// Adds a file that is made when the layer is written, from what `key` stands for: equal keys make equal files.
+    /// Adds a file whose content is computed when the layer is written. `key` identifies the content in the fingerprint: equal
+    /// keys must give equal content.
     pub fn derived(&mut self, path: &str, mode: u32, key: Digest, make: fn() -> Vec<u8>) {
         self.add(path, Entry { mode, content: Content::Derived { key, make } });
     }
 
-    /// Adds a folder, where its mode matters or it stays empty.
+    /// Adds a folder. This is needed only for an empty one, or for another mode than 0755.
     pub fn folder(&mut self, path: &str, mode: u32) {
         self.add(path, Entry { mode, content: Content::Folder });
     }
 
-    /// Whether there is nothing in it.
+    /// Whether there are neither files nor folders.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -72,18 +77,18 @@ impl Files {
     fn add(&mut self, path: &str, entry: Entry) {
         let path = path.split('/').filter(|it| !it.is_empty()).collect::<Vec<_>>().join("/");
         for (at, _) in path.match_indices('/') {
-            // A later layer that has a file below `/tmp` must not take it away from everybody.
+            // A layer with a file below `/tmp` must not change the mode of that folder.
             let mode = if &path[..at] == "tmp" { 0o1777 } else { 0o755 };
             let folder = || Entry { mode, content: Content::Folder };
             self.0.entry(path[..at].to_owned()).or_insert_with(folder);
         }
-        // The root is there without being said.
+        // The root folder has no entry.
         if !path.is_empty() {
             self.0.insert(path, entry);
         }
     }
 
-    /// What the layer's bytes depend on, as a digest: equal fingerprints make equal layers.
+    /// A digest of everything on which the layer's bytes depend: equal fingerprints mean equal layers.
     pub fn fingerprint(&self, compression: Compression) -> Digest {
         let mut hash = Sha256::new();
         hash.update(format!("layer 1, {}\n", compression.description()));
@@ -99,7 +104,11 @@ impl Files {
         Digest::from_hash(&hash.finalize())
     }
 
-    /// Writes the layer, compressed by a number of threads, on which its bytes do not depend.
+    /// Writes the compressed layer to `output`. Its bytes do not depend on the number of threads.
+    ///
+    /// # Errors
+    /// A file cannot be read or does not have its digest and size any more, or the output cannot be written. Zstandard needs the
+    /// feature `zstd`.
     pub fn write(
         &self,
         output: impl Write,
@@ -118,22 +127,22 @@ impl Files {
     }
 }
 
-/// A layer that was written.
+/// The description of a written layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     /// The digest of the compressed bytes.
     pub digest: Digest,
-    /// The digest of the archive (OCI image specification, "Layer DiffID").
+    /// The digest of the uncompressed archive (OCI image specification, "Layer DiffID").
     pub diff_id: Digest,
     /// The number of compressed bytes.
     pub size: u64,
-    /// How they are compressed.
+    /// The compression of the layer.
     pub compression: Compression,
 }
 
 impl Entry {
     fn append(&self, archive: &mut tar::Builder<impl Write>, path: &str) -> io::Result<()> {
-        // No times, no owners but root, no names: nothing of the machine that builds.
+        // No times, no user names, and root as the owner: the layer does not depend on the build machine.
         let mut header = tar::Header::new_ustar();
         header.set_mode(self.mode);
         header.set_size(0);
@@ -149,7 +158,7 @@ impl Entry {
             Content::Derived { make, .. } => append_bytes(archive, header, path, &make()),
             Content::Stream { size, digest, open } => {
                 header.set_size(*size);
-                // A file that grew meanwhile must not spill into the next entry.
+                // A file that has grown since must not overwrite the next entry.
                 let mut hashing = Hashing { input: open()?.take(*size), hash: Sha256::new() };
                 archive.append_data(&mut header, path, &mut hashing)?;
                 match Digest::from_hash(&hashing.hash.finalize()) == *digest {
@@ -217,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_lists_its_files_sorted_and_says_nothing_else() {
+    fn layer_has_sorted_files_without_times_and_owners() {
         let mut bytes = Vec::new();
         let layer = sample().write(&mut bytes, Compression::Gzip, NonZero::<usize>::MIN).unwrap();
         assert_eq!(layer.digest, Digest::of(&bytes));
@@ -247,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_files_make_equal_layers() {
+    fn layer_of_equal_files_is_equal() {
         let write =
             |files: &Files| files.write(io::sink(), Compression::Gzip, NonZero::<usize>::MIN).unwrap();
         assert_eq!(write(&sample()), write(&sample()));
@@ -261,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn long_paths_are_kept() {
+    fn layer_has_long_paths() {
         let path = format!("{}/file", "folder/".repeat(40));
         let mut files = Files::default();
         files.bytes(&path, 0o644, "x");
@@ -273,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_what_they_mean() {
+    fn layer_paths_are_normalized() {
         let mut files = Files::default();
         files.folder("/", 0o755);
         files.bytes("//srv//a.txt/", 0o644, "x");
@@ -283,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_changes_meanwhile_is_an_error() {
+    fn layer_with_a_changed_file_is_an_error() {
         let mut files = Files::default();
         let open: Open = Box::new(|| Ok(Box::new(&b"longer than before"[..])));
         files.stream("/a", 0o644, 4, Digest::of(b"text"), open);

@@ -1,4 +1,4 @@
-//! Files -> deterministic layers -> config -> manifest. Digests are derived, never stored beside the bytes.
+//! Images: files -> deterministic layers -> config -> manifest. Equal input gives equal bytes and digests.
 
 pub mod assemble;
 pub mod base;

@@ -1,4 +1,4 @@
-//! The base `scratch`: what a static binary needs beside itself.
+//! The base `scratch`: the files that a static binary needs beside itself.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -6,10 +6,11 @@ use ecr_types::Digest;
 
 use super::layer::Files;
 
-/// The user that services run as: `nonroot`, as in distroless images.
+/// The default user of services, as `UID:GID`: `nonroot`, as in distroless images.
 pub const USER: &str = "65532:65532";
 
-/// CA certificates, `/etc/passwd` with `nonroot`, and `/tmp`.
+/// The files of the base `scratch`: Mozilla's CA certificates, `/etc/passwd` and `/etc/group` with `nonroot`,
+/// `/etc/nsswitch.conf`, and `/tmp`.
 pub fn scratch() -> Files {
     let mut files = Files::default();
     let certificates: Vec<&[u8]> =
@@ -22,13 +23,13 @@ pub fn scratch() -> Files {
         "root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/tmp:/sbin/nologin\n",
     );
     files.bytes("/etc/group", 0o644, "root:x:0:\nnonroot:x:65532:\n");
-    // glibc loads modules for whatever else is named here; `files` and `dns` are built in since 2.34.
+    // glibc loads a module for any other source; `files` and `dns` are built in since glibc 2.34.
     files.bytes("/etc/nsswitch.conf", 0o644, "hosts: files dns\n");
     files.folder("/tmp", 0o1777);
     files
 }
 
-/// Mozilla's certificates in PEM (RFC 7468), as OpenSSL and rustls-native-certs look for them.
+/// Mozilla's CA certificates in PEM (RFC 7468), the format that OpenSSL and rustls-native-certs read.
 fn ca_certificates() -> String {
     let mut pem = String::new();
     for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {

@@ -1,23 +1,23 @@
-//! Zstandard in frames that can be made side by side: a decoder takes one after the other for one stream (RFC 8878,
-//! section 3.1).
+//! Zstandard in independent frames, which can be compressed in parallel. Decoders treat consecutive frames as one stream (RFC
+//! 8878, section 3.1).
 //!
-//! The library is up to a tenth of the cold build, so it is there only where an xtask asks for the feature `zstd`. No other file
-//! looks at that.
+//! The library is up to a tenth of a cold build, so it is compiled with the feature `zstd` only. No other module depends on
+//! that feature.
 
 use std::io::{self, BufRead, Read};
 
-/// Whether this program has it.
+/// Whether this program was compiled with the feature `zstd`.
 pub const IS_BUILT_IN: bool = cfg!(feature = "zstd");
 
-/// Bytes of input a frame: for a service, frames of this size cost 2 % against a single one.
+/// The bytes of input per frame. For a service, frames of this size are 2 % larger than a single frame.
 pub const CHUNK: usize = 1024 * 1024;
-/// The library's default level.
+/// The level of compression, which is the library's default.
 pub const LEVEL: i32 = 3;
 
-/// What an xtask has to say in its Cargo.toml.
+/// How to enable the feature in a workspace, for error messages.
 pub const HOW: &str = "build xtask with it: `cargo add --package xtask xtask-ecr --features zstd`";
 
-/// The library's version: with another one, the same input may make other bytes.
+/// The library's version, such as `1.5.7`, on which the compressed bytes may depend. Empty without the feature `zstd`.
 pub fn version() -> &'static str {
     #[cfg(feature = "zstd")]
     return ::zstd::zstd_safe::version_string();
@@ -25,7 +25,10 @@ pub fn version() -> &'static str {
     return "";
 }
 
-/// A frame of its own.
+/// Compresses `chunk` into one frame.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`] without the feature `zstd`; the library fails.
 pub fn frame(chunk: &[u8]) -> io::Result<Vec<u8>> {
     #[cfg(feature = "zstd")]
     return ::zstd::bulk::compress(chunk, LEVEL);
@@ -33,7 +36,10 @@ pub fn frame(chunk: &[u8]) -> io::Result<Vec<u8>> {
     return Err(missing(chunk));
 }
 
-/// Reads what is compressed, frame by frame.
+/// A reader that decompresses `input`, frame by frame.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`] without the feature `zstd`; the library fails.
 pub fn decoder<'a>(input: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     #[cfg(feature = "zstd")]
     return Ok(Box::new(::zstd::Decoder::with_buffer(input)?));

@@ -1,4 +1,4 @@
-//! Credentials that renew themselves: a token may run out in the middle of a push, or be withdrawn.
+//! Credentials that are renewed during a push, when they are about to expire or are rejected.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,19 +9,19 @@ use tokio::sync::Mutex;
 
 use crate::http::BoxError;
 
-/// An `Authorization` header, and how long it stays valid.
+/// An `Authorization` header and the time for which it is valid.
 #[derive(Clone)]
 pub struct Authorization {
-    /// The value of a header `Authorization`.
+    /// The value of the header `Authorization`, such as `Basic QVdTOi4uLg==`.
     pub header: String,
-    /// How long it is good for, where that is known.
+    /// The time for which it is valid from now; `None` if that is unknown.
     pub lifetime: Option<Duration>,
 }
 
-/// Gets a fresh authorization, or tells why there is none.
+/// Requests a new authorization, such as with `GetAuthorizationToken`.
 pub type Renew = Arc<dyn Fn() -> BoxFuture<'static, Result<Authorization, BoxError>> + Send + Sync>;
 
-/// The credentials of a registry: in memory only.
+/// The credentials of a registry, in memory only.
 pub(super) struct Credentials {
     renew: Renew,
     state: Mutex<State>,
@@ -30,15 +30,15 @@ pub(super) struct Credentials {
 #[derive(Default)]
 struct State {
     header: String,
-    /// When it is to be renewed.
+    /// The time at which the authorization is to be renewed.
     end: Option<Instant>,
-    /// When it was last renewed because it had been refused.
+    /// The time of the last renewal because of a rejection.
     refused: Option<Instant>,
 }
 
-/// So long before its end an authorization is renewed: the longest upload has to fit.
+/// An authorization is renewed this long before it expires, so that it stays valid during a long upload.
 const MARGIN: Duration = Duration::from_secs(15 * 60);
-/// What is refused again so soon after it was renewed is refused for another reason than its age.
+/// An authorization that is rejected within this time after its renewal is rejected for another reason than its age.
 const SOON: Duration = Duration::from_secs(30);
 
 impl fmt::Debug for Credentials {
@@ -50,11 +50,11 @@ impl fmt::Debug for Credentials {
 impl Credentials {
     pub(super) fn new(first: Authorization, renew: Renew) -> Self {
         let mut state = State::default();
-        state.hold(first);
+        state.set(first);
         Self { renew, state: Mutex::new(state) }
     }
 
-    /// An authorization that is good for a while.
+    /// A valid authorization, renewed if it is about to expire.
     pub(super) async fn get(&self) -> Result<String, BoxError> {
         let mut state = self.state.lock().await;
         match state.end.is_none_or(|end| Instant::now() < end) {
@@ -63,11 +63,11 @@ impl Credentials {
         }
     }
 
-    /// Another authorization than `refused`; `None` where a new one was refused, too.
+    /// An authorization other than `refused`; `None` if a new one was rejected, too.
     pub(super) async fn instead_of(&self, refused: &str) -> Result<Option<String>, BoxError> {
         let mut state = self.state.lock().await;
         if state.header != refused {
-            // Another request was refused, too, and has renewed it.
+            // Another rejected request has renewed it already.
             return Ok(Some(state.header.clone()));
         }
         if state.refused.is_some_and(|it| it.elapsed() < SOON) {
@@ -78,13 +78,13 @@ impl Credentials {
     }
 
     async fn fresh(&self, state: &mut State) -> Result<String, BoxError> {
-        state.hold((self.renew)().await?);
+        state.set((self.renew)().await?);
         Ok(state.header.clone())
     }
 }
 
 impl State {
-    fn hold(&mut self, authorization: Authorization) {
+    fn set(&mut self, authorization: Authorization) {
         let Authorization { header, lifetime } = authorization;
         self.end = lifetime.map(|it| Instant::now() + it - MARGIN.min(it / 2));
         self.header = header;
@@ -108,18 +108,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refused_credentials_are_renewed_once() {
+    async fn credentials_are_renewed_once_after_a_rejection() {
         let credentials = counting(None);
         assert_eq!(credentials.get().await.unwrap(), "0");
         assert_eq!(credentials.get().await.unwrap(), "0");
         assert_eq!(credentials.instead_of("0").await.unwrap().as_deref(), Some("1"));
-        // A request that was on its way with the old one.
+        // A request that was sent with the old authorization.
         assert_eq!(credentials.instead_of("0").await.unwrap().as_deref(), Some("1"));
         assert_eq!(credentials.instead_of("1").await.unwrap(), None);
     }
 
     #[tokio::test]
-    async fn credentials_are_renewed_before_they_end() {
+    async fn credentials_are_renewed_before_they_expire() {
         assert_eq!(counting(Some(Duration::from_secs(12 * 3600))).get().await.unwrap(), "0");
         let ending = counting(Some(Duration::ZERO));
         assert_eq!([ending.get().await.unwrap(), ending.get().await.unwrap()], ["1", "2"]);

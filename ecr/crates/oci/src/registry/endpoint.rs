@@ -1,4 +1,4 @@
-//! Where a registry is, and requests to it.
+//! The address of a registry, and requests to it.
 
 use ecr_types::host;
 use hyper::Method;
@@ -7,12 +7,12 @@ use hyper::http::request::Builder;
 
 use crate::http::HttpClient;
 
-/// The host of a registry, and how to reach it.
+/// The host of a registry, with the client for its requests.
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint {
     pub(super) http: HttpClient,
     pub(super) host: String,
-    /// `https://HOST/`, or `http://HOST/` for a host on loopback.
+    /// `https://HOST/`, or `http://HOST/` for a host on loopback (see [`host::is_loopback`]).
     root: String,
 }
 
@@ -22,7 +22,7 @@ impl Endpoint {
         Self { http, host: host.to_owned(), root: format!("{scheme}://{host}/") }
     }
 
-    /// The URL of a path of this registry; a URL that the registry named stays as it is.
+    /// The URL of a path of this registry. An absolute URL is returned unchanged.
     pub(super) fn url(&self, location: &str) -> String {
         match location.strip_prefix('/') {
             Some(path) => format!("{}{path}", self.root),
@@ -30,7 +30,8 @@ impl Endpoint {
         }
     }
 
-    /// A request to a path of this registry, or to a URL that it named. Credentials go to the registry's own host only.
+    /// A request to a path of this registry, or to an absolute URL that the registry returned. The authorization is sent to
+    /// the registry's own host only.
     pub(super) fn request(&self, method: Method, location: &str, authorization: Option<&str>) -> Builder {
         let url = self.url(location);
         let authorization = authorization.filter(|_| url.starts_with(&self.root));

@@ -1,4 +1,4 @@
-//! Errors of a registry, in its own words.
+//! Errors of requests to a registry, with the registry's own code and message.
 
 use ecr_types::InvalidManifest;
 use hyper::StatusCode;
@@ -7,7 +7,8 @@ use thiserror::Error;
 
 use crate::http::{Answer, BoxError, HttpError};
 
-/// A request that failed: what it was for, and what the registry said or why it could not be asked.
+/// A failed request to a registry. It displays the intention, such as `failed to push ...`; its source is the cause: the
+/// registry's error, or the reason for which there is no response.
 #[derive(Debug, Error)]
 #[error("failed to {action}")]
 pub struct RegistryError {
@@ -16,43 +17,43 @@ pub struct RegistryError {
     cause: Cause,
 }
 
-/// What went wrong.
+/// The cause of a failure.
 #[derive(Debug, Error)]
 pub(super) enum Cause {
-    /// The registry refused (OCI distribution specification, "Error Codes").
+    /// An error of the registry (OCI distribution specification, "Error Codes").
     #[error("{}", answered(*.status, .code.as_deref(), .message.as_deref()))]
     Answer {
         /// The HTTP status.
         status: StatusCode,
-        /// The code, such as `MANIFEST_UNKNOWN`.
+        /// The error code, such as `MANIFEST_UNKNOWN`.
         code: Option<String>,
-        /// The sentence.
+        /// The error message.
         message: Option<String>,
     },
-    /// There is no answer, or not the whole of it.
+    /// There is no response, or an incomplete one.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// The registry answers, but not what such a request is answered with.
-    #[error("unexpected answer: {0}")]
+    /// The response is not one that the specification allows for the request.
+    #[error("unexpected response: {0}")]
     Unexpected(String),
     /// The manifest cannot be read.
     #[error(transparent)]
     Manifest(#[from] InvalidManifest),
-    /// The registry wants credentials, and there are none.
-    #[error("the registry wants credentials, and there are none for it")]
+    /// The registry requires credentials, and there are none.
+    #[error("the registry requires credentials, and there are none for it")]
     NoCredentials,
     /// The credentials could not be renewed.
     #[error(transparent)]
     Credentials(BoxError),
-    /// A file of ours cannot be read or written.
+    /// A local file cannot be read or written.
     #[error("{0}")]
     File(#[source] std::io::Error),
 }
 
-/// What kind of failure it is, for whoever decides what to do about it.
+/// The kind of a failure, for callers that handle some kinds differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegistryErrorKind {
-    /// The tag is taken and may not be moved.
+    /// The tag exists and is immutable.
     ImmutableTag,
     /// A permission is missing (status 403).
     Denied,
@@ -79,7 +80,7 @@ struct Entry {
     message: Option<String>,
 }
 
-/// The most bytes of an error that are read.
+/// The maximum size of an error response in bytes.
 const MAX_ERROR: usize = 64 * 1024;
 
 impl RegistryError {
@@ -87,7 +88,7 @@ impl RegistryError {
         Self { action: action.to_owned(), cause: cause.into() }
     }
 
-    /// The error that an answer means.
+    /// The error of a response with an error status.
     pub(super) async fn of(action: &str, answer: Answer) -> Self {
         let status = answer.status();
         let text = answer.into_body().read(MAX_ERROR).await.unwrap_or_default();
@@ -97,7 +98,7 @@ impl RegistryError {
         Self::new(action, Cause::Answer { status, code, message: message.filter(|it| !it.is_empty()) })
     }
 
-    /// An answer that is not one to such a request.
+    /// The error for a response that the specification does not allow for the request.
     pub(super) fn unexpected(action: &str, reason: impl Into<String>) -> Self {
         Self::new(action, Cause::Unexpected(reason.into()))
     }
@@ -107,7 +108,7 @@ impl RegistryError {
         match &self.cause {
             Cause::NoCredentials => RegistryErrorKind::Unauthorized,
             Cause::Http(error) if crate::http::is_tls(error) => RegistryErrorKind::Tls,
-            // ECR's sentence for a tag that may not be moved has changed before; its code has not.
+            // ECR has changed its message for immutable tags before, but not the code.
             Cause::Answer { code: Some(code), message: Some(message), .. }
                 if code == "TAG_INVALID" && message.contains("immutable") =>
             {

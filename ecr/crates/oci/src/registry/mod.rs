@@ -1,8 +1,9 @@
-//! Clients of the OCI distribution API: [`RegistryClient`] pushes to ECR, [`RemoteRepository`] reads base images of any
+//! Clients of the OCI distribution API: [`RegistryClient`] pushes to ECR, [`RemoteRepository`] pulls base images from any
 //! registry.
 //!
-//! The first has ECR's manners: Basic credentials up front, HEAD before an upload, POST and then one PUT with the body (ECR
-//! answers chunked PATCHes with a stale Range), the manifest last.
+//! [`RegistryClient`] follows the behaviour of ECR: it sends Basic credentials with the first request, checks for a blob with
+//! HEAD, uploads it with POST and one PUT (ECR returns an outdated `Range` for chunked PATCH requests), and puts the manifest
+//! last.
 
 use std::fmt;
 
@@ -26,25 +27,28 @@ use credentials::Credentials;
 use endpoint::Endpoint;
 use error::Cause;
 
-/// The most bytes of a manifest (ECR's service model, `ImageManifest`).
+/// The maximum size of a manifest in bytes (ECR's service model, `ImageManifest`).
 const MAX_MANIFEST: usize = 4_194_304;
 /// The header with the digest of a manifest or blob.
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
 type Result<T> = std::result::Result<T, RegistryError>;
 
-/// The registry of one host, with credentials that renew themselves.
+/// A client of the registry at one host, with credentials that are renewed when needed.
+///
+/// Requests are retried as in [`HttpClient::retry`]. After a response with the status 401 or 403 the credentials are renewed,
+/// once.
 pub struct RegistryClient {
     endpoint: Endpoint,
     credentials: Credentials,
 }
 
-/// What a tag or digest of a repository stands for.
+/// The image or index to which a tag or digest refers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteImage {
     /// The digest of the manifest or index.
     pub digest: Digest,
-    /// The digest of the config, which Docker calls the image's ID; `None` for an index.
+    /// The digest of the config, which Docker calls the image ID; `None` for an index.
     pub config: Option<Digest>,
 }
 
@@ -55,19 +59,24 @@ impl fmt::Debug for RegistryClient {
 }
 
 impl RegistryClient {
-    /// The registry at `host`, as in `repositoryUri` before the slash. A registry on loopback is spoken to in plain HTTP.
+    /// A client of the registry at `host`, which is the part of `repositoryUri` before the slash. Requests to a host on loopback
+    /// use plain HTTP. `first` is used until it expires or is rejected, then `renew` is called.
     pub fn new(http: HttpClient, host: &str, first: Authorization, renew: Renew) -> Self {
         Self { endpoint: Endpoint::new(http, host), credentials: Credentials::new(first, renew) }
     }
 
-    /// The digest that a tag or digest stands for in a repository; `None` where there is no such image.
+    /// The digest of the manifest to which `reference`, a tag or a digest, refers (HEAD request); `None` if there is no such
+    /// image.
+    ///
+    /// # Errors
+    /// The registry returns an error other than 404 or no `Docker-Content-Digest`, or there is no response.
     pub async fn digest(&self, name: &RepositoryName, reference: &str) -> Result<Option<Digest>> {
         let action = format!("look up `{name}:{reference}`");
         let answer = self.ask_for_manifest(&action, Method::HEAD, name, reference).await?;
         match answer.status() {
             StatusCode::OK => {
                 let digest = answer.headers().get(CONTENT_DIGEST).and_then(|it| it.to_str().ok());
-                let missing = || RegistryError::unexpected(&action, "it has no Docker-Content-Digest");
+                let missing = || RegistryError::unexpected(&action, "no Docker-Content-Digest header");
                 digest.and_then(|it| it.parse().ok()).map(Some).ok_or_else(missing)
             }
             StatusCode::NOT_FOUND => Ok(None),
@@ -75,7 +84,11 @@ impl RegistryClient {
         }
     }
 
-    /// Reads the manifest that a tag or digest stands for; `None` where there is no such image.
+    /// Reads the manifest to which `reference`, a tag or a digest, refers; `None` if there is no such image. ECR counts this as a
+    /// pull.
+    ///
+    /// # Errors
+    /// The registry returns an error other than 404, the manifest is not valid or larger than 4 MiB, or there is no response.
     pub async fn image(&self, name: &RepositoryName, reference: &str) -> Result<Option<RemoteImage>> {
         let action = format!("read `{name}:{reference}`");
         let failed = |cause: Cause| RegistryError::new(&action, cause);
@@ -95,7 +108,11 @@ impl RegistryClient {
         }
     }
 
-    /// Whether the repository has a blob. Where that may not be asked the answer is no, and the blob is uploaded.
+    /// Whether the repository has a blob (HEAD request). The result is `false`, too, if the permission for the request is
+    /// missing (status 403), so that the blob is uploaded.
+    ///
+    /// # Errors
+    /// The registry returns another error, or there is no response.
     pub async fn has_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<bool> {
         let action = format!("look up the blob {} in `{name}`", digest.short());
         let path = format!("/v2/{name}/blobs/{digest}");
@@ -105,7 +122,7 @@ impl RegistryClient {
         });
         let answer = answer.await?;
         match answer.status() {
-            // ECR redirects to where the blob can be fetched from: it is there.
+            // ECR redirects to the URL of an existing blob.
             StatusCode::OK | StatusCode::TEMPORARY_REDIRECT => Ok(true),
             StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
             _ => Err(RegistryError::of(&action, answer).await),
@@ -128,8 +145,8 @@ impl RegistryClient {
         self.retry(action, attempt).await
     }
 
-    /// Makes attempts with the authorization of the moment. One that is refused may have run out, or have been withdrawn: it
-    /// is renewed, once.
+    /// Makes attempts with the current authorization. If it is rejected, it may have expired or have been revoked: it is renewed,
+    /// once.
     async fn retry(
         &self,
         action: &str,

@@ -1,4 +1,4 @@
-//! Reading images of other registries: anonymous, Basic and Bearer, as Docker Hub and ECR Public want it.
+//! Pulling images from any registry, with anonymous, Basic or Bearer authentication.
 //!
 //! Specification: distribution "Token Authentication" (<https://distribution.github.io/distribution/spec/auth/token/>).
 
@@ -21,7 +21,7 @@ use crate::files::Temporary;
 use crate::http::{Answer, HttpClient, HttpError, empty};
 use crate::reference::Reference;
 
-/// A repository of some registry, to be read.
+/// A client that reads one repository of any registry. It authenticates as the registry's challenge requires.
 #[derive(Debug)]
 pub struct RemoteRepository {
     endpoint: Endpoint,
@@ -30,12 +30,12 @@ pub struct RemoteRepository {
     authorization: tokio::sync::Mutex<Option<String>>,
 }
 
-/// The most redirections that are followed.
+/// The maximum number of redirects.
 const REDIRECTIONS: u32 = 5;
-/// The most bytes of an answer with a token.
+/// The maximum size of a token response in bytes.
 const MAX_TOKEN: usize = 64 * 1024;
 
-/// The answer of a token endpoint. OAuth 2.0 has another name for the same field.
+/// The response of a token endpoint. `access_token` is the name of the same field in OAuth 2.0.
 #[derive(Deserialize)]
 struct Token {
     token: Option<String>,
@@ -43,7 +43,7 @@ struct Token {
 }
 
 impl RemoteRepository {
-    /// The repository of a reference; `credentials` are user and password, where there are any.
+    /// A client of the repository of `reference`. `credentials` are user and password; without them, access is anonymous.
     pub fn new(http: HttpClient, reference: &Reference, credentials: Option<(String, String)>) -> Self {
         Self {
             endpoint: Endpoint::new(http, &reference.host),
@@ -53,10 +53,11 @@ impl RemoteRepository {
         }
     }
 
-    /// A manifest by tag or digest, as its bytes are there, with its digest.
+    /// Reads the manifest of a tag or digest. Returns its digest, computed from the bytes, and the bytes.
     ///
     /// # Errors
-    /// The registry refuses, cannot be reached, or sends what does not have the digest.
+    /// The registry returns an error or requires credentials, there is no response, or the content does not have the requested
+    /// digest.
     pub async fn manifest(&self, version: &str) -> Result<(Digest, Vec<u8>)> {
         let action = format!("read the base image `{}:{version}` of {}", self.name, self.endpoint.host);
         let path = format!("manifests/{version}");
@@ -70,10 +71,11 @@ impl RemoteRepository {
         }
     }
 
-    /// Fetches a blob into a file, which appears only once it is whole.
+    /// Downloads a blob into the file `to`, which is created atomically after the digest was verified.
     ///
     /// # Errors
-    /// The registry refuses, cannot be reached, or sends what does not have the digest; the file cannot be written.
+    /// The registry returns an error or requires credentials, there is no response, the content does not have the digest, or the
+    /// file cannot be written.
     pub async fn blob(&self, digest: &Digest, to: &Path) -> Result<()> {
         let host = &self.endpoint.host;
         let action = format!("fetch {} of the base image `{}` of {host}", digest.short(), self.name);
@@ -92,7 +94,7 @@ impl RemoteRepository {
         file.persist(to).map_err(not_written)
     }
 
-    /// A GET within the repository, with the authorization that the registry wants to see first.
+    /// A GET request within the repository. If the registry requires authorization, it is requested and sent, once.
     async fn get(&self, action: &str, path: &str, accept: &str) -> Result<Answer> {
         let path = format!("/v2/{}/{path}", self.name);
         let mut is_renewed = false;
@@ -112,7 +114,7 @@ impl RemoteRepository {
         }
     }
 
-    /// Follows redirections. Credentials go to the registry's own host only.
+    /// Follows redirects. The authorization is sent to the registry's own host only.
     async fn follow(
         &self,
         action: &str,
@@ -130,7 +132,7 @@ impl RemoteRepository {
             let next = answer.headers().get(LOCATION).and_then(|it| it.to_str().ok());
             location = next.unwrap_or_default().to_owned();
         }
-        Err(RegistryError::unexpected(action, "too many redirections"))
+        Err(RegistryError::unexpected(action, "too many redirects"))
     }
 
     async fn attempt(
@@ -151,7 +153,7 @@ impl RemoteRepository {
         http.retry(send).await
     }
 
-    /// The authorization that a challenge asks for (RFC 9110, section 11.6.1).
+    /// The authorization for a challenge (RFC 9110, section 11.6.1).
     async fn authorize(&self, action: &str, challenge: &str) -> Result<String> {
         let basic = self.credentials.as_ref().map(|(user, password)| {
             format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
@@ -160,9 +162,9 @@ impl RemoteRepository {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return basic.ok_or_else(|| RegistryError::new(action, Cause::NoCredentials));
         }
-        let no_realm = || RegistryError::unexpected(action, "a challenge without realm");
+        let no_realm = || RegistryError::unexpected(action, "a Bearer challenge without a realm");
         let url = token_url(parameters).ok_or_else(no_realm)?;
-        let answer = self.ask_for_token(&url, basic.as_deref()).await;
+        let answer = self.request_token(&url, basic.as_deref()).await;
         let answer = answer.map_err(|it| RegistryError::new(action, it))?;
         if answer.status() != StatusCode::OK {
             return Err(RegistryError::of(action, answer).await);
@@ -170,13 +172,13 @@ impl RemoteRepository {
         let text = answer.into_body().read(MAX_TOKEN).await;
         let text = text.map_err(|it| RegistryError::new(action, it))?;
         let token = serde_json::from_slice::<Token>(&text).ok().and_then(|it| it.token.or(it.access_token));
-        let token = token.ok_or_else(|| RegistryError::unexpected(action, "it has no token"))?;
+        let token = token.ok_or_else(|| RegistryError::unexpected(action, "no token"))?;
         Ok(format!("Bearer {token}"))
     }
 
-    /// The token endpoint is another server than the registry; the registry itself names it, and is trusted with the
-    /// credentials.
-    async fn ask_for_token(&self, url: &str, basic: Option<&str>) -> std::result::Result<Answer, HttpError> {
+    /// Requests a token. The endpoint is usually another host than the registry. It receives the credentials because the
+    /// registry, which is trusted with them, names it.
+    async fn request_token(&self, url: &str, basic: Option<&str>) -> std::result::Result<Answer, HttpError> {
         let http = &self.endpoint.http;
         let send = async || {
             let request = hyper::Request::builder().method(Method::GET).uri(url);
@@ -191,17 +193,17 @@ impl RemoteRepository {
 }
 
 fn wrong_digest(action: &str, found: &Digest) -> RegistryError {
-    RegistryError::unexpected(action, format!("what came has the digest {found}"))
+    RegistryError::unexpected(action, format!("the content has the digest {found}"))
 }
 
-/// What a query may have as it is (RFC 3986, section 2.3, "Unreserved Characters").
+/// The characters that are percent-encoded in a query: all except the unreserved ones (RFC 3986, section 2.3).
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// `realm="https://auth.docker.io/token",service="registry.docker.io",scope="..."` -> the URL to ask for a token.
+/// `realm="https://auth.docker.io/token",service="registry.docker.io",scope="..."` -> the URL of the token request.
 fn token_url(parameters: &str) -> Option<String> {
     let mut realm = None;
     let mut query = Vec::new();
-    // Values are quoted, and a scope may have commas in it.
+    // Values are quoted, and a scope may contain commas.
     let mut rest = parameters;
     while let Some((key, after)) = rest.split_once("=\"") {
         let (value, after) = after.split_once('"')?;

@@ -1,4 +1,4 @@
-//! Sending blobs and manifests.
+//! Pushing blobs and manifests (OCI distribution specification, "Push").
 
 use std::fs::File;
 use std::sync::Arc;
@@ -12,24 +12,26 @@ use super::{RegistryClient, RegistryError, Result};
 use crate::http::{Answer, HttpError, empty, file, full};
 use crate::image::bundle::{Blob, Content, RawManifest};
 
-/// How a blob came into a repository.
+/// The way in which a blob was added to a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlobUpload {
-    /// Its bytes were sent.
+    /// The content was uploaded.
     Uploaded,
-    /// The registry had the blob in another repository.
+    /// The registry mounted the blob from another repository, without an upload.
     Mounted,
 }
 
-/// Called with the number of bytes that were just sent.
+/// A callback for progress. It is called with the number of bytes of each chunk that is sent from a file; a blob in memory is
+/// not reported.
 pub type OnSent = Arc<dyn Fn(u64) + Send + Sync>;
 
 impl RegistryClient {
-    /// Brings a blob into a repository: mounted from `source` if that is given and the registry does it, else uploaded.
-    /// The blob is not known to be there.
+    /// Adds a blob to a repository. With `source` the registry is asked to mount the blob from that repository; if it does not,
+    /// or without `source`, the content is uploaded. Whether the repository has the blob already is not checked; see
+    /// [`RegistryClient::has_blob`].
     ///
     /// # Errors
-    /// The registry refuses the blob, or cannot be reached.
+    /// The registry returns an error, there is no response, or the file of the blob cannot be read.
     pub async fn upload(
         &self,
         name: &RepositoryName,
@@ -50,7 +52,7 @@ impl RegistryClient {
             let finished = self.finish_upload(location, blob, on_sent, authorization).await?;
             match finished.status() {
                 StatusCode::NOT_FOUND => {
-                    Err(HttpError::Unexpected("the registry has forgotten the upload".to_owned()))
+                    Err(HttpError::Unexpected("the registry does not know the upload any more".to_owned()))
                 }
                 _ => Ok(finished),
             }
@@ -63,10 +65,12 @@ impl RegistryClient {
         }
     }
 
-    /// Puts a manifest under a tag or its digest. The blobs and manifests that it names must be there.
+    /// Pushes a manifest under `reference`, a tag or its digest. The blobs and manifests that it references must exist in the
+    /// repository.
     ///
     /// # Errors
-    /// The registry refuses the manifest, or cannot be reached.
+    /// The registry returns an error ([`super::RegistryErrorKind::ImmutableTag`] if the tag exists and is immutable), or there is
+    /// no response.
     pub async fn put_manifest(
         &self,
         name: &RepositoryName,
@@ -83,13 +87,13 @@ impl RegistryClient {
         });
         let answer = answer.await?;
         match answer.status() {
-            // ECR sends no Location; the digest is ours to know.
+            // ECR sends no `Location`. The digest is known from the bytes.
             StatusCode::CREATED | StatusCode::OK => Ok(()),
             _ => Err(RegistryError::of(&action, answer).await),
         }
     }
 
-    /// Begins an upload. With `mount` the same request asks for the blob of another repository (OCI distribution
+    /// Begins an upload. With `mount` the same request tries to mount the blob from another repository (OCI distribution
     /// specification, "Mounting a blob from another repository").
     async fn begin_upload(
         &self,

@@ -1,27 +1,45 @@
-//! Reading a table key by key, with every mistake reported and every key accounted for.
+//! Reading the keys of one table: every mistake is reported, and so is every unknown key.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::{Entry, Node, Place, Problems, Value};
 
-/// A value and the place that it came from.
+/// A value read from a configuration file, with its position there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Located<T> {
-    /// Where it stands.
+    /// The position of the value's first character. For an entry of [`Fields::string_map`] it is that of the key.
     pub place: Place,
-    /// What stands there.
+    /// The value, parsed.
     pub value: T,
 }
 
 impl<T> Located<T> {
-    /// The same place with another value.
+    /// Applies `f` to the value and keeps the position.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Located<U> {
         Located { place: self.place, value: f(self.value) }
     }
 }
 
-/// The keys of one table. Each reader takes its key; what no reader took is reported by [`Fields::finish`].
+/// Reads the keys of one table.
+///
+/// Each reading method returns `None` if the key is absent. A value of the wrong type is reported to [`Problems`] and is
+/// `None`, too. [`Fields::finish`] reports the keys that were never read.
+///
+/// ```
+/// use ecr_types::document::{Fields, Problems, parse_toml};
+///
+/// let node = parse_toml("ecr.toml", "name = 'my-app'\nscan = 'yes'\n").map_err(|it| it.message)?;
+/// let problems = Problems::default();
+/// let mut fields = Fields::new(&node, "the file", &problems);
+/// assert_eq!(fields.string("name").map(|it| it.value).as_deref(), Some("my-app"));
+/// assert_eq!(fields.boolean("scan"), None);
+/// fields.finish();
+/// let problems = problems.into_result().unwrap_err();
+/// assert_eq!(problems[0].place.to_string(), "ecr.toml:2:8");
+/// assert_eq!(problems[0].message, "`scan` must be true or false, found a string");
+/// # Ok::<(), String>(())
+/// ```
 pub struct Fields<'a> {
     title: String,
     place: &'a Place,
@@ -31,7 +49,9 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of `node`, called `title` in messages. A node that is no table is reported and has none.
+    /// A reader of `node`. Messages call the table `title`, such as `the file`.
+    ///
+    /// Duplicate keys are reported here. A node that is not a table is reported and treated as an empty table.
     pub fn new(node: &'a Node, title: impl Into<String>, problems: &'a Problems) -> Self {
         let title = title.into();
         let entries = match &node.value {
@@ -43,23 +63,23 @@ impl<'a> Fields<'a> {
         };
         for (n, entry) in entries.iter().enumerate() {
             if entries[..n].iter().any(|earlier| earlier.key == entry.key) {
-                problems.add(&entry.place, format!("key `{}` stands twice in {title}", entry.key));
+                problems.add(&entry.place, format!("duplicate key `{}` in {title}", entry.key));
             }
         }
         Self { title, place: &node.place, entries, known: Vec::new(), problems }
     }
 
-    /// Where mistakes go that the readers here do not find.
+    /// The list of problems that the readers report to, for further checks by the caller.
     pub fn problems(&self) -> &'a Problems {
         self.problems
     }
 
-    /// Where the table begins.
+    /// The position at which the table begins.
     pub fn place(&self) -> &'a Place {
         self.place
     }
 
-    /// The node of `key`, whatever it is.
+    /// The value of `key`, of any type. The first one counts if the key is duplicated.
     pub fn node(&mut self, key: &'static str) -> Option<&'a Node> {
         if !self.known.contains(&key) {
             self.known.push(key);
@@ -67,20 +87,20 @@ impl<'a> Fields<'a> {
         self.entries.iter().find(|it| it.key == key).map(|it| &it.node)
     }
 
-    /// A table below this one.
+    /// A reader of the table at `key`.
     pub fn fields(&mut self, key: &'static str) -> Option<Fields<'a>> {
         let title = format!("`{key}`");
         let problems = self.problems;
         self.node(key).map(|node| Fields::new(node, title, problems))
     }
 
-    /// A string.
+    /// The string at `key`, unescaped.
     pub fn string(&mut self, key: &'static str) -> Option<Located<String>> {
         let node = self.node(key)?;
         string(node, key, self.problems)
     }
 
-    /// A string that parses as `T`; the parser's error is the message.
+    /// The string at `key`, parsed as `T`. A parse error is reported with its own message.
     pub fn parsed<T: FromStr>(&mut self, key: &'static str) -> Option<Located<T>>
     where
         T::Err: std::fmt::Display,
@@ -89,7 +109,7 @@ impl<'a> Fields<'a> {
         parsed(text, self.problems)
     }
 
-    /// A boolean.
+    /// The boolean at `key`.
     pub fn boolean(&mut self, key: &'static str) -> Option<Located<bool>> {
         let node = self.node(key)?;
         match node.value {
@@ -98,7 +118,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A number that parses as `T`; the parser's error is the message.
+    /// The number at `key`, parsed as `T` from its notation. A parse error is reported with its own message.
     pub fn number<T: FromStr>(&mut self, key: &'static str) -> Option<Located<T>>
     where
         T::Err: std::fmt::Display,
@@ -112,7 +132,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A list, each element read by `read`.
+    /// The list at `key`, each element read by `read`. Elements for which `read` returns `None` are left out.
     pub fn list<T>(
         &mut self,
         key: &'static str,
@@ -129,7 +149,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A list of strings.
+    /// The list of strings at `key`. Elements of another type are reported and left out.
     pub fn strings(&mut self, key: &'static str) -> Option<Located<Vec<Located<String>>>> {
         self.list(key, |node, problems| match &node.value {
             Value::String(value) => Some(Located { place: node.place.clone(), value: value.clone() }),
@@ -137,7 +157,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A table of strings, such as resource tags; the places are those of the keys.
+    /// The table of strings at `key`, such as resource tags, with the position of each key. Empty if the key is absent.
     pub fn string_map(&mut self, key: &'static str) -> BTreeMap<String, Located<String>> {
         let Some(node) = self.node(key) else { return BTreeMap::new() };
         let Value::Table(entries) = &node.value else {
@@ -152,7 +172,7 @@ impl<'a> Fields<'a> {
         entries.iter().filter_map(read).collect()
     }
 
-    /// Reports the keys that no reader asked for.
+    /// Reports the keys that were never read as unknown, with the most similar known key as a suggestion.
     pub fn finish(self) {
         for entry in self.entries.iter().filter(|it| !self.known.contains(&it.key.as_str())) {
             let message = format!("unknown key `{}` in {}", entry.key, self.title);
@@ -194,7 +214,10 @@ fn wrong_type<T>(node: &Node, key: &str, wanted: &str, problems: &Problems) -> O
     None
 }
 
-/// The candidate that `word` was most likely meant to be, as cargo and rustc guess it; `None` if none is near.
+/// The candidate that is most similar to `word`, as cargo and rustc suggest corrections; `None` if none is similar.
+///
+/// The measure is the Damerau-Levenshtein distance, without regard to case, `-` and `_`. A distance of up to a third of
+/// the word's length is accepted.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = fold(word);
     let distance = |it: &&str| strsim::damerau_levenshtein(&folded, &fold(it));
@@ -202,7 +225,7 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
     (distance(&best) <= (word.len().max(3) / 3)).then_some(best)
 }
 
-/// Spellings that differ only in case or in `-` and `_` are the same word to a person.
+/// The word in lower case and without `-` and `_`, so that `imageTag`, `image-tag` and `image_tag` are equal.
 fn fold(word: &str) -> String {
     word.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
 }
@@ -217,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_mistakes_of_a_table_are_reported() {
+    fn fields_report_all_mistakes_of_a_table() {
         let node =
             parse_json("x.json", r#"{"nmae": 1, "flag": "yes", "list": [1, "a"], "list": []}"#).unwrap();
         let problems = Problems::default();
@@ -237,13 +260,13 @@ mod tests {
                 "x.json:1:2: unknown key `nmae` in the file / did you mean `name`?",
                 "x.json:1:21: `flag` must be true or false, found a string / -",
                 "x.json:1:37: `list` must be a list of strings, found a number / -",
-                "x.json:1:46: key `list` stands twice in the file / -",
+                "x.json:1:46: duplicate key `list` in the file / -",
             ]
         );
     }
 
     #[test]
-    fn guesses_are_near_or_none() {
+    fn did_you_mean_suggests_similar_words_only() {
         let keys = ["image-tag-mutability", "scan-on-push", "tags"];
         assert_eq!(did_you_mean("imageTagMutability", keys), Some("image-tag-mutability"));
         assert_eq!(did_you_mean("scan-on-psh", keys), Some("scan-on-push"));

@@ -1,7 +1,8 @@
-//! Configuration text -> values that know their place.
+//! TOML and JSON text -> a tree of values with source positions.
 //!
-//! TOML and JSON become the same tree, so that both are checked by the same readers and a problem always
-//! names file, line and column. Readers add to [`Problems`] and go on: a run reports all of them at once.
+//! [`parse_toml`] and [`parse_json`] return the same type, [`Node`], so that [`Fields`] reads both formats and every
+//! [`Problem`] has a file, a line and a column. Readers add to [`Problems`] and continue, so that one run reports all
+//! mistakes.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -11,19 +12,19 @@ use std::sync::Arc;
 mod fields;
 pub use fields::{Fields, Located, did_you_mean};
 
-/// A place in a configuration file; prints as `app/Cargo.toml:12:3`.
+/// A position in a configuration file. Displayed as `app/Cargo.toml:12:3`, or as the file alone if `line` is 0.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// The file, as a person would name it: relative to the workspace's root where it lies inside.
+    /// The file's name as it was passed to the parser, usually relative to the workspace's root.
     pub file: Arc<str>,
-    /// The line, counted from 1; 0 stands for the file as a whole.
+    /// The line, counted from 1; 0 means the file as a whole.
     pub line: usize,
-    /// The column in characters, counted from 1.
+    /// The column in characters, counted from 1; 0 if `line` is 0.
     pub column: usize,
 }
 
 impl Place {
-    /// The file as a whole, for problems that no line is to blame for.
+    /// The file as a whole, for problems without a line.
     pub fn file(file: &str) -> Self {
         Self { file: file.into(), line: 0, column: 0 }
     }
@@ -38,39 +39,42 @@ impl fmt::Display for Place {
     }
 }
 
-/// Something wrong in the configuration: where, what, and what to do.
+/// A mistake in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Where it stands.
+    /// The position of the mistake.
     pub place: Place,
-    /// What was found and what is allowed.
+    /// What was found and what is allowed, in lower case and without a final period.
     pub message: String,
-    /// What to type instead, where that is known.
+    /// A suggested correction, if there is one.
     pub help: Option<String>,
 }
 
-/// The problems of a run, gathered by readers that do not stop at the first.
+/// A list of problems. Readers add to it through a shared reference and do not stop at the first problem.
 #[derive(Debug, Default)]
 pub struct Problems(RefCell<Vec<Problem>>);
 
 impl Problems {
-    /// Adds a problem without advice.
+    /// Adds a problem without a suggested correction.
     pub fn add(&self, place: &Place, message: impl Into<String>) {
         self.push(Problem { place: place.clone(), message: message.into(), help: None });
     }
 
-    /// Adds a problem with what to do about it.
+    /// Adds a problem with a suggested correction.
     pub fn add_with_help(&self, place: &Place, message: impl Into<String>, help: impl Into<String>) {
         let help = Some(help.into());
         self.push(Problem { place: place.clone(), message: message.into(), help });
     }
 
-    /// Adds a finished problem.
+    /// Adds a problem.
     pub fn push(&self, problem: Problem) {
         self.0.borrow_mut().push(problem);
     }
 
-    /// All problems, in the order of files and lines; or none.
+    /// Ends the list.
+    ///
+    /// # Errors
+    /// All problems, sorted by file, line and column, without duplicates; only if there is at least one.
     pub fn into_result(self) -> Result<(), Vec<Problem>> {
         let mut problems = self.0.into_inner();
         problems.sort();
@@ -79,47 +83,47 @@ impl Problems {
     }
 }
 
-/// A value and where it stands.
+/// A value of a document, with its position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Where the value begins.
+    /// The position of the value's first character.
     pub place: Place,
-    /// The value.
+    /// The value, with the nodes below it.
     pub value: Value,
 }
 
-/// What both TOML and JSON can say.
+/// A value of TOML or JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// JSON's `null`.
     Null,
-    /// A boolean.
+    /// `true` or `false`.
     Boolean(bool),
-    /// A number, as it was written.
+    /// A number, in the notation of the document.
     Number(String),
-    /// A string, unescaped.
+    /// A string, with escape sequences decoded.
     String(String),
-    /// A list.
+    /// A TOML or JSON array.
     Array(Vec<Node>),
-    /// A table or object, in the order of the file.
+    /// A TOML table or JSON object, its entries in the order of the file. JSON objects may have duplicate keys.
     Table(Vec<Entry>),
-    /// A TOML date or time, which no key of ours takes.
+    /// A TOML date or time, as text. No key of this project accepts one.
     Datetime(String),
 }
 
-/// A key of a table, with its value.
+/// An entry of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// The key, unescaped.
+    /// The key, with escape sequences decoded.
     pub key: String,
-    /// Where the key stands.
+    /// The position of the key's first character.
     pub place: Place,
-    /// The value.
+    /// The key's value, with its own position.
     pub node: Node,
 }
 
 impl Node {
-    /// The value of `key`, if this is a table that has it.
+    /// The value of `key`; `None` if this is not a table or does not have the key.
     pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
             Value::Table(entries) => entries.iter().find(|it| it.key == key).map(|it| &it.node),
@@ -127,12 +131,12 @@ impl Node {
         }
     }
 
-    /// The value of a path of keys, such as `["package", "metadata", "ecr"]`.
+    /// The value at a path of keys, such as `["package", "metadata", "ecr"]`; `None` if a key is absent.
     pub fn get_path(&self, path: &[&str]) -> Option<&Node> {
         path.iter().try_fold(self, |node, key| node.get(key))
     }
 
-    /// What a person would call the value: `a string`, `a table`.
+    /// The type of the value for messages, with its article: `a string`, `a table`.
     pub fn kind(&self) -> &'static str {
         match &self.value {
             Value::Null => "null",
@@ -145,7 +149,7 @@ impl Node {
         }
     }
 
-    /// The value as JSON, without its places.
+    /// The value as JSON, without positions. TOML dates become strings.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match &self.value {
@@ -159,7 +163,10 @@ impl Node {
     }
 }
 
-/// Parses TOML. The problem of a text that is none is the parser's own first one.
+/// Parses TOML 1.0. `file` is the name that positions have.
+///
+/// # Errors
+/// The first syntax error, with the TOML parser's message.
 pub fn parse_toml(file: &str, text: &str) -> Result<Node, Problem> {
     let source = Source::new(file, text);
     let table = toml::de::DeTable::parse(text).map_err(|error| Problem {
@@ -170,7 +177,11 @@ pub fn parse_toml(file: &str, text: &str) -> Result<Node, Problem> {
     Ok(Node { place: source.place(table.span()), value: source.toml_table(table.get_ref()) })
 }
 
-/// Parses JSON as RFC 8259 has it: no comments, no trailing commas, none of the other extensions.
+/// Parses JSON as in RFC 8259: comments, trailing commas and other extensions are errors. `file` is the name that
+/// positions have. Duplicate keys are kept; see [`Fields::new`].
+///
+/// # Errors
+/// The first syntax error, or an empty text.
 pub fn parse_json(file: &str, text: &str) -> Result<Node, Problem> {
     let source = Source::new(file, text);
     let parsed = jsonc_parser::parse_to_ast(text, &Default::default(), &STRICT);
@@ -192,7 +203,7 @@ pub fn parse_json(file: &str, text: &str) -> Result<Node, Problem> {
     Ok(source.json(&value))
 }
 
-/// The parser that knows places lets control characters and foreign white space pass; serde's does not.
+/// Rejects control characters in strings and Unicode white space, which `jsonc_parser` accepts and `serde_json` does not.
 fn check_strictly(file: &str, text: &str) -> Result<(), Problem> {
     let strict = serde_json::from_str::<serde::de::IgnoredAny>(text);
     strict.map(drop).map_err(|error| {
@@ -224,7 +235,7 @@ fn lower_first(text: &str) -> String {
 struct Source<'a> {
     file: Arc<str>,
     text: &'a str,
-    /// Where the lines begin.
+    /// The byte offset of the beginning of each line.
     lines: Vec<usize>,
 }
 
@@ -298,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn toml_and_json_know_their_places() {
+    fn node_has_the_same_shape_and_position_in_toml_and_json() {
         let toml = parse_toml("Cargo.toml", "[a]\n  b = { c = [1, \"ü\", true] }\n").unwrap();
         let list = toml.get_path(&["a", "b", "c"]).unwrap();
         assert_eq!(list.place.to_string(), "Cargo.toml:2:13");
@@ -311,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_of_json_are_refused_where_they_stand() {
+    fn parse_json_rejects_extensions_at_their_position() {
         let problem = |text| {
             let Problem { place, message, .. } = parse_json("r.json", text).unwrap_err();
             format!("{place}: {message}")
