@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
+use ecr_types::lock;
+
 /// The missing permissions of a run.
 #[derive(Debug, Default)]
 pub struct Denials(Mutex<BTreeMap<&'static str, Denial>>);
@@ -17,7 +19,7 @@ struct Denial {
 impl Denials {
     /// Notes that `action` (such as `ecr:TagResource`) was denied for the repository `name`, and what follows.
     pub fn add(&self, action: &'static str, consequence: &'static str, name: &str) {
-        let mut denials = self.0.lock().unwrap_or_else(|it| it.into_inner());
+        let mut denials = lock(&self.0);
         let denial = denials.entry(action).or_default();
         denial.consequence = consequence;
         if !name.is_empty() {
@@ -27,7 +29,7 @@ impl Denials {
 
     /// One message for each permission that was not reported before.
     pub fn take_messages(&self) -> Vec<String> {
-        let mut denials = self.0.lock().unwrap_or_else(|it| it.into_inner());
+        let mut denials = lock(&self.0);
         let fresh = denials.iter_mut().filter(|(_, denial)| !denial.is_reported);
         fresh
             .map(|(action, denial)| {

@@ -1,7 +1,7 @@
 //! Files that a person named.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use anyhow::{Context, Result};
 
@@ -11,4 +11,12 @@ use anyhow::{Context, Result};
 /// The file cannot be read, or is not UTF-8.
 pub fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("failed to read `{}`", path.display()))
+}
+
+/// The text of a file whose absence the caller judges.
+///
+/// # Errors
+/// The file cannot be read, or is not UTF-8.
+pub fn text(path: &Path) -> io::Result<String> {
+    fs::read_to_string(path)
 }

@@ -1,7 +1,5 @@
 //! `ecr delete`: shows what goes, asks, and deletes. One refused repository, and nothing is deleted.
 
-use std::io::IsTerminal;
-
 use anyhow::Context;
 use ecr_types::RepositoryName;
 use ecr_types::human::{count, counted, size};
@@ -104,7 +102,7 @@ async fn confirmed(session: &Session<'_>, flags: &flags::Delete, candidates: &[C
     if flags.yes {
         return true;
     }
-    if !std::io::stdin().is_terminal() {
+    if !shell.can_ask() {
         shell.warn("nothing was deleted: there is no terminal to confirm it on");
         shell.help("pass --yes to delete without being asked");
         return false;

@@ -1,7 +1,6 @@
 //! Before a lifecycle policy is written: what it would take, and whether that is meant.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::path::Path;
 
 use ecr_lifecycle::Document;
@@ -71,7 +70,7 @@ pub async fn consent(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<()
         return Ok(());
     }
     let images = format!("images with {}", count(tags, "tag"));
-    if !std::io::stdin().is_terminal() {
+    if !session.shell.can_ask() {
         let message =
             format!("a lifecycle policy would take {images}, and there is no terminal to confirm it on");
         let help = "pass --yes to accept it; `cargo xtask ecr lifecycle preview` shows each image";

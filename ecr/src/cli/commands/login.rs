@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::session::Session;
 use crate::aws::AuthorizationToken;
-use crate::build::advice::advice;
 use crate::build::docker::Engine;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
@@ -61,16 +60,13 @@ async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Re
     let login = tokio::time::timeout(PATIENCE, login).await;
     let login = login.with_context(|| format!("{name} has not logged in within {PATIENCE:?}"))?;
     let said = login.context("the login was interrupted")?.map_err(|error| {
-        let is_absent = error.downcast_ref::<std::io::Error>().is_some();
-        let absent =
-            is_absent.then_some("name a program with docker's command line: --engine docker, podman or PATH");
-        let help = absent.or_else(|| advice(&format!("{error:#}")));
+        let is_started = error.downcast_ref::<std::io::Error>().is_none();
         let failure =
             Failure::from(error.context(format!("failed to log in to {} with {name}", token.host())));
-        match help {
-            Some(help) => failure.with_help(help),
-            None => failure,
+        if is_started {
+            return failure;
         }
+        failure.with_help("name a program with docker's command line: --engine docker, podman or PATH")
     })?;
     if said.to_lowercase().contains("warning") {
         shell

@@ -13,9 +13,7 @@ mod lifecycle;
 mod scan;
 mod status;
 pub use images::{ImagesTotal, ListedRepository, figures_text};
-pub use lifecycle::{
-    CheckReport, CheckedFinding, Disagreement, PreviewReport, PreviewedRepository,
-};
+pub use lifecycle::{CheckReport, CheckedFinding, Disagreement, PreviewReport, PreviewedRepository};
 pub use scan::{IgnoreReport, ScanFailure, ScanReport, ScannedImage, Subject};
 pub use status::{EngineStatus, Environment, LatestImage, RepositoryStatus, StatusReport};
 

@@ -167,6 +167,11 @@ impl Shell {
         }
     }
 
+    /// Whether a person can answer [`Shell::ask`]: stdin is a terminal.
+    pub fn can_ask(&self) -> bool {
+        std::io::stdin().is_terminal()
+    }
+
     /// A question on stderr, and the line that was answered; `None` at the end of the input. Ctrl-C is heard
     /// meanwhile.
     pub async fn ask(&self, question: &str) -> Option<String> {

@@ -1,6 +1,7 @@
 //! `ecr scan`: findings, and the gate that a pipeline passes or does not.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use ecr_types::document::Place;
@@ -14,6 +15,7 @@ use crate::cli::flags;
 use crate::cli::report::{IgnoreReport, ScanFailure, ScanReport, ScannedImage, Subject};
 use crate::cli::shell::Shell;
 use crate::clock::now;
+use crate::config::files;
 use crate::config::workspace::Workspace;
 use crate::scan::{Date, Gate, IgnoreFile};
 
@@ -65,9 +67,9 @@ pub fn gate(flags: &flags::GateArgs, workspace: &Workspace) -> Result<Option<Gat
     };
     let is_default = flags.ignore_file.is_none() && place.is_none();
     let file = path.strip_prefix(&workspace.root).unwrap_or(&path).display().to_string();
-    let ignored = match std::fs::read_to_string(&path) {
+    let ignored = match files::text(&path) {
         Ok(text) => IgnoreFile::read(&file, &text, today()).map_err(Failure::configuration)?,
-        Err(error) if is_default && error.kind() == std::io::ErrorKind::NotFound => IgnoreFile::default(),
+        Err(error) if is_default && error.kind() == ErrorKind::NotFound => IgnoreFile::default(),
         Err(error) => {
             let place = place.cloned().unwrap_or_else(|| Place::file(&file));
             let message = format!("`{file}` cannot be read: {error}");

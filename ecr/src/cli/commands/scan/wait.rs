@@ -1,6 +1,8 @@
 //! Waiting for a scan: as long as it makes sense, and never for ever.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Target;
 use crate::aws::ServiceError;
