@@ -170,18 +170,18 @@ fn left_alone(action: &Action) -> (&'static str, &'static str) {
         Action::CreateRepository(_) => (CREATE, "repositories were not created"),
         Action::PutLifecyclePolicy(_) => ("ecr:PutLifecyclePolicy", "lifecycle policies were not written"),
         Action::PutImageTagMutability { .. } => {
-            ("ecr:PutImageTagMutability", "`imageTagMutability` differs and was left as it is")
+            ("ecr:PutImageTagMutability", "`imageTagMutability` differs and was not changed")
         }
         Action::PutImageScanningConfiguration { .. } => {
-            ("ecr:PutImageScanningConfiguration", "`scanOnPush` differs and was left as it is")
+            ("ecr:PutImageScanningConfiguration", "`scanOnPush` differs and was not changed")
         }
         Action::DeleteLifecyclePolicy => {
-            ("ecr:DeleteLifecyclePolicy", "a lifecycle policy that should not be there was left")
+            ("ecr:DeleteLifecyclePolicy", "a lifecycle policy that should not exist was not deleted")
         }
         Action::SetRepositoryPolicy(_) => {
-            ("ecr:SetRepositoryPolicy", "`repositoryPolicy` differs and was left as it is")
+            ("ecr:SetRepositoryPolicy", "`repositoryPolicy` differs and was not changed")
         }
-        Action::TagResource { .. } => ("ecr:TagResource", "resource tags are missing and were not written"),
+        Action::TagResource { .. } => ("ecr:TagResource", "resource tags differ and were not written"),
     }
 }
 

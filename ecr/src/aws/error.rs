@@ -10,8 +10,8 @@ use ecr_oci::http::{is_connection_refused, is_tls};
 use ecr_types::error::causes;
 
 /// What to do about a certificate that is not trusted.
-pub const UNTRUSTED: &str = "this machine does not trust the certificate; if a proxy of your network signs certificates, \
-                             name its own with SSL_CERT_FILE=PATH";
+pub const UNTRUSTED: &str = "this machine does not trust the certificate; if a proxy in your network signs certificates, \
+                             pass its CA certificate with SSL_CERT_FILE=PATH";
 
 /// A request that failed: the operation, AWS's code and sentence (or what went wrong before AWS could answer).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,27 +33,28 @@ impl ServiceError {
         let code = error.code().map(str::to_owned);
         let message = match (error.message(), status) {
             (Some(message), _) => message.to_owned(),
-            (None, Some(status)) => format!("HTTP status {status} and a body that is no error of the API"),
+            (None, Some(status)) => format!("HTTP status {status} with a body that is not an API error"),
             (None, None) => innermost(&error),
         };
         let mut found = Self { operation, code, message, status, help: None };
         found.help = help_for(&error, found.code.as_deref());
         if found.is_denied() {
-            found.help =
-                Some(format!("these credentials lack the permission {operation}: grant it, or use others"));
+            found.help = Some(format!(
+                "these credentials lack the permission {operation}: grant it, or use other credentials"
+            ));
         }
         found
     }
 
     /// An answer that makes no sense.
     pub(super) fn unexpected(operation: &'static str, reason: &dyn fmt::Display) -> Self {
-        let message = format!("unexpected answer: {reason}");
+        let message = format!("unexpected response: {reason}");
         Self { operation, code: None, message, status: None, help: None }
     }
 
     /// An answer that did not come in time.
     pub(crate) fn no_answer(operation: &'static str) -> Self {
-        let message = "no answer in time".to_owned();
+        let message = "no response within the timeout".to_owned();
         let help = Some("wait longer with --timeout".to_owned());
         Self { operation, code: None, message, status: None, help }
     }
@@ -120,7 +121,7 @@ fn help_for(error: &(dyn Error + 'static), code: Option<&str>) -> Option<String>
         let set = |key: &&str| Some(format!("{key}={}", std::env::var(key).ok()?));
         let set: Vec<_> = super::ENDPOINT_VARIABLES.iter().filter_map(set).collect();
         return Some(format!(
-            "nothing listens there ({}): start the embedded ECR with `cargo xtask ecr serve`, or unset the variable",
+            "nothing listens at the endpoint ({}): start the embedded ECR with `cargo xtask ecr serve`, or unset the variable",
             set.join(", ")
         ));
     }
@@ -129,18 +130,18 @@ fn help_for(error: &(dyn Error + 'static), code: Option<&str>) -> Option<String>
     }
     match code? {
         "ThrottlingException" | "TooManyRequestsException" | "RequestLimitExceeded" => {
-            Some("AWS limits the rate of requests: wait a little, or lower --concurrency".to_owned())
+            Some("AWS throttles the requests: wait a moment, or lower --concurrency".to_owned())
         }
         "RepositoryNotFoundException" => Some(
-            "create it with `cargo xtask ecr create`; if it should be there, check account and region with \
+            "create the repository with `cargo xtask ecr create`; if it should exist, check account and region with \
              `cargo xtask ecr status`"
                 .to_owned(),
         ),
         "ImageTagAlreadyExistsException" => Some(
-            "the tag is taken: bump the version, or push another tag such as `--tag '{version}-{digest}'`".to_owned(),
+            "the tag already exists: bump the version, or push another tag such as `--tag '{version}-{digest}'`".to_owned(),
         ),
         "UnsupportedImageTypeException" => Some(
-            "ECR cannot scan images without an operating system (scratch, distroless); the image works all the same"
+            "ECR cannot scan images without an operating system (scratch, distroless); the image itself works"
                 .to_owned(),
         ),
         "ExpiredToken" | "ExpiredTokenException" => {
@@ -150,7 +151,7 @@ fn help_for(error: &(dyn Error + 'static), code: Option<&str>) -> Option<String>
         | "InvalidClientTokenId"
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch" => {
-            Some("AWS does not know these credentials: check `aws sts get-caller-identity`".to_owned())
+            Some("AWS does not recognize these credentials: check them with `aws sts get-caller-identity`".to_owned())
         }
         _ => None,
     }

@@ -13,13 +13,13 @@ use crate::config::desired::{DesiredRepository, LifecyclePolicy, MANAGED_BY};
 /// Whom a policy is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
-    /// A pipeline that builds and pushes: `push`, with `--fail-on`.
+    /// A pipeline that builds and pushes images: `push`, also with `--fail-on`.
     Ci,
-    /// A machine that pulls: an EKS node.
+    /// A machine that pulls images, such as an EKS node.
     Node,
-    /// Whoever makes repositories: `ecr plan`, `create`, `delete`, `lifecycle preview --aws`.
+    /// The administrator of the repositories: `ecr plan`, `create`, `delete`, `lifecycle preview --aws`.
     Provision,
-    /// Whoever looks: `ecr images`, `scan`, `status`, `lifecycle preview`.
+    /// A user with read access: `ecr images`, `scan`, `status`, `lifecycle preview`.
     Read,
 }
 

@@ -20,7 +20,7 @@ pub struct Memory(PathBuf);
 impl Memory {
     /// The memory in a target folder.
     pub fn new(target: &Path) -> Self {
-        Self(target.join("xtask-ecr/ineffective.json"))
+        Self(target.join("xtask-ecr/ignored-writes.json"))
     }
 
     /// What is known; nothing where that cannot be read.

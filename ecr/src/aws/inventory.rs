@@ -47,7 +47,7 @@ impl Aws {
             Err(error) if error.is(NOT_FOUND) => return Ok(Some(Inventory::default())),
             Err(error) => {
                 return self
-                    .note_if_denied(error, ACTION, "images were not looked at", name.as_str())
+                    .note_if_denied(error, ACTION, "images were not read", name.as_str())
                     .map(|()| None);
             }
         };
@@ -91,7 +91,7 @@ impl Aws {
         let request = self.ecr.batch_get_image().repository_name(name.as_str()).image_ids(id);
         let answer = request.send().await.map_err(|it| ServiceError::new(ACTION, it))?;
         let text = answer.images().first().and_then(|it| it.image_manifest());
-        let missing = || ServiceError::unexpected(ACTION, &format!("no manifest of {digest}"));
+        let missing = || ServiceError::unexpected(ACTION, &format!("no manifest for {digest}"));
         text.map(str::to_owned).ok_or_else(missing)
     }
 
@@ -123,7 +123,7 @@ impl Aws {
                 Ok(answer) => inventory.add_manifests(answer.images().iter().filter_map(manifest)),
                 Err(error) if error.is(NOT_FOUND) => return Ok(()),
                 Err(error) => {
-                    let skipped = "what indexes list, and which layers images share, is not known";
+                    let skipped = "the contents of indexes and the layers that images share are unknown";
                     return self.note_if_denied(error, ACTION, skipped, name.as_str());
                 }
             }

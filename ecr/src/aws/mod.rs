@@ -236,7 +236,7 @@ fn check_endpoints() -> Result<()> {
         let has_scheme = ["http://", "https://"].iter().any(|it| value.starts_with(it));
         anyhow::ensure!(
             value.is_empty() || has_scheme,
-            "{key} is `{value}`, and an endpoint begins with http:// or https://"
+            "{key} is `{value}`, but an endpoint must begin with http:// or https://"
         );
     }
     Ok(())

@@ -68,7 +68,7 @@ impl Aws {
                 Ok(rules.iter().map(scanning_rule).collect())
             }
             Err(error) => {
-                let skipped = "the registry's own scanning rules were not considered";
+                let skipped = "the scanning rules of the registry were not considered";
                 self.note_if_denied(ServiceError::new(ACTION, error), ACTION, skipped, "")
                     .map(|()| Vec::new())
             }
@@ -208,7 +208,7 @@ impl Aws {
         let answer = self.ecr.get_lifecycle_policy().repository_name(name).send().await;
         let answer = answer.map(|it| it.lifecycle_policy_text.map(StoredPolicy::parse));
         let answer = answer.map_err(|it| ServiceError::new(ACTION, it));
-        let skipped = "lifecycle policies are not known, and `ecr create` writes them again";
+        let skipped = "lifecycle policies are unknown, and `ecr create` writes them again";
         self.optional(answer, "LifecyclePolicyNotFoundException", ACTION, skipped, name)
     }
 

@@ -1,19 +1,19 @@
-//! What docker, podman and ECR say when something is wrong, turned into what to type: the article's chapter on
-//! troubleshooting, wherever its sentences turn up.
+//! Help for well-known error messages of docker, podman and ECR. Engines report errors as text only, so that the text has
+//! to be searched.
 
-/// What to do about an error, if it is a known one. `text` is whatever was uttered, in any case.
+/// What to do about the error message `text` of an engine. `None` if the message is unknown.
 pub fn advice(text: &str) -> Option<&'static str> {
     let text = text.to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|it| text.contains(it));
-    KNOWN.iter().find(|(words, _)| says(words)).map(|(_, advice)| *advice)
+    let contains_any = |phrases: &[&str]| phrases.iter().any(|it| text.contains(it));
+    KNOWN.iter().find(|(phrases, _)| contains_any(phrases)).map(|(_, advice)| *advice)
 }
 
-/// Sentences (or pieces of them) and the advice. The first that fits counts.
+/// Phrases of error messages in lower case, and the advice for them. The first entry that matches counts.
 const KNOWN: [(&[&str], &str); 10] = [
     (
         &["permission denied while trying to connect to the docker"],
-        "this user may not talk to docker: `sudo usermod -aG docker $USER` and log in anew, or use podman \
-         (--engine podman)",
+        "this user has no access to docker: run `sudo usermod -aG docker $USER` and start a new login session, or use \
+         podman (--engine podman)",
     ),
     (
         &["cannot connect to the docker daemon", "is the docker daemon running"],
@@ -21,7 +21,7 @@ const KNOWN: [(&[&str], &str); 10] = [
     ),
     (
         &["server gave http response to https client"],
-        "the registry speaks plain HTTP: name it by a loopback address such as 127.0.0.1, or list it below \
+        "the registry uses plain HTTP: use a loopback address such as 127.0.0.1, or add the registry to \
          `insecure-registries` in docker's daemon.json",
     ),
     (
@@ -31,13 +31,13 @@ const KNOWN: [(&[&str], &str); 10] = [
             "tag_invalid",
             "tag invalid",
         ],
-        "the tag is taken and immutable, as it should be: bump the version, or push another tag such as \
+        "the tag exists and is immutable, as intended: bump the version, or push another tag such as \
          `--tag '{version}-{digest}'`",
     ),
     (
         &["unsupportedimageerror", "unsupported_image", "scan_failed"],
-        "ECR cannot scan images without an operating system (scratch, distroless); the image works all the same. \
-         `cargo xtask ecr scan` tells more",
+        "ECR cannot scan images without an operating system (scratch, distroless); the image itself works. \
+         See `cargo xtask ecr scan` for details",
     ),
     (
         &[
@@ -47,7 +47,7 @@ const KNOWN: [(&[&str], &str); 10] = [
             "unauthorized: not authorized",
             "token is either invalid or expired",
         ],
-        "log in anew with `cargo xtask ecr login`: tokens are good for twelve hours. `cargo xtask push` needs no login",
+        "log in again with `cargo xtask ecr login`: tokens expire after twelve hours. `cargo xtask push` needs no login",
     ),
     (
         &[
@@ -57,20 +57,20 @@ const KNOWN: [(&[&str], &str); 10] = [
             "repositorynotfoundexception",
             "does not exist in the registry",
         ],
-        "create it with `cargo xtask ecr create`; if it should be there, check account and region with \
+        "create the repository with `cargo xtask ecr create`; if it should exist, check account and region with \
          `cargo xtask ecr status`",
     ),
     (
         &["toomanyrequests", "too many requests", "rate exceeded"],
-        "the registry wants to be asked less often: wait a little, or lower --concurrency",
+        "the registry limits the rate of requests: wait a moment, or lower --concurrency",
     ),
     (
         &["archive/tar: invalid tar header"],
-        "docker reads zstd layers from version 23 on: take `compression = \"gzip\"` below [package.metadata.ecr.image]",
+        "zstd layers need docker 23 or newer: set `compression = \"gzip\"` below [package.metadata.ecr.image]",
     ),
     (
         &["invalid peer certificate"],
-        "the certificate is of nobody that this machine trusts; if a proxy of your network signs them, name its \
+        "this machine does not trust the certificate; if a proxy in your network signs certificates, pass its CA \
          certificate with SSL_CERT_FILE=PATH",
     ),
 ];
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_articles_errors_are_known_by_every_voice() {
+    fn advice_knows_the_messages_of_docker_podman_and_ecr() {
         let same = |texts: &[&str], word: &str| {
             for text in texts {
                 assert!(advice(text).is_some_and(|it| it.contains(word)), "{text}: {:?}", advice(text));

@@ -25,9 +25,12 @@ pub fn tree(folder: &Path) -> Result<Option<Tree>> {
     let status = git.args(["status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", "."]);
     let Ok(output) = status.quiet().ignore_status().output() else { return Ok(None) };
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         // Any other refusal, such as a folder of another owner in a CI container, must not look like a clean tree.
-        anyhow::ensure!(said.contains("not a git repository"), "git cannot read this working tree: {said}");
+        anyhow::ensure!(
+            stderr.contains("not a git repository"),
+            "git cannot read this working tree: {stderr}"
+        );
         return Ok(None);
     }
     Ok(Some(Tree::parse(&String::from_utf8_lossy(&output.stdout))))
@@ -89,7 +92,7 @@ impl TreeQuery {
     /// git refuses to read the tree.
     pub async fn answer(self, root: &Path) -> Result<Option<Tree>> {
         let query = if self.root == root { self } else { Self::about(root.to_owned()) };
-        query.answer.await.context("failed to ask git")?
+        query.answer.await.context("failed to run git")?
     }
 }
 

@@ -242,8 +242,8 @@ impl ImageBuilder {
         let base = BaseImage { files: cache::tree(&paths)?, ..base.clone() };
         base.runs(&binary.file.elf).map_err(|missing| {
             anyhow::anyhow!(
-                "`{}` needs {}, which base `{}` does not have: take a base that has them, or link statically (base \
-                 `scratch` carries what is missing)",
+                "`{}` needs {}, which base `{}` does not contain: use a base that contains them, link statically, or \
+                 use base `scratch`, to which the needed libraries are added",
                 binary.file.path.display(),
                 missing.join(", "),
                 base.name

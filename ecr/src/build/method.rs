@@ -68,7 +68,7 @@ impl BuildMethods {
         };
         if !dockerfile.is_file() {
             let place = service.image.dockerfile.as_ref().map_or(&service.place, |it| &it.place);
-            bail!("{place}: there is no Dockerfile `{}`", dockerfile.display());
+            bail!("{place}: Dockerfile `{}` does not exist", dockerfile.display());
         }
         let context = service.image.context.as_ref().map(|it| folder.join(&it.value));
         let context = context.unwrap_or_else(|| self.root.clone());
@@ -81,7 +81,8 @@ impl BuildMethods {
     /// The context or the Dockerfile cannot be read.
     pub fn dockerfile_build(&self, build: &DockerfileBuild) -> Result<Build> {
         let context = fs::canonicalize(&build.context);
-        let context = context.with_context(|| format!("no build context `{}`", build.context.display()))?;
+        let context = context
+            .with_context(|| format!("failed to find the build context `{}`", build.context.display()))?;
         let ignore = self.ignore(&context);
         let dockerfile = dockerfile_in(&context, &ignore, &build.dockerfile)?;
         Ok(self.build(Source::Folder(context, ignore), dockerfile))

@@ -80,7 +80,7 @@ impl Definition {
 fn exclusion_filter(node: &Node, problems: &Problems) -> Option<String> {
     let mut fields = Fields::new(node, "an exclusion filter", problems);
     if let Some(kind) = fields.string("filterType").filter(|it| it.value != "WILDCARD") {
-        problems.add(&kind.place, format!("`{}` is not a filter type: there is only WILDCARD", kind.value));
+        problems.add(&kind.place, format!("`{}` is not a filter type: the only one is WILDCARD", kind.value));
     }
     let filter = fields.string("filter");
     if fields.node("filter").is_none() {
@@ -142,7 +142,7 @@ fn tags(fields: &mut Fields<'_>) -> BTreeMap<String, Located<String>> {
     let mut read = BTreeMap::<String, Located<String>>::new();
     for (key, value) in tags.into_iter().flat_map(|it| it.value) {
         if let Some(earlier) = read.get(&key) {
-            let message = format!("tag key `{key}` stands twice in `tags`: here and in {}", earlier.place);
+            let message = format!("duplicate tag key `{key}` in `tags`: here and in {}", earlier.place);
             fields.problems().add(&value.place, message);
         }
         read.insert(key, value);

@@ -80,7 +80,7 @@ impl RepositorySettings {
         match (&self.mutability_exclusions, mutability) {
             (Some(filters), _) if !takes_filters => problems.add_with_help(
                 &filters.place,
-                "exclusion filters go only with a mutability of IMMUTABLE_WITH_EXCLUSION or MUTABLE_WITH_EXCLUSION",
+                "exclusion filters are allowed only with the mutability IMMUTABLE_WITH_EXCLUSION or MUTABLE_WITH_EXCLUSION",
                 "set the mutability to IMMUTABLE_WITH_EXCLUSION, or remove the filters",
             ),
             (Some(filters), _) if !(1..=5).contains(&filters.value.len()) => {
@@ -105,7 +105,7 @@ impl RepositorySettings {
     fn check_kms_key(&self, problems: &Problems) {
         let uses_kms = self.encryption.as_ref().is_some_and(|it| it.value != EncryptionType::Aes256);
         if let (Some(key), false) = (&self.kms_key, uses_kms) {
-            problems.add(&key.place, "a KMS key goes only with an encryption of KMS or KMS_DSSE");
+            problems.add(&key.place, "a KMS key is allowed only with the encryption KMS or KMS_DSSE");
         }
     }
 
@@ -124,9 +124,9 @@ pub const RESERVED_TAGS: [&str; 4] = ["ManagedBy", "Project", "Service", "Descri
 fn invalid_tag(key: &str, value: &str) -> Option<String> {
     let allowed = "letters, digits, spaces and + - = . _ : / @";
     if RESERVED_TAGS.contains(&key) {
-        Some("this key is written by the tool itself".to_owned())
+        Some("this key is reserved: the tool itself writes it".to_owned())
     } else if key.to_ascii_lowercase().starts_with("aws:") {
-        Some("keys that begin with `aws:` belong to AWS".to_owned())
+        Some("keys that begin with `aws:` are reserved for AWS".to_owned())
     } else if key.is_empty() || key.chars().count() > 128 {
         Some("a key has 1 to 128 characters".to_owned())
     } else if value.chars().count() > 256 {

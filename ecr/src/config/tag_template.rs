@@ -31,7 +31,7 @@ pub enum InvalidTag {
     /// There is no such placeholder.
     #[error(
         "tag `{template}`: unknown placeholder `{{{name}}}` \
-         (there are {{version}}, {{git-sha}}, {{git-short-sha}} and {{digest}})"
+         (known: {{version}}, {{git-sha}}, {{git-short-sha}}, {{digest}})"
     )]
     Placeholder {
         /// The template.
@@ -40,7 +40,7 @@ pub enum InvalidTag {
         name: String,
     },
     /// The template names a commit, and there is none.
-    #[error("tag `{0}` needs a git commit, and there is none here")]
+    #[error("tag `{0}` needs a git commit, but there is none")]
     NoCommit(String),
     /// The template names the image's digest, and the image is not built.
     #[error("tag `{0}` needs a built image")]
@@ -195,6 +195,6 @@ mod tests {
     fn a_missing_value_is_named() {
         let values = TagValues { version: "1.0.0", git_sha: None, digest: None };
         let error = "{git-sha}".parse::<TagTemplate>().unwrap().render(&values).unwrap_err();
-        assert_eq!(error.to_string(), "tag `{git-sha}` needs a git commit, and there is none here");
+        assert_eq!(error.to_string(), "tag `{git-sha}` needs a git commit, but there is none");
     }
 }

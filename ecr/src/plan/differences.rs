@@ -114,8 +114,8 @@ pub fn encryption_block(desired: &DesiredRepository, found: &ObservedRepository)
         observed: encryption_json(have),
         desired: encryption_json(wanted),
         help: format!(
-            "ECR cannot change the encryption of a repository: delete `{0}` and create it anew \
-             (`cargo xtask ecr delete`, then `create`), or configure what it has",
+            "ECR cannot change the encryption of a repository: delete and re-create `{0}` (`cargo xtask ecr delete`, \
+             then `create`), or configure its current encryption",
             desired.name
         ),
     })

@@ -58,10 +58,10 @@ impl RepositoryPlan {
             field: step.field.unwrap_or_default(),
             observed: step.observed,
             desired: step.desired,
-            help: INEFFECTIVE.to_owned(),
+            help: IGNORED.to_owned(),
         }));
     }
 }
 
-const INEFFECTIVE: &str = "AWS took the change and the field reads back as it was: look for a setting of the \
-                           registry as a whole (target/xtask-ecr/ineffective.json remembers it for a day)";
+const IGNORED: &str = "AWS accepted the write, but the field still has its old value: check the settings of the registry \
+                       (target/xtask-ecr/ignored-writes.json suppresses this write for a day)";

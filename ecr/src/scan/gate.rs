@@ -22,9 +22,9 @@ pub struct Gate {
 /// What becomes of an image that ECR cannot scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Unsupported {
-    /// It passes: something else looks into it.
+    /// The image passes; another tool scans it.
     Pass,
-    /// It did not pass, as nobody has looked.
+    /// The image fails, because it was not scanned.
     #[default]
     Fail,
 }

@@ -86,7 +86,7 @@ impl IgnoreFile {
         fields.finish();
         let mut seen = BTreeSet::new();
         for entry in entries.iter().filter(|it| !seen.insert(it.id.to_ascii_lowercase())) {
-            problems.add(&entry.place, format!("`{}` stands twice in the file", entry.id));
+            problems.add(&entry.place, format!("duplicate entry for `{}`", entry.id));
         }
         problems.into_result()?;
         let (current, expired) = entries.into_iter().partition(|it| it.expires >= today);
@@ -121,10 +121,10 @@ impl Ignore {
         }
         fields.finish();
         for empty in [&id, &reason].into_iter().flatten().filter(|it| it.value.trim().is_empty()) {
-            problems.add(&empty.place, "this must not be empty");
+            problems.add(&empty.place, "this value must not be empty");
         }
         for id in id.iter().filter(|it| it.value.trim() != it.value) {
-            problems.add(&id.place, format!("`{}` has white space around it, as no finding has", id.value));
+            problems.add(&id.place, format!("`{}` has leading or trailing white space", id.value));
         }
         Some(Self {
             place: node.place.clone(),
@@ -181,7 +181,7 @@ mod tests {
             ignore.toml:1:1: an entry of `ignore` needs `reason`
             ignore.toml:3:1: unknown key `reson` in an entry of `ignore`
             ignore.toml:4:11: `2026-02-30` is not a date such as 2027-03-31
-            ignore.toml:7:10: this must not be empty
+            ignore.toml:7:10: this value must not be empty
             ignore.toml:8:11: `expires` must be a date such as 2027-03-31, found a number"#]]
         .assert_eq(&shown.join("\n"));
     }

@@ -91,36 +91,36 @@ impl Status {
             Self::InProgress => "the scan is running",
             Self::Complete => "the scan is complete",
             Self::Failed => "the scan failed",
-            Self::UnsupportedImage => "ECR cannot scan this image: it knows no operating system in it",
+            Self::UnsupportedImage => "ECR cannot scan this image: it contains no supported operating system",
             Self::Active => "scanned continuously, as new vulnerabilities become known",
-            Self::Pending => "the scan has not begun yet",
+            Self::Pending => "the scan has not started yet",
             Self::ScanEligibilityExpired => {
-                "Amazon Inspector no longer scans this image: its time for rescans is over"
+                "Amazon Inspector no longer scans this image: its rescan duration has expired"
             }
-            Self::FindingsUnavailable => "the findings cannot be had at the moment",
-            Self::LimitExceeded => "the account's limit of scans is exceeded",
+            Self::FindingsUnavailable => "the findings are unavailable at the moment",
+            Self::LimitExceeded => "the scan quota of the account is exceeded",
             Self::ImageArchived => "archived images are not scanned",
-            Self::Other(_) => "a status that this version does not know",
+            Self::Other(_) => "this version does not know the status",
         }
     }
 
     fn help(&self) -> Option<&'static str> {
         match self {
             Self::Failed => Some(
-                "start another scan (once in 24 hours) with `aws ecr start-image-scan`, or push the image anew",
+                "start another scan (once in 24 hours) with `aws ecr start-image-scan`, or push the image again",
             ),
-            Self::UnsupportedImage => Some(
-                "`trivy image` and `grype` look into it themselves; a gate lets it through with --unsupported pass",
-            ),
+            Self::UnsupportedImage => {
+                Some("scan it with `trivy image` or `grype`; with `--unsupported pass` it passes the gate")
+            }
             Self::Pending => Some("wait longer with --timeout; enhanced scanning may take some minutes"),
             Self::InProgress => Some("wait longer with --timeout"),
-            Self::ScanEligibilityExpired => {
-                Some("push the image anew, or extend the rescan duration in Amazon Inspector's settings")
-            }
+            Self::ScanEligibilityExpired => Some(
+                "push the image again, or extend the rescan duration in the settings of Amazon Inspector",
+            ),
             Self::FindingsUnavailable => Some("try again later"),
-            Self::LimitExceeded => Some("wait for a day, or ask AWS for a higher quota"),
-            Self::ImageArchived => Some("bring it back first: `aws ecr update-image-storage-class`"),
-            Self::Other(_) => Some("a newer xtask-ecr may know it; ECR's documentation does"),
+            Self::LimitExceeded => Some("wait a day, or request a higher quota from AWS"),
+            Self::ImageArchived => Some("restore the image with `aws ecr update-image-storage-class`"),
+            Self::Other(_) => Some("update xtask-ecr, or see `ImageScanStatus` in the ECR API reference"),
             Self::Complete | Self::Active => None,
         }
     }
@@ -148,7 +148,7 @@ impl Scan {
     pub fn meaning(&self) -> &str {
         match self.progress() {
             Progress::Running if matches!(self.status, Status::Complete | Status::Active) => {
-                "ECR has finished, and the findings have not arrived yet"
+                "the scan is complete, but its findings are not available yet"
             }
             Progress::Unsupported => Status::UnsupportedImage.meaning(),
             _ => self.status.meaning(),
@@ -169,7 +169,7 @@ impl Scan {
 /// What to say of an image that ECR never scanned, and what to do about it.
 pub const NEVER: (&str, &str) = (
     "it was never scanned",
-    "let ECR scan on push (`scan-on-push = true`), or start a scan with `aws ecr start-image-scan`",
+    "enable scan on push (`scan-on-push = true`), or start a scan with `aws ecr start-image-scan`",
 );
 
 #[cfg(test)]

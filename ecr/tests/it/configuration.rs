@@ -76,9 +76,9 @@ fn configuration_wrong_types_and_values_are_all_reported() {
 
             my-app/Cargo.toml:11:13: `ports` must be a list of numbers from 1 to 65535
 
-            my-app/Cargo.toml:12:9: tag `{versoin}`: unknown placeholder `{versoin}` (there are {version}, {git-sha}, {git-short-sha} and {digest})
+            my-app/Cargo.toml:12:9: tag `{versoin}`: unknown placeholder `{versoin}` (known: {version}, {git-sha}, {git-short-sha}, {digest})
 
-            my-app/Cargo.toml:13:8: `root` is not a user: write UID or UID:GID in numbers, such as 65532:65532
+            my-app/Cargo.toml:13:8: `root` is not a numeric user: write UID or UID:GID, such as 65532:65532
 
             my-app/Cargo.toml:14:14: `amd64` is not a platform such as linux/amd64 or linux/arm64
 
@@ -120,17 +120,17 @@ fn configuration_duplicate_repositories_are_refused() {
     check(
         workspace,
         expect![[r#"
-        --- stderr
-        error: there are 3 problems in the configuration
+            --- stderr
+            error: there are 3 problems in the configuration
 
-        ecr/repositories.json:1:38: repository `extra` is defined twice: here and in ecr/repositories.json:1:19
+            ecr/repositories.json:1:38: duplicate repository `extra`: here and in ecr/repositories.json:1:19
 
-        ecr/repositories.json:1:89: there is no package `tow` in the workspace
-          help: did you mean `two`?
+            ecr/repositories.json:1:89: there is no package `tow` in the workspace
+              help: did you mean `two`?
 
-        two/Cargo.toml:6:1: repository `shared` is defined twice: here and in one/Cargo.toml:6:1
-        --- exit 1
-    "#]],
+            two/Cargo.toml:6:1: duplicate repository `shared`: here and in one/Cargo.toml:6:1
+            --- exit 1
+        "#]],
     );
 }
 
@@ -145,14 +145,14 @@ fn configuration_resource_tags_beyond_aws_limits_are_refused() {
     check(
         workspace,
         expect![[r#"
-        --- stderr
-        error: there are 2 problems in the configuration
+            --- stderr
+            error: there are 2 problems in the configuration
 
-        ecr/repositories.json:2:1: repository `many` would have 51 resource tags, and AWS allows 50, those of this tool among them
+            ecr/repositories.json:2:1: repository `many` has 51 resource tags, including those of this tool, but AWS allows at most 50
 
-        ecr/repositories.json:3:78: tag key `a` stands twice in `tags`: here and in ecr/repositories.json:3:50
-        --- exit 1
-    "#]],
+            ecr/repositories.json:3:78: duplicate tag key `a` in `tags`: here and in ecr/repositories.json:3:50
+            --- exit 1
+        "#]],
     );
 }
 
@@ -164,13 +164,13 @@ fn configuration_two_projects_are_refused() {
     check(
         workspace,
         expect![[r#"
-        --- stderr
-        error: there is a problem in the configuration
+            --- stderr
+            error: there is a problem in the configuration
 
-        ecr/repositories.json:1:13: project `two` differs from project `one` in Cargo.toml:7:11
-          help: name the project in one of the two files
-        --- exit 1
-    "#]],
+            ecr/repositories.json:1:13: project `two` differs from project `one` in Cargo.toml:7:11
+              help: name the project in only one of the two files
+            --- exit 1
+        "#]],
     );
 }
 
@@ -189,10 +189,10 @@ fn configuration_missing_files_are_reported() {
             Cargo.toml:7:16: `no.json` cannot be read: No such file or directory (os error 2)
 
             Cargo.toml:8:20: the lifecycle policy `none.json` cannot be read: No such file or directory (os error 2)
-              help: create the file, or name another; `false` means that there shall be none
+              help: create the file, or name another one; `false` means no policy
 
             my-app/Cargo.toml:7:20: the lifecycle policy `my-app/other.json` cannot be read: No such file or directory (os error 2)
-              help: create the file, or name another; `false` means that there shall be none
+              help: create the file, or name another one; `false` means no policy
             --- exit 1
         "#]],
     );
@@ -234,25 +234,25 @@ fn configuration_settings_that_ecr_refuses_are_refused() {
     check(
         workspace,
         expect![[r#"
-        --- stderr
-        error: there are 7 problems in the configuration
+            --- stderr
+            error: there are 7 problems in the configuration
 
-        aa/Cargo.toml:7:25: exclusion filters go only with a mutability of IMMUTABLE_WITH_EXCLUSION or MUTABLE_WITH_EXCLUSION
-          help: set the mutability to IMMUTABLE_WITH_EXCLUSION, or remove the filters
+            aa/Cargo.toml:7:25: exclusion filters are allowed only with the mutability IMMUTABLE_WITH_EXCLUSION or MUTABLE_WITH_EXCLUSION
+              help: set the mutability to IMMUTABLE_WITH_EXCLUSION, or remove the filters
 
-        bb/Cargo.toml:7:24: IMMUTABLE_WITH_EXCLUSION needs 1 to 5 exclusion filters
+            bb/Cargo.toml:7:24: IMMUTABLE_WITH_EXCLUSION needs 1 to 5 exclusion filters
 
-        cc/Cargo.toml:8:25: `a*b*c*` is not a valid exclusion filter (1 to 128 letters, digits, `.`, `_`, `-` and at most two `*`)
+            cc/Cargo.toml:8:25: `a*b*c*` is not a valid exclusion filter (1 to 128 letters, digits, `.`, `_`, `-` and at most two `*`)
 
-        dd/Cargo.toml:7:11: a KMS key goes only with an encryption of KMS or KMS_DSSE
+            dd/Cargo.toml:7:11: a KMS key is allowed only with the encryption KMS or KMS_DSSE
 
-        ee/Cargo.toml:7:10: resource tag `Project`: this key is written by the tool itself
+            ee/Cargo.toml:7:10: resource tag `Project`: this key is reserved: the tool itself writes it
 
-        ee/Cargo.toml:7:28: resource tag `aws:x`: keys that begin with `aws:` belong to AWS
+            ee/Cargo.toml:7:28: resource tag `aws:x`: keys that begin with `aws:` are reserved for AWS
 
-        ee/Cargo.toml:7:43: resource tag `ok`: only letters, digits, spaces and + - = . _ : / @ are allowed
-        --- exit 1
-    "#]],
+            ee/Cargo.toml:7:43: resource tag `ok`: only letters, digits, spaces and + - = . _ : / @ are allowed
+            --- exit 1
+        "#]],
     );
 }
 
@@ -324,7 +324,7 @@ fn configuration_unreachable_endpoint_fails() {
         Caused by:
           sts:GetCallerIdentity: tcp connect error: Connection refused (os error 111)
 
-        help: nothing listens there (AWS_ENDPOINT_URL=http://127.0.0.1:[PORT]): start the embedded ECR with `cargo xtask ecr serve`, or unset the variable
+        help: nothing listens at the endpoint (AWS_ENDPOINT_URL=http://127.0.0.1:[PORT]): start the embedded ECR with `cargo xtask ecr serve`, or unset the variable
         --- exit 1
     "#]].assert_eq(&output.shown());
 }

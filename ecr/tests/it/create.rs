@@ -103,9 +103,9 @@ fn create_and_delete_work_with_the_seed_permissions() {
     let second = fixture.run(&["ecr", "create", "--format", "json"]);
     assert_eq!(by_name(&second.json_with(0)["repositories"], "my-app")["outcome"], "updated");
     expect![[r#"
-        no permission for ecr:GetLifecyclePolicy: lifecycle policies are not known, and `ecr create` writes them again (my-app, my-app-worker)
+        no permission for ecr:GetLifecyclePolicy: lifecycle policies are unknown, and `ecr create` writes them again (my-app, my-app-worker)
         no permission for ecr:ListTagsForResource: ownership and resource tags were not checked (my-app, my-app-worker)
-        no permission for ecr:DescribeImages: images were not looked at (my-app, my-app-worker)"#]].assert_eq(&second.warnings().join("\n"));
+        no permission for ecr:DescribeImages: images were not read (my-app, my-app-worker)"#]].assert_eq(&second.warnings().join("\n"));
 
     let deleted = fixture.run(&["ecr", "delete", "--yes", "--format", "json"]);
     let json = deleted.json_with(0);
@@ -124,7 +124,7 @@ fn create_without_permission_to_repair_drift_warns() {
     let fixture = Fixture::service().with_faults(&["deny=PutImageTagMutability"]);
     fixture.registry.create_plain("my-app");
     let output = fixture.run(&["ecr", "create"]).good();
-    expect!["no permission for ecr:PutImageTagMutability: `imageTagMutability` differs and was left as it is (my-app)"].assert_eq(&output.warnings().join("\n"));
+    expect!["no permission for ecr:PutImageTagMutability: `imageTagMutability` differs and was not changed (my-app)"].assert_eq(&output.warnings().join("\n"));
 }
 
 #[test]
@@ -139,9 +139,9 @@ fn create_without_permission_fails_only_its_repository() {
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
               Failed my-app: ecr:PutLifecyclePolicy: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutLifecyclePolicy because no identity-based policy allows the ecr:PutLifecyclePolicy action
-        help: these credentials lack the permission ecr:PutLifecyclePolicy: grant it, or use others
+        help: these credentials lack the permission ecr:PutLifecyclePolicy: grant it, or use other credentials
               Failed my-app-worker: ecr:PutLifecyclePolicy: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutLifecyclePolicy because no identity-based policy allows the ecr:PutLifecyclePolicy action
-        help: these credentials lack the permission ecr:PutLifecyclePolicy: grant it, or use others
+        help: these credentials lack the permission ecr:PutLifecyclePolicy: grant it, or use other credentials
              Created third
             Finished 3 repositories: 1 created, 2 failed
         --- exit 1
@@ -246,7 +246,7 @@ fn create_blocks_an_ineffective_field_and_writes_it_once() {
         127.0.0.1:[PORT]/my-app
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
-             Blocked my-app: scanOnPush cannot be changed: AWS took the change and the field reads back as it was: look for a setting of the registry as a whole (target/xtask-ecr/ineffective.json remembers it for a day)
+             Blocked my-app: scanOnPush cannot be changed: AWS accepted the write, but the field still has its old value: check the settings of the registry (target/xtask-ecr/ignored-writes.json suppresses this write for a day)
             Finished 1 repository: 1 blocked
         --- exit 1
     "#]].assert_eq(&second.shown());

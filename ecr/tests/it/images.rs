@@ -157,7 +157,7 @@ fn images_without_permissions_shows_what_it_can() {
         total: 1 image, at most 10 B stored, at most <$0.01 a month
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
-        warning: no permission for ecr:GetLifecyclePolicy: lifecycle policies are not known, and `ecr create` writes them again (my-app, my-app-worker)
+        warning: no permission for ecr:GetLifecyclePolicy: lifecycle policies are unknown, and `ecr create` writes them again (my-app, my-app-worker)
         note: manifests were not read, as that counts as a pull, and the lifecycle policy depends on pulls, or is not known: my-app, my-app-worker
               Listed 2 repositories; storage at $0.10 a GB and month; transfer and replication are left out
     "#]].assert_eq(&without_digests(&output.shown()));
@@ -173,7 +173,7 @@ fn images_without_permissions_shows_what_it_can() {
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
               Failed my-app: no permission to list its images
               Failed my-app-worker: no permission to list its images
-        warning: no permission for ecr:DescribeImages: images were not looked at (my-app, my-app-worker)
+        warning: no permission for ecr:DescribeImages: images were not read (my-app, my-app-worker)
               Listed 2 repositories; storage at $0.10 a GB and month; transfer and replication are left out
         --- exit 1
     "#]]

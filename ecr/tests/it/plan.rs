@@ -73,7 +73,7 @@ fn plan_check_fails_for_a_blocked_repository() {
     expect![[r#"
         ! my-app  (blocked)
             ! encryptionConfiguration: encryptionType=AES256 -> encryptionType=KMS
-              help: ECR cannot change the encryption of a repository: delete `my-app` and create it anew (`cargo xtask ecr delete`, then `create`), or configure what it has
+              help: ECR cannot change the encryption of a repository: delete and re-create `my-app` (`cargo xtask ecr delete`, then `create`), or configure its current encryption
         Plan: 0 to create, 0 to change, 0 unchanged, 1 blocked
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)

@@ -308,8 +308,8 @@ fn push_reports_what_it_cannot_build() {
         json["images"].as_array().unwrap().iter().map(|it| it["error"].as_str().unwrap()).collect();
     expect![[r#"
         base `127.0.0.1:9/debian:12`: failed to read the base image `debian:12` of 127.0.0.1:9: client error (Connect): tcp connect error: Connection refused (os error 111)
-        linux/s390x: no Rust target for it is installed: run `rustup target add s390x-unknown-linux-gnu`, or build it elsewhere and pass --binary linux/s390x=PATH
-        package `two-bins` has several binaries, `one`, `two`; choose one in [package.metadata.ecr.image]: bin = "...""#]].assert_eq(&errors.join("\n"));
+        linux/s390x: no Rust target for this platform is installed: run `rustup target add s390x-unknown-linux-gnu`, or build the binary elsewhere and pass --binary linux/s390x=PATH
+        package `two-bins` has several binaries: `one`, `two`; choose one in [package.metadata.ecr.image]: bin = "...""#]].assert_eq(&errors.join("\n"));
 }
 
 /// Help is chosen by the type of an error, never by words in it that are the user's own.

@@ -80,11 +80,11 @@ fn scan_index_covers_each_listed_image() {
     let output = fixture.run(&args);
     expect![[r#"
         my-app:2.0.0 (linux/amd64)  [-digest--]  UNSUPPORTED_IMAGE
-          ECR cannot scan this image: it knows no operating system in it
+          ECR cannot scan this image: it contains no supported operating system
           ECR says: UnsupportedImageError: The operating system and/or package manager
           are not supported.
-          help: `trivy image` and `grype` look into it themselves; a gate lets it
-          through with --unsupported pass
+          help: scan it with `trivy image` or `grype`; with `--unsupported pass` it
+          passes the gate
           gate not passed: ECR cannot scan it
         my-app:2.0.0 (linux/arm64)  [-digest--]  COMPLETE
           no findings
@@ -118,23 +118,23 @@ fn scan_gate_fails_for_every_other_status() {
           help: start another scan (once in 24 hours) with `aws ecr start-image-scan
           --repository-name my-app --image-id
           imageDigest=sha256:bf4c5b3d2cd54645b2ca138ed923c0a4c509f65e4500977d6b24fb7f58602ca9`,
-          or push the image anew
+          or push the image again
         my-app:1.0.0  [-digest--]  SCAN_ELIGIBILITY_EXPIRED
-          Amazon Inspector no longer scans this image: its time for rescans is over
-          help: push the image anew, or extend the rescan duration in Amazon
-          Inspector's settings
+          Amazon Inspector no longer scans this image: its rescan duration has expired
+          help: push the image again, or extend the rescan duration in the settings of
+          Amazon Inspector
         my-app:1.0.0  [-digest--]  FINDINGS_UNAVAILABLE
-          the findings cannot be had at the moment
+          the findings are unavailable at the moment
           help: try again later
         my-app:1.0.0  [-digest--]  LIMIT_EXCEEDED
-          the account's limit of scans is exceeded
-          help: wait for a day, or ask AWS for a higher quota
+          the scan quota of the account is exceeded
+          help: wait a day, or request a higher quota from AWS
         my-app:1.0.0  [-digest--]  UNSUPPORTED_IMAGE
-          ECR cannot scan this image: it knows no operating system in it
+          ECR cannot scan this image: it contains no supported operating system
           ECR says: UnsupportedImageError: The operating system and/or package manager
           are not supported.
-          help: `trivy image` and `grype` look into it themselves; a gate lets it
-          through with --unsupported pass
+          help: scan it with `trivy image` or `grype`; with `--unsupported pass` it
+          passes the gate
     "#]]
     .assert_eq(&without_digests(&shown));
     // Basic scanning reports an unsupported image as a failed scan.
@@ -156,8 +156,8 @@ fn scan_gate_fails_without_any_scan() {
     expect![[r#"
         my-app:1.0.0  [-digest--]  not scanned
           it was never scanned
-          help: let ECR scan on push (`scan-on-push = true`), or start a scan with
-          `aws ecr start-image-scan --repository-name my-app --image-id
+          help: enable scan on push (`scan-on-push = true`), or start a scan with `aws
+          ecr start-image-scan --repository-name my-app --image-id
           imageDigest=sha256:[DIGEST]`
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
@@ -337,7 +337,7 @@ fn scan_gate_without_permission_fails() {
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
               Failed my-app:1.0.0: ecr:DescribeImageScanFindings: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:DescribeImageScanFindings because no identity-based policy allows the ecr:DescribeImageScanFindings action
-        help: these credentials lack the permission ecr:DescribeImageScanFindings: grant it, or use others
+        help: these credentials lack the permission ecr:DescribeImageScanFindings: grant it, or use other credentials
             Finished 1 image: 1 failed
         --- exit 1
     "#]].assert_eq(&output.shown());

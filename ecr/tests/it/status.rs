@@ -168,7 +168,7 @@ fn status_without_permission_shows_the_rest() {
           at $0.10 a GB and month, without transfer and replication
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
-        warning: no permission for ecr:DescribeImages: images were not looked at (my-app, my-app-worker)
+        warning: no permission for ecr:DescribeImages: images were not read (my-app, my-app-worker)
               Failed my-app: no permission to list its images
               Failed my-app-worker: no permission to list its images
         --- exit 1

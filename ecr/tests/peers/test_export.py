@@ -93,7 +93,7 @@ class Platforms(unittest.TestCase):
                 self.assertEqual(report["images"][0]["platforms"], ["linux/amd64", "linux/arm64"])
                 # A wrong architecture is found out before anything is pushed.
                 wrong = workspace.run(url, "push", "--binary", f"linux/amd64={binary}", "-t", "2", code=1)
-                self.assertIn("is built for linux/arm64, and the image is for linux/amd64", wrong.stderr)
+                self.assertIn("is built for linux/arm64, but the image is for linux/amd64", wrong.stderr)
                 host = url.removeprefix("http://")
                 token = workspace.run(url, "ecr", "login", "--print-token").stdout.strip()
                 def skopeo(*options, architecture="amd64"):

@@ -43,8 +43,8 @@ pub(super) fn closure(binary: &Executable, known: &Known) -> Result<Vec<Library>
     if !missing.is_empty() {
         let names = missing.into_iter().collect::<Vec<_>>().join(", ");
         bail!(
-            "`{}` needs shared libraries that are not on this machine: {names}; install them, \
-             or let the crate that wants them build its own (many have a feature `vendored` or `static`)",
+            "`{}` needs shared libraries that are not installed: {names}; install them, or link them statically \
+             (many crates have a feature `vendored` or `static`)",
             binary.path.display()
         );
     }

@@ -156,10 +156,10 @@ fn attempts(
 }
 
 fn failure(service: &Service, diagnostics: &str) -> String {
-    let said = diagnostics.trim_end();
-    match said.is_empty() {
-        true => format!("cargo failed to build `{}`; it says above why", service.package.name),
-        false => format!("cargo failed to build `{}`:\n{said}", service.package.name),
+    let diagnostics = diagnostics.trim_end();
+    match diagnostics.is_empty() {
+        true => format!("cargo failed to build `{}`; see its output above", service.package.name),
+        false => format!("cargo failed to build `{}`:\n{diagnostics}", service.package.name),
     }
 }
 
@@ -171,13 +171,13 @@ pub fn bin_name(service: &Service) -> Result<&str> {
     match (&service.image.bin, bins.as_slice()) {
         (Some(bin), _) if bins.contains(&bin.value) => Ok(&bin.value),
         (Some(bin), _) => {
-            bail!("{}: package `{name}` has no binary `{}`, only {}", bin.place, bin.value, listed())
+            bail!("{}: package `{name}` has no binary `{}`; it has {}", bin.place, bin.value, listed())
         }
         (None, [only]) => Ok(only),
         (None, []) => bail!("package `{name}` has no binary target"),
         (None, several) if several.iter().any(|it| it == name) => Ok(name),
         (None, _) => bail!(
-            "package `{name}` has several binaries, {}; choose one in [package.metadata.ecr.image]: bin = \"...\"",
+            "package `{name}` has several binaries: {}; choose one in [package.metadata.ecr.image]: bin = \"...\"",
             listed()
         ),
     }
@@ -281,14 +281,14 @@ fn linker_reason(diagnostic: &cargo_metadata::diagnostic::Diagnostic) -> String 
     let lines = diagnostic.children.iter().flat_map(|it| it.message.lines());
     let complaint =
         |line: &&str| line.contains("error:") || line.contains("cannot find") || line.contains("undefined");
-    lines.map(str::trim).find(complaint).unwrap_or("the linker refused").to_owned()
+    lines.map(str::trim).find(complaint).unwrap_or("the linker failed").to_owned()
 }
 
 fn check_architecture(file: &Executable, wanted: &Platform) -> Result<()> {
     match file.elf.architecture() {
         Some(found) if found == wanted.architecture => Ok(()),
         found => bail!(
-            "`{}` is built for {}, and the image is for {wanted}",
+            "`{}` is built for {}, but the image is for {wanted}",
             file.path.display(),
             found.map_or("an unknown architecture".to_owned(), |it| format!("linux/{it}"))
         ),
@@ -300,7 +300,7 @@ fn check_loader(file: &Executable) -> Result<()> {
     let Elf { interpreter, needed, .. } = &file.elf;
     anyhow::ensure!(
         interpreter.is_some() || needed.is_empty(),
-        "`{}` needs {}, and names no loader that would look for them",
+        "`{}` needs the shared libraries {}, but has no dynamic loader (interpreter) to load them",
         file.path.display(),
         needed.join(", ")
     );

@@ -124,7 +124,7 @@ fn cfg_of(triple: &str) -> Result<Vec<Cfg>> {
     let sh = xshell::Shell::new().context("failed to find the current directory")?;
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = xshell::cmd!(sh, "{rustc} --print cfg --target {triple}").quiet().read();
-    let output = output.context("failed to ask rustc for its cfg")?;
+    let output = output.context("failed to run `rustc --print cfg`")?;
     Ok(output.lines().filter_map(|it| it.parse().ok()).collect())
 }
 

@@ -52,15 +52,16 @@ impl Toolchain {
     pub fn target(&self, platform: &Platform) -> Result<Target> {
         let Some(architecture) = rust_architecture(platform) else {
             bail!(
-                "{platform}: no Rust target is known for it; build it elsewhere and pass --binary {platform}=PATH"
+                "{platform}: no Rust target is known for this platform; build the binary elsewhere and pass \
+                 --binary {platform}=PATH"
             );
         };
         let mut linkages = self.linkages(&architecture);
         linkages.retain(|it| it.triple == self.host || self.is_installed(&it.triple));
         if linkages.is_empty() {
             bail!(
-                "{platform}: no Rust target for it is installed: run `rustup target add {}`, or build it elsewhere and \
-                 pass --binary {platform}=PATH",
+                "{platform}: no Rust target for this platform is installed: run `rustup target add {}`, or build the \
+                 binary elsewhere and pass --binary {platform}=PATH",
                 architecture.triple(architecture.preferred())
             );
         }
@@ -131,9 +132,10 @@ fn asked(folder: &Path) -> Result<(PathBuf, String)> {
     let sh = Shell::new().context("failed to find the current directory")?;
     sh.change_dir(folder);
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let said = cmd!(sh, "{rustc} --print sysroot --print host-tuple").quiet().read();
-    let said = said.context("failed to run rustc")?;
-    let (sysroot, host) = said.split_once('\n').context("rustc does not tell its sysroot and host")?;
+    let output = cmd!(sh, "{rustc} --print sysroot --print host-tuple").quiet().read();
+    let output = output.context("failed to run rustc")?;
+    let lines = output.split_once('\n');
+    let (sysroot, host) = lines.context("unexpected output of `rustc --print sysroot --print host-tuple`")?;
     Ok((PathBuf::from(sysroot), host.trim().to_owned()))
 }
 

@@ -133,11 +133,11 @@ impl EngineSession {
             command.args(["--file", &dockerfile]).args(&build.args).arg("-");
             self.run(&mut command, |stdin| build.source.write(BufWriter::new(stdin), &more), true)?;
         }
-        let id = fs::read_to_string(&id_file).context("the engine has not said which image it built")?;
+        let id = fs::read_to_string(&id_file).context("the engine did not write the ID of the image")?;
         let _ = fs::remove_dir_all(&folder);
         let id = id.trim();
         let id = if id.starts_with("sha256:") { id.to_owned() } else { format!("sha256:{id}") };
-        id.parse().map_err(|it| anyhow::anyhow!("the engine built something without an ID: {it}"))
+        id.parse().map_err(|it| anyhow::anyhow!("the engine wrote an invalid image ID: {it}"))
     }
 
     /// Builds on a builder of buildx, and pushes from there under all names; gives the digest.
@@ -146,7 +146,7 @@ impl EngineSession {
     pub fn build_and_push(&self, builder: &str, build: &Build, names: &[String]) -> Result<Digest> {
         if self.run(&mut self.command(&["buildx", "version"]), |_| Ok(()), false).is_err() {
             bail!(
-                "`{}` has no buildx: install docker-buildx-plugin, or leave --engine-builder out",
+                "`{}` has no buildx: install docker-buildx-plugin, or omit --engine-builder",
                 self.engine.name()
             );
         }
@@ -164,12 +164,14 @@ impl EngineSession {
         });
         command.args(["--file", &dockerfile]).args(&build.args).arg("-");
         self.run(&mut command, |stdin| build.source.write(BufWriter::new(stdin), &more), true)?;
-        let told = fs::read(&metadata).context("buildx has not said what it pushed")?;
-        let told: serde_json::Value =
-            serde_json::from_slice(&told).context("buildx's metadata is no JSON")?;
+        let json = fs::read(&metadata).context("buildx did not write its metadata file")?;
+        let json: serde_json::Value =
+            serde_json::from_slice(&json).context("the metadata file of buildx is not valid JSON")?;
         let _ = fs::remove_dir_all(&folder);
-        let digest = told["containerimage.digest"].as_str().unwrap_or_default();
-        digest.parse().map_err(|it| anyhow::anyhow!("buildx has not said which digest it pushed: {it}"))
+        let digest = json["containerimage.digest"].as_str().unwrap_or_default();
+        digest
+            .parse()
+            .map_err(|it| anyhow::anyhow!("`containerimage.digest` in the metadata of buildx: {it}"))
     }
 
     /// Gives an image a name.
@@ -255,7 +257,7 @@ impl EngineSession {
             let last: Vec<_> = lines.iter().rev().take(LINES).rev().map(|it| it.as_str()).collect();
             return Err(EngineError::new(status, last.join("\n")).into());
         }
-        written.context("failed to hand over the build context")?;
+        written.context("failed to send the build context")?;
         Ok(said.join("\n"))
     }
 
@@ -273,7 +275,7 @@ impl EngineSession {
 
 /// A folder of its own within the private one.
 fn tempfile_folder(config: &PrivateConfig) -> Result<std::path::PathBuf> {
-    config.subfolder().context("failed to make a private folder")
+    config.subfolder().context("failed to create a private folder")
 }
 
 fn unpack(source: &Source, more: &[(String, Vec<u8>)], to: &Path) -> Result<()> {

@@ -24,8 +24,8 @@ impl PrivateConfig {
     /// A private folder with what the user's configuration has. `host` is the registry whose token will be kept in it.
     pub fn new(host: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("xtask-ecr-").tempdir();
-        let config = Self { folder: folder.context("failed to make a private folder")? };
-        config.fill(host).context("failed to take over docker's configuration")?;
+        let config = Self { folder: folder.context("failed to create a private folder")? };
+        config.fill(host).context("failed to copy docker's configuration")?;
         Ok(config)
     }
 

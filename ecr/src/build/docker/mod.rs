@@ -128,7 +128,7 @@ impl Engine {
             // An engine that ends before it has read says why itself.
             let _ = stdin.write_all(password.as_bytes());
         }
-        let output = child.wait_with_output().context("failed to wait for it")?;
+        let output = child.wait_with_output().context("failed to wait for the engine")?;
         // Nothing that an engine repeats may bring the password into a log.
         let said = String::from_utf8_lossy(&output.stderr).replace(password, "***");
         let lines: Vec<_> = said.lines().map(str::trim).filter(|it| !it.is_empty()).take(LINES).collect();
@@ -150,7 +150,7 @@ impl Engine {
         command.arg("load").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = spawn(&mut command)?;
         let written = child.stdin.take().map_or(Ok(()), |it| write(&mut BufWriter::new(it)));
-        let output = child.wait_with_output().context("failed to wait for it")?;
+        let output = child.wait_with_output().context("failed to wait for the engine")?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(EngineError::new(output.status, said).into());
@@ -161,8 +161,8 @@ impl Engine {
 
 impl EngineError {
     /// The engine's words; where there are none, how it ended.
-    fn new(status: ExitStatus, said: String) -> Self {
-        Self(if said.is_empty() { format!("it ended with {status}") } else { said })
+    fn new(status: ExitStatus, output: String) -> Self {
+        Self(if output.is_empty() { format!("it failed with {status}") } else { output })
     }
 
     /// What to do about it, where the words are known.

@@ -61,7 +61,11 @@ impl<'a> Resolver<'a> {
         {
             let message =
                 format!("project `{}` differs from project `{}` in {}", there.value, here.value, here.place);
-            self.problems.add_with_help(&there.place, message, "name the project in one of the two files");
+            self.problems.add_with_help(
+                &there.place,
+                message,
+                "name the project in only one of the two files",
+            );
         }
         here.or(there).map(|it| it.value.clone())
     }
@@ -128,8 +132,7 @@ impl<'a> Resolver<'a> {
         let mut matching = self.configuration.definitions.repositories.iter().filter(is_override);
         let first = matching.next();
         for second in matching {
-            let message =
-                format!("the repository of package `{}` stands twice in this file", member.package.name);
+            let message = format!("duplicate entry for the repository of package `{}`", member.package.name);
             self.problems.add(&second.place, message);
         }
         first
@@ -171,7 +174,7 @@ impl<'a> Resolver<'a> {
             Some(member) if member.metadata.is_some() => {}
             Some(_) => self.problems.add_with_help(
                 &package.place,
-                format!("package `{}` is no service", package.value),
+                format!("package `{}` is not a service", package.value),
                 "add an empty table [package.metadata.ecr] to its Cargo.toml",
             ),
             None => {
@@ -230,7 +233,7 @@ impl<'a> Resolver<'a> {
             own.iter().map(|(key, value)| (key.clone(), value.value.clone())).chain(written).collect();
         if tags.len() > MAX_TAGS {
             let message = format!(
-                "repository `{}` would have {} resource tags, and AWS allows {MAX_TAGS}, those of this tool among them",
+                "repository `{}` has {} resource tags, including those of this tool, but AWS allows at most {MAX_TAGS}",
                 origin.name,
                 tags.len()
             );
@@ -277,7 +280,7 @@ impl<'a> Resolver<'a> {
                 Ok(text) => Some(PolicyText { file: path.clone(), text: text.clone(), place: None }),
                 Err(reason) => {
                     let message = format!("{name} `{path}` cannot be read: {reason}");
-                    let help = "create the file, or name another; `false` means that there shall be none";
+                    let help = "create the file, or name another one; `false` means no policy";
                     self.problems.add_with_help(&source.place, message, help);
                     None
                 }
@@ -297,8 +300,7 @@ impl<'a> Resolver<'a> {
         for pair in repositories.windows(2) {
             let [(first, first_place), (second, second_place)] = pair else { continue };
             if first.name == second.name {
-                let message =
-                    format!("repository `{}` is defined twice: here and in {first_place}", second.name);
+                let message = format!("duplicate repository `{}`: here and in {first_place}", second.name);
                 self.problems.add(second_place, message);
             }
         }

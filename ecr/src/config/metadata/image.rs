@@ -180,8 +180,7 @@ impl FromStr for User {
             Some((user, group)) => number(user) && number(group),
             None => number(text),
         };
-        let wrong =
-            || format!("`{text}` is not a user: write UID or UID:GID in numbers, such as 65532:65532");
+        let wrong = || format!("`{text}` is not a numeric user: write UID or UID:GID, such as 65532:65532");
         good.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(wrong()))
     }
 }

@@ -113,8 +113,9 @@ impl std::str::FromStr for Prefix {
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let good = text.is_empty() || format!("{text}x1").parse::<RepositoryName>().is_ok();
-        let wrong =
-            || format!("no repository name begins with `{text}`: write a prefix such as `my-project/`");
+        let wrong = || {
+            format!("`{text}` is not a valid prefix for repository names: write one such as `my-project/`")
+        };
         good.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(wrong()))
     }
 }
