@@ -1,4 +1,4 @@
-//! Writing: the only place that changes a registry, one [`Action`] at a time.
+//! Writing: the only place that changes a registry, one [`WriteAction`] at a time.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use ecr_types::{ImageTagMutability, RepositoryName};
 use super::observe::NOT_FOUND;
 use super::{Aws, ServiceError};
 use crate::config::desired::{DesiredRepository, Encryption};
-use crate::plan::Action;
+use crate::plan::WriteAction;
 
 /// What became of a write that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,23 +35,25 @@ type Result<T> = std::result::Result<T, ServiceError>;
 
 impl Aws {
     /// Makes one write of a plan.
-    pub async fn apply(&self, name: &RepositoryName, action: &Action) -> Result<Applied> {
+    pub async fn apply(&self, name: &RepositoryName, action: &WriteAction) -> Result<Applied> {
         let result = match action {
-            Action::CreateRepository(desired) => self.create(desired).await,
-            Action::PutImageTagMutability { mutability, filters } => {
+            WriteAction::CreateRepository(desired) => self.create(desired).await,
+            WriteAction::PutImageTagMutability { mutability, filters } => {
                 self.put_mutability(name, *mutability, filters).await
             }
-            Action::PutImageScanningConfiguration { scan_on_push } => {
+            WriteAction::PutImageScanningConfiguration { scan_on_push } => {
                 self.put_scanning(name, *scan_on_push).await
             }
-            Action::PutLifecyclePolicy(document) => self.put_lifecycle_policy(name, document.text()).await,
-            Action::DeleteLifecyclePolicy => self.delete_lifecycle_policy(name).await,
-            Action::SetRepositoryPolicy(text) => self.set_repository_policy(name, text).await,
-            Action::TagResource { arn, tags } => self.tag_resource(arn, tags).await,
+            WriteAction::PutLifecyclePolicy(document) => {
+                self.put_lifecycle_policy(name, document.text()).await
+            }
+            WriteAction::DeleteLifecyclePolicy => self.delete_lifecycle_policy(name).await,
+            WriteAction::SetRepositoryPolicy(text) => self.set_repository_policy(name, text).await,
+            WriteAction::TagResource { arn, tags } => self.tag_resource(arn, tags).await,
         };
         match result {
             Err(error) if error.is_denied() && !action.is_required() => {
-                let (permission, consequence) = left_alone(action);
+                let (permission, consequence) = denied_write(action);
                 self.denials.add(permission, consequence, name.as_str());
                 Ok(Applied::Denied)
             }
@@ -64,7 +66,7 @@ impl Aws {
         let request = self.ecr.delete_repository().repository_name(name.as_str()).force(true);
         match request.send().await.map_err(|it| ServiceError::new("ecr:DeleteRepository", it)) {
             Ok(_) => Ok(true),
-            Err(error) if error.is(NOT_FOUND) => Ok(false),
+            Err(error) if error.has_code(NOT_FOUND) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -106,7 +108,7 @@ impl Aws {
                     uri: created.and_then(|it| it.repository_uri()).unwrap_or_default().to_owned(),
                 })
             }
-            Err(error) if error.is("RepositoryAlreadyExistsException") => Ok(Applied::AlreadyExists),
+            Err(error) if error.has_code("RepositoryAlreadyExistsException") => Ok(Applied::AlreadyExists),
             Err(error) => Err(error),
         }
     }
@@ -144,7 +146,7 @@ impl Aws {
         let answer = self.ecr.delete_lifecycle_policy().repository_name(name.as_str()).send().await;
         match answer.map_err(|it| ServiceError::new("ecr:DeleteLifecyclePolicy", it)) {
             Ok(_) => Ok(Applied::Done),
-            Err(error) if error.is("LifecyclePolicyNotFoundException") => Ok(Applied::Done),
+            Err(error) if error.has_code("LifecyclePolicyNotFoundException") => Ok(Applied::Done),
             Err(error) => Err(error),
         }
     }
@@ -165,23 +167,25 @@ impl Aws {
 const CREATE: &str = "ecr:CreateRepository";
 
 /// The permission that a write needs, and what is left undone without it.
-fn left_alone(action: &Action) -> (&'static str, &'static str) {
+fn denied_write(action: &WriteAction) -> (&'static str, &'static str) {
     match action {
-        Action::CreateRepository(_) => (CREATE, "repositories were not created"),
-        Action::PutLifecyclePolicy(_) => ("ecr:PutLifecyclePolicy", "lifecycle policies were not written"),
-        Action::PutImageTagMutability { .. } => {
+        WriteAction::CreateRepository(_) => (CREATE, "repositories were not created"),
+        WriteAction::PutLifecyclePolicy(_) => {
+            ("ecr:PutLifecyclePolicy", "lifecycle policies were not written")
+        }
+        WriteAction::PutImageTagMutability { .. } => {
             ("ecr:PutImageTagMutability", "`imageTagMutability` differs and was not changed")
         }
-        Action::PutImageScanningConfiguration { .. } => {
+        WriteAction::PutImageScanningConfiguration { .. } => {
             ("ecr:PutImageScanningConfiguration", "`scanOnPush` differs and was not changed")
         }
-        Action::DeleteLifecyclePolicy => {
+        WriteAction::DeleteLifecyclePolicy => {
             ("ecr:DeleteLifecyclePolicy", "a lifecycle policy that should not exist was not deleted")
         }
-        Action::SetRepositoryPolicy(_) => {
+        WriteAction::SetRepositoryPolicy(_) => {
             ("ecr:SetRepositoryPolicy", "`repositoryPolicy` differs and was not changed")
         }
-        Action::TagResource { .. } => ("ecr:TagResource", "resource tags differ and were not written"),
+        WriteAction::TagResource { .. } => ("ecr:TagResource", "resource tags differ and were not written"),
     }
 }
 

@@ -53,14 +53,14 @@ impl ServiceError {
     }
 
     /// An answer that did not come in time.
-    pub(crate) fn no_answer(operation: &'static str) -> Self {
+    pub(crate) fn timed_out(operation: &'static str) -> Self {
         let message = "no response within the timeout".to_owned();
         let help = Some("wait longer with --timeout".to_owned());
         Self { operation, code: None, message, status: None, help }
     }
 
     /// AWS's name of the error, where it gave one.
-    pub fn is(&self, code: &str) -> bool {
+    pub fn has_code(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
     }
 

@@ -41,12 +41,12 @@ pub struct Scope<'a> {
 /// A policy document (IAM, "JSON policy elements").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Document {
+pub struct PolicyDocument {
     version: &'static str,
     statement: Vec<Statement>,
 }
 
-/// A statement of a [`Document`].
+/// A statement of a [`PolicyDocument`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Statement {
@@ -76,9 +76,9 @@ impl Condition {
 }
 
 /// The most characters of a managed policy, white space aside (IAM quotas).
-pub const MANAGED_POLICY: usize = 6144;
+pub const MANAGED_POLICY_MAX_SIZE: usize = 6144;
 
-impl Document {
+impl PolicyDocument {
     /// The document of a role.
     pub fn new(role: Role, scope: &Scope<'_>) -> Self {
         let names = scope.repositories.iter().map(|it| it.name.as_str());
@@ -100,7 +100,7 @@ impl Document {
             }));
         }
         if role == Role::Provision {
-            statement.extend(keys(scope));
+            statement.extend(kms_statement(scope));
         }
         // A workspace without repositories has nothing to allow there.
         statement.retain(|it| !it.resource.is_empty());
@@ -204,7 +204,7 @@ fn repository_actions(role: Role, scope: &Scope<'_>) -> Vec<&'static str> {
 }
 
 /// What ECR does in the creator's name with a customer's key.
-fn keys(scope: &Scope<'_>) -> Option<Statement> {
+fn kms_statement(scope: &Scope<'_>) -> Option<Statement> {
     let encryptions = scope.repositories.iter().filter_map(|it| it.encryption.as_ref());
     let keys = encryptions.filter(|it| it.kind != EncryptionType::Aes256).filter_map(|it| it.kms_key.clone());
     let mut resource: Vec<_> = keys.filter(|it| is_key_arn(it)).collect();
@@ -265,6 +265,6 @@ mod tests {
             project: None,
             orphans: false,
         };
-        assert_eq!(Document::new(Role::Node, &scope).statement.len(), 1);
+        assert_eq!(PolicyDocument::new(Role::Node, &scope).statement.len(), 1);
     }
 }

@@ -8,23 +8,23 @@ use std::time::Duration;
 
 use ecr_oci::files;
 
-use crate::plan::Ineffective;
+use crate::plan::IgnoredWrite;
 
 /// How long a write without effect is not tried again.
 const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The memory of one workspace.
 #[derive(Debug)]
-pub struct Memory(PathBuf);
+pub struct IgnoredWrites(PathBuf);
 
-impl Memory {
+impl IgnoredWrites {
     /// The memory in a target folder.
     pub fn new(target: &Path) -> Self {
         Self(target.join("xtask-ecr/ignored-writes.json"))
     }
 
     /// What is known; nothing where that cannot be read.
-    pub fn known(&self) -> Vec<Ineffective> {
+    pub fn known(&self) -> Vec<IgnoredWrite> {
         // The setting that overruled a write may be gone tomorrow.
         let age = fs::metadata(&self.0).and_then(|it| it.modified()).ok().and_then(|it| it.elapsed().ok());
         if age.is_none_or(|it| it > LIFETIME) {
@@ -35,7 +35,7 @@ impl Memory {
     }
 
     /// Adds to what is known.
-    pub fn add(&self, found: &[Ineffective]) -> std::io::Result<()> {
+    pub fn add(&self, found: &[IgnoredWrite]) -> std::io::Result<()> {
         let mut known = self.known();
         let fresh: Vec<_> = found.iter().filter(|it| !known.contains(it)).cloned().collect();
         known.extend(fresh);

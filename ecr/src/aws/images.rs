@@ -18,7 +18,7 @@ pub struct ImageTotals {
     pub bytes: u64,
 }
 
-type Failure = SdkError<DescribeImagesError, HttpResponse>;
+type DescribeImagesFailure = SdkError<DescribeImagesError, HttpResponse>;
 
 impl Aws {
     /// Counts the images of a repository; `None` where they may not be listed.
@@ -26,7 +26,7 @@ impl Aws {
         const ACTION: &str = "ecr:DescribeImages";
         match self.count_images(name).await.map_err(|it| ServiceError::new(ACTION, it)) {
             Ok(totals) => Ok(Some(totals)),
-            Err(error) if error.is(NOT_FOUND) => Ok(Some(ImageTotals::default())),
+            Err(error) if error.has_code(NOT_FOUND) => Ok(Some(ImageTotals::default())),
             Err(error) => {
                 self.note_if_denied(error, ACTION, "images were not counted", name.as_str()).map(|()| None)
             }
@@ -34,7 +34,7 @@ impl Aws {
     }
 
     /// Page by page, so that memory does not grow with the repository.
-    async fn count_images(&self, name: &RepositoryName) -> Result<ImageTotals, Failure> {
+    async fn count_images(&self, name: &RepositoryName) -> Result<ImageTotals, DescribeImagesFailure> {
         let any = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
         let request = self.ecr.describe_images().repository_name(name.as_str()).filter(any).max_results(1000);
         let mut images = request.into_paginator().items().send();

@@ -14,7 +14,7 @@ use futures_util::stream::{self, StreamExt};
 
 use super::observe::NOT_FOUND;
 use super::{Aws, ServiceError};
-use crate::inventory::{Contents, Detail, Inventory};
+use crate::inventory::{Detail, Inventory, ManifestContents};
 
 /// What the service's own preview applies to an image: the rule's priority.
 pub type ServicePreview = BTreeMap<Digest, i64>;
@@ -44,7 +44,7 @@ impl Aws {
         const ACTION: &str = "ecr:DescribeImages";
         let listed = match self.listed_images(name).await {
             Ok(listed) => listed,
-            Err(error) if error.is(NOT_FOUND) => return Ok(Some(Inventory::default())),
+            Err(error) if error.has_code(NOT_FOUND) => return Ok(Some(Inventory::default())),
             Err(error) => {
                 return self
                     .note_if_denied(error, ACTION, "images were not read", name.as_str())
@@ -79,7 +79,7 @@ impl Aws {
         let request = self.ecr.describe_images().repository_name(name.as_str()).image_ids(id);
         match request.send().await.map_err(|it| ServiceError::new("ecr:DescribeImages", it)) {
             Ok(answer) => Ok(answer.image_details().iter().find_map(listed_image).map(|(image, _)| image)),
-            Err(error) if error.is("ImageNotFoundException") => Ok(None),
+            Err(error) if error.has_code("ImageNotFoundException") => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -121,7 +121,7 @@ impl Aws {
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(answer) => inventory.add_manifests(answer.images().iter().filter_map(manifest)),
-                Err(error) if error.is(NOT_FOUND) => return Ok(()),
+                Err(error) if error.has_code(NOT_FOUND) => return Ok(()),
                 Err(error) => {
                     let skipped = "the contents of indexes and the layers that images share are unknown";
                     return self.note_if_denied(error, ACTION, skipped, name.as_str());
@@ -147,7 +147,7 @@ impl Aws {
         loop {
             match self.preview_status(name).await? {
                 LifecyclePolicyPreviewStatus::Complete => return self.preview_results(name).await,
-                LifecyclePolicyPreviewStatus::InProgress if waited < PREVIEW_PATIENCE => {}
+                LifecyclePolicyPreviewStatus::InProgress if waited < PREVIEW_TIMEOUT => {}
                 status => {
                     let reason = format!("the preview is {} after {} s", status.as_str(), waited.as_secs());
                     return Err(ServiceError::unexpected(GET_PREVIEW, &reason));
@@ -188,11 +188,11 @@ impl Aws {
 }
 
 const GET_PREVIEW: &str = "ecr:GetLifecyclePolicyPreview";
-const PREVIEW_PATIENCE: Duration = Duration::from_secs(120);
+const PREVIEW_TIMEOUT: Duration = Duration::from_secs(120);
 
-fn manifest(image: &aws_sdk_ecr::types::Image) -> Option<(Digest, Contents)> {
+fn manifest(image: &aws_sdk_ecr::types::Image) -> Option<(Digest, ManifestContents)> {
     let digest = image.image_id()?.image_digest()?.parse().ok()?;
-    Some((digest, Contents::parse(image.image_manifest()?)))
+    Some((digest, ManifestContents::parse(image.image_manifest()?)))
 }
 
 /// `None` for an answer without a digest or a date, which ECR never gives.

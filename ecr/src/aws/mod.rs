@@ -34,11 +34,11 @@ pub use http::Connections;
 pub use images::ImageTotals;
 pub use inventory::{Manifests, ServicePreview};
 pub use observe::Reads;
-pub use token::{AuthorizationToken, renewal};
+pub use token::{AuthorizationToken, token_renewal};
 
 /// Where the API is.
 #[derive(Debug, Clone)]
-pub enum Target {
+pub enum ClientConfig {
     /// AWS, or whatever the environment names as its endpoint.
     Environment {
         /// `--region`, before everything else.
@@ -82,10 +82,10 @@ impl Aws {
     ///
     /// # Errors
     /// No region is configured anywhere.
-    pub async fn connect(target: &Target, http: HttpClient) -> Result<Self> {
+    pub async fn connect(target: &ClientConfig, http: HttpClient) -> Result<Self> {
         let connections = Connections::new(http.clone());
         let (config, endpoint) = match target {
-            Target::Environment { region, workspace_region, profile } => {
+            ClientConfig::Environment { region, workspace_region, profile } => {
                 check_endpoints()?;
                 let config = from_environment(
                     region.clone(),
@@ -97,7 +97,7 @@ impl Aws {
                 let endpoint = endpoint(&config);
                 (config, endpoint)
             }
-            Target::Local { url, region } => (local(url, region, &connections), Some(url.clone())),
+            ClientConfig::Local { url, region } => (local(url, region, &connections), Some(url.clone())),
         };
         let region = config.region().ok_or(NoRegion)?.to_string();
         region.parse::<ecr_types::Region>().map_err(anyhow::Error::msg)?;
@@ -142,17 +142,17 @@ impl Aws {
 
 /// Reads what all clients share: the SDK's tables of partitions. An SDK that is not optimised takes milliseconds for that,
 /// and they can pass while something else is waited for.
-pub fn warm() {
+pub fn preload() {
     drop(clients(&local("http://127.0.0.1", "us-east-1", &Connections::default())));
 }
 
 fn clients(config: &SdkConfig) -> (aws_sdk_ecr::Client, aws_sdk_sts::Client) {
     let ecr = aws_sdk_ecr::config::Builder::from(config)
-        .retry_partition(patient_partition("ecr"))
+        .retry_partition(retry_partition("ecr"))
         .retry_classifier(retry::RefusedConnection)
         .build();
     let sts = aws_sdk_sts::config::Builder::from(config)
-        .retry_partition(patient_partition("sts"))
+        .retry_partition(retry_partition("sts"))
         .retry_classifier(retry::RefusedConnection)
         .build();
     (aws_sdk_ecr::Client::from_conf(ecr), aws_sdk_sts::Client::from_conf(sts))
@@ -255,7 +255,7 @@ fn retry_config() -> RetryConfig {
 
 /// The SDK's default bucket of retry tokens is empty after a hundred retries, whoever made them; with many
 /// requests side by side that fails a run early that patience would have finished.
-fn patient_partition(name: &'static str) -> RetryPartition {
+fn retry_partition(name: &'static str) -> RetryPartition {
     // The limiter begins with a rate of next to nothing, and each retry costs five tokens: after a single throttled
     // request a run would stand still for ten seconds. ECR's own quotas are tens of requests a second.
     let limiter = ClientRateLimiter::builder().tokens_retrieved_per_second(250.0).build();

@@ -108,8 +108,8 @@ impl Aws {
     async fn describe(&self, names: &[RepositoryName]) -> Result<(Vec<Repository>, Failures), ServiceError> {
         let batches = names.chunks(NAMES_PER_CALL).map(|batch| async move {
             match self.describe_batch(batch).await {
-                Err(error) if error.is(NOT_FOUND) && batch.len() == 1 => Ok(Default::default()),
-                Err(error) if error.is(NOT_FOUND) => Ok(self.describe_present(batch, &error).await),
+                Err(error) if error.has_code(NOT_FOUND) && batch.len() == 1 => Ok(Default::default()),
+                Err(error) if error.has_code(NOT_FOUND) => Ok(self.describe_present(batch, &error).await),
                 Err(error) if error.is_denied() && batch.len() > 1 => Ok(self.describe_each(batch).await),
                 result => result.map(|it| (it, Failures::new())),
             }
@@ -152,7 +152,7 @@ impl Aws {
         for (name, result) in each {
             match result {
                 Ok(found) => described.extend(found),
-                Err(error) if error.is(NOT_FOUND) => {}
+                Err(error) if error.has_code(NOT_FOUND) => {}
                 Err(error) => drop(failures.insert(name, error)),
             }
         }
@@ -209,7 +209,7 @@ impl Aws {
         let answer = answer.map(|it| it.lifecycle_policy_text.map(StoredPolicy::parse));
         let answer = answer.map_err(|it| ServiceError::new(ACTION, it));
         let skipped = "lifecycle policies are unknown, and `ecr create` writes them again";
-        self.optional(answer, "LifecyclePolicyNotFoundException", ACTION, skipped, name)
+        self.optional_policy(answer, "LifecyclePolicyNotFoundException", ACTION, skipped, name)
     }
 
     async fn repository_policy(&self, name: &str) -> Result<Option<Reading<Option<String>>>, ServiceError> {
@@ -217,11 +217,11 @@ impl Aws {
         let answer = self.ecr.get_repository_policy().repository_name(name).send().await;
         let answer = answer.map(|it| it.policy_text).map_err(|it| ServiceError::new(ACTION, it));
         let skipped = "repository policies were not compared";
-        self.optional(answer, "RepositoryPolicyNotFoundException", ACTION, skipped, name)
+        self.optional_policy(answer, "RepositoryPolicyNotFoundException", ACTION, skipped, name)
     }
 
     /// A policy that exists, does not exist, or may not be read.
-    fn optional<T>(
+    fn optional_policy<T>(
         &self,
         answer: Result<Option<T>, ServiceError>,
         absent: &str,
@@ -231,8 +231,8 @@ impl Aws {
     ) -> Result<Option<Reading<Option<T>>>, ServiceError> {
         match answer {
             Ok(text) => Ok(Some(Reading::Known(text))),
-            Err(error) if error.is(absent) => Ok(Some(Reading::Known(None))),
-            Err(error) if error.is(NOT_FOUND) => Ok(None),
+            Err(error) if error.has_code(absent) => Ok(Some(Reading::Known(None))),
+            Err(error) if error.has_code(NOT_FOUND) => Ok(None),
             Err(error) => self.note_if_denied(error, action, skipped, name).map(|()| Some(Reading::Denied)),
         }
     }
@@ -250,7 +250,7 @@ impl Aws {
             }
             Err(error) => {
                 let error = ServiceError::new(ACTION, error);
-                if error.is(NOT_FOUND) {
+                if error.has_code(NOT_FOUND) {
                     return Ok(None);
                 }
                 let skipped = "ownership and resource tags were not checked";

@@ -9,14 +9,18 @@ use aws_sdk_ecr::types::{
 use ecr_types::{Digest, RepositoryName};
 
 use super::{Aws, ServiceError};
-use crate::scan::{Counts, Finding, Fix, Kind, Scan, Severity, Status};
+use crate::scan::{Counts, Finding, Fix, ImageScan, ScanStatus, ScanType, Severity};
 
 /// Findings of one call (service model, `MaxResults`).
 const FINDINGS_PER_CALL: i32 = 1000;
 
 impl Aws {
     /// What ECR knows of an image's scan, with all findings; `None` for an image that was never scanned.
-    pub async fn scan(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<Scan>, ServiceError> {
+    pub async fn scan(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<ImageScan>, ServiceError> {
         const ACTION: &str = "ecr:DescribeImageScanFindings";
         let mut scan = None;
         let mut token = None;
@@ -26,14 +30,14 @@ impl Aws {
             let request = request.max_results(FINDINGS_PER_CALL).set_next_token(token.clone());
             let answer = match request.send().await.map_err(|it| ServiceError::new(ACTION, it)) {
                 Ok(answer) => answer,
-                Err(error) if error.is("ScanNotFoundException") => return Ok(None),
+                Err(error) if error.has_code("ScanNotFoundException") => return Ok(None),
                 Err(error) => return Err(error),
             };
             let status = answer.image_scan_status();
             let name = status.and_then(|it| it.status()).map_or("", |it| it.as_str());
             // Pages of one list; the status is that of the last one, should it have changed meanwhile.
-            let scan: &mut Scan = scan.get_or_insert_with(empty);
-            scan.status = Status::of_api(name);
+            let scan: &mut ImageScan = scan.get_or_insert_with(empty);
+            scan.status = ScanStatus::from_api(name);
             scan.description = status.and_then(|it| it.description()).map(str::to_owned);
             if let Some(findings) = answer.image_scan_findings() {
                 add(scan, findings);
@@ -45,7 +49,7 @@ impl Aws {
                 None => break,
             }
         }
-        Ok(scan.map(|mut it: Scan| {
+        Ok(scan.map(|mut it: ImageScan| {
             it.findings
                 .sort_by(|a, b| (b.severity, &a.name, &a.package).cmp(&(a.severity, &b.name, &b.package)));
             it
@@ -56,15 +60,15 @@ impl Aws {
 /// Findings by severity, as the API counts them.
 pub(super) fn counts(counts: &HashMap<FindingSeverity, i32>) -> Counts {
     let count = |n: &i32| u64::try_from(*n).unwrap_or_default();
-    counts.iter().map(|(severity, n)| (Severity::of_api(severity.as_str()), count(n))).collect()
+    counts.iter().map(|(severity, n)| (Severity::from_api(severity.as_str()), count(n))).collect()
 }
 
-fn empty() -> Scan {
-    Scan {
-        status: Status::Other(String::new()),
+fn empty() -> ImageScan {
+    ImageScan {
+        status: ScanStatus::Other(String::new()),
         description: None,
-        kind: None,
-        is_dated: false,
+        scan_type: None,
+        has_completion_time: false,
         is_settled: false,
         counts: None,
         findings: Vec::new(),
@@ -72,14 +76,14 @@ fn empty() -> Scan {
     }
 }
 
-fn add(scan: &mut Scan, page: &ImageScanFindings) {
-    scan.is_dated |= page.image_scan_completed_at().is_some();
+fn add(scan: &mut ImageScan, page: &ImageScanFindings) {
+    scan.has_completion_time |= page.image_scan_completed_at().is_some();
     scan.counts = page.finding_severity_counts().map(counts).or(scan.counts.take());
     // The shape tells the scanner: an enhanced scan may be COMPLETE, too.
     if !page.enhanced_findings().is_empty() {
-        scan.kind = Some(Kind::Enhanced);
+        scan.scan_type = Some(ScanType::Enhanced);
     } else if !page.findings().is_empty() {
-        scan.kind = Some(Kind::Basic);
+        scan.scan_type = Some(ScanType::Basic);
     }
     for finding in page.findings() {
         let finding = basic(finding);
@@ -111,13 +115,13 @@ fn basic(finding: &ImageScanFinding) -> Finding {
     };
     Finding {
         name: text(finding.name()).unwrap_or_else(no_name),
-        severity: Severity::of_api(finding.severity().map_or("UNDEFINED", |it| it.as_str())),
+        severity: Severity::from_api(finding.severity().map_or("UNDEFINED", |it| it.as_str())),
         uri: text(finding.uri()),
         package: attribute("package_name"),
         installed: attribute("package_version"),
         fixed_in: None,
         fix: Fix::Unknown,
-        is_closed: false,
+        is_suppressed: false,
     }
 }
 
@@ -143,13 +147,13 @@ fn enhanced(finding: &EnhancedImageScanFinding) -> Vec<Finding> {
         };
         Finding {
             name: name.clone(),
-            severity: Severity::of_api(finding.severity().unwrap_or("UNTRIAGED")),
+            severity: Severity::from_api(finding.severity().unwrap_or("UNTRIAGED")),
             uri: uri.clone(),
             package: text(package.and_then(|it| it.name())),
             installed: text(package.and_then(|it| it.version())),
             fix,
             fixed_in,
-            is_closed: matches!(finding.status(), Some("SUPPRESSED" | "CLOSED")),
+            is_suppressed: matches!(finding.status(), Some("SUPPRESSED" | "CLOSED")),
         }
     };
     let packages = details.map(|it| it.vulnerable_packages()).unwrap_or_default();

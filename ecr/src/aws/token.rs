@@ -50,7 +50,7 @@ impl AuthorizationToken {
 }
 
 /// Takes another token whenever the registry's client needs one.
-pub fn renewal(aws: Arc<Aws>) -> Renew {
+pub fn token_renewal(aws: Arc<Aws>) -> Renew {
     Arc::new(move || {
         let aws = aws.clone();
         Box::pin(async move {

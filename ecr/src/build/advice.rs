@@ -5,11 +5,11 @@
 pub fn advice(text: &str) -> Option<&'static str> {
     let text = text.to_lowercase();
     let contains_any = |phrases: &[&str]| phrases.iter().any(|it| text.contains(it));
-    KNOWN.iter().find(|(phrases, _)| contains_any(phrases)).map(|(_, advice)| *advice)
+    ADVICE.iter().find(|(phrases, _)| contains_any(phrases)).map(|(_, advice)| *advice)
 }
 
 /// Phrases of error messages in lower case, and the advice for them. The first entry that matches counts.
-const KNOWN: [(&[&str], &str); 10] = [
+const ADVICE: [(&[&str], &str); 10] = [
     (
         &["permission denied while trying to connect to the docker"],
         "this user has no access to docker: run `sudo usermod -aG docker $USER` and start a new login session, or use \

@@ -8,7 +8,7 @@ use xshell::{Shell, cmd};
 
 /// What git says of a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tree {
+pub struct WorkingTree {
     /// The commit, 40 hexadecimal digits; `None` before the first one.
     pub commit: Option<String>,
     /// Tracked files that differ from it, and files neither tracked nor ignored; as `git status --porcelain`
@@ -17,7 +17,7 @@ pub struct Tree {
 }
 
 /// The state of the tree that `folder` is in; `None` where there is no git or no repository.
-pub fn tree(folder: &Path) -> Result<Option<Tree>> {
+pub fn working_tree(folder: &Path) -> Result<Option<WorkingTree>> {
     let sh = Shell::new().context("failed to find the current directory")?;
     sh.change_dir(folder);
     // Nobody's own git may fail because this one holds the index to refresh it (git(1), "--no-optional-locks").
@@ -33,10 +33,10 @@ pub fn tree(folder: &Path) -> Result<Option<Tree>> {
         );
         return Ok(None);
     }
-    Ok(Some(Tree::parse(&String::from_utf8_lossy(&output.stdout))))
+    Ok(Some(WorkingTree::parse(&String::from_utf8_lossy(&output.stdout))))
 }
 
-impl Tree {
+impl WorkingTree {
     /// Reads git-status(1), "Porcelain Format Version 2".
     fn parse(status: &str) -> Self {
         let mut tree = Self::default();
@@ -68,30 +68,30 @@ fn change(entry: &str, fields_before_path: usize) -> Option<String> {
 }
 
 /// A question to git that is asked while cargo still reads the manifests: in a large tree both take their time.
-pub struct TreeQuery {
+pub struct GitQuery {
     root: PathBuf,
-    answer: JoinHandle<Result<Option<Tree>>>,
+    answer: JoinHandle<Result<Option<WorkingTree>>>,
 }
 
-impl TreeQuery {
+impl GitQuery {
     /// Asks about what is very likely the workspace: the first folder upward from `folder` that has a lock file.
-    pub fn below(folder: &Path) -> Self {
+    pub fn start(folder: &Path) -> Self {
         let folder = lexical(&std::env::current_dir().unwrap_or_default().join(folder));
         let root = folder.ancestors().find(|it| it.join("Cargo.lock").is_file()).unwrap_or(&folder);
-        Self::about(root.to_owned())
+        Self::start_in(root.to_owned())
     }
 
-    fn about(root: PathBuf) -> Self {
+    fn start_in(root: PathBuf) -> Self {
         let folder = root.clone();
-        Self { root, answer: tokio::task::spawn_blocking(move || tree(&folder)) }
+        Self { root, answer: tokio::task::spawn_blocking(move || working_tree(&folder)) }
     }
 
     /// The answer for the workspace. git is asked again if the workspace is elsewhere.
     ///
     /// # Errors
     /// git refuses to read the tree.
-    pub async fn answer(self, root: &Path) -> Result<Option<Tree>> {
-        let query = if self.root == root { self } else { Self::about(root.to_owned()) };
+    pub async fn answer(self, root: &Path) -> Result<Option<WorkingTree>> {
+        let query = if self.root == root { self } else { Self::start_in(root.to_owned()) };
         query.answer.await.context("failed to run git")?
     }
 }
@@ -121,9 +121,12 @@ mod tests {
              2 R. {modes} {hash} {hash} R100 new.rs\told.rs\n\
              u UU {modes} 100644 {hash} {hash} {hash} both.rs\n? new.txt\n"
         );
-        let tree = Tree::parse(&text);
+        let tree = WorkingTree::parse(&text);
         assert_eq!(tree.commit.as_deref(), Some(hash));
         assert_eq!(tree.changes, [" M app/src/a file.rs", "R  new.rs", "UU both.rs", "?? new.txt"]);
-        assert_eq!(Tree::parse("# branch.oid (initial)\n# branch.head main\n"), Tree::default());
+        assert_eq!(
+            WorkingTree::parse("# branch.oid (initial)\n# branch.head main\n"),
+            WorkingTree::default()
+        );
     }
 }

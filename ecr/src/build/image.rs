@@ -38,7 +38,7 @@ pub struct ImageBuilder {
     /// How layers are compressed, whatever services say.
     pub compression: Option<Compression>,
     /// Those of `binaries` that were read, by package.
-    pub read: Mutex<BTreeMap<(String, Platform), Binary>>,
+    pub prebuilt: Mutex<BTreeMap<(String, Platform), Binary>>,
 }
 
 /// The image of a service, built by this program.
@@ -55,7 +55,7 @@ pub struct NativeImage {
     /// The blobs that come with a base image.
     pub inherited: BTreeSet<Digest>,
     /// The base whose media types could not be kept.
-    pub retyped: Option<String>,
+    pub converted_base: Option<String>,
     /// The binaries in the images.
     pub binaries: Vec<Binary>,
 }
@@ -96,7 +96,7 @@ impl ImageBuilder {
         service: &Service,
         platforms: Platforms<Option<Arc<BaseImage>>>,
     ) -> Result<NativeImage> {
-        let mut parts = Parts::default();
+        let mut parts = ImageParts::default();
         let (platform, base) = platforms.first;
         let first = self.add_platform(service, platform, base.as_deref(), &mut parts)?;
         let others = platforms.others.into_iter();
@@ -105,9 +105,9 @@ impl ImageBuilder {
         let others = others.collect::<Result<Vec<_>>>()?;
         let list = std::iter::once(&first).chain(&others).map(|(platform, image)| (platform, image));
         let index = (!others.is_empty()).then(|| Index::assemble(list));
-        let Parts { binaries, blobs, inherited, retyped } = parts;
+        let ImageParts { binaries, blobs, inherited, converted_base } = parts;
         let blobs = blobs.into_values().collect();
-        Ok(NativeImage { first, others, index, blobs, inherited, retyped, binaries })
+        Ok(NativeImage { first, others, index, blobs, inherited, converted_base, binaries })
     }
 
     fn add_platform(
@@ -115,7 +115,7 @@ impl ImageBuilder {
         service: &Service,
         platform: Platform,
         base: Option<&BaseImage>,
-        parts: &mut Parts,
+        parts: &mut ImageParts,
     ) -> Result<(Platform, Image)> {
         let binary = self.binary(service, &platform)?;
         if let Some(base) = base {
@@ -124,7 +124,7 @@ impl ImageBuilder {
         let layers = self.layers(service, &binary, self.compression(service))?;
         let image = Image::assemble(&platform, &settings(service, &binary), &layers, base);
         if let Some(base) = base.filter(|it| it.is_docker && image.media_type == OCI_MANIFEST) {
-            parts.retyped.get_or_insert_with(|| base.name.clone());
+            parts.converted_base.get_or_insert_with(|| base.name.clone());
         }
         let own = self.blobs(&image, &layers).into_iter().chain(self.blobs_of(base));
         parts.blobs.extend(own.map(|it| (it.digest.clone(), it)));
@@ -152,7 +152,8 @@ impl ImageBuilder {
     pub fn wrap(&self, service: &Service) -> Result<WrappedBinary> {
         let (platform, ()) = self.platforms(service).first;
         // Docker pulls the base, so that its libraries are not known here: what the binary needs goes with it.
-        let binary = compile::with_libraries(&self.options, self.bare_binary(service, &platform)?)?;
+        let binary =
+            compile::with_libraries(&self.options, self.binary_without_libraries(service, &platform)?)?;
         // `ADD` unpacks gzip in every version of Docker.
         let layers = self.layers(service, &binary, Compression::Gzip)?;
         Ok(WrappedBinary {
@@ -175,7 +176,7 @@ impl ImageBuilder {
     }
 
     fn binary(&self, service: &Service, platform: &Platform) -> Result<Binary> {
-        let binary = self.bare_binary(service, platform)?;
+        let binary = self.binary_without_libraries(service, platform)?;
         // Another base brings its own.
         if base_of(service) == "scratch" {
             compile::with_libraries(&self.options, binary)
@@ -184,14 +185,14 @@ impl ImageBuilder {
         }
     }
 
-    fn bare_binary(&self, service: &Service, platform: &Platform) -> Result<Binary> {
+    fn binary_without_libraries(&self, service: &Service, platform: &Platform) -> Result<Binary> {
         if let Some(path) = self.binaries.get(platform) {
-            let mut read = lock(&self.read);
+            let mut read = lock(&self.prebuilt);
             let key = (service.package.name.clone(), platform.clone());
             if let Some(known) = read.get(&key) {
                 return Ok(known.clone());
             }
-            let binary = compile::given(&self.options, service, platform, path)?;
+            let binary = compile::prebuilt(&self.options, service, platform, path)?;
             read.insert(key, binary.clone());
             return Ok(binary);
         }
@@ -279,11 +280,11 @@ impl ImageBuilder {
 
 /// What the images of several platforms have together.
 #[derive(Default)]
-struct Parts {
+struct ImageParts {
     binaries: Vec<Binary>,
     blobs: BTreeMap<Digest, Blob>,
     inherited: BTreeSet<Digest>,
-    retyped: Option<String>,
+    converted_base: Option<String>,
 }
 
 /// The base that a service names.

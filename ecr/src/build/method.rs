@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use ecr_oci::image::assemble::Settings;
 
 use super::docker::ignore::DockerIgnore;
-use super::docker::{Build, Dockerfile, Source};
+use super::docker::{BuildContext, Dockerfile, EngineBuild};
 use crate::config::desired::Service;
 
 /// How a service's image is built.
@@ -79,26 +79,26 @@ impl BuildMethods {
     ///
     /// # Errors
     /// The context or the Dockerfile cannot be read.
-    pub fn dockerfile_build(&self, build: &DockerfileBuild) -> Result<Build> {
+    pub fn dockerfile_build(&self, build: &DockerfileBuild) -> Result<EngineBuild> {
         let context = fs::canonicalize(&build.context);
         let context = context
             .with_context(|| format!("failed to find the build context `{}`", build.context.display()))?;
         let ignore = self.ignore(&context);
         let dockerfile = dockerfile_in(&context, &ignore, &build.dockerfile)?;
-        Ok(self.build(Source::Folder(context, ignore), dockerfile))
+        Ok(self.build(BuildContext::Folder(context, ignore), dockerfile))
     }
 
     /// What Docker is given for a binary: layers, and how the process starts.
-    pub fn wrapped_build(&self, base: &str, layers: Vec<PathBuf>, settings: &Settings) -> Build {
+    pub fn wrapped_build(&self, base: &str, layers: Vec<PathBuf>, settings: &Settings) -> EngineBuild {
         let named = layers.into_iter().enumerate().map(|(n, path)| (format!("layer-{n}.tar.gz"), path));
         let files: Vec<_> = named.collect();
         let names = files.iter().map(|(name, _)| name.as_str());
         let dockerfile = Dockerfile::Text(dockerfile_around(base, names, settings));
-        self.build(Source::Files(files), dockerfile)
+        self.build(BuildContext::Files(files), dockerfile)
     }
 
-    fn build(&self, source: Source, dockerfile: Dockerfile) -> Build {
-        Build { source, dockerfile, platform: self.platform.clone(), args: self.args.clone() }
+    fn build(&self, source: BuildContext, dockerfile: Dockerfile) -> EngineBuild {
+        EngineBuild { source, dockerfile, platform: self.platform.clone(), args: self.args.clone() }
     }
 
     fn ignore(&self, context: &Path) -> DockerIgnore {

@@ -144,7 +144,7 @@ impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Problems(problems) => Self::configuration(problems),
-            LoadError::Cargo(ref said) if said.is_elsewhere() => {
+            LoadError::Cargo(ref said) if said.is_missing_manifest() => {
                 let help = "run this in a cargo workspace, or pass --manifest-path";
                 Self::from(anyhow::Error::new(error)).with_help(help)
             }

@@ -16,12 +16,12 @@ pub struct Definitions {
     /// The project's name, if it stands here.
     pub project: Option<Located<String>>,
     /// The entries, in the order of the file.
-    pub repositories: Vec<Definition>,
+    pub repositories: Vec<RepositoryDefinition>,
 }
 
 /// One entry: a repository of its own, or an override of a derived one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Definition {
+pub struct RepositoryDefinition {
     /// Where the entry stands.
     pub place: Place,
     /// The repository's name.
@@ -39,14 +39,14 @@ impl Definitions {
     pub fn read(file: &Node, folder: &str, problems: &Problems) -> Self {
         let mut fields = Fields::new(file, "the file", problems);
         let project = fields.parsed::<Project>("project").map(|it| it.map(|project| project.0));
-        let entry = |node, problems| Definition::read(node, folder, problems);
+        let entry = |node, problems| RepositoryDefinition::read(node, folder, problems);
         let repositories = fields.list("repositories", entry).map(|it| it.value).unwrap_or_default();
         fields.finish();
         Self { project, repositories }
     }
 }
 
-impl Definition {
+impl RepositoryDefinition {
     fn read(node: &Node, folder: &str, problems: &Problems) -> Option<Self> {
         let mut fields = Fields::new(node, "an entry of `repositories`", problems);
         let name_is_given = fields.node("name").is_some() || fields.node("package").is_some();

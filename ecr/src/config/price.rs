@@ -13,7 +13,7 @@ pub const DEFAULT_PRICE: Price = Price(0.10);
 
 impl Price {
     /// What so many bytes cost in a month, in USD.
-    pub fn of(self, bytes: u64) -> f64 {
+    pub fn monthly_cost(self, bytes: u64) -> f64 {
         bytes as f64 / 1e9 * self.0
     }
 }
@@ -48,7 +48,7 @@ mod tests {
     fn prices_are_read_and_shown() {
         assert_eq!("0.1".parse::<Price>().unwrap().to_string(), "$0.10");
         assert_eq!("0.095".parse::<Price>().unwrap().to_string(), "$0.095");
-        assert_eq!(DEFAULT_PRICE.of(2_000_000_000), 0.2);
+        assert_eq!(DEFAULT_PRICE.monthly_cost(2_000_000_000), 0.2);
         for wrong in ["", "-1", "-0", "free", "NaN", "1e9"] {
             assert!(wrong.parse::<Price>().is_err(), "{wrong}");
         }

@@ -131,7 +131,7 @@ fn invalid_tag(key: &str, value: &str) -> Option<String> {
         Some("a key has 1 to 128 characters".to_owned())
     } else if value.chars().count() > 256 {
         Some("a value has at most 256 characters".to_owned())
-    } else if !key.chars().chain(value.chars()).all(is_tag_character) {
+    } else if !key.chars().chain(value.chars()).all(is_resource_tag_character) {
         Some(format!("only {allowed} are allowed"))
     } else {
         None
@@ -139,7 +139,7 @@ fn invalid_tag(key: &str, value: &str) -> Option<String> {
 }
 
 /// Whether AWS allows `c` in resource tags (AWS, "Tagging a private repository", "Tag restrictions").
-pub fn is_tag_character(c: char) -> bool {
+pub fn is_resource_tag_character(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, ' ' | '+' | '-' | '=' | '.' | '_' | ':' | '/' | '@')
 }
 

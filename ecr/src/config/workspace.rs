@@ -88,7 +88,7 @@ pub struct CargoError(String);
 
 impl CargoError {
     /// Whether there is no workspace here.
-    pub fn is_elsewhere(&self) -> bool {
+    pub fn is_missing_manifest(&self) -> bool {
         self.0.contains("could not find `Cargo.toml`")
     }
 }

@@ -35,7 +35,7 @@ pub struct AfterLifecycle {
 
 impl Figures {
     /// The figures of a repository. `policy` is the lifecycle policy that is at work there.
-    pub fn of(inventory: &Inventory, policy: Option<&Policy>, now: Timestamp, price: Price) -> Self {
+    pub fn new(inventory: &Inventory, policy: Option<&Policy>, now: Timestamp, price: Price) -> Self {
         let storage = inventory.storage(|_| true);
         let left = policy.map(|policy| {
             let decisions = evaluate(policy, &inventory.images, now);
@@ -47,9 +47,9 @@ impl Figures {
             let moved: u64 = (0..decisions.len()).filter(moves).map(|n| inventory.images[n].size_bytes).sum();
             let archived_bytes = stays.archived_bytes + moved;
             let storage = Storage { images: storage.images, archived_bytes, ..stays };
-            AfterLifecycle { storage, cost_per_month: price.of(storage.stored_bytes) }
+            AfterLifecycle { storage, cost_per_month: price.monthly_cost(storage.stored_bytes) }
         });
-        Self { storage, cost_per_month: price.of(storage.stored_bytes), after_lifecycle: left }
+        Self { storage, cost_per_month: price.monthly_cost(storage.stored_bytes), after_lifecycle: left }
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Detail {
 
 /// What the manifest of an image says, as far as inventories care.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Contents {
+pub struct ManifestContents {
     /// The images that an index lists.
     pub children: Vec<Digest>,
     /// Those of them that are attestations.
@@ -86,7 +86,7 @@ pub struct Storage {
 /// Media types of the configuration of an image that runs; ECR lists them as the image's `artifactMediaType`.
 const CONFIGS: [&str; 2] = [OCI_CONFIG, DOCKER_CONFIG];
 
-impl Contents {
+impl ManifestContents {
     /// Reads a manifest. One that cannot be read has no contents.
     pub fn parse(text: &str) -> Self {
         let Ok(manifest) = Manifest::parse(text.as_bytes(), None) else { return Self::default() };
@@ -127,7 +127,7 @@ impl Inventory {
     }
 
     /// Notes what the manifests of some images say.
-    pub fn add_manifests(&mut self, manifests: impl IntoIterator<Item = (Digest, Contents)>) {
+    pub fn add_manifests(&mut self, manifests: impl IntoIterator<Item = (Digest, ManifestContents)>) {
         for (digest, manifest) in manifests {
             let Some(n) = self.find(&digest) else { continue };
             for attestation in manifest.attestations.iter().filter_map(|it| self.find(it)).collect::<Vec<_>>()
@@ -280,10 +280,10 @@ mod tests {
         (image, Detail::default())
     }
 
-    fn layers(names: &[&str]) -> Contents {
-        Contents {
+    fn layers(names: &[&str]) -> ManifestContents {
+        ManifestContents {
             blobs: names.iter().map(|it| (Digest::of(it.as_bytes()), 10)).collect(),
-            ..Contents::default()
+            ..ManifestContents::default()
         }
     }
 

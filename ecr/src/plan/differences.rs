@@ -6,7 +6,7 @@ use ecr_lifecycle::StoredPolicy;
 use serde_json::{Value, json};
 
 use super::compare::same_repository_policy;
-use super::{Action, Blocked, Step};
+use super::{BlockedField, Step, WriteAction};
 use crate::config::desired::{DesiredRepository, Encryption, LifecyclePolicy};
 use crate::plan::observed::{Observed, ObservedRepository, Reading};
 
@@ -41,7 +41,8 @@ pub fn mutability_step(desired: &DesiredRepository, found: &ObservedRepository) 
     } else {
         return None;
     };
-    let action = Action::PutImageTagMutability { mutability, filters: desired.exclusion_filters.clone() };
+    let action =
+        WriteAction::PutImageTagMutability { mutability, filters: desired.exclusion_filters.clone() };
     Some(Step { action, field: Some(field), observed, desired: desired_value })
 }
 
@@ -53,7 +54,7 @@ pub fn scanning_step(
     let scan_on_push = desired.scan_on_push;
     let is_covered = observed.registry_scans(&desired.name);
     (found.scan_on_push != scan_on_push && !is_covered).then(|| Step {
-        action: Action::PutImageScanningConfiguration { scan_on_push },
+        action: WriteAction::PutImageScanningConfiguration { scan_on_push },
         field: Some("scanOnPush"),
         observed: json!(found.scan_on_push),
         desired: json!(scan_on_push),
@@ -70,10 +71,10 @@ pub fn lifecycle_step(desired: &DesiredRepository, found: &Reading<Option<Stored
         desired,
     };
     match desired.lifecycle_policy.as_ref()? {
-        LifecyclePolicy::Absent => found.map(|_| step(Action::DeleteLifecyclePolicy, Value::Null)),
+        LifecyclePolicy::Absent => found.map(|_| step(WriteAction::DeleteLifecyclePolicy, Value::Null)),
         LifecyclePolicy::Document(document) => {
             let is_same = found.and_then(StoredPolicy::document) == Some(document);
-            let put = || Action::PutLifecyclePolicy(document.clone());
+            let put = || WriteAction::PutLifecyclePolicy(document.clone());
             (!is_same).then(|| step(put(), document.policy().to_json()))
         }
     }
@@ -84,7 +85,7 @@ pub fn repository_policy_step(desired: &DesiredRepository, found: &Reading<Optio
     let found = found.known()?.as_deref();
     let is_same = found.is_some_and(|found| same_repository_policy(found, text));
     (!is_same).then(|| Step {
-        action: Action::SetRepositoryPolicy(text.clone()),
+        action: WriteAction::SetRepositoryPolicy(text.clone()),
         field: Some("repositoryPolicy"),
         observed: found.map_or(Value::Null, policy_json),
         desired: policy_json(text),
@@ -102,14 +103,14 @@ pub fn tags_step(desired: &DesiredRepository, found: &ObservedRepository) -> Opt
         field: Some("tags"),
         observed: json!(observed),
         desired: json!(tags),
-        action: Action::TagResource { arn: found.arn.clone(), tags: tags.clone() },
+        action: WriteAction::TagResource { arn: found.arn.clone(), tags: tags.clone() },
     })
 }
 
-pub fn encryption_block(desired: &DesiredRepository, found: &ObservedRepository) -> Option<Blocked> {
+pub fn encryption_block(desired: &DesiredRepository, found: &ObservedRepository) -> Option<BlockedField> {
     let wanted = desired.encryption.as_ref()?;
     let have = found.encryption.as_ref()?;
-    (!same_encryption(wanted, have)).then(|| Blocked {
+    (!same_encryption(wanted, have)).then(|| BlockedField {
         field: "encryptionConfiguration",
         observed: encryption_json(have),
         desired: encryption_json(wanted),

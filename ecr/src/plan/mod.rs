@@ -12,13 +12,13 @@ use crate::plan::observed::{Observed, ObservedRepository, Reading};
 
 mod compare;
 mod differences;
-mod ineffective;
+mod ignored_write;
 pub mod observed;
 use differences::{
     describe, encryption_block, lifecycle_step, mutability_step, repository_policy_step, scanning_step,
     tags_step,
 };
-pub use ineffective::Ineffective;
+pub use ignored_write::IgnoredWrite;
 
 /// Everything that `ecr create` would do, repository by repository.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,18 +35,18 @@ pub struct RepositoryPlan {
     /// The service that it belongs to.
     pub package: Option<String>,
     /// How it stands.
-    pub state: State,
+    pub state: RepositoryState,
     /// The writes, in the order in which they are made.
     pub steps: Vec<Step>,
     /// Differences that no write can mend.
-    pub blocked: Vec<Blocked>,
+    pub blocked: Vec<BlockedField>,
     /// What its new lifecycle policy would take; `None` where it gets none, holds nothing, or may not be listed.
     pub expires: Option<Impact>,
 }
 
 /// How a repository stands to what is desired.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum RepositoryState {
     /// It does not exist.
     Absent,
     /// It exists and differs.
@@ -59,7 +59,7 @@ pub enum State {
     Foreign(String),
 }
 
-impl State {
+impl RepositoryState {
     /// The word in JSON.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -76,7 +76,7 @@ impl State {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// What to write.
-    pub action: Action,
+    pub action: WriteAction,
     /// The API's name of the field that differs; `None` where the whole repository is missing.
     pub field: Option<&'static str>,
     /// What AWS has.
@@ -87,7 +87,7 @@ pub struct Step {
 
 /// A write operation with its parameters.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Action {
+pub enum WriteAction {
     /// `CreateRepository`.
     CreateRepository(Box<DesiredRepository>),
     /// `PutImageTagMutability`.
@@ -117,7 +117,7 @@ pub enum Action {
     },
 }
 
-impl Action {
+impl WriteAction {
     /// The API's name of the operation, which is also the action in IAM after `ecr:`.
     pub fn operation(&self) -> &'static str {
         match self {
@@ -140,7 +140,7 @@ impl Action {
 
 /// A difference that cannot be mended in place.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Blocked {
+pub struct BlockedField {
     /// The API's name of the field.
     pub field: &'static str,
     /// What AWS has.
@@ -172,30 +172,30 @@ impl Plan {
         let mut summary = Summary::default();
         for repository in &self.repositories {
             match repository.state {
-                State::Absent => summary.create += 1,
-                State::Drifted => summary.change += 1,
-                State::Current => summary.unchanged += 1,
-                State::Blocked => summary.blocked += 1,
-                State::Foreign(_) => summary.foreign += 1,
+                RepositoryState::Absent => summary.create += 1,
+                RepositoryState::Drifted => summary.change += 1,
+                RepositoryState::Current => summary.unchanged += 1,
+                RepositoryState::Blocked => summary.blocked += 1,
+                RepositoryState::Foreign(_) => summary.foreign += 1,
             }
         }
         summary
     }
 
     /// Takes the writes out of repositories that could not be read: nothing is known of them.
-    pub fn leave_out(&mut self, is_unread: impl Fn(&RepositoryPlan) -> bool) {
+    pub fn block_unread(&mut self, is_unread: impl Fn(&RepositoryPlan) -> bool) {
         for repository in self.repositories.iter_mut().filter(|it| is_unread(it)) {
             repository.steps.clear();
-            repository.state = State::Blocked;
+            repository.state = RepositoryState::Blocked;
         }
     }
 
     /// The repositories that exist and whose lifecycle policy would be written, with the new policy.
     pub fn lifecycle_changes(&mut self) -> impl Iterator<Item = (&mut RepositoryPlan, Document)> {
-        let changed = self.repositories.iter_mut().filter(|it| it.state != State::Absent);
+        let changed = self.repositories.iter_mut().filter(|it| it.state != RepositoryState::Absent);
         changed.filter_map(|it| {
             let document = it.steps.iter().find_map(|step| match &step.action {
-                Action::PutLifecyclePolicy(document) => Some(document.clone()),
+                WriteAction::PutLifecyclePolicy(document) => Some(document.clone()),
                 _ => None,
             })?;
             Some((it, document))
@@ -211,10 +211,10 @@ impl Plan {
 /// The plan that brings `observed` to `desired`. Without a project nothing is foreign.
 pub fn plan(desired: &[DesiredRepository], project: Option<&str>, observed: &Observed) -> Plan {
     let repositories = desired.iter().map(|it| match observed.repositories.get(&it.name) {
-        None => creation(it),
+        None => plan_creation(it),
         Some(found) => match foreign_owner(found, project) {
-            Some(owner) => RepositoryPlan::new(it, State::Foreign(owner), Vec::new(), Vec::new()),
-            None => convergence(it, found, observed),
+            Some(owner) => RepositoryPlan::new(it, RepositoryState::Foreign(owner), Vec::new(), Vec::new()),
+            None => plan_update(it, found, observed),
         },
     });
     Plan { repositories: repositories.collect() }
@@ -244,7 +244,12 @@ pub fn needs_scanning_rules(desired: &[DesiredRepository], observed: &Observed) 
 }
 
 impl RepositoryPlan {
-    fn new(desired: &DesiredRepository, state: State, steps: Vec<Step>, blocked: Vec<Blocked>) -> Self {
+    fn new(
+        desired: &DesiredRepository,
+        state: RepositoryState,
+        steps: Vec<Step>,
+        blocked: Vec<BlockedField>,
+    ) -> Self {
         Self {
             name: desired.name.clone(),
             package: desired.package.clone(),
@@ -256,9 +261,9 @@ impl RepositoryPlan {
     }
 }
 
-fn creation(desired: &DesiredRepository) -> RepositoryPlan {
+fn plan_creation(desired: &DesiredRepository) -> RepositoryPlan {
     let create = Step {
-        action: Action::CreateRepository(Box::new(desired.clone())),
+        action: WriteAction::CreateRepository(Box::new(desired.clone())),
         field: None,
         observed: Value::Null,
         desired: describe(desired),
@@ -268,10 +273,10 @@ fn creation(desired: &DesiredRepository) -> RepositoryPlan {
         repository_policy_step(desired, &Reading::Known(None)),
     ];
     let steps = std::iter::once(create).chain(policies.into_iter().flatten()).collect();
-    RepositoryPlan::new(desired, State::Absent, steps, Vec::new())
+    RepositoryPlan::new(desired, RepositoryState::Absent, steps, Vec::new())
 }
 
-fn convergence(
+fn plan_update(
     desired: &DesiredRepository,
     found: &ObservedRepository,
     observed: &Observed,
@@ -286,9 +291,9 @@ fn convergence(
     let steps: Vec<_> = steps.into_iter().flatten().collect();
     let blocked: Vec<_> = encryption_block(desired, found).into_iter().collect();
     let state = match (blocked.is_empty(), steps.is_empty()) {
-        (false, _) => State::Blocked,
-        (true, true) => State::Current,
-        (true, false) => State::Drifted,
+        (false, _) => RepositoryState::Blocked,
+        (true, true) => RepositoryState::Current,
+        (true, false) => RepositoryState::Drifted,
     };
     RepositoryPlan::new(desired, state, steps, blocked)
 }

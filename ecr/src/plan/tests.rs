@@ -152,7 +152,9 @@ fn another_projects_repository_is_foreign_and_left_alone() {
     assert!(outline(&desired(), &untagged).starts_with("drifted PutImageTagMutability"));
     let unreadable = theirs(Reading::Denied);
     assert_eq!(outline(&desired(), &unreadable), "drifted PutImageTagMutability(imageTagMutability)");
-    assert!(plan(&[desired()], None, &foreign).repositories[0].state != State::Foreign("theirs".into()));
+    assert!(
+        plan(&[desired()], None, &foreign).repositories[0].state != RepositoryState::Foreign("theirs".into())
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{Counts, Finding, Fix, IgnoreFile, Progress, Scan, Severity};
+use super::{Counts, Finding, Fix, IgnoreFile, ImageScan, ScanProgress, Severity};
 
 /// What an image has to satisfy.
 #[derive(Debug, Clone)]
@@ -45,11 +45,11 @@ pub enum Verdict {
 
 /// What the gate says of an image, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
+pub struct GateResult {
     /// What it says.
     pub verdict: Verdict,
     /// Whether the image gets through.
-    pub is_through: bool,
+    pub is_passed: bool,
     /// Which of the scan's findings stand in the way.
     pub blocking: Vec<bool>,
     /// Findings in the way that are counted and not listed.
@@ -64,15 +64,15 @@ pub struct Judgement {
 
 impl Gate {
     /// Looks at a scan; `None` is an image that was never scanned, or whose scan could not be waited for.
-    pub fn judge(&self, scan: Option<&Scan>) -> Judgement {
-        let verdict = match scan.map(Scan::progress) {
-            Some(Progress::Done) => Verdict::Passed,
-            Some(Progress::Unsupported) => Verdict::Unsupported,
-            Some(Progress::Running | Progress::Stopped) | None => Verdict::NotScanned,
+    pub fn evaluate(&self, scan: Option<&ImageScan>) -> GateResult {
+        let verdict = match scan.map(ImageScan::progress) {
+            Some(ScanProgress::Done) => Verdict::Passed,
+            Some(ScanProgress::Unsupported) => Verdict::Unsupported,
+            Some(ScanProgress::Running | ScanProgress::Stopped) | None => Verdict::NotScanned,
         };
-        let mut judgement = Judgement {
+        let mut judgement = GateResult {
             verdict,
-            is_through: verdict == Verdict::Unsupported && self.unsupported == Unsupported::Pass,
+            is_passed: verdict == Verdict::Unsupported && self.unsupported == Unsupported::Pass,
             blocking: Vec::new(),
             unlisted: Counts::new(),
             ignored: BTreeSet::new(),
@@ -86,19 +86,19 @@ impl Gate {
     }
 }
 
-impl Judgement {
-    fn look(&mut self, gate: &Gate, scan: &Scan) {
+impl GateResult {
+    fn look(&mut self, gate: &Gate, scan: &ImageScan) {
         self.blocking = scan.findings.iter().map(|it| self.blocks(gate, it)).collect();
         self.unlisted = scan.unlisted();
         self.unlisted.retain(|severity, _| *severity >= gate.fail_on);
-        self.is_through = self.unlisted.is_empty() && !self.blocking.contains(&true);
-        if !self.is_through {
+        self.is_passed = self.unlisted.is_empty() && !self.blocking.contains(&true);
+        if !self.is_passed {
             self.verdict = Verdict::Failed;
         }
     }
 
     fn blocks(&mut self, gate: &Gate, finding: &Finding) -> bool {
-        if finding.severity < gate.fail_on || finding.is_closed {
+        if finding.severity < gate.fail_on || finding.is_suppressed {
             return false;
         }
         if gate.ignored.covers(&finding.name) {
@@ -122,7 +122,7 @@ impl Judgement {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{basic, finding};
-    use super::super::{Date, Status};
+    use super::super::{Date, ScanStatus};
     use super::*;
 
     fn gate() -> Gate {
@@ -134,22 +134,27 @@ mod tests {
         }
     }
 
-    fn verdict(gate: &Gate, scan: Option<&Scan>) -> (Verdict, bool) {
-        let judgement = gate.judge(scan);
-        (judgement.verdict, judgement.is_through)
+    fn verdict(gate: &Gate, scan: Option<&ImageScan>) -> (Verdict, bool) {
+        let judgement = gate.evaluate(scan);
+        (judgement.verdict, judgement.is_passed)
     }
 
     #[test]
     fn an_image_passes_only_if_it_was_scanned() {
-        let scan = |status| Scan { status, ..basic(Vec::new()) };
+        let scan = |status| ImageScan { status, ..basic(Vec::new()) };
         assert_eq!(verdict(&gate(), Some(&basic(Vec::new()))), (Verdict::Passed, true));
-        for status in [Status::InProgress, Status::Failed, Status::Pending, Status::ScanEligibilityExpired] {
+        for status in [
+            ScanStatus::InProgress,
+            ScanStatus::Failed,
+            ScanStatus::Pending,
+            ScanStatus::ScanEligibilityExpired,
+        ] {
             assert_eq!(verdict(&gate(), Some(&scan(status))), (Verdict::NotScanned, false));
         }
         assert_eq!(verdict(&gate(), None), (Verdict::NotScanned, false));
         let pass = Gate { unsupported: Unsupported::Pass, ..gate() };
         assert_eq!(verdict(&pass, None), (Verdict::NotScanned, false));
-        let unsupported = scan(Status::UnsupportedImage);
+        let unsupported = scan(ScanStatus::UnsupportedImage);
         assert_eq!(verdict(&gate(), Some(&unsupported)), (Verdict::Unsupported, false));
         assert_eq!(verdict(&pass, Some(&unsupported)), (Verdict::Unsupported, true));
     }
@@ -160,7 +165,7 @@ mod tests {
             finding("CVE-1", Severity::High, Fix::Available),
             finding("CVE-2", Severity::Medium, Fix::Available),
         ]);
-        assert_eq!(gate().judge(Some(&scan)).blocking, [true, false]);
+        assert_eq!(gate().evaluate(Some(&scan)).blocking, [true, false]);
         let critical = Gate { fail_on: Severity::Critical, ..gate() };
         assert_eq!(verdict(&critical, Some(&scan)), (Verdict::Passed, true));
     }
@@ -179,7 +184,7 @@ mod tests {
             finding("CVE-2", Severity::High, Fix::Unknown),
         ]);
         let gate = Gate { ignore_unfixed: true, ..gate() };
-        let judgement = gate.judge(Some(&scan));
+        let judgement = gate.evaluate(Some(&scan));
         assert_eq!(judgement.blocking, [false, true]);
         let names = |it: BTreeSet<String>| it.into_iter().collect::<Vec<_>>();
         assert_eq!(

@@ -22,7 +22,7 @@ pub struct Date(time::Date);
 
 impl Date {
     /// The day of a moment, in UTC; `seconds` since the beginning of 1970.
-    pub fn of_seconds(seconds: i64) -> Self {
+    pub fn from_unix_seconds(seconds: i64) -> Self {
         let moment = time::OffsetDateTime::from_unix_timestamp(seconds);
         Self(moment.map_or(time::Date::MAX, time::OffsetDateTime::date))
     }
@@ -52,7 +52,7 @@ impl fmt::Display for Date {
 
 /// A finding that is let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ignore {
+pub struct IgnoreEntry {
     /// Where the entry stands.
     pub place: Place,
     /// The finding's identifier.
@@ -67,9 +67,9 @@ pub struct Ignore {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IgnoreFile {
     /// Entries that count.
-    pub current: Vec<Ignore>,
+    pub current: Vec<IgnoreEntry>,
     /// Entries whose time is over.
-    pub expired: Vec<Ignore>,
+    pub expired: Vec<IgnoreEntry>,
 }
 
 impl IgnoreFile {
@@ -82,7 +82,7 @@ impl IgnoreFile {
         let problems = Problems::default();
         let node = parse_toml(file, text).map_err(|it| vec![it])?;
         let mut fields = Fields::new(&node, "the file", &problems);
-        let entries = fields.list("ignore", Ignore::read).map(|it| it.value).unwrap_or_default();
+        let entries = fields.list("ignore", IgnoreEntry::read).map(|it| it.value).unwrap_or_default();
         fields.finish();
         let mut seen = BTreeSet::new();
         for entry in entries.iter().filter(|it| !seen.insert(it.id.to_ascii_lowercase())) {
@@ -99,13 +99,13 @@ impl IgnoreFile {
     }
 
     /// The entries that none of the findings is about any more.
-    pub fn stale<'a>(&'a self, found: &'a BTreeSet<String>) -> impl Iterator<Item = &'a Ignore> {
-        let is_found = |it: &&Ignore| found.iter().any(|id| id.eq_ignore_ascii_case(&it.id));
+    pub fn stale<'a>(&'a self, found: &'a BTreeSet<String>) -> impl Iterator<Item = &'a IgnoreEntry> {
+        let is_found = |it: &&IgnoreEntry| found.iter().any(|id| id.eq_ignore_ascii_case(&it.id));
         self.current.iter().filter(move |it| !is_found(it))
     }
 }
 
-impl Ignore {
+impl IgnoreEntry {
     fn read(node: &Node, problems: &Problems) -> Option<Self> {
         let mut fields = Fields::new(node, "an entry of `ignore`", problems);
         let (id, reason) = (fields.string("id"), fields.string("reason"));
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn days_are_days() {
-        assert_eq!(Date::of_seconds(86_399).to_string(), "1970-01-01");
+        assert_eq!(Date::from_unix_seconds(86_399).to_string(), "1970-01-01");
         assert!("2026-02-30".parse::<Date>().is_err() && "2026-2-3".parse::<Date>().is_err());
     }
 }

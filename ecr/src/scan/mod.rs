@@ -16,9 +16,9 @@ mod ignore;
 pub mod index;
 mod status;
 
-pub use gate::{Gate, Judgement, Unsupported, Verdict};
+pub use gate::{Gate, GateResult, Unsupported, Verdict};
 pub use ignore::{Date, IgnoreFile};
-pub use status::{NEVER, Progress, Status};
+pub use status::{NEVER_SCANNED, ScanProgress, ScanStatus};
 
 /// How bad a finding is, from what nobody rated to the worst. `UNDEFINED` is basic scanning's word, `UNTRIAGED`
 /// Amazon Inspector's.
@@ -63,7 +63,7 @@ impl Severity {
     }
 
     /// The severity that the API names.
-    pub fn of_api(text: &str) -> Self {
+    pub fn from_api(text: &str) -> Self {
         text.parse().unwrap_or(Self::Unknown)
     }
 }
@@ -97,7 +97,7 @@ pub type Counts = BTreeMap<Severity, u64>;
 /// Which scanner looked: they know different things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ScanType {
     /// ECR's own: packages of operating systems; does not tell which version has the fix.
     Basic,
     /// Amazon Inspector: packages of operating systems and of programming languages, with fixes.
@@ -136,20 +136,20 @@ pub struct Finding {
     pub fix: Fix,
     /// Whether a suppression rule of Amazon Inspector, or its end, has taken it off the list.
     #[serde(rename = "suppressed")]
-    pub is_closed: bool,
+    pub is_suppressed: bool,
 }
 
 /// What `DescribeImageScanFindings` said of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scan {
+pub struct ImageScan {
     /// How far the scan is.
-    pub status: Status,
+    pub status: ScanStatus,
     /// What the API says about that.
     pub description: Option<String>,
     /// The scanner, where its findings tell which.
-    pub kind: Option<Kind>,
+    pub scan_type: Option<ScanType>,
     /// Whether the answer has a time of completion.
-    pub is_dated: bool,
+    pub has_completion_time: bool,
     /// Whether it has been the same for a while, so that no more is to be expected.
     pub is_settled: bool,
     /// `findingSeverityCounts`; `None` where the answer has none.
@@ -160,7 +160,7 @@ pub struct Scan {
     pub listed: Counts,
 }
 
-impl Scan {
+impl ImageScan {
     /// Findings by severity: the API's own counts, or what its list has where that is more.
     pub fn totals(&self) -> Counts {
         let mut totals = self.listed.clone();
@@ -185,8 +185,8 @@ impl Scan {
     fn has_results(&self) -> bool {
         let is_counted = self.counts.as_ref().is_some_and(|it| it.values().any(|n| *n > 0));
         match self.listed.is_empty() {
-            true => self.is_dated && !is_counted,
-            false => self.is_dated || self.is_settled,
+            true => self.has_completion_time && !is_counted,
+            false => self.has_completion_time || self.is_settled,
         }
     }
 }
@@ -203,14 +203,14 @@ pub(crate) mod tests {
     use super::*;
 
     /// A scan of basic scanning with these findings.
-    pub(crate) fn basic(findings: Vec<Finding>) -> Scan {
+    pub(crate) fn basic(findings: Vec<Finding>) -> ImageScan {
         let mut listed = Counts::new();
         findings.iter().for_each(|it| *listed.entry(it.severity).or_default() += 1);
-        Scan {
-            status: Status::Complete,
+        ImageScan {
+            status: ScanStatus::Complete,
             description: None,
-            kind: Some(Kind::Basic),
-            is_dated: true,
+            scan_type: Some(ScanType::Basic),
+            has_completion_time: true,
             is_settled: false,
             counts: Some(listed.clone()),
             findings,
@@ -220,14 +220,23 @@ pub(crate) mod tests {
 
     pub(crate) fn finding(name: &str, severity: Severity, fix: Fix) -> Finding {
         let (uri, package, installed, fixed_in) = (None, None, None, None);
-        Finding { name: name.to_owned(), severity, uri, package, installed, fixed_in, fix, is_closed: false }
+        Finding {
+            name: name.to_owned(),
+            severity,
+            uri,
+            package,
+            installed,
+            fixed_in,
+            fix,
+            is_suppressed: false,
+        }
     }
 
     #[test]
     fn severities_are_ordered_and_read_in_any_case() {
         assert_eq!("Critical".parse(), Ok(Severity::Critical));
         assert!(Severity::Critical > Severity::High && Severity::Unknown > Severity::Critical);
-        assert_eq!(Severity::of_api("CATASTROPHIC"), Severity::Unknown);
+        assert_eq!(Severity::from_api("CATASTROPHIC"), Severity::Unknown);
         let error = "`sever` is not one of CRITICAL, HIGH, MEDIUM, LOW, INFORMATIONAL, UNTRIAGED, UNDEFINED";
         assert_eq!("sever".parse::<Severity>(), Err(InvalidValue(error.to_owned())));
     }

@@ -1,11 +1,11 @@
 //! The statuses of scans in words, with what to do about each.
 
-use super::Scan;
+use super::ImageScan;
 
 /// `imageScanStatus.status` (API reference, `ImageScanStatus`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum Status {
+pub enum ScanStatus {
     InProgress,
     Complete,
     Failed,
@@ -23,7 +23,7 @@ pub enum Status {
 
 /// What a scan's status means for someone who waits for its findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum ScanProgress {
     /// The findings are there.
     Done,
     /// They are still to come.
@@ -34,9 +34,9 @@ pub enum Progress {
     Stopped,
 }
 
-impl Status {
+impl ScanStatus {
     /// The status that the API names.
-    pub fn of_api(text: &str) -> Self {
+    pub fn from_api(text: &str) -> Self {
         match text {
             "IN_PROGRESS" => Self::InProgress,
             "COMPLETE" => Self::Complete,
@@ -126,17 +126,17 @@ impl Status {
     }
 }
 
-impl Scan {
+impl ImageScan {
     /// What the scan means for someone who waits for its findings.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> ScanProgress {
         match self.status {
-            Status::InProgress | Status::Pending => Progress::Running,
-            Status::Complete | Status::Active if self.has_results() => Progress::Done,
-            Status::Complete | Status::Active => Progress::Running,
-            Status::UnsupportedImage => Progress::Unsupported,
+            ScanStatus::InProgress | ScanStatus::Pending => ScanProgress::Running,
+            ScanStatus::Complete | ScanStatus::Active if self.has_results() => ScanProgress::Done,
+            ScanStatus::Complete | ScanStatus::Active => ScanProgress::Running,
+            ScanStatus::UnsupportedImage => ScanProgress::Unsupported,
             // That is how basic scanning says it.
-            Status::Failed if self.says_unsupported() => Progress::Unsupported,
-            _ => Progress::Stopped,
+            ScanStatus::Failed if self.says_unsupported() => ScanProgress::Unsupported,
+            _ => ScanProgress::Stopped,
         }
     }
 
@@ -147,10 +147,10 @@ impl Scan {
     /// The status in words.
     pub fn meaning(&self) -> &str {
         match self.progress() {
-            Progress::Running if matches!(self.status, Status::Complete | Status::Active) => {
+            ScanProgress::Running if matches!(self.status, ScanStatus::Complete | ScanStatus::Active) => {
                 "the scan is complete, but its findings are not available yet"
             }
-            Progress::Unsupported => Status::UnsupportedImage.meaning(),
+            ScanProgress::Unsupported => ScanStatus::UnsupportedImage.meaning(),
             _ => self.status.meaning(),
         }
     }
@@ -158,16 +158,16 @@ impl Scan {
     /// What to do about it.
     pub fn help(&self) -> Option<&'static str> {
         match self.progress() {
-            Progress::Done => None,
-            Progress::Running => self.status.help().or(Status::InProgress.help()),
-            Progress::Unsupported => Status::UnsupportedImage.help(),
-            Progress::Stopped => self.status.help(),
+            ScanProgress::Done => None,
+            ScanProgress::Running => self.status.help().or(ScanStatus::InProgress.help()),
+            ScanProgress::Unsupported => ScanStatus::UnsupportedImage.help(),
+            ScanProgress::Stopped => self.status.help(),
         }
     }
 }
 
 /// What to say of an image that ECR never scanned, and what to do about it.
-pub const NEVER: (&str, &str) = (
+pub const NEVER_SCANNED: (&str, &str) = (
     "it was never scanned",
     "enable scan on push (`scan-on-push = true`), or start a scan with `aws ecr start-image-scan`",
 );
@@ -178,25 +178,28 @@ mod tests {
     use super::super::{Counts, Fix, Severity};
     use super::*;
 
-    fn with(status: Status, description: Option<&str>) -> Scan {
-        Scan { status, description: description.map(str::to_owned), ..basic(Vec::new()) }
+    fn with(status: ScanStatus, description: Option<&str>) -> ImageScan {
+        ImageScan { status, description: description.map(str::to_owned), ..basic(Vec::new()) }
     }
 
     #[test]
     fn complete_without_results_is_still_running() {
-        let empty = || Scan { is_dated: false, counts: None, ..basic(Vec::new()) };
-        assert_eq!(empty().progress(), Progress::Running);
-        assert_eq!(Scan { status: Status::Active, ..empty() }.progress(), Progress::Running);
-        assert_eq!(Scan { is_dated: true, ..empty() }.progress(), Progress::Done);
-        assert_eq!(Scan { counts: Some(Counts::new()), ..empty() }.progress(), Progress::Running);
-        assert_eq!(Scan { is_settled: true, ..empty() }.progress(), Progress::Running);
+        let empty = || ImageScan { has_completion_time: false, counts: None, ..basic(Vec::new()) };
+        assert_eq!(empty().progress(), ScanProgress::Running);
+        assert_eq!(ImageScan { status: ScanStatus::Active, ..empty() }.progress(), ScanProgress::Running);
+        assert_eq!(ImageScan { has_completion_time: true, ..empty() }.progress(), ScanProgress::Done);
+        assert_eq!(ImageScan { counts: Some(Counts::new()), ..empty() }.progress(), ScanProgress::Running);
+        assert_eq!(ImageScan { is_settled: true, ..empty() }.progress(), ScanProgress::Running);
         // Counted, and not listed yet.
         let counts = Some(Counts::from([(Severity::High, 1)]));
-        assert_eq!(Scan { counts, is_dated: true, ..empty() }.progress(), Progress::Running);
+        assert_eq!(
+            ImageScan { counts, has_completion_time: true, ..empty() }.progress(),
+            ScanProgress::Running
+        );
         let one = basic(vec![finding("CVE-1", Severity::Low, Fix::Unknown)]);
-        let undated = || Scan { is_dated: false, counts: None, ..one.clone() };
-        assert_eq!(undated().progress(), Progress::Running);
-        assert_eq!(Scan { is_settled: true, ..undated() }.progress(), Progress::Done);
+        let undated = || ImageScan { has_completion_time: false, counts: None, ..one.clone() };
+        assert_eq!(undated().progress(), ScanProgress::Running);
+        assert_eq!(ImageScan { is_settled: true, ..undated() }.progress(), ScanProgress::Done);
     }
 
     #[test]
@@ -214,20 +217,20 @@ mod tests {
             "IMAGE_ARCHIVED",
         ];
         for text in statuses {
-            let status = Status::of_api(text);
+            let status = ScanStatus::from_api(text);
             assert_eq!(status.as_str(), text);
             let scan = with(status, None);
             assert!(!scan.meaning().is_empty() && scan.status.short().len() <= 12, "{text}");
-            assert_eq!(scan.help().is_none(), scan.progress() == Progress::Done, "{text}");
+            assert_eq!(scan.help().is_none(), scan.progress() == ScanProgress::Done, "{text}");
         }
-        assert_eq!(with(Status::of_api("NEW"), None).progress(), Progress::Stopped);
+        assert_eq!(with(ScanStatus::from_api("NEW"), None).progress(), ScanProgress::Stopped);
     }
 
     #[test]
     fn a_failure_that_is_about_the_image_is_unsupported() {
         let why =
             Some("UnsupportedImageError: The operating system and/or package manager are not supported.");
-        assert_eq!(with(Status::Failed, why).progress(), Progress::Unsupported);
-        assert_eq!(with(Status::Failed, Some("internal error")).progress(), Progress::Stopped);
+        assert_eq!(with(ScanStatus::Failed, why).progress(), ScanProgress::Unsupported);
+        assert_eq!(with(ScanStatus::Failed, Some("internal error")).progress(), ScanProgress::Stopped);
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Variables that `cargo run` sets for the program that it runs (The Cargo Book, "Environment variables Cargo
 /// sets for crates").
-const OF_CARGO_RUN: [&str; 12] = [
+const CARGO_RUN_VARIABLES: [&str; 12] = [
     "CARGO_BIN_NAME",
     "CARGO_CRATE_NAME",
     "CARGO_MAKEFLAGS",
@@ -30,7 +30,7 @@ pub(super) fn changes(
 ) -> Vec<(OsString, Option<OsString>)> {
     let change = |(key, value): (OsString, OsString)| {
         let name = key.to_str()?;
-        if name.starts_with("CARGO_PKG_") || OF_CARGO_RUN.contains(&name) {
+        if name.starts_with("CARGO_PKG_") || CARGO_RUN_VARIABLES.contains(&name) {
             return Some((key, None));
         }
         if name == "LD_LIBRARY_PATH" {

@@ -26,22 +26,22 @@ pub struct Executable {
 
 /// What was read before, in `target/xtask-ecr/executables/`.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct ExecutableCache {
     folder: PathBuf,
 }
 
 /// To be changed with what is read of an executable: nothing that was remembered before counts then.
-const READER: &[u8] = b"1 ";
+const FORMAT: &[u8] = b"1 ";
 
 #[derive(Serialize, Deserialize)]
-struct Memory {
+struct CachedExecutable {
     stamp: Stamp,
     executable: Executable,
 }
 
-impl Known {
+impl ExecutableCache {
     /// What is known in a target folder.
-    pub(super) fn below(target: &Path) -> Self {
+    pub(super) fn new(target: &Path) -> Self {
         Self { folder: target.join("xtask-ecr/executables") }
     }
 
@@ -52,7 +52,7 @@ impl Known {
     pub(super) fn read(&self, path: &Path) -> Result<Executable> {
         // One that was written a moment ago may change again and look the same.
         let stamp = Stamp::of(path).filter(Stamp::is_settled);
-        if let Some(executable) = stamp.as_ref().and_then(|it| self.recall(path, it)) {
+        if let Some(executable) = stamp.as_ref().and_then(|it| self.get(path, it)) {
             return Ok(executable);
         }
         let context = || format!("failed to read `{}`", path.display());
@@ -61,25 +61,25 @@ impl Known {
         let (digest, size) = files::digest_of(file).with_context(context)?;
         let executable = Executable { path: path.to_owned(), elf, digest, size };
         if let Some(stamp) = stamp.filter(|it| Stamp::of(path).as_ref() == Some(it)) {
-            self.remember(&Memory { stamp, executable: executable.clone() });
+            self.insert(&CachedExecutable { stamp, executable: executable.clone() });
         }
         Ok(executable)
     }
 
-    fn recall(&self, path: &Path, stamp: &Stamp) -> Option<Executable> {
-        let memory: Memory = serde_json::from_slice(&fs::read(self.file(path)).ok()?).ok()?;
+    fn get(&self, path: &Path, stamp: &Stamp) -> Option<Executable> {
+        let memory: CachedExecutable = serde_json::from_slice(&fs::read(self.file(path)).ok()?).ok()?;
         (memory.stamp == *stamp && memory.executable.path == path).then_some(memory.executable)
     }
 
     /// What cannot be remembered is read again the next time.
-    fn remember(&self, memory: &Memory) {
+    fn insert(&self, memory: &CachedExecutable) {
         if let Ok(json) = serde_json::to_vec(memory) {
             let _ = files::write(&self.file(&memory.executable.path), &json);
         }
     }
 
     fn file(&self, path: &Path) -> PathBuf {
-        let name = Digest::of(&[READER, path.as_os_str().as_encoded_bytes()].concat());
+        let name = Digest::of(&[FORMAT, path.as_os_str().as_encoded_bytes()].concat());
         self.folder.join(format!("{}.json", name.hex()))
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use super::executable::{Executable, Known};
+use super::executable::{Executable, ExecutableCache};
 
 /// A library and its place in the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Library {
 }
 
 /// Everything that `binary` needs; nothing for a static one.
-pub(super) fn closure(binary: &Executable, known: &Known) -> Result<Vec<Library>> {
+pub(super) fn closure(binary: &Executable, cache: &ExecutableCache) -> Result<Vec<Library>> {
     let Some(interpreter) = &binary.elf.interpreter else { return Ok(Vec::new()) };
     let folders = default_folders();
     let mut found = BTreeMap::<String, Executable>::new();
@@ -31,7 +31,7 @@ pub(super) fn closure(binary: &Executable, known: &Known) -> Result<Vec<Library>
             if found.contains_key(name) {
                 continue;
             }
-            match find(name, &user, &folders, known) {
+            match find(name, &user, &folders, cache) {
                 Some(file) => {
                     found.insert(name.clone(), file.clone());
                     queue.push(file);
@@ -54,7 +54,7 @@ pub(super) fn closure(binary: &Executable, known: &Known) -> Result<Vec<Library>
     let folder = folder.unwrap_or_else(|| PathBuf::from("/lib"));
     let place =
         |(name, file): (String, Executable)| Library { file, path: folder.join(name).display().to_string() };
-    let loader = Library { file: known.read(Path::new(interpreter))?, path: interpreter.clone() };
+    let loader = Library { file: cache.read(Path::new(interpreter))?, path: interpreter.clone() };
     Ok(found.into_iter().map(place).chain([loader]).collect())
 }
 
@@ -64,11 +64,11 @@ fn is_loader(name: &str, interpreter: &str) -> bool {
 }
 
 /// The first file of that name for the same architecture: with multiarch, others may come before it.
-fn find(name: &str, user: &Executable, folders: &[PathBuf], known: &Known) -> Option<Executable> {
+fn find(name: &str, user: &Executable, folders: &[PathBuf], cache: &ExecutableCache) -> Option<Executable> {
     let origin = user.path.parent().unwrap_or(Path::new("/")).display().to_string();
     let own = user.elf.search.iter().map(|it| it.replace("$ORIGIN", &origin).replace("${ORIGIN}", &origin));
     let candidates = own.map(PathBuf::from).chain(folders.iter().cloned());
-    let mut readable = candidates.map(|it| it.join(name)).filter_map(|it| known.read(&it).ok());
+    let mut readable = candidates.map(|it| it.join(name)).filter_map(|it| cache.read(&it).ok());
     readable.find(|it| it.elf.machine == user.elf.machine)
 }
 

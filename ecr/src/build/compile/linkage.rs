@@ -27,22 +27,22 @@ impl Linkage {
 
 /// What worked for a service, so that ways that cannot work are not tried on every push.
 #[derive(Debug)]
-pub(super) struct Remembered {
+pub(super) struct LinkageCache {
     file: PathBuf,
     inputs: Digest,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Memory {
+struct CachedLinkage {
     inputs: Digest,
     linkage: Linkage,
     reason: Option<String>,
 }
 
-impl Remembered {
+impl LinkageCache {
     /// The memory of `package`. It holds while its manifest and the lock file are as they were: with other
     /// dependencies, another way may work.
-    pub(super) fn of(target: &Path, root: &Path, manifest: &Path, package: &str) -> Self {
+    pub(super) fn new(target: &Path, root: &Path, manifest: &Path, package: &str) -> Self {
         let files = [root.join("Cargo.lock"), root.join("Cargo.toml"), manifest.to_owned()];
         let bytes = files.map(|it| fs::read(it).unwrap_or_default()).concat();
         let file = target.join("xtask-ecr/linkage").join(format!("{package}.json"));
@@ -51,7 +51,7 @@ impl Remembered {
 
     /// The way that worked, and why the ones before it did not.
     pub(super) fn read(&self) -> Option<(Linkage, Option<String>)> {
-        let memory: Memory = serde_json::from_slice(&fs::read(&self.file).ok()?).ok()?;
+        let memory: CachedLinkage = serde_json::from_slice(&fs::read(&self.file).ok()?).ok()?;
         (memory.inputs == self.inputs).then_some((memory.linkage, memory.reason))
     }
 
@@ -61,7 +61,7 @@ impl Remembered {
         if known.is_some_and(|(known, why)| known == *linkage && why.as_deref() == reason) {
             return Ok(());
         }
-        let memory = Memory {
+        let memory = CachedLinkage {
             inputs: self.inputs.clone(),
             linkage: linkage.clone(),
             reason: reason.map(str::to_owned),

@@ -22,10 +22,10 @@ mod stamp;
 mod target;
 
 pub use executable::Executable;
-use executable::Known;
+use executable::ExecutableCache;
 pub use libraries::Library;
-use linkage::{Linkage, Remembered};
-pub use target::{Target, Toolchain};
+use linkage::{Linkage, LinkageCache};
+pub use target::{BuildTarget, Toolchain};
 
 /// Where and how to build.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ pub struct Binary {
     pub libraries: Vec<Library>,
     /// Why it is not static, if it is not.
     pub why_dynamic: Option<String>,
-    /// What the compiler said: warnings, to be shown.
+    /// The diagnostics of the compiler (warnings), rendered for the terminal.
     pub diagnostics: String,
 }
 
@@ -60,22 +60,22 @@ pub struct Binary {
 ///
 /// Each service is a cargo invocation of its own: with several `-p` flags cargo unifies their features, and a
 /// service's bytes would depend on which others were selected.
-pub fn build(options: &Options, target: &Target, service: &Service) -> Result<Binary> {
+pub fn build(options: &Options, target: &BuildTarget, service: &Service) -> Result<Binary> {
     let bin = bin_name(service)?;
     let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
     let architecture = target.platform.to_string().replace('/', "-");
     let title = format!("{}-{architecture}", service.package.name);
-    let memory = Remembered::of(&options.target, &options.root, &manifest, &title);
+    let memory = LinkageCache::new(&options.target, &options.root, &manifest, &title);
     // What worked with a toolchain that is no longer there is no way to begin with.
     let remembered = memory.read().filter(|(linkage, _)| target.linkages().contains(linkage));
     let built = match remembered {
-        Some((linkage, reason)) => attempts(options, target, service, bin, &linkage, reason)?,
-        None => attempts(options, target, service, bin, target.first(), None)?,
+        Some((linkage, reason)) => try_linkages(options, target, service, bin, &linkage, reason)?,
+        None => try_linkages(options, target, service, bin, target.first(), None)?,
     };
     memory
         .write(&built.linkage, built.why_dynamic.as_deref())
         .context("failed to write to the target folder")?;
-    let binary = found(service, &target.platform, built.file)?;
+    let binary = checked(service, &target.platform, built.file)?;
     let why_dynamic = built.why_dynamic.filter(|_| !binary.file.elf.is_static());
     Ok(Binary { why_dynamic, diagnostics: built.diagnostics, ..binary })
 }
@@ -86,20 +86,20 @@ pub fn single_file(binaries: &[(Platform, PathBuf)]) -> Option<&Path> {
 }
 
 /// A binary that was built elsewhere: `path` is the file, or a folder that holds it by its name.
-pub fn given(options: &Options, service: &Service, platform: &Platform, path: &Path) -> Result<Binary> {
+pub fn prebuilt(options: &Options, service: &Service, platform: &Platform, path: &Path) -> Result<Binary> {
     let path = if path.is_dir() { path.join(bin_name(service)?) } else { path.to_owned() };
-    let file = Known::below(&options.target).read(&path)?;
-    found(service, platform, file)
+    let file = ExecutableCache::new(&options.target).read(&path)?;
+    checked(service, platform, file)
 }
 
 /// The binary with the libraries of this machine that it needs, for an image that has none.
 pub fn with_libraries(options: &Options, binary: Binary) -> Result<Binary> {
-    let libraries = libraries::closure(&binary.file, &Known::below(&options.target))?;
+    let libraries = libraries::closure(&binary.file, &ExecutableCache::new(&options.target))?;
     Ok(Binary { libraries, ..binary })
 }
 
 /// A binary that is there, checked against its platform.
-fn found(service: &Service, platform: &Platform, file: Executable) -> Result<Binary> {
+fn checked(service: &Service, platform: &Platform, file: Executable) -> Result<Binary> {
     check_architecture(&file, platform)?;
     check_loader(&file)?;
     Ok(Binary {
@@ -111,7 +111,7 @@ fn found(service: &Service, platform: &Platform, file: Executable) -> Result<Bin
     })
 }
 
-struct Built {
+struct CompiledBinary {
     file: Executable,
     linkage: Linkage,
     diagnostics: String,
@@ -119,43 +119,43 @@ struct Built {
 }
 
 /// Tries one way to link after the other, from `first` on, until one works.
-fn attempts(
+fn try_linkages(
     options: &Options,
-    target: &Target,
+    target: &BuildTarget,
     service: &Service,
     bin: &str,
     first: &Linkage,
     mut reason: Option<String>,
-) -> Result<Built> {
-    let mut said = String::new();
+) -> Result<CompiledBinary> {
+    let mut last_diagnostics = String::new();
     for linkage in target.linkages().iter().skip_while(|it| *it != first) {
         let is_last = target.linkages().last() == Some(linkage);
         match cargo(options, target, linkage, service, bin)? {
-            Outcome::Built(path, diagnostics) => {
-                let file = Known::below(&options.target).read(&path)?;
+            CargoOutcome::Built(path, diagnostics) => {
+                let file = ExecutableCache::new(&options.target).read(&path)?;
                 // lld links shared libraries into a static binary without a word; nothing would load them.
                 if linkage.is_static && !file.elf.is_static() && !is_last {
                     reason = Some(format!("it needs {}", file.elf.needed.join(", ")));
                     continue;
                 }
                 let linkage = linkage.clone();
-                return Ok(Built { file, linkage, diagnostics, why_dynamic: reason });
+                return Ok(CompiledBinary { file, linkage, diagnostics, why_dynamic: reason });
             }
-            Outcome::NotLinked(why, diagnostics) => {
+            CargoOutcome::NotLinked(why, diagnostics) => {
                 reason.get_or_insert(why);
-                said = diagnostics;
+                last_diagnostics = diagnostics;
             }
             // Another C library may want a C compiler of its own, which not everybody has.
-            Outcome::Failed(diagnostics) if target.is_host(linkage) => {
-                bail!(failure(service, &diagnostics));
+            CargoOutcome::Failed(diagnostics) if target.is_host(linkage) => {
+                bail!(build_error(service, &diagnostics));
             }
-            Outcome::Failed(diagnostics) => said = diagnostics,
+            CargoOutcome::Failed(diagnostics) => last_diagnostics = diagnostics,
         }
     }
-    bail!(failure(service, &said))
+    bail!(build_error(service, &last_diagnostics))
 }
 
-fn failure(service: &Service, diagnostics: &str) -> String {
+fn build_error(service: &Service, diagnostics: &str) -> String {
     let diagnostics = diagnostics.trim_end();
     match diagnostics.is_empty() {
         true => format!("cargo failed to build `{}`; see its output above", service.package.name),
@@ -183,22 +183,22 @@ pub fn bin_name(service: &Service) -> Result<&str> {
     }
 }
 
-enum Outcome {
-    /// The executable, and what the compiler said.
+enum CargoOutcome {
+    /// The path of the executable, and the diagnostics.
     Built(PathBuf, String),
     /// Everything compiled and the linker refused: its first reason, and all of it.
     NotLinked(String, String),
-    /// What the compiler said.
+    /// The diagnostics.
     Failed(String),
 }
 
 fn cargo(
     options: &Options,
-    target: &Target,
+    target: &BuildTarget,
     linkage: &Linkage,
     service: &Service,
     bin: &str,
-) -> Result<Outcome> {
+) -> Result<CargoOutcome> {
     let sh = Shell::new().context("failed to find the current directory")?;
     sh.change_dir(&options.root);
     let folder = linkage.target_folder(&options.target);
@@ -246,15 +246,15 @@ fn feature_flags(service: &Service) -> Vec<String> {
     flags
 }
 
-fn read_messages(output: &str, bin: &str) -> Outcome {
+fn read_messages(output: &str, bin: &str) -> CargoOutcome {
     let mut executable = None;
     let mut link_error = None;
     let mut diagnostics = String::new();
     let mut is_built = false;
     // Hundreds of artifacts are no executables, and need not be taken apart.
     let ends = [r#""executable":null,"fresh":true}"#, r#""executable":null,"fresh":false}"#];
-    let told: Vec<_> = output.lines().filter(|it| !ends.iter().any(|end| it.ends_with(end))).collect();
-    for message in Message::parse_stream(told.join("\n").as_bytes()).flatten() {
+    let relevant: Vec<_> = output.lines().filter(|it| !ends.iter().any(|end| it.ends_with(end))).collect();
+    for message in Message::parse_stream(relevant.join("\n").as_bytes()).flatten() {
         match message {
             Message::CompilerArtifact(artifact) if artifact.target.name == bin => {
                 executable = artifact.executable.or(executable);
@@ -270,9 +270,9 @@ fn read_messages(output: &str, bin: &str) -> Outcome {
         }
     }
     match (is_built, executable, link_error) {
-        (true, Some(path), _) => Outcome::Built(path.into_std_path_buf(), diagnostics),
-        (_, _, Some(reason)) => Outcome::NotLinked(reason, diagnostics),
-        _ => Outcome::Failed(diagnostics),
+        (true, Some(path), _) => CargoOutcome::Built(path.into_std_path_buf(), diagnostics),
+        (_, _, Some(reason)) => CargoOutcome::NotLinked(reason, diagnostics),
+        _ => CargoOutcome::Failed(diagnostics),
     }
 }
 

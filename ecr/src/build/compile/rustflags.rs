@@ -18,7 +18,7 @@ use super::linkage::Linkage;
 pub(super) fn for_image(root: &Path, target: &Path, linkage: &Linkage) -> Result<String> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|it| it.join(".cargo")));
-    let user = User {
+    let user = UserFlags {
         variable: |key: &str| std::env::var_os(key),
         configs: configs(root, home.as_deref())?,
         triple: &linkage.triple,
@@ -34,13 +34,13 @@ pub(super) fn for_image(root: &Path, target: &Path, linkage: &Linkage) -> Result
 }
 
 /// What the user says of rustflags, everywhere.
-struct User<'a, V> {
+struct UserFlags<'a, V> {
     variable: V,
     configs: Vec<Table>,
     triple: &'a str,
 }
 
-impl<V: Fn(&str) -> Option<OsString>> User<'_, V> {
+impl<V: Fn(&str) -> Option<OsString>> UserFlags<'_, V> {
     /// The flags that cargo would use.
     fn flags(&self) -> Result<Vec<String>> {
         if let Some(flags) = environment(&self.variable) {
@@ -68,7 +68,7 @@ impl<V: Fn(&str) -> Option<OsString>> User<'_, V> {
             })
             .collect();
         if !conditions.is_empty() {
-            let cfg = cfg_of(self.triple)?;
+            let cfg = target_cfg(self.triple)?;
             let met = conditions.into_iter().filter(|(condition, _)| condition.matches(&cfg));
             found.extend(met.flat_map(|(_, flags)| flags));
         }
@@ -120,7 +120,7 @@ fn configs(root: &Path, home: Option<&Path>) -> Result<Vec<Table>> {
     Ok(configs)
 }
 
-fn cfg_of(triple: &str) -> Result<Vec<Cfg>> {
+fn target_cfg(triple: &str) -> Result<Vec<Cfg>> {
     let sh = xshell::Shell::new().context("failed to find the current directory")?;
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = xshell::cmd!(sh, "{rustc} --print cfg --target {triple}").quiet().read();
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     fn flags(environment: &[(&str, &str)], configs: &[&str]) -> String {
-        let user = User {
+        let user = UserFlags {
             variable: |key: &str| environment.iter().find(|(name, _)| *name == key).map(|(_, it)| it.into()),
             configs: configs.iter().map(|it| it.parse().unwrap()).collect(),
             triple: "x86_64-unknown-linux-gnu",

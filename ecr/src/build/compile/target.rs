@@ -19,7 +19,7 @@ pub struct Toolchain {
 
 /// What a platform is compiled with.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct BuildTarget {
     /// The ways to link, the best first; never empty.
     linkages: Vec<Linkage>,
     host: String,
@@ -30,9 +30,9 @@ pub struct Target {
 impl Toolchain {
     /// The compiler's host and where its targets are, in a folder of the workspace.
     pub fn find(folder: &Path) -> Result<Self> {
-        let (sysroot, host) = match of_rustup() {
+        let (sysroot, host) = match rustup_toolchain() {
             Some(found) => found,
-            None => asked(folder)?,
+            None => rustc_toolchain(folder)?,
         };
         let architecture = host.split('-').next().unwrap_or_default();
         let platform = format!("linux/{}", go_architecture(architecture));
@@ -49,7 +49,7 @@ impl Toolchain {
     ///
     /// # Errors
     /// No Rust target of the platform is installed.
-    pub fn target(&self, platform: &Platform) -> Result<Target> {
+    pub fn target(&self, platform: &Platform) -> Result<BuildTarget> {
         let Some(architecture) = rust_architecture(platform) else {
             bail!(
                 "{platform}: no Rust target is known for this platform; build the binary elsewhere and pass \
@@ -65,7 +65,7 @@ impl Toolchain {
                 architecture.triple(architecture.preferred())
             );
         }
-        Ok(Target { linkages, host: self.host.clone(), platform: platform.clone() })
+        Ok(BuildTarget { linkages, host: self.host.clone(), platform: platform.clone() })
     }
 
     /// musl first: its static binaries have nothing left to look up at run time. Then the GNU C library: statically,
@@ -88,7 +88,7 @@ impl Toolchain {
     }
 }
 
-impl Target {
+impl BuildTarget {
     /// The ways to link, the best first.
     pub(super) fn linkages(&self) -> &[Linkage] {
         &self.linkages
@@ -113,7 +113,7 @@ impl Target {
 
 /// Sysroot and host of the toolchain that rustup chose for the cargo that runs us, read from its list of components: rustc
 /// itself takes as long to tell as `cargo metadata` to run.
-fn of_rustup() -> Option<(PathBuf, String)> {
+fn rustup_toolchain() -> Option<(PathBuf, String)> {
     std::env::var_os("RUSTUP_TOOLCHAIN").filter(|_| std::env::var_os("RUSTC").is_none())?;
     let cargo = PathBuf::from(std::env::var_os("CARGO")?);
     let sysroot = cargo.parent()?.parent()?;
@@ -128,7 +128,7 @@ fn host_of(components: &str) -> Option<&str> {
 }
 
 /// What rustc says of itself.
-fn asked(folder: &Path) -> Result<(PathBuf, String)> {
+fn rustc_toolchain(folder: &Path) -> Result<(PathBuf, String)> {
     let sh = Shell::new().context("failed to find the current directory")?;
     sh.change_dir(folder);
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
@@ -204,8 +204,8 @@ mod tests {
         assert_eq!(host_of(components), Some("x86_64-unknown-linux-gnu"));
         assert_eq!(host_of("cargo-x86_64-unknown-linux-gnu\n"), None);
         // What is read is what rustc says.
-        if let Some(read) = of_rustup() {
-            assert_eq!(read, asked(Path::new(".")).unwrap());
+        if let Some(read) = rustup_toolchain() {
+            assert_eq!(read, rustc_toolchain(Path::new(".")).unwrap());
         }
     }
 }

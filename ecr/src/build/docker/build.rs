@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use ecr_types::{Digest, host, lock};
 
 use super::config::PrivateConfig;
-use super::context::Source;
-use super::{Engine, EngineError, LINES};
+use super::context::BuildContext;
+use super::{Engine, EngineError, MAX_LINES};
 
 /// An engine that is logged in to a registry, for the length of a push.
 pub struct EngineSession {
@@ -22,7 +22,7 @@ pub struct EngineSession {
     is_podman: bool,
     running: Mutex<Running>,
     /// Where lines of the engine go while it works.
-    told: Box<dyn Fn(&str) + Send + Sync>,
+    on_line: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl EngineGuard {
     }
 
     /// The session, for a thread that uses it.
-    pub fn share(&self) -> Arc<EngineSession> {
+    pub fn session(&self) -> Arc<EngineSession> {
         self.0.clone()
     }
 }
@@ -61,9 +61,9 @@ impl Drop for EngineGuard {
 
 /// What to build.
 #[derive(Debug, Clone)]
-pub struct Build {
+pub struct EngineBuild {
     /// The context.
-    pub source: Source,
+    pub source: BuildContext,
     /// The Dockerfile.
     pub dockerfile: Dockerfile,
     /// `linux/arm64`, where it is not the engine's own.
@@ -84,7 +84,7 @@ pub enum Dockerfile {
 /// Where a Dockerfile goes that is not in the context.
 const DOCKERFILE: &str = ".xtask-ecr.Dockerfile";
 
-impl Build {
+impl EngineBuild {
     /// The Dockerfile's path in the context, and what has to be put there for it.
     fn dockerfile(&self) -> (String, Vec<(String, Vec<u8>)>) {
         match &self.dockerfile {
@@ -97,11 +97,11 @@ impl Build {
 }
 
 impl EngineSession {
-    /// A session for images that go to `host`. Lines of the engine are handed to `told`.
-    pub fn new(engine: Engine, host: &str, told: impl Fn(&str) + Send + Sync + 'static) -> Result<Self> {
+    /// A session for images that go to `host`. Lines of the engine are handed to `on_line`.
+    pub fn new(engine: Engine, host: &str, on_line: impl Fn(&str) + Send + Sync + 'static) -> Result<Self> {
         let is_podman = engine.podman_version()?.is_some();
         let config = PrivateConfig::new(host)?;
-        Ok(Self { engine, config, is_podman, running: Mutex::default(), told: Box::new(told) })
+        Ok(Self { engine, config, is_podman, running: Mutex::default(), on_line: Box::new(on_line) })
     }
 
     /// Keeps a token for `host`; the password goes by standard input.
@@ -114,7 +114,7 @@ impl EngineSession {
     }
 
     /// Builds an image, and gives its ID.
-    pub fn build(&self, build: &Build) -> Result<Digest> {
+    pub fn build(&self, build: &EngineBuild) -> Result<Digest> {
         let folder = tempfile_folder(&self.config)?;
         let id_file = folder.join("id");
         let mut command = self.command(&["build", "--iidfile"]);
@@ -143,7 +143,7 @@ impl EngineSession {
     /// Builds on a builder of buildx, and pushes from there under all names; gives the digest.
     ///
     /// Attestations are asked for by name only (`-- --provenance=true`): they make an index of a single image.
-    pub fn build_and_push(&self, builder: &str, build: &Build, names: &[String]) -> Result<Digest> {
+    pub fn build_and_push(&self, builder: &str, build: &EngineBuild, names: &[String]) -> Result<Digest> {
         if self.run(&mut self.command(&["buildx", "version"]), |_| Ok(()), false).is_err() {
             bail!(
                 "`{}` has no buildx: install docker-buildx-plugin, or omit --engine-builder",
@@ -190,12 +190,12 @@ impl EngineSession {
         }
         self.plain_http(&mut command, name);
         let said = self.run(command.arg(name), |_| Ok(()), false)?;
-        let told = fs::read_to_string(&digest_file).ok().and_then(|it| it.trim().parse().ok());
+        let on_line = fs::read_to_string(&digest_file).ok().and_then(|it| it.trim().parse().ok());
         let _ = fs::remove_dir_all(&folder);
         // `1.0.0: digest: sha256:... size: 528`.
         let mut lines = said.lines().rev();
         let line = lines.find_map(|it| it.split_once("digest: ")?.1.split(' ').next()?.parse().ok());
-        Ok(told.or(line))
+        Ok(on_line.or(line))
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -216,7 +216,7 @@ impl EngineSession {
         }
     }
 
-    /// Runs a command to its end: `write` feeds it, its lines are told while it works if `is_long`. Gives what it wrote
+    /// Runs a command to its end: `write` feeds it, its lines are forwarded while it runs if `is_long`. Gives what it wrote
     /// on stdout.
     fn run(
         &self,
@@ -254,18 +254,18 @@ impl EngineSession {
         if !status.success() {
             // docker's old builder says on stdout how far it got, and what went wrong on stderr.
             let lines: Vec<_> = said.iter().chain(&complaints).collect();
-            let last: Vec<_> = lines.iter().rev().take(LINES).rev().map(|it| it.as_str()).collect();
+            let last: Vec<_> = lines.iter().rev().take(MAX_LINES).rev().map(|it| it.as_str()).collect();
             return Err(EngineError::new(status, last.join("\n")).into());
         }
         written.context("failed to send the build context")?;
         Ok(said.join("\n"))
     }
 
-    fn lines(&self, pipe: impl std::io::Read, is_told: bool) -> Vec<String> {
+    fn lines(&self, pipe: impl std::io::Read, is_forwarded: bool) -> Vec<String> {
         let mut lines = Vec::new();
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            if is_told {
-                (self.told)(&line);
+            if is_forwarded {
+                (self.on_line)(&line);
             }
             lines.push(line);
         }
@@ -278,7 +278,7 @@ fn tempfile_folder(config: &PrivateConfig) -> Result<std::path::PathBuf> {
     config.subfolder().context("failed to create a private folder")
 }
 
-fn unpack(source: &Source, more: &[(String, Vec<u8>)], to: &Path) -> Result<()> {
+fn unpack(source: &BuildContext, more: &[(String, Vec<u8>)], to: &Path) -> Result<()> {
     let (reader, writer) = std::io::pipe()?;
     thread::scope(|scope| {
         let writing = scope.spawn(move || source.write(BufWriter::new(writer), more));

@@ -11,14 +11,14 @@ use crate::build::docker::ignore::DockerIgnore;
 
 /// A build context.
 #[derive(Debug, Clone)]
-pub enum Source {
+pub enum BuildContext {
     /// A folder, without what is ignored.
     Folder(PathBuf, DockerIgnore),
     /// Files by name: a Dockerfile and what it adds.
     Files(Vec<(String, PathBuf)>),
 }
 
-impl Source {
+impl BuildContext {
     /// Writes the archive; `more` are small files beside the others.
     pub fn write(&self, output: impl Write, more: &[(String, Vec<u8>)]) -> io::Result<()> {
         let mut archive = tar::Builder::new(output);

@@ -19,8 +19,8 @@ mod config;
 mod context;
 pub mod ignore;
 
-pub use build::{Build, Dockerfile, EngineGuard, EngineSession};
-pub use context::Source;
+pub use build::{Dockerfile, EngineBuild, EngineGuard, EngineSession};
+pub use context::BuildContext;
 
 /// What an engine said when it failed.
 #[derive(Debug, Error)]
@@ -36,7 +36,7 @@ pub struct Engine {
 
 /// What is known of an engine without asking a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum EngineProbe {
     /// It answers; its version.
     Running(String),
     /// Its program is there, and its daemon does not answer.
@@ -44,11 +44,11 @@ pub enum Found {
 }
 
 /// Engines that are looked for, in this order.
-const KNOWN: [&str; 2] = ["docker", "podman"];
+const ENGINES: [&str; 2] = ["docker", "podman"];
 /// Lines of an engine's talk that are passed on.
-const LINES: usize = 20;
+const MAX_LINES: usize = 20;
 /// How long a daemon may take to tell its version.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Engine {
     /// The engine that is named, else the first one that works; else the first that is installed, which says itself what
@@ -57,9 +57,10 @@ impl Engine {
         if let Some(program) = named {
             return Some(Self { program: program.to_owned() });
         }
-        let installed = KNOWN.into_iter().filter(|it| is_installed(it)).map(|it| Self { program: it.into() });
+        let installed =
+            ENGINES.into_iter().filter(|it| is_installed(it)).map(|it| Self { program: it.into() });
         let mut installed: Vec<_> = installed.collect();
-        let works = |it: &Self| matches!(it.probe(), Ok(Found::Running(_)));
+        let works = |it: &Self| matches!(it.probe(), Ok(EngineProbe::Running(_)));
         // A client without its daemon is common; a single one is nothing to choose from.
         let first = if installed.len() > 1 { installed.iter().position(works) } else { None };
         (!installed.is_empty()).then(|| installed.swap_remove(first.unwrap_or(0)))
@@ -71,23 +72,23 @@ impl Engine {
     }
 
     /// Whether it runs, and in which version.
-    pub fn probe(&self) -> Result<Found> {
+    pub fn probe(&self) -> Result<EngineProbe> {
         // podman, under whatever name, has no daemon to ask.
         if let Some(version) = self.podman_version()? {
-            return Ok(Found::Running(version));
+            return Ok(EngineProbe::Running(version));
         }
-        let version = self.ask(&["version", "--format", "{{.Server.Version}}"])?;
-        Ok(version.filter(|it| !it.is_empty()).map_or(Found::Stopped, Found::Running))
+        let version = self.first_line(&["version", "--format", "{{.Server.Version}}"])?;
+        Ok(version.filter(|it| !it.is_empty()).map_or(EngineProbe::Stopped, EngineProbe::Running))
     }
 
     /// `podman version 4.3.1`.
     fn podman_version(&self) -> Result<Option<String>> {
-        let said = self.ask(&["--version"])?.unwrap_or_default();
+        let said = self.first_line(&["--version"])?.unwrap_or_default();
         Ok(said.strip_prefix("podman version ").map(str::to_owned))
     }
 
     /// What the program answers, if it ends well and in time.
-    fn ask(&self, args: &[&str]) -> Result<Option<String>> {
+    fn first_line(&self, args: &[&str]) -> Result<Option<String>> {
         let mut command = Command::new(&self.program);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = spawn(&mut command)?;
@@ -99,8 +100,8 @@ impl Engine {
             let is_read = pipe.is_some_and(|it| BufReader::new(it).read_line(&mut line).is_ok());
             let _ = sender.send(is_read.then_some(line));
         });
-        let end = Instant::now() + PATIENCE;
-        let line = receiver.recv_timeout(PATIENCE).ok().flatten();
+        let end = Instant::now() + PROBE_TIMEOUT;
+        let line = receiver.recv_timeout(PROBE_TIMEOUT).ok().flatten();
         while child.try_wait()?.is_none() && Instant::now() < end {
             thread::sleep(Duration::from_millis(5));
         }
@@ -131,7 +132,7 @@ impl Engine {
         let output = child.wait_with_output().context("failed to wait for the engine")?;
         // Nothing that an engine repeats may bring the password into a log.
         let said = String::from_utf8_lossy(&output.stderr).replace(password, "***");
-        let lines: Vec<_> = said.lines().map(str::trim).filter(|it| !it.is_empty()).take(LINES).collect();
+        let lines: Vec<_> = said.lines().map(str::trim).filter(|it| !it.is_empty()).take(MAX_LINES).collect();
         let said = lines.join("\n");
         if !output.status.success() {
             return Err(EngineError::new(output.status, said).into());

@@ -15,7 +15,7 @@ use crate::cli::report::{CreateOutcome, CreateResult, Header, PlanReport, Reposi
 use crate::cli::shell::Shell;
 use crate::config::desired::DesiredRepository;
 use crate::plan::observed::Observed;
-use crate::plan::{Ineffective, Plan, RepositoryPlan, State, Step};
+use crate::plan::{IgnoredWrite, Plan, RepositoryPlan, RepositoryState, Step};
 
 /// Creates what is absent and repairs what differs.
 pub async fn run(flags: &flags::Create, shell: &Shell) -> Result<Exit, Failure> {
@@ -72,10 +72,10 @@ pub async fn agreed(
     yes: bool,
 ) -> Result<Plan, Failure> {
     let mut plan = session.plan(desired, observed);
-    plan.leave_out(|it| failures.contains_key(&it.name));
+    plan.block_unread(|it| failures.contains_key(&it.name));
     // What cannot be weighed is not written; the other repositories go on.
     failures.extend(expiry::estimate_impact(session, &mut plan, in_use).await);
-    plan.leave_out(|it| failures.contains_key(&it.name));
+    plan.block_unread(|it| failures.contains_key(&it.name));
     expiry::consent(session, &plan, yes).await?;
     Ok(plan)
 }
@@ -138,7 +138,7 @@ async fn read_back(
         let of_name = applied.iter_mut().find(|(plan, _)| plan.name == again.name);
         let Some((plan, result)) = of_name else { continue };
         let arn = result.arn.clone().unwrap_or_default();
-        let mut found = Ineffective::find(plan, again, &arn);
+        let mut found = IgnoredWrite::find(plan, again, &arn);
         // What may not be written is told as that.
         found.retain(|it| !result.denied.contains(&it.field));
         if found.is_empty() {
@@ -148,7 +148,7 @@ async fn read_back(
         result.outcome = CreateOutcome::Blocked;
         result.error = Some(format!("AWS took the change of {fields}, and it reads back as it was"));
         tell(session.shell, plan, result);
-        if let Err(error) = session.memory().add(&found) {
+        if let Err(error) = session.ignored_writes().add(&found) {
             session.shell.warn(format!("failed to remember that: {error}"));
         }
     }
@@ -164,7 +164,7 @@ async fn apply(
     let done = |result| (plan.clone(), result);
     let found = observed.repositories.get(&plan.name);
     let mut target = found.map(|it| (it.arn.clone(), it.uri.clone()));
-    if let State::Foreign(owner) = &plan.state {
+    if let RepositoryState::Foreign(owner) = &plan.state {
         let error = Some(format!("it belongs to project `{owner}`"));
         return done(result(CreateOutcome::Refused, target, error));
     }
@@ -208,7 +208,9 @@ async fn again(
     }
     let plan = session.plan(&desired, &observed);
     match plan.repositories.first() {
-        Some(plan) if plan.state != State::Absent => apply(session, plan, &desired, &observed).await,
+        Some(plan) if plan.state != RepositoryState::Absent => {
+            apply(session, plan, &desired, &observed).await
+        }
         _ => failed_with("it is created and deleted by somebody else".to_owned()),
     }
 }

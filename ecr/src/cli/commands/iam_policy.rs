@@ -7,8 +7,8 @@ use ecr_types::RegistryId;
 use ecr_types::human::some_of;
 
 use super::session::{local_account, local_region};
-use crate::aws::iam::{Document, MANAGED_POLICY, Role, Scope, is_key_arn};
-use crate::aws::{Aws, Target};
+use crate::aws::iam::{MANAGED_POLICY_MAX_SIZE, PolicyDocument, Role, Scope, is_key_arn};
+use crate::aws::{Aws, ClientConfig};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::shell::Shell;
@@ -30,12 +30,12 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
         project: workspace.desired.project.as_deref(),
         orphans: flags.orphans,
     };
-    let document = Document::new(flags.role, &scope);
+    let document = PolicyDocument::new(flags.role, &scope);
     shell.print(serde_json::to_string_pretty(&document).unwrap_or_default());
     shell.json(&document);
-    if document.size() > MANAGED_POLICY {
+    if document.size() > MANAGED_POLICY_MAX_SIZE {
         shell.warn(format!(
-            "the document has {} characters, and a managed policy may have {MANAGED_POLICY}",
+            "the document has {} characters, and a managed policy may have {MANAGED_POLICY_MAX_SIZE}",
             document.size()
         ));
         shell.help("make several documents, each for some of the services, with -p or --exclude");
@@ -66,7 +66,7 @@ async fn place(flags: &flags::IamPolicy, workspace: &Workspace) -> Result<(Regis
         return Ok((local_account(pinned), local_region(region, workspace_region)?.to_string()));
     }
     let profile = flags.common.registry.aws_profile.clone();
-    let target = Target::Environment { region, workspace_region, profile };
+    let target = ClientConfig::Environment { region, workspace_region, profile };
     let aws = Aws::connect(&target, HttpClient::default()).await?;
     let account = match pinned {
         Some(account) => account,

@@ -9,8 +9,8 @@ use ecr_embedded::{Builder, DEFAULT_PORT, Server, StartError};
 use ecr_oci::http::HttpClient;
 use ecr_types::{Region, RegistryId, RepositoryName};
 
-use crate::aws::ignored_writes::Memory;
-use crate::aws::{self, Aws, Identity, Reads, ServiceError, Target};
+use crate::aws::ignored_writes::IgnoredWrites;
+use crate::aws::{self, Aws, ClientConfig, Identity, Reads, ServiceError};
 use crate::cli::error::Failure;
 use crate::cli::flags::Common;
 use crate::cli::report::Header;
@@ -78,7 +78,7 @@ impl<'a> Session<'a> {
         common: &Common,
         wants_lifecycle: fn(&DesiredRepository) -> bool,
     ) -> Result<(Self, Vec<DesiredRepository>, Observation), Failure> {
-        tokio::task::spawn_blocking(aws::warm);
+        tokio::task::spawn_blocking(aws::preload);
         let workspace = Workspace::load(common.workspace.manifest_path.as_deref())?;
         let desired = common.selection.repositories(&workspace.desired)?;
         let connection = Connection::open(shell, common, &workspace).await?;
@@ -143,19 +143,19 @@ impl<'a> Session<'a> {
 
     /// The plan; what is known to be without effect is blocked in it.
     pub fn plan(&self, desired: &[DesiredRepository], observed: &Observed) -> Plan {
-        let known = self.memory().known();
+        let known = self.ignored_writes().known();
         let mut plan = plan::plan(desired, self.project(), observed);
         for repository in &mut plan.repositories {
             if let Some(found) = observed.repositories.get(&repository.name) {
-                repository.block(&found.arn, &known);
+                repository.block_ignored(&found.arn, &known);
             }
         }
         plan
     }
 
     /// What earlier runs learned.
-    pub fn memory(&self) -> Memory {
-        Memory::new(&self.workspace.target)
+    pub fn ignored_writes(&self) -> IgnoredWrites {
+        IgnoredWrites::new(&self.workspace.target)
     }
 
     /// Names of repositories of this project that the workspace does not name.
@@ -282,12 +282,12 @@ async fn target(
     shell: &Shell,
     common: &Common,
     workspace: &Workspace,
-) -> Result<(Target, Option<Server>), Failure> {
+) -> Result<(ClientConfig, Option<Server>), Failure> {
     let workspace_region = workspace.desired.region.clone();
     let region = common.workspace.region.clone();
     if !common.registry.local {
         let profile = common.registry.aws_profile.clone();
-        return Ok((Target::Environment { region, workspace_region, profile }, None));
+        return Ok((ClientConfig::Environment { region, workspace_region, profile }, None));
     }
     let region = local_region(region, workspace_region)?;
     let data = common.registry.data.clone().unwrap_or_else(|| workspace.target.join("ecr-local"));
@@ -299,7 +299,7 @@ async fn target(
         Err(StartError::Running { url, .. }) => (url, None),
         Err(error) => return Err(anyhow::Error::new(error).into()),
     };
-    Ok((Target::Local { url, region: region.to_string() }, server))
+    Ok((ClientConfig::Local { url, region: region.to_string() }, server))
 }
 
 /// Starts the embedded ECR; waits while another short-lived command has its state, and says so once.

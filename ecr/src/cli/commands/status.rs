@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt};
 use super::session::Session;
 use super::storage::{RepositoryStorage, StorageReport};
 use crate::aws::ServiceError;
-use crate::build::docker::{Engine, Found};
+use crate::build::docker::{Engine, EngineProbe};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{EngineStatus, Environment, LatestImage, RepositoryStatus, StatusReport};
@@ -16,8 +16,8 @@ use crate::cli::shell::Shell;
 use crate::cli::table::cut;
 use crate::config::desired::DesiredRepository;
 use crate::inventory::{Figures, Inventory};
-use crate::plan::{RepositoryPlan, State};
-use crate::scan::{Counts, Scan};
+use crate::plan::{RepositoryPlan, RepositoryState};
+use crate::scan::{Counts, ImageScan};
 
 /// Shows how everything stands. Drift is no failure; what cannot be read is one.
 pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> {
@@ -110,7 +110,7 @@ async fn repository(
         storage: None,
         error: failure.map(|it| it.to_string()),
     };
-    let is_absent = plan.is_some_and(|it| it.state == State::Absent);
+    let is_absent = plan.is_some_and(|it| it.state == RepositoryState::Absent);
     let looked = match status.error {
         Some(_) => return status,
         None if is_absent => Ok(RepositoryStorage::default()),
@@ -132,7 +132,7 @@ async fn repository(
 
 /// The fields of a repository that exists and is not as it should be.
 fn drift(plan: &RepositoryPlan) -> Vec<String> {
-    let steps = plan.steps.iter().filter(|_| plan.state != State::Absent).filter_map(|it| it.field);
+    let steps = plan.steps.iter().filter(|_| plan.state != RepositoryState::Absent).filter_map(|it| it.field);
     steps.chain(plan.blocked.iter().map(|it| it.field)).map(str::to_owned).collect()
 }
 
@@ -178,7 +178,7 @@ async fn asked(
     session: &Session<'_>,
     name: &RepositoryName,
     digest: &Digest,
-) -> Result<Option<Scan>, ServiceError> {
+) -> Result<Option<ImageScan>, ServiceError> {
     const ACTION: &str = "ecr:DescribeImageScanFindings";
     match session.aws.scan(name, digest).await {
         Err(error) if error.is_denied() => {
@@ -189,8 +189,8 @@ async fn asked(
     }
 }
 
-fn of_scan(scan: Option<Scan>) -> (Option<String>, Option<Counts>) {
-    let done = |it: &Scan| it.progress() == crate::scan::Progress::Done;
+fn of_scan(scan: Option<ImageScan>) -> (Option<String>, Option<Counts>) {
+    let done = |it: &ImageScan| it.progress() == crate::scan::ScanProgress::Done;
     let status = scan.as_ref().map(|it| it.status.as_str().to_owned());
     (status, scan.filter(done).map(|it| it.totals()))
 }
@@ -198,8 +198,8 @@ fn of_scan(scan: Option<Scan>) -> (Option<String>, Option<Counts>) {
 fn engine() -> Option<EngineStatus> {
     let engine = Engine::find(None)?;
     let version = match engine.probe() {
-        Ok(Found::Running(version)) => Some(cut(&printable(&version), 40)),
-        Ok(Found::Stopped) | Err(_) => None,
+        Ok(EngineProbe::Running(version)) => Some(cut(&printable(&version), 40)),
+        Ok(EngineProbe::Stopped) | Err(_) => None,
     };
     Some(EngineStatus { program: engine.name().to_owned(), version })
 }

@@ -60,7 +60,7 @@ impl<'a> StorageReport<'a> {
         let policy = policy.unwrap_or_default();
         let inventory = self.session.aws.inventory(&desired.name, manifests).await;
         let inventory = inventory?.context("no permission to list its images")?;
-        let figures = Figures::of(&inventory, policy.as_ref(), self.now, self.price);
+        let figures = Figures::new(&inventory, policy.as_ref(), self.now, self.price);
         Ok(RepositoryStorage { inventory, figures })
     }
 

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::cli::table::{Align, Cell, Table, Tone};
 use crate::inventory::{AfterLifecycle, Detail, Figures, Inventory};
-use crate::scan::{Counts, Severity, Status, counts_text};
+use crate::scan::{Counts, ScanStatus, Severity, counts_text};
 
 /// One repository of `ecr images`.
 #[derive(Debug, Serialize)]
@@ -154,7 +154,7 @@ fn scan_cell(image: &Image, detail: &Detail) -> Cell {
         (None, None) => Cell::new("-", Tone::Dim),
         (_, Some(counts)) => counts_cell(counts),
         (Some(status), None) => {
-            let status = Status::of_api(status);
+            let status = ScanStatus::from_api(status);
             Cell::new(status.short(), Tone::Dim)
         }
     }

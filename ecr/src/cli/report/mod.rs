@@ -6,7 +6,7 @@ use ecr_types::human::{count, size, some_of};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::plan::{Blocked, Plan, RepositoryPlan, State, Step, Summary};
+use crate::plan::{BlockedField, Plan, RepositoryPlan, RepositoryState, Step, Summary};
 
 mod images;
 mod lifecycle;
@@ -179,7 +179,7 @@ pub enum DeleteOutcome {
 impl From<&RepositoryPlan> for RepositoryReport {
     fn from(plan: &RepositoryPlan) -> Self {
         let owner = match &plan.state {
-            State::Foreign(owner) => Some(owner.clone()),
+            RepositoryState::Foreign(owner) => Some(owner.clone()),
             _ => None,
         };
         Self {
@@ -206,9 +206,9 @@ impl From<&Step> for StepReport {
     }
 }
 
-impl From<&Blocked> for BlockedReport {
-    fn from(blocked: &Blocked) -> Self {
-        let Blocked { field, observed, desired, help } = blocked.clone();
+impl From<&BlockedField> for BlockedReport {
+    fn from(blocked: &BlockedField) -> Self {
+        let BlockedField { field, observed, desired, help } = blocked.clone();
         Self { field, observed, desired, help }
     }
 }
@@ -220,16 +220,16 @@ pub fn plan_lines(plan: &Plan) -> Vec<String> {
 
 fn repository_lines(plan: &RepositoryPlan) -> Vec<String> {
     let mark = match plan.state {
-        State::Absent => '+',
-        State::Drifted => '~',
-        State::Current => '=',
-        State::Blocked | State::Foreign(_) => '!',
+        RepositoryState::Absent => '+',
+        RepositoryState::Drifted => '~',
+        RepositoryState::Current => '=',
+        RepositoryState::Blocked | RepositoryState::Foreign(_) => '!',
     };
     let remark = match &plan.state {
-        State::Absent => "  (to create)".to_owned(),
-        State::Foreign(owner) => format!("  (belongs to project `{owner}`)"),
-        State::Blocked => "  (blocked)".to_owned(),
-        State::Current | State::Drifted => String::new(),
+        RepositoryState::Absent => "  (to create)".to_owned(),
+        RepositoryState::Foreign(owner) => format!("  (belongs to project `{owner}`)"),
+        RepositoryState::Blocked => "  (blocked)".to_owned(),
+        RepositoryState::Current | RepositoryState::Drifted => String::new(),
     };
     let mut lines = vec![format!("{mark} {}{remark}", plan.name)];
     lines.extend(plan.steps.iter().flat_map(step_lines));

@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::images::tone_of;
 use crate::cli::table::{Align, Cell, Table, Tone, WIDTH};
 use crate::scan::{
-    Counts, Finding, Fix, Gate, Judgement, Kind, NEVER, Progress, Scan, Severity, Verdict, counts_text,
+    Counts, Finding, Fix, Gate, GateResult, ImageScan, NEVER_SCANNED, ScanProgress, ScanType, Severity,
+    Verdict, counts_text,
 };
 
 /// What follows the list of images in `ecr scan`: one entry an image, where an index stands as the images that it lists.
@@ -54,7 +55,7 @@ pub struct ScannedImage {
     /// What ECR says about the status.
     pub description: Option<String>,
     /// Which scanner looked, where its findings tell.
-    pub scanner: Option<Kind>,
+    pub scanner: Option<ScanType>,
     /// Findings by severity.
     pub counts: Counts,
     /// The findings, the worst first; one a package.
@@ -89,8 +90,8 @@ struct Outcome {
     title: String,
     meaning: String,
     help: Option<String>,
-    progress: Option<Progress>,
-    judgement: Option<(Severity, Judgement)>,
+    progress: Option<ScanProgress>,
+    judgement: Option<(Severity, GateResult)>,
 }
 
 /// Which image is meant.
@@ -122,15 +123,15 @@ impl std::fmt::Display for Subject {
 
 impl ScannedImage {
     /// What became of the scan of an image; `None` for one that was never scanned.
-    pub fn new(subject: Subject, scan: Option<&Scan>, gate: Option<&Gate>) -> Self {
-        let judgement = gate.map(|it| (it.fail_on, it.judge(scan)));
+    pub fn new(subject: Subject, scan: Option<&ImageScan>, gate: Option<&Gate>) -> Self {
+        let judgement = gate.map(|it| (it.fail_on, it.evaluate(scan)));
         let blocks = |n: usize| judgement.as_ref().is_some_and(|(_, it)| it.blocking.get(n) == Some(&true));
         let title = subject.to_string();
         let findings = scan.iter().flat_map(|it| &it.findings).enumerate();
         let findings =
             findings.map(|(n, it)| ScannedFinding { finding: it.clone(), blocks: blocks(n) }).collect();
-        let counted = |count: fn(&Judgement) -> usize| judgement.as_ref().map_or(0, |(_, it)| count(it));
-        let help = scan.map_or(Some(NEVER.1), Scan::help);
+        let counted = |count: fn(&GateResult) -> usize| judgement.as_ref().map_or(0, |(_, it)| count(it));
+        let help = scan.map_or(Some(NEVER_SCANNED.1), ImageScan::help);
         // Commands are to be typed as they stand.
         let start = format!(
             "aws ecr start-image-scan --repository-name {} --image-id imageDigest={}",
@@ -141,19 +142,19 @@ impl ScannedImage {
             subject,
             status: scan.map(|it| it.status.as_str().to_owned()),
             description: scan.and_then(|it| it.description.clone()),
-            scanner: scan.and_then(|it| it.kind),
-            counts: scan.map(Scan::totals).unwrap_or_default(),
+            scanner: scan.and_then(|it| it.scan_type),
+            counts: scan.map(ImageScan::totals).unwrap_or_default(),
             findings,
-            unlisted: scan.map(Scan::unlisted).unwrap_or_default(),
+            unlisted: scan.map(ImageScan::unlisted).unwrap_or_default(),
             gate: judgement.as_ref().map(|(_, it)| it.verdict),
-            passed: judgement.as_ref().map(|(_, it)| it.is_through),
+            passed: judgement.as_ref().map(|(_, it)| it.is_passed),
             ignored: counted(|it| it.ignored.len()),
             unfixed: counted(|it| it.unfixed.len()),
             outcome: Outcome {
                 title,
-                meaning: scan.map_or(NEVER.0, Scan::meaning).to_owned(),
+                meaning: scan.map_or(NEVER_SCANNED.0, ImageScan::meaning).to_owned(),
                 help,
-                progress: scan.map(Scan::progress),
+                progress: scan.map(ImageScan::progress),
                 judgement,
             },
         }
@@ -166,12 +167,12 @@ impl ScannedImage {
 
     /// Whether its findings are complete.
     pub fn is_done(&self) -> bool {
-        self.outcome.progress == Some(Progress::Done)
+        self.outcome.progress == Some(ScanProgress::Done)
     }
 
     /// Whether ECR cannot scan it.
     pub fn is_unsupported(&self) -> bool {
-        self.outcome.progress == Some(Progress::Unsupported)
+        self.outcome.progress == Some(ScanProgress::Unsupported)
     }
 
     /// Whether `--ignore-unfixed` could not be told about some finding.
@@ -182,8 +183,8 @@ impl ScannedImage {
     /// The lines for people.
     pub fn lines(&self) -> Vec<String> {
         let scanner = match self.scanner {
-            Some(Kind::Basic) => ", basic scanning",
-            Some(Kind::Enhanced) => ", enhanced scanning",
+            Some(ScanType::Basic) => ", basic scanning",
+            Some(ScanType::Enhanced) => ", enhanced scanning",
             None => "",
         };
         let status = printable(self.status.as_deref().unwrap_or("not scanned"));
@@ -245,9 +246,10 @@ impl ScannedImage {
         add(unlisted, "counted by ECR and not listed".to_owned());
         add(self.ignored, "ignored".to_owned());
         add(self.unfixed, "without a fix".to_owned());
-        let suppressed = self.findings.iter().filter(|it| it.finding.is_closed).map(|it| &it.finding.name);
+        let suppressed =
+            self.findings.iter().filter(|it| it.finding.is_suppressed).map(|it| &it.finding.name);
         add(suppressed.collect::<BTreeSet<_>>().len(), "suppressed".to_owned());
-        let (word, tone) = match (judgement.verdict, judgement.is_through) {
+        let (word, tone) = match (judgement.verdict, judgement.is_passed) {
             (Verdict::Passed, _) => ("passed", Tone::Good),
             (Verdict::Failed, _) => ("failed", Tone::Bad),
             (Verdict::Unsupported, true) => ("passed, unscanned (--unsupported pass)", Tone::Warning),
@@ -263,7 +265,7 @@ impl ScannedFinding {
     fn cells(&self) -> Vec<Cell> {
         let found = &self.finding;
         let fixed = match (&found.fixed_in, found.fix) {
-            _ if found.is_closed => Cell::new("suppressed", Tone::Dim),
+            _ if found.is_suppressed => Cell::new("suppressed", Tone::Dim),
             (Some(version), _) => version.clone().into(),
             (None, Fix::Available) => Cell::new("available", Tone::Plain),
             (None, Fix::None) => Cell::new("no fix", Tone::Dim),

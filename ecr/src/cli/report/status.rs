@@ -10,7 +10,7 @@ use super::images::{counts_cell, figures_text};
 use crate::cli::table::{Align, Cell, Table, Tone};
 use crate::config::price::Price;
 use crate::inventory::Figures;
-use crate::scan::{Counts, Status};
+use crate::scan::{Counts, ScanStatus};
 
 /// `ecr status`.
 #[derive(Debug, Clone, Serialize)]
@@ -193,7 +193,7 @@ impl LatestImage {
             (Some(status), Some(counts)) if matches!(status.as_str(), "COMPLETE" | "ACTIVE") => {
                 counts_cell(counts)
             }
-            (Some(status), _) => Cell::new(Status::of_api(status).short(), Tone::Dim),
+            (Some(status), _) => Cell::new(ScanStatus::from_api(status).short(), Tone::Dim),
             (None, Some(counts)) => counts_cell(counts),
             (None, None) if !self.is_scan_known => Cell::new("-", Tone::Dim),
             (None, None) => Cell::new("never", Tone::Warning),

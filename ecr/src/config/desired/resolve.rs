@@ -10,16 +10,16 @@ use super::{
     Configuration, Desired, DesiredRepository, Encryption, LifecyclePolicy, MANAGED_BY, Member, PolicyFiles,
     Service,
 };
-use crate::config::definitions::Definition;
+use crate::config::definitions::RepositoryDefinition;
 use crate::config::metadata::PackageMetadata;
-use crate::config::settings::{PolicySource, RepositorySettings, is_tag_character};
+use crate::config::settings::{PolicySource, RepositorySettings, is_resource_tag_character};
 
 /// The desired state. Problems are added to `problems`; while any stands, the result is not to be used.
 pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Problems) -> Desired {
     let resolver = Resolver { configuration, files, problems };
     let (services, mut repositories): (Vec<_>, Vec<_>) =
         configuration.members.iter().filter_map(|it| resolver.service(it)).unzip();
-    repositories.extend(resolver.further_repositories());
+    repositories.extend(resolver.standalone_repositories());
     resolver.check_duplicates(&mut repositories);
     Desired {
         project: resolver.project(),
@@ -33,7 +33,7 @@ pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Pr
 }
 
 /// The most tags of a resource (AWS, "Tagging a private repository", "Tag restrictions").
-const MAX_TAGS: usize = 50;
+const MAX_RESOURCE_TAGS: usize = 50;
 
 struct Resolver<'a> {
     configuration: &'a Configuration,
@@ -42,7 +42,7 @@ struct Resolver<'a> {
 }
 
 /// What a repository is made from, wherever it was defined.
-struct Origin<'a> {
+struct RepositorySource<'a> {
     name: RepositoryName,
     place: &'a Place,
     package: Option<&'a str>,
@@ -50,7 +50,7 @@ struct Origin<'a> {
     settings: RepositorySettings,
 }
 
-type Placed = (DesiredRepository, Place);
+type LocatedRepository = (DesiredRepository, Place);
 
 impl<'a> Resolver<'a> {
     fn project(&self) -> Option<String> {
@@ -70,7 +70,7 @@ impl<'a> Resolver<'a> {
         here.or(there).map(|it| it.value.clone())
     }
 
-    fn service(&self, member: &'a Member) -> Option<(Service, Placed)> {
+    fn service(&self, member: &'a Member) -> Option<(Service, LocatedRepository)> {
         let metadata = member.metadata.as_ref()?;
         self.check_bin(member, metadata);
         let derived = self.derived_name(member, metadata);
@@ -78,7 +78,7 @@ impl<'a> Resolver<'a> {
         let name = entry.and_then(|it| it.name.as_ref()).map(|it| it.value.clone()).or(derived)?;
         let settings = entry.map(|it| it.settings.clone()).unwrap_or_default();
         let description = entry.and_then(|it| it.description.as_ref()).map(|it| it.value.as_str());
-        let repository = self.repository(Origin {
+        let repository = self.repository(RepositorySource {
             name: name.clone(),
             place: &metadata.place,
             package: Some(&member.package.name),
@@ -124,8 +124,12 @@ impl<'a> Resolver<'a> {
         self.derived_text(member, metadata).parse().map_err(report).ok()
     }
 
-    fn override_of(&self, member: &Member, derived: Option<&RepositoryName>) -> Option<&'a Definition> {
-        let is_override = |it: &&Definition| match &it.package {
+    fn override_of(
+        &self,
+        member: &Member,
+        derived: Option<&RepositoryName>,
+    ) -> Option<&'a RepositoryDefinition> {
+        let is_override = |it: &&RepositoryDefinition| match &it.package {
             Some(package) => package.value == member.package.name,
             None => it.name.as_ref().is_some_and(|name| Some(&name.value) == derived),
         };
@@ -139,27 +143,27 @@ impl<'a> Resolver<'a> {
     }
 
     /// The entries of `repositories.json` that belong to no service.
-    fn further_repositories(&self) -> Vec<Placed> {
+    fn standalone_repositories(&self) -> Vec<LocatedRepository> {
         let derived: Vec<String> =
             self.services().map(|(member, it)| self.derived_text(member, it)).collect();
-        let is_further = |entry: &&Definition| match (&entry.package, &entry.name) {
+        let is_standalone = |entry: &&RepositoryDefinition| match (&entry.package, &entry.name) {
             (None, Some(name)) => !derived.iter().any(|it| it == name.value.as_str()),
             _ => true,
         };
         let entries = self.configuration.definitions.repositories.iter();
-        entries.filter(is_further).filter_map(|it| self.further_repository(it)).collect()
+        entries.filter(is_standalone).filter_map(|it| self.standalone_repository(it)).collect()
     }
 
     fn services(&self) -> impl Iterator<Item = (&'a Member, &'a PackageMetadata)> {
         self.configuration.members.iter().filter_map(|it| Some((it, it.metadata.as_ref()?)))
     }
 
-    fn further_repository(&self, entry: &'a Definition) -> Option<Placed> {
+    fn standalone_repository(&self, entry: &'a RepositoryDefinition) -> Option<LocatedRepository> {
         if let Some(package) = &entry.package {
             self.check_package(package);
             return None;
         }
-        Some(self.repository(Origin {
+        Some(self.repository(RepositorySource {
             name: entry.name.as_ref()?.value.clone(),
             place: &entry.place,
             package: None,
@@ -194,7 +198,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn repository(&self, origin: Origin<'_>) -> Placed {
+    fn repository(&self, origin: RepositorySource<'_>) -> LocatedRepository {
         let workspace = &self.configuration.workspace;
         let settings = origin.settings.clone().or(RepositorySettings {
             lifecycle_policy: workspace.lifecycle_policy.clone(),
@@ -219,7 +223,11 @@ impl<'a> Resolver<'a> {
         (repository, origin.place.clone())
     }
 
-    fn tags(&self, origin: &Origin<'_>, own: &BTreeMap<String, Located<String>>) -> BTreeMap<String, String> {
+    fn tags(
+        &self,
+        origin: &RepositorySource<'_>,
+        own: &BTreeMap<String, Located<String>>,
+    ) -> BTreeMap<String, String> {
         let project = self.configuration.workspace.project.as_ref();
         let project = project.or(self.configuration.definitions.project.as_ref());
         let written = [
@@ -231,9 +239,9 @@ impl<'a> Resolver<'a> {
         let written = written.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
         let tags: BTreeMap<_, _> =
             own.iter().map(|(key, value)| (key.clone(), value.value.clone())).chain(written).collect();
-        if tags.len() > MAX_TAGS {
+        if tags.len() > MAX_RESOURCE_TAGS {
             let message = format!(
-                "repository `{}` has {} resource tags, including those of this tool, but AWS allows at most {MAX_TAGS}",
+                "repository `{}` has {} resource tags, including those of this tool, but AWS allows at most {MAX_RESOURCE_TAGS}",
                 origin.name,
                 tags.len()
             );
@@ -295,7 +303,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn check_duplicates(&self, repositories: &mut [Placed]) {
+    fn check_duplicates(&self, repositories: &mut [LocatedRepository]) {
         repositories.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         for pair in repositories.windows(2) {
             let [(first, first_place), (second, second_place)] = pair else { continue };
@@ -317,6 +325,6 @@ struct PolicyText {
 
 /// `text` as a value that AWS accepts: other characters become `-`, and it ends after 256.
 fn tag_value(text: &str) -> String {
-    let replaced = text.chars().map(|c| if is_tag_character(c) { c } else { '-' });
+    let replaced = text.chars().map(|c| if is_resource_tag_character(c) { c } else { '-' });
     replaced.take(256).collect::<String>().trim().to_owned()
 }

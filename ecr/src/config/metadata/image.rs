@@ -75,7 +75,7 @@ impl ImageMetadata {
             ports: fields.list("ports", port),
             env: fields.string_map("env"),
             args: fields.strings("args"),
-            user: fields.parsed::<User>("user").map(|it| it.map(|user| user.0)),
+            user: fields.parsed::<NumericUser>("user").map(|it| it.map(|user| user.0)),
             workdir: fields.parsed::<AbsolutePath>("workdir").map(|it| it.map(|path| path.0)),
             labels: fields.string_map("labels"),
             base: fields.string("base"),
@@ -168,9 +168,9 @@ fn file_copy(node: &Node, problems: &Problems) -> Option<FileCopy> {
     Some(FileCopy { from: from?, to: to? })
 }
 
-struct User(String);
+struct NumericUser(String);
 
-impl FromStr for User {
+impl FromStr for NumericUser {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {

@@ -128,7 +128,7 @@ impl std::str::FromStr for Project {
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let good = (1..=256).contains(&text.chars().count())
-            && text.chars().all(crate::config::settings::is_tag_character);
+            && text.chars().all(crate::config::settings::is_resource_tag_character);
         let wanted = "1 to 256 letters, digits, spaces and + - = . _ : / @, as in a resource tag";
         good.then(|| Self(text.to_owned()))
             .ok_or_else(|| InvalidValue(format!("`{text}` is not a valid project name ({wanted})")))

@@ -16,7 +16,7 @@ use super::outcome::Done;
 use super::{Job, Push};
 use crate::build::bases::Bases;
 use crate::build::compile::Binary;
-use crate::build::docker::{Build, EngineSession};
+use crate::build::docker::{EngineBuild, EngineSession};
 use crate::build::image::{ImageBuilder, NativeImage, Platforms, base_of};
 use crate::build::method::BuildMethods;
 use crate::cli::shell::Shell;
@@ -42,7 +42,7 @@ pub(super) enum Product {
     /// An image.
     Image(BuiltImage),
     /// What a builder of buildx builds and pushes in one.
-    Remote { session: Arc<EngineSession>, builder: String, build: Box<Build> },
+    Remote { session: Arc<EngineSession>, builder: String, build: Box<EngineBuild> },
 }
 
 /// A job with its product, or with its end.
@@ -138,7 +138,7 @@ async fn with_bases(
 }
 
 /// What an engine is given. For a wrapped service that compiles it.
-async fn engine_build(push: &Push<'_>, job: &Job, source: &EngineSource) -> Result<Build> {
+async fn engine_build(push: &Push<'_>, job: &Job, source: &EngineSource) -> Result<EngineBuild> {
     let (builder, methods) = (push.builder.clone(), push.methods.clone());
     let (service, source) = (job.service.clone(), source.clone());
     let build = tokio::task::spawn_blocking(move || engine_input(&builder, &methods, &service, &source));
@@ -150,7 +150,7 @@ fn engine_input(
     methods: &BuildMethods,
     service: &Service,
     source: &EngineSource,
-) -> Result<Build> {
+) -> Result<EngineBuild> {
     match source {
         EngineSource::Dockerfile(build) => methods.dockerfile_build(build),
         EngineSource::Wrapped => {
@@ -174,7 +174,7 @@ pub(super) fn auditable(built: &[Built<'_>]) -> BTreeSet<String> {
 fn report(shell: &Shell, service: &Service, image: &NativeImage) {
     image.binaries.iter().for_each(|it| report_binary(shell, service, it));
     let name = &service.package.name;
-    if let Some(base) = &image.retyped {
+    if let Some(base) = &image.converted_base {
         shell.warn(format!(
             "base `{base}` has docker's media types, which know no zstd: the image of `{name}` has OCI's"
         ));

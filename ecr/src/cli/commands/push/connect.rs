@@ -9,7 +9,7 @@ use super::engine::{self, EngineLogin, EngineRecipe, Recipe};
 use super::outcome::Done;
 use super::repositories::{self, TargetRepository};
 use super::{Job, Push};
-use crate::aws::{AuthorizationToken, Aws, renewal};
+use crate::aws::{AuthorizationToken, Aws, token_renewal};
 use crate::build::bases::Bases;
 use crate::build::docker::EngineGuard;
 use crate::cli::commands::session::{Connection, Session};
@@ -135,7 +135,7 @@ async fn open(
     // Bases in the same registry are opened by the same token.
     let own = Login { host: host.to_owned(), credentials: ("AWS".to_owned(), token.password.clone()) };
     let images = BaseImages::new(push.builder.bases.clone(), http.clone(), Some(own));
-    let client = RegistryClient::new(http, host, token.authorization(), renewal(session.aws.clone()));
+    let client = RegistryClient::new(http, host, token.authorization(), token_renewal(session.aws.clone()));
     let (host, bases) = (host.to_owned(), Bases::new(images));
     Ok(Open { registry: OpenRegistry { client, host, bases, _engine: ready.guard }, jobs })
 }

@@ -76,7 +76,7 @@ pub(super) async fn open<T>(
     }
     match session(push, login).await {
         Ok(guard) => {
-            let session = guard.share();
+            let session = guard.session();
             let others = others.into_iter().map(|(job, more)| {
                 let recipe = recipe(&job, session.clone());
                 (job, more, recipe)

@@ -10,7 +10,7 @@ use anyhow::Context;
 use ecr_types::{Digest, ImageTag};
 
 use super::session::Session;
-use crate::build::git::Tree;
+use crate::build::git::WorkingTree;
 use crate::build::image::ImageBuilder;
 use crate::build::method::{BuildMethod, BuildMethods};
 use crate::cli::error::{Exit, Failure};
@@ -97,7 +97,7 @@ struct Push<'a> {
     builder: Arc<ImageBuilder>,
     methods: Arc<BuildMethods>,
     /// What git says of the workspace; `None` outside of git.
-    tree: Option<Tree>,
+    tree: Option<WorkingTree>,
 }
 
 /// A service that is to be pushed.

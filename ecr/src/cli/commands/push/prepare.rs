@@ -14,7 +14,7 @@ use super::{Job, Push, engine, tree};
 use crate::aws;
 use crate::build::compile::{self, Toolchain};
 use crate::build::docker::Engine;
-use crate::build::git::TreeQuery;
+use crate::build::git::GitQuery;
 use crate::build::image::ImageBuilder;
 use crate::build::method::{BuildMethod, BuildMethods, ChosenBuilder};
 use crate::cli::commands::scan;
@@ -61,9 +61,9 @@ pub(super) enum Destination {
 pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Result<Prepared<'a>, Failure> {
     let manifest = flags.common.workspace.manifest_path.clone();
     let folder = manifest.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
-    tokio::task::spawn_blocking(aws::warm);
+    tokio::task::spawn_blocking(aws::preload);
     let workspace = tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref()));
-    let tree = TreeQuery::below(&folder);
+    let tree = GitQuery::start(&folder);
     let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&folder));
     let workspace = workspace.await.context("failed to read the workspace")??;
     let services = services(flags, &workspace)?;
@@ -124,7 +124,7 @@ fn builder(
         binaries: binaries.into_iter().collect(),
         // An engine unpacks what it is given and keeps the bytes of no layer, so it gets what every version reads.
         compression: (flags.load && flags.oci_layout.is_none()).then_some(Compression::Gzip),
-        read: Mutex::default(),
+        prebuilt: Mutex::default(),
     })
 }
 

@@ -7,7 +7,7 @@ use ecr_types::{Digest, ImageTag};
 
 use super::connect::{OpenRegistry, RegistryJob};
 use super::outcome::Done;
-use crate::build::docker::{Build, EngineSession};
+use crate::build::docker::{EngineBuild, EngineSession};
 use crate::cli::report::{PushEntry, PushOutcome};
 
 /// A build on a builder of buildx.
@@ -15,7 +15,7 @@ pub(super) struct RemoteBuild<'a> {
     pub registry: &'a OpenRegistry,
     pub session: Arc<EngineSession>,
     pub builder: String,
-    pub build: Box<Build>,
+    pub build: Box<EngineBuild>,
     pub job: &'a RegistryJob,
 }
 

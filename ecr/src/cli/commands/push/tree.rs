@@ -2,13 +2,13 @@
 
 use ecr_types::human::count;
 
-use crate::build::git::Tree;
+use crate::build::git::WorkingTree;
 use crate::cli::error::Failure;
 use crate::cli::flags;
 use crate::cli::shell::Shell;
 
 /// An image says which version it is; from an unclean tree that would not be true.
-pub(super) fn guard(flags: &flags::Push, shell: &Shell, tree: Option<&Tree>) -> Result<(), Failure> {
+pub(super) fn guard(flags: &flags::Push, shell: &Shell, tree: Option<&WorkingTree>) -> Result<(), Failure> {
     let changes = tree.map(|it| it.changes.as_slice()).unwrap_or_default();
     if changes.is_empty() || flags.allow_dirty {
         return Ok(());

@@ -85,7 +85,7 @@ pub fn gate(flags: &flags::GateArgs, workspace: &Workspace) -> Result<Option<Gat
 const IGNORE_FILE: &str = "ecr/scan-ignore.toml";
 
 fn today() -> Date {
-    Date::of_seconds(now().seconds())
+    Date::from_unix_seconds(now().seconds())
 }
 
 /// Waits for scans and judges them.

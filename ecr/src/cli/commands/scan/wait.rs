@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Target;
 use crate::aws::ServiceError;
 use crate::cli::commands::session::Session;
-use crate::scan::{Progress, Scan};
+use crate::scan::{ImageScan, ScanProgress};
 
 /// How long a command waits for scans, all of them together.
 pub struct Wait {
@@ -33,20 +33,24 @@ impl Wait {
     }
 
     /// The scan of an image, once there are findings, or it is clear that there will be none, or the time is over.
-    pub async fn scan(&self, session: &Session<'_>, target: &Target) -> Result<Option<Scan>, ServiceError> {
+    pub async fn scan(
+        &self,
+        session: &Session<'_>,
+        target: &Target,
+    ) -> Result<Option<ImageScan>, ServiceError> {
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut waiting = None;
-        let mut same: Option<(Instant, Scan)> = None;
+        let mut same: Option<(Instant, ImageScan)> = None;
         loop {
             let asked = session.aws.scan(&target.subject.repository, &target.subject.digest);
             // A service that does not answer, or only says that it is busy, is not waited for any longer.
             let scan = tokio::time::timeout(self.left().max(ANSWER), asked).await;
             let scan =
-                scan.unwrap_or_else(|_| Err(ServiceError::no_answer("ecr:DescribeImageScanFindings")))?;
+                scan.unwrap_or_else(|_| Err(ServiceError::timed_out("ecr:DescribeImageScanFindings")))?;
             let scan = scan.map(|it| settled(&mut same, it));
             let is_over = match &scan {
-                Some(scan) => scan.progress() != Progress::Running,
+                Some(scan) => scan.progress() != ScanProgress::Running,
                 // ECR begins to scan a moment after the push.
                 None => began.elapsed() >= target.grace,
             };
@@ -64,11 +68,11 @@ impl Wait {
 }
 
 /// Notes how long the answer has been the same.
-fn settled(same: &mut Option<(Instant, Scan)>, scan: Scan) -> Scan {
+fn settled(same: &mut Option<(Instant, ImageScan)>, scan: ImageScan) -> ImageScan {
     let since = match same.take() {
         Some((since, earlier)) if earlier == scan => since,
         _ => Instant::now(),
     };
     *same = Some((since, scan.clone()));
-    Scan { is_settled: since.elapsed() >= SETTLED, ..scan }
+    ImageScan { is_settled: since.elapsed() >= SETTLED, ..scan }
 }

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::{Action, Blocked, RepositoryPlan, State, Step};
+use super::{BlockedField, RepositoryPlan, RepositoryState, Step, WriteAction};
 
 /// A write that AWS took and that reads back as it was: the repository, the field, and both values. What is
 /// known to be without effect is not written again.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Ineffective {
+pub struct IgnoredWrite {
     /// The repository's ARN.
     pub arn: String,
     /// The API's name of the field.
@@ -18,12 +18,12 @@ pub struct Ineffective {
     pub desired: Value,
 }
 
-impl Ineffective {
+impl IgnoredWrite {
     /// The steps of `again`, made from what was read back, that were in `plan` before and are still called for.
     pub fn find(plan: &RepositoryPlan, again: &RepositoryPlan, arn: &str) -> Vec<Self> {
         let was_made = |step: &&Step| step.is_read_back() && plan.steps.contains(step);
         let found = again.steps.iter().filter(was_made);
-        found.map(|step| step.ineffective(arn)).collect()
+        found.map(|step| step.ignored_write(arn)).collect()
     }
 }
 
@@ -31,11 +31,14 @@ impl Step {
     /// Whether the field is one that DescribeRepositories tells.
     pub fn is_read_back(&self) -> bool {
         let action = &self.action;
-        matches!(action, Action::PutImageTagMutability { .. } | Action::PutImageScanningConfiguration { .. })
+        matches!(
+            action,
+            WriteAction::PutImageTagMutability { .. } | WriteAction::PutImageScanningConfiguration { .. }
+        )
     }
 
-    fn ineffective(&self, arn: &str) -> Ineffective {
-        Ineffective {
+    fn ignored_write(&self, arn: &str) -> IgnoredWrite {
+        IgnoredWrite {
             arn: arn.to_owned(),
             field: self.field.unwrap_or_default().to_owned(),
             observed: self.observed.clone(),
@@ -46,15 +49,16 @@ impl Step {
 
 impl RepositoryPlan {
     /// Turns steps that are known to be without effect into blocked fields.
-    pub fn block(&mut self, arn: &str, known: &[Ineffective]) {
-        let (steps, ineffective): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.steps).into_iter().partition(|it| !known.contains(&it.ineffective(arn)));
+    pub fn block_ignored(&mut self, arn: &str, known: &[IgnoredWrite]) {
+        let (steps, ignored): (Vec<_>, Vec<_>) = std::mem::take(&mut self.steps)
+            .into_iter()
+            .partition(|it| !known.contains(&it.ignored_write(arn)));
         self.steps = steps;
-        if ineffective.is_empty() {
+        if ignored.is_empty() {
             return;
         }
-        self.state = State::Blocked;
-        self.blocked.extend(ineffective.into_iter().map(|step| Blocked {
+        self.state = RepositoryState::Blocked;
+        self.blocked.extend(ignored.into_iter().map(|step| BlockedField {
             field: step.field.unwrap_or_default(),
             observed: step.observed,
             desired: step.desired,
