@@ -1,4 +1,4 @@
-//! Writing: the only place that changes a registry, one [`WriteAction`] at a time.
+//! Writing to a registry, one [`WriteAction`] at a time.
 
 use std::collections::BTreeMap;
 
@@ -13,28 +13,27 @@ use super::{Aws, ServiceError};
 use crate::config::desired::{DesiredRepository, Encryption};
 use crate::plan::WriteAction;
 
-/// What became of a write that did not fail.
+/// The result of a write that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
-    /// AWS took it.
+    /// AWS accepted the write.
     Done,
     /// The repository was created.
     Created {
-        /// Its ARN.
         arn: String,
-        /// Host and name.
+        /// `HOST/NAME`.
         uri: String,
     },
-    /// Another run was faster; the repository is there now, and is to be looked at again.
+    /// Another process has created the repository in the meantime, so that it has to be read again.
     AlreadyExists,
-    /// The permission is missing; it was noted.
+    /// The permission is missing, which was recorded for the warnings.
     Denied,
 }
 
 type Result<T> = std::result::Result<T, ServiceError>;
 
 impl Aws {
-    /// Makes one write of a plan.
+    /// Performs one write of a plan. A missing permission is an error only if the action is required.
     pub async fn apply(&self, name: &RepositoryName, action: &WriteAction) -> Result<Applied> {
         let result = match action {
             WriteAction::CreateRepository(desired) => self.create(desired).await,
@@ -61,7 +60,7 @@ impl Aws {
         }
     }
 
-    /// DeleteRepository with all images; false where there was nothing to delete.
+    /// Deletes a repository with all its images (`DeleteRepository`). Returns `false` if it does not exist.
     pub async fn delete_repository(&self, name: &RepositoryName) -> Result<bool> {
         let request = self.ecr.delete_repository().repository_name(name.as_str()).force(true);
         match request.send().await.map_err(|it| ServiceError::new("ecr:DeleteRepository", it)) {
@@ -71,8 +70,8 @@ impl Aws {
         }
     }
 
-    /// Tags need `ecr:TagResource` beside `ecr:CreateRepository`: where that is denied, the repository is
-    /// created without them.
+    /// Creates a repository. Resource tags need `ecr:TagResource` in addition to `ecr:CreateRepository`: if it is
+    /// denied, the repository is created without tags.
     async fn create(&self, desired: &DesiredRepository) -> Result<Applied> {
         match self.create_repository(desired, &desired.tags).await {
             Err(error) if error.is_denied() && !desired.tags.is_empty() => {
@@ -166,7 +165,7 @@ impl Aws {
 
 const CREATE: &str = "ecr:CreateRepository";
 
-/// The permission that a write needs, and what is left undone without it.
+/// The permission of a write, and the consequence if it is missing.
 fn denied_write(action: &WriteAction) -> (&'static str, &'static str) {
     match action {
         WriteAction::CreateRepository(_) => (CREATE, "repositories were not created"),

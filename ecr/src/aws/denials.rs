@@ -1,4 +1,4 @@
-//! Permissions that turned out to be missing: each is one warning, however many calls it failed.
+//! Missing permissions. Each one is reported as a single warning, regardless of the number of denied requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -17,7 +17,8 @@ struct Denial {
 }
 
 impl Denials {
-    /// Notes that `action` (such as `ecr:TagResource`) was denied for the repository `name`, and what follows.
+    /// Records that `action` (such as `ecr:TagResource`) was denied for the repository `name`. An empty `name` stands
+    /// for the registry. `consequence` completes the warning.
     pub fn add(&self, action: &'static str, consequence: &'static str, name: &str) {
         let mut denials = lock(&self.0);
         let denial = denials.entry(action).or_default();
@@ -27,7 +28,7 @@ impl Denials {
         }
     }
 
-    /// One message for each permission that was not reported before.
+    /// One message per permission that was not reported before.
     pub fn take_messages(&self) -> Vec<String> {
         let mut denials = lock(&self.0);
         let fresh = denials.iter_mut().filter(|(_, denial)| !denial.is_reported);

@@ -1,4 +1,4 @@
-//! Errors of the SDK, in AWS's own words and with what to type next.
+//! Errors of AWS requests, with the message of AWS and help for the user.
 
 use std::error::Error;
 use std::fmt;
@@ -9,11 +9,12 @@ use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use ecr_oci::http::{is_connection_refused, is_tls};
 use ecr_types::error::causes;
 
-/// What to do about a certificate that is not trusted.
+/// Help for a TLS certificate that is not trusted.
 pub const UNTRUSTED: &str = "this machine does not trust the certificate; if a proxy in your network signs certificates, \
                              pass its CA certificate with SSL_CERT_FILE=PATH";
 
-/// A request that failed: the operation, AWS's code and sentence (or what went wrong before AWS could answer).
+/// A failed request: the operation, and the error code and message of AWS. Without a response, there is no code, and
+/// the message is the cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceError {
     operation: &'static str,
@@ -24,7 +25,7 @@ pub struct ServiceError {
 }
 
 impl ServiceError {
-    /// The failure of `operation`, spelled as in IAM: `ecr:DescribeRepositories`.
+    /// The error of `operation`, which is spelled as an IAM action: `ecr:DescribeRepositories`.
     pub(super) fn new<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
@@ -46,25 +47,25 @@ impl ServiceError {
         found
     }
 
-    /// An answer that makes no sense.
+    /// A successful response with content that is missing or not valid.
     pub(super) fn unexpected(operation: &'static str, reason: &dyn fmt::Display) -> Self {
         let message = format!("unexpected response: {reason}");
         Self { operation, code: None, message, status: None, help: None }
     }
 
-    /// An answer that did not come in time.
+    /// No result within the time of the flag `--timeout`.
     pub(crate) fn timed_out(operation: &'static str) -> Self {
         let message = "no response within the timeout".to_owned();
         let help = Some("wait longer with --timeout".to_owned());
         Self { operation, code: None, message, status: None, help }
     }
 
-    /// AWS's name of the error, where it gave one.
+    /// Whether AWS returned the error code `code`.
     pub fn has_code(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
     }
 
-    /// Whether a permission is missing. Where no code can be read, the status decides.
+    /// Whether a permission is missing. The HTTP status decides if there is no error code.
     pub fn is_denied(&self) -> bool {
         match self.code.as_deref() {
             Some(code) => matches!(code, "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation"),
@@ -72,13 +73,13 @@ impl ServiceError {
         }
     }
 
-    /// The name that AWS's sentence is about: `The repository with name 'R' does not exist ...`.
+    /// The name in a message such as `The repository with name 'R' does not exist ...`.
     pub(super) fn quoted_name(&self) -> Option<String> {
         let name = self.message.split_once("name '")?.1.split_once('\'')?.0;
         Some(name.to_owned())
     }
 
-    /// What to do about it, where that is known.
+    /// What the user can do about the error. `None` if unknown.
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
     }
@@ -95,7 +96,7 @@ impl fmt::Display for ServiceError {
 
 impl Error for ServiceError {}
 
-/// What a request that never reached AWS died of. The outer layers only say "dispatch failure".
+/// The causes of a request that got no response, without the outer layers such as "dispatch failure".
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     for cause in causes(error).skip(1) {

@@ -1,4 +1,5 @@
-//! The SDK's requests through the one HTTP client: one HTTP stack to compile, and one set of limits.
+//! The adapter through which the SDK uses the HTTP client of `ecr-oci`, so that there is one HTTP stack and one set of
+//! limits.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,19 +17,19 @@ use ecr_oci::http::{HttpClient, HttpError, Limits, RequestBody, boxed, is_perman
 use ecr_types::error::causes;
 use ecr_types::lock;
 
-/// The HTTP client that the SDK is given.
+/// The HTTP client of the SDK.
 #[derive(Debug, Clone, Default)]
 pub struct Connections {
     client: HttpClient,
-    /// One client for each pair of time limits; the SDK uses few.
+    /// One client per pair of timeouts. The SDK uses few different ones.
     limited: Arc<Mutex<BTreeMap<Times, HttpClient>>>,
 }
 
-/// The SDK's limits on connecting and on waiting for an answer.
+/// The SDK's timeouts for connecting and for reading a response.
 type Times = (Option<Duration>, Option<Duration>);
 
 impl Connections {
-    /// The SDK's view of a client, whose bound on concurrency holds for the SDK, too.
+    /// An adapter for `client`, whose limit on concurrency applies to the SDK, too.
     pub fn new(client: HttpClient) -> Self {
         Self { client, limited: Arc::default() }
     }
@@ -55,7 +56,7 @@ impl SdkHttpClient for Connections {
     }
 }
 
-/// A client with the time limits of one kind of request.
+/// A client with the timeouts of one kind of request.
 #[derive(Debug)]
 struct Connector(HttpClient);
 
@@ -74,7 +75,7 @@ impl HttpConnector for Connector {
     }
 }
 
-/// Which kind of failure the SDK sees, and so whether it makes another attempt.
+/// Classifies an error for the SDK, which decides by its kind whether to retry.
 fn failed(error: HttpError) -> ConnectorError {
     let of_hyper = causes(&error).find_map(|it| it.downcast_ref::<hyper::Error>());
     let is_invalid = of_hyper.is_some_and(hyper::Error::is_user);

@@ -1,4 +1,5 @@
-//! IAM policies for the people and machines that use a workspace's repositories: what each command needs, nothing else.
+//! IAM policies for the users of a workspace's repositories, with only the permissions that the commands of a role
+//! need.
 //!
 //! Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon Elastic Container
 //! Registry"; Amazon ECR user guide, "Pushing an image" and "Encryption at rest" (required IAM permissions).
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use crate::config::desired::{DesiredRepository, LifecyclePolicy, MANAGED_BY};
 
-/// Whom a policy is for.
+/// The principal that a policy is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
     /// A pipeline that builds and pushes images: `push`, also with `--fail-on`.
@@ -23,22 +24,19 @@ pub enum Role {
     Read,
 }
 
-/// Where the repositories are.
+/// The repositories that a policy is for.
 #[derive(Debug, Clone)]
 pub struct Scope<'a> {
-    /// The region.
     pub region: &'a str,
-    /// The account.
     pub account: &'a RegistryId,
-    /// The repositories.
     pub repositories: &'a [DesiredRepository],
-    /// The project: with one, ownership is checked, which reads resource tags.
+    /// With a project, commands check the owner of a repository, which requires reading resource tags.
     pub project: Option<&'a str>,
-    /// Whether `--orphans` is to work, which looks at every repository of the account.
+    /// Whether to allow `--orphans`, which reads every repository of the account.
     pub orphans: bool,
 }
 
-/// A policy document (IAM, "JSON policy elements").
+/// A policy document (IAM user guide, "IAM JSON policy element reference").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PolicyDocument {
@@ -46,7 +44,6 @@ pub struct PolicyDocument {
     statement: Vec<Statement>,
 }
 
-/// A statement of a [`PolicyDocument`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Statement {
@@ -58,7 +55,7 @@ struct Statement {
     condition: Option<Condition>,
 }
 
-/// A condition: only repositories with these resource tags (ECR user guide, "Using tag-based access control").
+/// A condition on the resource tags of repositories (ECR user guide, "Using tag-based access control").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Condition {
@@ -75,11 +72,10 @@ impl Condition {
     }
 }
 
-/// The most characters of a managed policy, white space aside (IAM quotas).
+/// The maximum number of characters of a managed policy, without white space (IAM quotas).
 pub const MANAGED_POLICY_MAX_SIZE: usize = 6144;
 
 impl PolicyDocument {
-    /// The document of a role.
     pub fn new(role: Role, scope: &Scope<'_>) -> Self {
         let names = scope.repositories.iter().map(|it| it.name.as_str());
         let repositories: Vec<_> =
@@ -102,12 +98,12 @@ impl PolicyDocument {
         if role == Role::Provision {
             statement.extend(kms_statement(scope));
         }
-        // A workspace without repositories has nothing to allow there.
+        // IAM rejects a statement without resources. A workspace without repositories has such statements.
         statement.retain(|it| !it.resource.is_empty());
         Self { version: "2012-10-17", statement }
     }
 
-    /// How much of IAM's quota the document takes.
+    /// The number of characters that count for the quota.
     pub fn size(&self) -> usize {
         serde_json::to_string(self).map_or(0, |it| it.len())
     }
@@ -136,7 +132,7 @@ impl Scope<'_> {
     }
 }
 
-/// Actions that have no resource.
+/// Actions that do not support resource-level permissions.
 fn registry_actions(role: Role) -> Vec<&'static str> {
     match role {
         Role::Ci | Role::Node => vec!["GetAuthorizationToken"],
@@ -171,7 +167,7 @@ fn repository_actions(role: Role, scope: &Scope<'_>) -> Vec<&'static str> {
                 "PutImageScanningConfiguration",
                 "PutImageTagMutability",
                 "TagResource",
-                // What `lifecycle preview --aws` asks for, also with a policy that is not in use yet.
+                // For `lifecycle preview --aws`.
                 "BatchGetImage",
                 "GetLifecyclePolicy",
                 "GetLifecyclePolicyPreview",
@@ -203,7 +199,7 @@ fn repository_actions(role: Role, scope: &Scope<'_>) -> Vec<&'static str> {
     }
 }
 
-/// What ECR does in the creator's name with a customer's key.
+/// The use of customer managed KMS keys, which ECR requires of the creator of a repository.
 fn kms_statement(scope: &Scope<'_>) -> Option<Statement> {
     let encryptions = scope.repositories.iter().filter_map(|it| it.encryption.as_ref());
     let keys = encryptions.filter(|it| it.kind != EncryptionType::Aes256).filter_map(|it| it.kms_key.clone());
@@ -215,12 +211,12 @@ fn kms_statement(scope: &Scope<'_>) -> Option<Statement> {
     (!keys.resource.is_empty()).then_some(keys)
 }
 
-/// Whether a policy can name a KMS key so: by its ARN. An alias or an identifier matches no request.
+/// Whether `key` is the ARN of a KMS key. In the resource element of a policy, key IDs and aliases match no request.
 pub fn is_key_arn(key: &str) -> bool {
     key.starts_with("arn:") && key.contains(":key/")
 }
 
-/// The partition that a region belongs to (AWS General Reference, "Amazon Resource Names").
+/// The partition of a region (AWS General Reference, "Amazon Resource Names").
 pub fn partition(region: &str) -> &'static str {
     const PREFIXES: [(&str, &str); 8] = [
         ("cn-", "aws-cn"),
@@ -243,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partitions_follow_regions() {
+    fn partition_depends_on_the_region() {
         for (region, wanted) in [
             ("us-east-1", "aws"),
             ("cn-north-1", "aws-cn"),
@@ -256,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn no_repositories_means_no_statement_about_them() {
+    fn document_without_repositories_has_no_statement_about_them() {
         let account = "123456789012".parse().unwrap();
         let scope = Scope {
             region: "us-east-1",

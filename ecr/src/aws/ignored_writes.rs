@@ -1,6 +1,7 @@
-//! Writes that were without effect, remembered in the target folder so that they are not made on every run.
+//! A file in the target folder with the writes that AWS accepted without effect, so that they are not repeated on every
+//! run.
 //!
-//! The file is a convenience: where it is missing, as in a fresh checkout, the write is simply tried again.
+//! Without the file, as in a new checkout, the write is tried again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,22 +11,22 @@ use ecr_oci::files;
 
 use crate::plan::IgnoredWrite;
 
-/// How long a write without effect is not tried again.
+/// The time in which a write without effect is not repeated.
 const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The memory of one workspace.
+/// The file of one workspace.
 #[derive(Debug)]
 pub struct IgnoredWrites(PathBuf);
 
 impl IgnoredWrites {
-    /// The memory in a target folder.
+    /// The file below the target folder `target`.
     pub fn new(target: &Path) -> Self {
         Self(target.join("xtask-ecr/ignored-writes.json"))
     }
 
-    /// What is known; nothing where that cannot be read.
+    /// The recorded writes. Empty if the file is missing, cannot be read, or is older than a day.
     pub fn known(&self) -> Vec<IgnoredWrite> {
-        // The setting that overruled a write may be gone tomorrow.
+        // The setting that overrides the field may have changed since then.
         let age = fs::metadata(&self.0).and_then(|it| it.modified()).ok().and_then(|it| it.elapsed().ok());
         if age.is_none_or(|it| it > LIFETIME) {
             return Vec::new();
@@ -34,7 +35,7 @@ impl IgnoredWrites {
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
-    /// Adds to what is known.
+    /// Adds writes to the file.
     pub fn add(&self, found: &[IgnoredWrite]) -> std::io::Result<()> {
         let mut known = self.known();
         let fresh: Vec<_> = found.iter().filter(|it| !known.contains(it)).cloned().collect();

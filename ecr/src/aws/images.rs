@@ -1,4 +1,4 @@
-//! What a repository holds, in numbers.
+//! The number and the size of the images of a repository.
 
 use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::error::SdkError;
@@ -9,19 +9,20 @@ use ecr_types::RepositoryName;
 use super::observe::NOT_FOUND;
 use super::{Aws, ServiceError};
 
-/// How many images a repository holds and how large they are together.
+/// The number of images of a repository, and their total size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImageTotals {
-    /// Images, tagged or not, archived ones too.
+    /// Tagged, untagged and archived images.
     pub images: u64,
-    /// The sum of their sizes, as ECR counts them: layers that images share are counted for each.
+    /// The sum of `imageSizeInBytes`. Layers that several images share are counted for each of them.
     pub bytes: u64,
 }
 
 type DescribeImagesFailure = SdkError<DescribeImagesError, HttpResponse>;
 
 impl Aws {
-    /// Counts the images of a repository; `None` where they may not be listed.
+    /// Counts the images of a repository. `None` if `ecr:DescribeImages` is denied. A repository that does not exist
+    /// has none.
     pub async fn image_totals(&self, name: &RepositoryName) -> Result<Option<ImageTotals>, ServiceError> {
         const ACTION: &str = "ecr:DescribeImages";
         match self.count_images(name).await.map_err(|it| ServiceError::new(ACTION, it)) {
@@ -33,7 +34,7 @@ impl Aws {
         }
     }
 
-    /// Page by page, so that memory does not grow with the repository.
+    /// Counts page by page, so that the memory use does not depend on the number of images.
     async fn count_images(&self, name: &RepositoryName) -> Result<ImageTotals, DescribeImagesFailure> {
         let any = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
         let request = self.ecr.describe_images().repository_name(name.as_str()).filter(any).max_results(1000);

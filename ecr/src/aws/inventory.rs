@@ -1,4 +1,4 @@
-//! The images of a repository, and the service's own preview of a lifecycle policy.
+//! The images of a repository, and ECR's preview of a lifecycle policy.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,26 +16,25 @@ use super::observe::NOT_FOUND;
 use super::{Aws, ServiceError};
 use crate::inventory::{Detail, Inventory, ManifestContents};
 
-/// What the service's own preview applies to an image: the rule's priority.
+/// The result of a lifecycle policy preview of ECR: the priority of the rule that applies to each affected image.
 pub type ServicePreview = BTreeMap<Digest, i64>;
 
-/// Images whose manifests are fetched by one call (service model, `BatchGetImage`).
+/// The maximum number of images of one `BatchGetImage` request (service model).
 const MANIFESTS_PER_CALL: usize = 100;
 
-/// Which manifests to read. ECR counts that as a pull (aws/containers-roadmap#2390).
+/// The manifests to read. ECR records that as a pull (aws/containers-roadmap#2390).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manifests {
-    /// None.
     None,
-    /// Those of indexes: what they list.
+    /// Those of indexes, for the images that they list.
     Indexes,
-    /// All of them: which blobs images share.
+    /// All manifests, for the blobs that images share.
     All,
 }
 
 impl Aws {
-    /// Every image of a repository, archived ones too; `None` where they may not be listed. A repository that does
-    /// not exist has none. What manifests say is unknown where `ecr:BatchGetImage` is denied.
+    /// All images of a repository, including archived ones. `None` if `ecr:DescribeImages` is denied. A repository that
+    /// does not exist has no images. The contents of manifests are unknown if `ecr:BatchGetImage` is denied.
     pub async fn inventory(
         &self,
         name: &RepositoryName,
@@ -56,7 +55,7 @@ impl Aws {
         Ok(Some(inventory))
     }
 
-    /// Page by page: what the SDK holds of an image is larger than what is kept of it.
+    /// Converts page by page, because the SDK's type of an image is larger than the result.
     async fn listed_images(&self, name: &RepositoryName) -> Result<Vec<(Image, Detail)>, ServiceError> {
         let any = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
         let request = self.ecr.describe_images().repository_name(name.as_str()).filter(any).max_results(1000);
@@ -69,7 +68,7 @@ impl Aws {
         Ok(listed)
     }
 
-    /// The image with a tag; `None` where there is none.
+    /// The image with the tag `tag`. `None` if there is none.
     pub async fn tagged_image(
         &self,
         name: &RepositoryName,
@@ -84,7 +83,7 @@ impl Aws {
         }
     }
 
-    /// The text of a manifest, which ECR counts as a pull.
+    /// The text of a manifest. ECR records the request as a pull.
     pub async fn manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<String, ServiceError> {
         const ACTION: &str = "ecr:BatchGetImage";
         let id = ImageIdentifier::builder().image_digest(digest.as_str()).build();
@@ -95,7 +94,7 @@ impl Aws {
         text.map(str::to_owned).ok_or_else(missing)
     }
 
-    /// Adds what manifests say, a hundred a call, side by side.
+    /// Reads manifests in concurrent batches and adds their contents to `inventory`.
     async fn read_manifests(
         &self,
         name: &RepositoryName,
@@ -131,8 +130,7 @@ impl Aws {
         Ok(())
     }
 
-    /// Asks ECR itself what a policy would take (`StartLifecyclePolicyPreview`) and waits for the answer, for at
-    /// most two minutes.
+    /// Lets ECR evaluate a policy (`StartLifecyclePolicyPreview`), and waits for the result for at most two minutes.
     pub async fn service_preview(
         &self,
         name: &RepositoryName,
@@ -195,7 +193,7 @@ fn manifest(image: &aws_sdk_ecr::types::Image) -> Option<(Digest, ManifestConten
     Some((digest, ManifestContents::parse(image.image_manifest()?)))
 }
 
-/// `None` for an answer without a digest or a date, which ECR never gives.
+/// `None` for an image without a digest or push time, which ECR always returns.
 fn listed_image(detail: &ImageDetail) -> Option<(Image, Detail)> {
     let media_type = detail.image_manifest_media_type();
     let is_index = media_type.is_some_and(ecr_types::media_type::is_index);
@@ -208,7 +206,7 @@ fn listed_image(detail: &ImageDetail) -> Option<(Image, Detail)> {
         last_pulled_at: timestamp(detail.last_recorded_pull_time()),
         size_bytes: detail.image_size_in_bytes().and_then(|it| u64::try_from(it).ok()).unwrap_or_default(),
         subject: detail.subject_manifest_digest().and_then(|it| it.parse().ok()),
-        // An index whose manifest does not come is one whose images are not known.
+        // The images of an index are unknown until its manifest is read.
         children: (!is_index).then(Vec::new),
         storage_class: if is_archived { StorageClass::Archive } else { StorageClass::Standard },
         last_archived_at: timestamp(detail.last_archived_at()),

@@ -1,4 +1,5 @@
-//! The AWS side: identity, [`Aws::observe`], [`Aws::apply`], authorization tokens.
+//! The client of AWS: ECR and STS. It reads a registry ([`Aws::observe`]), writes to it ([`Aws::apply`]), and gets
+//! authorization tokens.
 
 use std::time::Duration;
 
@@ -36,23 +37,23 @@ pub use inventory::{Manifests, ServicePreview};
 pub use observe::Reads;
 pub use token::{AuthorizationToken, token_renewal};
 
-/// Where the API is.
+/// The source of region, endpoint and credentials.
 #[derive(Debug, Clone)]
 pub enum ClientConfig {
-    /// AWS, or whatever the environment names as its endpoint.
+    /// The AWS configuration of the environment, including `AWS_ENDPOINT_URL`.
     Environment {
-        /// `--region`, before everything else.
+        /// The flag `--region`, which has the highest precedence.
         region: Option<String>,
-        /// The workspace's region, behind the environment's.
+        /// The region of the workspace's configuration. The environment variables take precedence over it.
         workspace_region: Option<String>,
-        /// `--aws-profile`.
+        /// The flag `--aws-profile`.
         profile: Option<String>,
     },
-    /// The embedded ECR. Nothing of the environment's profiles, credentials and endpoints is looked at.
+    /// The embedded ECR. Profiles, credentials and endpoints of the environment are ignored.
     Local {
-        /// Its URL, `http://127.0.0.1:PORT`.
+        /// `http://127.0.0.1:PORT`.
         url: String,
-        /// The region to sign for.
+        /// The region in the signatures of requests.
         region: String,
     },
 }
@@ -68,23 +69,22 @@ pub struct Aws {
     denials: Denials,
 }
 
-/// Who the credentials belong to.
+/// The owner of the credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The account.
     pub account: RegistryId,
     /// The ARN of the user or role.
     pub arn: String,
 }
 
 impl Aws {
-    /// Clients for `target`, whose requests go through `http`. No request is made yet.
+    /// Creates the clients, whose requests go through `http`. No request is made to ECR or STS.
     ///
     /// # Errors
-    /// No region is configured anywhere.
-    pub async fn connect(target: &ClientConfig, http: HttpClient) -> Result<Self> {
+    /// No region is configured, the region is not valid, or an endpoint variable has no scheme.
+    pub async fn connect(config: &ClientConfig, http: HttpClient) -> Result<Self> {
         let connections = Connections::new(http.clone());
-        let (config, endpoint) = match target {
+        let (config, endpoint) = match config {
             ClientConfig::Environment { region, workspace_region, profile } => {
                 check_endpoints()?;
                 let config = from_environment(
@@ -105,12 +105,11 @@ impl Aws {
         Ok(Self { ecr, sts, region, endpoint, http, denials: Denials::default() })
     }
 
-    /// The region that requests go to.
     pub fn region(&self) -> &str {
         &self.region
     }
 
-    /// Where ECR's API is, if not at AWS.
+    /// The endpoint of the ECR API. `None` is the default endpoint of AWS.
     pub fn endpoint(&self) -> Option<&str> {
         self.endpoint.as_deref()
     }
@@ -120,17 +119,17 @@ impl Aws {
         &self.http
     }
 
-    /// How many requests go side by side.
+    /// The maximum number of concurrent requests.
     pub fn concurrency(&self) -> usize {
         self.http.limits().concurrency
     }
 
-    /// The permissions that turned out to be missing so far.
+    /// The missing permissions that were found so far.
     pub fn denials(&self) -> &Denials {
         &self.denials
     }
 
-    /// Who the credentials belong to (STS `GetCallerIdentity`, which needs no permission).
+    /// The owner of the credentials (STS `GetCallerIdentity`, which needs no permission).
     pub async fn identity(&self) -> Result<Identity, ServiceError> {
         let answer = self.sts.get_caller_identity().send().await;
         let answer = answer.map_err(|it| ServiceError::new("sts:GetCallerIdentity", it))?;
@@ -140,8 +139,8 @@ impl Aws {
     }
 }
 
-/// Reads what all clients share: the SDK's tables of partitions. An SDK that is not optimised takes milliseconds for that,
-/// and they can pass while something else is waited for.
+/// Initializes the SDK's static partition tables. In a dev build this takes milliseconds, which can overlap with other
+/// work.
 pub fn preload() {
     drop(clients(&local("http://127.0.0.1", "us-east-1", &Connections::default())));
 }
@@ -158,13 +157,13 @@ fn clients(config: &SdkConfig) -> (aws_sdk_ecr::Client, aws_sdk_sts::Client) {
     (aws_sdk_ecr::Client::from_conf(ecr), aws_sdk_sts::Client::from_conf(sts))
 }
 
-/// The one thing that must be known before any request is not.
+/// No region is configured by flag, environment, workspace or profile.
 #[derive(Debug, thiserror::Error)]
 #[error("no AWS region is configured")]
 pub struct NoRegion;
 
-/// Flag, environment, workspace, then the profile. The instance metadata service is not asked for a region:
-/// on a developer's machine that is a wait for nothing.
+/// The region comes from the flag, the environment, the workspace or the profile, in this order. The instance metadata
+/// service is not queried for a region: on a developer's machine that only waits for a timeout.
 async fn from_environment(
     region: Option<String>,
     workspace_region: Option<String>,
@@ -175,7 +174,7 @@ async fn from_environment(
     if let Some(profile) = profile {
         profile_region = profile_region.profile_name(profile);
     }
-    // An empty variable is what a shell leaves of an unset one.
+    // An empty variable counts as unset.
     let variable = |key: &str| std::env::var(key).ok().filter(|it| !it.is_empty());
     let environment = || variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
     let chosen = region.or_else(environment).or(workspace_region);
@@ -198,8 +197,8 @@ async fn from_environment(
     loader.load().await
 }
 
-/// The credentials of a profile that a flag names. The SDK's own chain would ask the environment first, and a
-/// command that was told to work in one account would work in another.
+/// The credentials of the profile of `--aws-profile`. The SDK's default chain prefers credentials of the environment,
+/// which may belong to another account.
 fn profile_credentials(
     profile: &str,
     region: Option<Region>,
@@ -210,7 +209,7 @@ fn profile_credentials(
 }
 
 fn local(url: &str, region: &str, connections: &Connections) -> SdkConfig {
-    // The embedded ECR reads account and region from the request and checks no signature.
+    // The embedded ECR takes the region from the request, and does not check signatures.
     let credentials = Credentials::new("local", "local", None, None, "embedded ECR");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -223,13 +222,13 @@ fn local(url: &str, region: &str, connections: &Connections) -> SdkConfig {
         .build()
 }
 
-/// The endpoint that is configured for ECR: its own variable wins over that of all services, as in the SDK.
+/// The endpoint that is configured for ECR. As in the SDK, the service-specific variable takes precedence.
 fn endpoint(config: &SdkConfig) -> Option<String> {
     let own = std::env::var("AWS_ENDPOINT_URL_ECR").ok().filter(|it| !it.is_empty());
     own.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
-/// An endpoint without a scheme fails deep inside the SDK, with a page of text.
+/// Rejects endpoints without a scheme, for which the SDK's error message is long and unclear.
 fn check_endpoints() -> Result<()> {
     for key in ENDPOINT_VARIABLES {
         let value = std::env::var(key).unwrap_or_default();
@@ -242,10 +241,10 @@ fn check_endpoints() -> Result<()> {
     Ok(())
 }
 
-/// Where the SDK looks for endpoints.
+/// The variables from which the SDK takes endpoints.
 const ENDPOINT_VARIABLES: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_STS"];
 
-/// Adaptive mode slows the client down to what the service grants, instead of running into its limits again.
+/// Retries in adaptive mode: the client reduces its rate of requests when the service throttles them.
 fn retry_config() -> RetryConfig {
     RetryConfig::adaptive()
         .with_max_attempts(20)
@@ -253,16 +252,16 @@ fn retry_config() -> RetryConfig {
         .with_max_backoff(Duration::from_secs(10))
 }
 
-/// The SDK's default bucket of retry tokens is empty after a hundred retries, whoever made them; with many
-/// requests side by side that fails a run early that patience would have finished.
+/// Unlimited retry tokens. The SDK's default token bucket is shared by all requests of a client and is empty after a
+/// hundred retries, so that a run with many concurrent requests would fail although it could finish.
 fn retry_partition(name: &'static str) -> RetryPartition {
-    // The limiter begins with a rate of next to nothing, and each retry costs five tokens: after a single throttled
-    // request a run would stand still for ten seconds. ECR's own quotas are tens of requests a second.
+    // The default limiter starts with a very low rate, and each retry costs five tokens: a single throttled request
+    // would stop a run for ten seconds. The quotas of ECR are tens of requests per second.
     let limiter = ClientRateLimiter::builder().tokens_retrieved_per_second(250.0).build();
     RetryPartition::custom(name).token_bucket(TokenBucket::unlimited()).client_rate_limiter(limiter).build()
 }
 
-/// The SDK's limits, within those of the HTTP client.
+/// The timeouts of the SDK, which do not exceed those of the HTTP client.
 fn timeouts(limits: Limits) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(limits.connect.min(Duration::from_secs(5)))

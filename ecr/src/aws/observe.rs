@@ -1,4 +1,4 @@
-//! Reading: DescribeRepositories in batches, then what each repository has, side by side.
+//! Reading a registry: `DescribeRepositories` in batches, then concurrent requests for policies and tags.
 
 use std::collections::BTreeMap;
 
@@ -11,28 +11,27 @@ use super::{Aws, ServiceError};
 use crate::config::desired::Encryption;
 use crate::plan::observed::{Observed, ObservedRepository, Reading};
 
-/// What to read of a repository beside its description; each costs a call.
+/// The properties of a repository to read in addition to its description. Each one costs a request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reads {
-    /// The lifecycle policy.
     pub lifecycle_policy: bool,
-    /// The repository policy.
     pub repository_policy: bool,
-    /// The resource tags.
+    /// Resource tags.
     pub tags: bool,
 }
 
-/// Repositories that could not be read, each with the reason.
+/// The repositories that could not be read.
 pub type Failures = BTreeMap<RepositoryName, ServiceError>;
 
-/// A batch that is asked for one by one as soon as a name is absent: that is one round of requests.
+/// If a repository of a batch of at most this size does not exist, the others are requested one by one, which takes one
+/// round of concurrent requests.
 const SMALL_BATCH: usize = 16;
-/// The most names that one DescribeRepositories takes (service model, `RepositoryNameList`).
+/// The maximum number of names of one `DescribeRepositories` request (service model, `RepositoryNameList`).
 const NAMES_PER_CALL: usize = 100;
 
 impl Aws {
-    /// The repositories among `names` that exist, with what `reads` asks for. What fails for one repository is
-    /// told beside, and does not stop the others.
+    /// The existing repositories among `names`, with the properties that `reads` selects. A repository that cannot be
+    /// read does not affect the others: its error is in the second part of the result.
     pub async fn observe(
         &self,
         names: &[RepositoryName],
@@ -59,7 +58,7 @@ impl Aws {
         Ok((observed, failures))
     }
 
-    /// The registry's own scanning rules; none where they may not be read.
+    /// The rules of the registry scanning configuration. Empty if the permission to read them is missing.
     pub async fn scanning_rules(&self) -> Result<Vec<ScanningRule>, ServiceError> {
         const ACTION: &str = "ecr:GetRegistryScanningConfiguration";
         match self.ecr.get_registry_scanning_configuration().send().await {
@@ -86,7 +85,7 @@ impl Aws {
         Ok(repositories.iter().filter_map(named).collect())
     }
 
-    /// The resource tags of many repositories, side by side.
+    /// The resource tags of repositories, sorted by name. Repositories that no longer exist are omitted.
     pub async fn tags_of(
         &self,
         repositories: Vec<(RepositoryName, String)>,
@@ -102,9 +101,9 @@ impl Aws {
         Ok(read)
     }
 
-    /// DescribeRepositories fails as a whole when one name is absent, or out of reach of the permissions. That is
-    /// rare but for the first run, so a batch is asked for first; only one that failed so is asked for again, name
-    /// by name.
+    /// `DescribeRepositories` fails as a whole if one of its repositories does not exist or access to it is denied.
+    /// That is rare except in the first run, so that names are first requested in batches. Only a batch that failed for
+    /// one of these reasons is requested again, name by name.
     async fn describe(&self, names: &[RepositoryName]) -> Result<(Vec<Repository>, Failures), ServiceError> {
         let batches = names.chunks(NAMES_PER_CALL).map(|batch| async move {
             match self.describe_batch(batch).await {
@@ -120,8 +119,8 @@ impl Aws {
         Ok((described.into_iter().flatten().collect(), failures.into_iter().flatten().collect()))
     }
 
-    /// A batch of which a name is absent. AWS says which: of a large batch, a few such names are left out, before
-    /// all are asked for one by one.
+    /// Describes a batch with a repository that does not exist. The error message names it. From a large batch, up to
+    /// three such names are removed before the remaining ones are requested one by one.
     async fn describe_present(
         &self,
         names: &[RepositoryName],
@@ -166,7 +165,7 @@ impl Aws {
         Ok(answer.repositories.unwrap_or_default())
     }
 
-    /// `None` where the repository vanished meanwhile.
+    /// Reads the selected properties. `None` if the repository was deleted in the meantime.
     async fn details(
         &self,
         described: Repository,
@@ -220,7 +219,7 @@ impl Aws {
         self.optional_policy(answer, "RepositoryPolicyNotFoundException", ACTION, skipped, name)
     }
 
-    /// A policy that exists, does not exist, or may not be read.
+    /// A policy that may be absent (error code `absent`). `None` if the repository does not exist.
     fn optional_policy<T>(
         &self,
         answer: Result<Option<T>, ServiceError>,
@@ -259,7 +258,7 @@ impl Aws {
         }
     }
 
-    /// A denied read is noted and goes on; any other error stays one.
+    /// Records a denied read for the warnings. Any other error is returned.
     pub(super) fn note_if_denied(
         &self,
         error: ServiceError,
@@ -275,7 +274,7 @@ impl Aws {
     }
 }
 
-/// The code of a repository that does not exist.
+/// The error code for a repository that does not exist.
 pub(super) const NOT_FOUND: &str = "RepositoryNotFoundException";
 
 type Policies = (Reading<Option<StoredPolicy>>, Reading<Option<String>>);

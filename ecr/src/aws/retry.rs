@@ -1,12 +1,12 @@
-//! Which failures are worth another attempt, beyond what the SDK knows.
+//! A retry classifier for errors that the SDK would retry in vain.
 
 use aws_sdk_ecr::config::retry::{ClassifyRetry, RetryAction};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriority;
 use ecr_oci::http::is_permanent;
 
-/// Nobody listens at the address, or it has none: an endpoint that was mistyped or a server that was not started.
-/// Many patient attempts would only hide that for minutes.
+/// Does not retry a connection that is refused or a host that cannot be resolved: the endpoint is wrong or its server
+/// is not running, and retries would delay that message for minutes.
 #[derive(Debug)]
 pub(super) struct RefusedConnection;
 

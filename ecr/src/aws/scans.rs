@@ -1,4 +1,4 @@
-//! The findings of scans.
+//! Reading the findings of image scans.
 
 use std::collections::HashMap;
 
@@ -11,11 +11,11 @@ use ecr_types::{Digest, RepositoryName};
 use super::{Aws, ServiceError};
 use crate::scan::{Counts, Finding, Fix, ImageScan, ScanStatus, ScanType, Severity};
 
-/// Findings of one call (service model, `MaxResults`).
+/// The maximum number of findings of one request (service model, `MaxResults`).
 const FINDINGS_PER_CALL: i32 = 1000;
 
 impl Aws {
-    /// What ECR knows of an image's scan, with all findings; `None` for an image that was never scanned.
+    /// The scan of an image, with all findings. `None` for an image that was never scanned.
     pub async fn scan(
         &self,
         name: &RepositoryName,
@@ -35,14 +35,15 @@ impl Aws {
             };
             let status = answer.image_scan_status();
             let name = status.and_then(|it| it.status()).map_or("", |it| it.as_str());
-            // Pages of one list; the status is that of the last one, should it have changed meanwhile.
+            // Each page contains the status. The one of the last page counts, because it may have changed between
+            // requests.
             let scan: &mut ImageScan = scan.get_or_insert_with(empty);
             scan.status = ScanStatus::from_api(name);
             scan.description = status.and_then(|it| it.description()).map(str::to_owned);
             if let Some(findings) = answer.image_scan_findings() {
                 add(scan, findings);
             }
-            // A token that does not move on would make this go on for ever.
+            // A server that returns the same token again would cause an endless loop.
             let next = answer.next_token.filter(|it| !it.is_empty() && Some(it) != token.as_ref());
             match next {
                 Some(next) => token = Some(next),
@@ -57,7 +58,7 @@ impl Aws {
     }
 }
 
-/// Findings by severity, as the API counts them.
+/// The number of findings by severity, from the counts of the API.
 pub(super) fn counts(counts: &HashMap<FindingSeverity, i32>) -> Counts {
     let count = |n: &i32| u64::try_from(*n).unwrap_or_default();
     counts.iter().map(|(severity, n)| (Severity::from_api(severity.as_str()), count(n))).collect()
@@ -79,7 +80,7 @@ fn empty() -> ImageScan {
 fn add(scan: &mut ImageScan, page: &ImageScanFindings) {
     scan.has_completion_time |= page.image_scan_completed_at().is_some();
     scan.counts = page.finding_severity_counts().map(counts).or(scan.counts.take());
-    // The shape tells the scanner: an enhanced scan may be COMPLETE, too.
+    // The list that has findings tells the scan type. The status does not: an enhanced scan may be COMPLETE, too.
     if !page.enhanced_findings().is_empty() {
         scan.scan_type = Some(ScanType::Enhanced);
     } else if !page.findings().is_empty() {
@@ -98,7 +99,7 @@ fn add(scan: &mut ImageScan, page: &ImageScanFindings) {
     }
 }
 
-/// A text that says something.
+/// The trimmed text, if it is not empty.
 fn text(text: Option<&str>) -> Option<String> {
     text.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned)
 }
@@ -107,7 +108,7 @@ fn no_name() -> String {
     "(no name)".to_owned()
 }
 
-/// Basic scanning knows the installed version, and no version with a fix.
+/// A finding of basic scanning, which reports the installed version but no version with a fix.
 fn basic(finding: &ImageScanFinding) -> Finding {
     let attribute = |key: &str| {
         let found = finding.attributes().iter().find(|it| it.key() == key);
@@ -125,7 +126,7 @@ fn basic(finding: &ImageScanFinding) -> Finding {
     }
 }
 
-/// Enhanced scanning names every package that a vulnerability is in.
+/// The findings of one entry of enhanced scanning: one per vulnerable package.
 fn enhanced(finding: &EnhancedImageScanFinding) -> Vec<Finding> {
     let details = finding.package_vulnerability_details();
     let name = text(details.and_then(|it| it.vulnerability_id()));
@@ -136,11 +137,11 @@ fn enhanced(finding: &EnhancedImageScanFinding) -> Vec<Finding> {
         Some("NO") => Fix::None,
         _ => Fix::Unknown,
     };
-    let one = |package: Option<&VulnerablePackage>| {
-        // Amazon Inspector writes "NotAvailable" where a package has no fix, whatever others have.
-        let said = text(package.and_then(|it| it.fixed_in_version()));
-        let fixed_in = said.clone().filter(|it| it != "NotAvailable");
-        let fix = match (&said, &fixed_in) {
+    let finding_in = |package: Option<&VulnerablePackage>| {
+        // Amazon Inspector writes "NotAvailable" for a package without a fix, even if other packages have one.
+        let version = text(package.and_then(|it| it.fixed_in_version()));
+        let fixed_in = version.clone().filter(|it| it != "NotAvailable");
+        let fix = match (&version, &fixed_in) {
             (_, Some(_)) => Fix::Available,
             (Some(_), None) => Fix::None,
             (None, None) => fix,
@@ -157,5 +158,8 @@ fn enhanced(finding: &EnhancedImageScanFinding) -> Vec<Finding> {
         }
     };
     let packages = details.map(|it| it.vulnerable_packages()).unwrap_or_default();
-    if packages.is_empty() { vec![one(None)] } else { packages.iter().map(|it| one(Some(it))).collect() }
+    if packages.is_empty() {
+        return vec![finding_in(None)];
+    }
+    packages.iter().map(|it| finding_in(Some(it))).collect()
 }

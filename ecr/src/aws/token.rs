@@ -1,4 +1,4 @@
-//! Authorization tokens: what the registry takes as a password. They live in memory only.
+//! Authorization tokens, which are passwords for the registry. They are kept in memory only.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,11 +18,10 @@ use crate::clock::now;
 pub struct AuthorizationToken {
     /// The registry's URL, as the API returns it: `https://123456789012.dkr.ecr.us-east-1.amazonaws.com`.
     pub proxy_endpoint: String,
-    /// The value of an HTTP header `Authorization`.
+    /// The value of the HTTP header `Authorization`.
     pub authorization: String,
-    /// What docker takes as password of the user `AWS`.
+    /// The password of the user `AWS` for `docker login`.
     pub password: String,
-    /// When it is good no longer.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -33,23 +32,23 @@ impl fmt::Debug for AuthorizationToken {
 }
 
 impl AuthorizationToken {
-    /// Host and port of the registry.
+    /// The host of the registry, with the port if there is one.
     pub fn host(&self) -> &str {
         self.proxy_endpoint.split_once("://").map_or(self.proxy_endpoint.as_str(), |(_, host)| host)
     }
 }
 
 impl AuthorizationToken {
-    /// The token as the registry's client takes it.
+    /// The token for the registry client.
     pub fn authorization(&self) -> Authorization {
         let left = self.expires_at.map(|it| it.since(now()));
-        // A token that was just given and says that it has expired: the clocks differ.
+        // If a new token seems to have expired, the local clock is wrong, and the lifetime is unknown.
         let left = left.and_then(|it| u64::try_from(it).ok()).filter(|it| *it > 0);
         Authorization { header: self.authorization.clone(), lifetime: left.map(Duration::from_nanos) }
     }
 }
 
-/// Takes another token whenever the registry's client needs one.
+/// A callback with which the registry client requests a new token.
 pub fn token_renewal(aws: Arc<Aws>) -> Renew {
     Arc::new(move || {
         let aws = aws.clone();
@@ -61,14 +60,15 @@ pub fn token_renewal(aws: Arc<Aws>) -> Renew {
 }
 
 impl Aws {
-    /// A fresh token for the account's registry.
+    /// Requests a token for the registry of the account (`GetAuthorizationToken`).
     pub async fn authorization_token(&self) -> Result<AuthorizationToken, ServiceError> {
         const ACTION: &str = "ecr:GetAuthorizationToken";
         let answer = self.ecr.get_authorization_token().send().await;
         let answer = answer.map_err(|it| ServiceError::new(ACTION, it))?;
         let data = answer.authorization_data().first();
         let token = data.and_then(|it| it.authorization_token()).unwrap_or_default();
-        // What docker wants as user and password is what HTTP Basic takes as it is.
+        // The token is the base64 encoding of `USER:PASSWORD`, which is also the credential of HTTP Basic
+        // authentication.
         let decoded = BASE64_STANDARD.decode(token).ok().and_then(|it| String::from_utf8(it).ok());
         let password = decoded.as_deref().and_then(|it| Some(it.split_once(':')?.1.to_owned()));
         let password = password.ok_or_else(|| ServiceError::unexpected(ACTION, &"no token"))?;
