@@ -1,6 +1,6 @@
-//! `repositories.json`: overrides, and repositories that no member owns.
+//! `repositories.json`: settings that override those of manifests, and repositories that belong to no package.
 //!
-//! Keys are the API's own, so that what `aws ecr describe-repositories` prints can be pasted in.
+//! The keys are those of the API, so that output of `aws ecr describe-repositories` can be pasted.
 
 use std::collections::BTreeMap;
 
@@ -10,32 +10,29 @@ use ecr_types::document::{Fields, Located, Node, Place, Problems, Value};
 use crate::config::metadata::{Project, join};
 use crate::config::settings::{PolicySource, RepositorySettings};
 
-/// The whole file.
+/// The content of the file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Definitions {
-    /// The project's name, if it stands here.
+    /// The name of the project.
     pub project: Option<Located<String>>,
     /// The entries, in the order of the file.
     pub repositories: Vec<RepositoryDefinition>,
 }
 
-/// One entry: a repository of its own, or an override of a derived one.
+/// An entry: a repository of its own, or an override for the repository of a service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RepositoryDefinition {
-    /// Where the entry stands.
     pub place: Place,
-    /// The repository's name.
     pub name: Option<Located<RepositoryName>>,
-    /// The service whose repository this entry overrides.
+    /// The service whose repository the entry overrides.
     pub package: Option<Located<String>>,
-    /// What the repository is for; becomes the resource tag `Description`.
+    /// The value of the resource tag `Description`.
     pub description: Option<Located<String>>,
-    /// Settings of the repository.
     pub settings: RepositorySettings,
 }
 
 impl Definitions {
-    /// Reads the file. `folder` is its folder relative to the workspace's root, to which its paths are relative.
+    /// Reads the parsed file. Paths in it are relative to `folder`, which is relative to the root of the workspace.
     pub fn read(file: &Node, folder: &str, problems: &Problems) -> Self {
         let mut fields = Fields::new(file, "the file", problems);
         let project = fields.parsed::<Project>("project").map(|it| it.map(|project| project.0));
@@ -106,7 +103,7 @@ fn encryption(
     found
 }
 
-/// A path relative to `folder`, an object, or (a lifecycle policy only) `false`.
+/// Reads a policy: a path relative to `folder`, an object, or, for a lifecycle policy, `false`.
 fn policy(
     fields: &mut Fields<'_>,
     key: &'static str,
@@ -128,7 +125,7 @@ fn policy(
     Some(Located { place: node.place.clone(), value })
 }
 
-/// `[{"Key": "team", "Value": "web"}]`, as the API writes resource tags.
+/// Reads resource tags in the format of the API: `[{"Key": "team", "Value": "web"}]`.
 fn tags(fields: &mut Fields<'_>) -> BTreeMap<String, Located<String>> {
     let tags = fields.list("tags", |node, problems| {
         let mut fields = Fields::new(node, "a resource tag", problems);

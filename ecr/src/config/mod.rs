@@ -1,4 +1,4 @@
-//! What the workspace asks for: manifests and `repositories.json` -> [`desired::Desired`].
+//! Reading the configuration: manifests and `repositories.json` -> [`desired::Desired`].
 
 pub mod definitions;
 pub mod desired;
@@ -9,7 +9,7 @@ pub mod settings;
 pub mod tag_template;
 pub mod workspace;
 
-/// Why a text is not a value of some kind: what was found and what is allowed, in one line.
+/// A text that is not a valid value. The message names the text and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidValue(pub String);

@@ -1,24 +1,24 @@
-//! What storage costs.
+//! The price of storage.
 
 use serde::Serialize;
 
 use super::InvalidValue;
 
-/// USD for a GB of 10⁹ bytes and a month.
+/// A price in USD per GB (10⁹ bytes) and month.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
 pub struct Price(f64);
 
-/// ECR's price of storage in most regions (AWS, "Amazon ECR pricing").
+/// The price of ECR storage in most regions (AWS, "Amazon ECR pricing").
 pub const DEFAULT_PRICE: Price = Price(0.10);
 
 impl Price {
-    /// What so many bytes cost in a month, in USD.
+    /// The cost of `bytes` in USD per month.
     pub fn monthly_cost(self, bytes: u64) -> f64 {
         bytes as f64 / 1e9 * self.0
     }
 }
 
-/// A number of USD, such as `0.10`.
+/// Parses a number such as `0.10`.
 impl std::str::FromStr for Price {
     type Err = InvalidValue;
 
@@ -33,7 +33,7 @@ impl std::str::FromStr for Price {
 
 impl std::fmt::Display for Price {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Prices have cents, some have parts of them.
+        // At least two decimal places, and more for fractions of a cent.
         let text = format!("{:.6}", self.0);
         let (whole, parts) = text.split_once('.').unwrap_or((&text, ""));
         write!(f, "${whole}.{:0<2}", parts.trim_end_matches('0'))
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prices_are_read_and_shown() {
+    fn price_is_parsed_and_displayed() {
         assert_eq!("0.1".parse::<Price>().unwrap().to_string(), "$0.10");
         assert_eq!("0.095".parse::<Price>().unwrap().to_string(), "$0.095");
         assert_eq!(DEFAULT_PRICE.monthly_cost(2_000_000_000), 0.2);

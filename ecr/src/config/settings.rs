@@ -1,51 +1,46 @@
-//! What a repository can be told to be, wherever it is said: in a manifest or in `repositories.json`.
+//! The settings of a repository, which come from a manifest or from `repositories.json`.
 
 use std::collections::BTreeMap;
 
 use ecr_types::document::{Located, Problems};
 use ecr_types::{EncryptionType, ImageTagMutability};
 
-/// Where the text of a policy comes from.
+/// The source of the text of a policy.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PolicySource {
     /// A file, relative to the workspace's root.
     File(String),
-    /// JSON that stands in the configuration itself.
+    /// JSON within the configuration.
     Inline(serde_json::Value),
-    /// `false`: there shall be none.
+    /// `false`: the repository must not have the policy.
     Absent,
 }
 
-/// Settings of one repository. `None` leaves the choice to a source of lower precedence.
+/// The settings of one repository. `None` defers to a source of lower precedence.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RepositorySettings {
-    /// Whether tags may be moved.
     pub image_tag_mutability: Option<Located<ImageTagMutability>>,
-    /// Tags to which the opposite of `image_tag_mutability` applies: 1 to 5 patterns with `*`.
+    /// 1 to 5 patterns with the wildcard `*`. The opposite of `image_tag_mutability` applies to matching tags.
     pub mutability_exclusions: Option<Located<Vec<String>>>,
-    /// Whether ECR scans each image when it is pushed.
     pub scan_on_push: Option<Located<bool>>,
-    /// Encryption at rest.
     pub encryption: Option<Located<EncryptionType>>,
-    /// The KMS key: id, alias or ARN.
+    /// The ID, alias or ARN of the KMS key.
     pub kms_key: Option<Located<String>>,
-    /// The lifecycle policy.
     pub lifecycle_policy: Option<Located<PolicySource>>,
-    /// The resource policy of the repository.
     pub repository_policy: Option<Located<PolicySource>>,
     /// Resource tags.
     pub tags: BTreeMap<String, Located<String>>,
-    /// Whether `ecr delete` must leave the repository alone.
+    /// Whether `ecr delete` must not delete the repository.
     pub protect: Option<Located<bool>>,
 }
 
 impl RepositorySettings {
-    /// `self` where it says something, else `lower`. Resource tags are joined key by key.
+    /// The settings of `self`, completed with those of `lower`. Resource tags are merged by key.
     pub fn or(self, lower: Self) -> Self {
         let mut tags = lower.tags;
         tags.extend(self.tags);
-        // Mutability and its filters, encryption and its key belong together: what goes with a value that was
-        // replaced is dropped with it.
+        // Exclusion filters depend on the mutability, and the KMS key on the encryption: if `self` replaces the latter,
+        // the former of `lower` no longer apply.
         let exclusions = match self.image_tag_mutability {
             Some(_) => self.mutability_exclusions,
             None => self.mutability_exclusions.or(lower.mutability_exclusions),
@@ -67,7 +62,7 @@ impl RepositorySettings {
         }
     }
 
-    /// Reports what each key allows by itself but ECR does not allow together.
+    /// Reports combinations of values that ECR does not allow.
     pub fn check(&self, problems: &Problems) {
         self.check_exclusions(problems);
         self.check_kms_key(problems);
@@ -118,7 +113,7 @@ impl RepositorySettings {
     }
 }
 
-/// The resource tags that this tool writes itself; ownership rests on them.
+/// The keys of the resource tags that this tool writes. They record the owner of a repository.
 pub const RESERVED_TAGS: [&str; 4] = ["ManagedBy", "Project", "Service", "Description"];
 
 fn invalid_tag(key: &str, value: &str) -> Option<String> {
@@ -143,7 +138,7 @@ pub fn is_resource_tag_character(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, ' ' | '+' | '-' | '=' | '.' | '_' | ':' | '/' | '@')
 }
 
-/// The model's `^[0-9a-zA-Z._*-]{1,128}$`, and the two wildcards that the user guide allows.
+/// Whether ECR accepts the filter: `^[0-9a-zA-Z._*-]{1,128}$` (service model) with at most two wildcards (user guide).
 fn is_exclusion_filter(filter: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '*');
     (1..=128).contains(&filter.len()) && filter.chars().all(allowed) && filter.matches('*').count() <= 2

@@ -1,4 +1,4 @@
-//! Tags with placeholders: `{version}`, `{git-sha}`, `{git-short-sha}`, `{digest}`, and text around them.
+//! Image tags with the placeholders `{version}`, `{git-sha}`, `{git-short-sha}` and `{digest}`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use ecr_types::{Digest, ImageTag, InvalidName};
 use thiserror::Error;
 
-/// A tag as it is configured, or given with `--tag`.
+/// A tag with placeholders, from the configuration or the flag `--tag`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagTemplate {
     text: String,
@@ -22,76 +22,68 @@ enum Part {
     Digest,
 }
 
-/// Why a template is not a tag.
+/// Why a text is not a valid template, or a template cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidTag {
-    /// A placeholder has no end.
     #[error("tag `{0}`: `{{` without `}}`")]
     Unclosed(String),
-    /// There is no such placeholder.
+    /// Unknown placeholder.
     #[error(
         "tag `{template}`: unknown placeholder `{{{name}}}` \
          (known: {{version}}, {{git-sha}}, {{git-short-sha}}, {{digest}})"
     )]
     Placeholder {
-        /// The template.
         template: String,
-        /// The placeholder.
+        /// The text between the braces.
         name: String,
     },
-    /// The template names a commit, and there is none.
     #[error("tag `{0}` needs a git commit, but there is none")]
     NoCommit(String),
-    /// The template names the image's digest, and the image is not built.
     #[error("tag `{0}` needs a built image")]
     NoImage(String),
-    /// The text is not a tag.
+    /// A template without placeholders is not a valid tag.
     #[error(transparent)]
     Text(InvalidName),
-    /// The template makes a text that is not a tag.
+    /// A rendered template is not a valid tag.
     #[error("tag `{template}`: {cause}")]
-    Rendered {
-        /// The template.
-        template: String,
-        /// What is wrong with the text.
-        cause: InvalidName,
-    },
+    Rendered { template: String, cause: InvalidName },
 }
 
-/// What the placeholders stand for.
+/// The values of the placeholders.
 #[derive(Debug, Clone, Copy)]
 pub struct TagValues<'a> {
-    /// The package's version.
+    /// The version of the package.
     pub version: &'a str,
-    /// The commit, 40 hexadecimal digits; `None` outside of git.
+    /// The commit in 40 hexadecimal digits. `None` outside of a git repository.
     pub git_sha: Option<&'a str>,
-    /// The image's own digest; `None` while it is not built.
+    /// The digest of the image. `None` before it is built.
     pub digest: Option<&'a Digest>,
 }
 
 impl TagTemplate {
-    /// `{version}`, the default of every service.
+    /// The default template `{version}`.
     pub fn version() -> Self {
         Self { text: "{version}".to_owned(), parts: vec![Part::Version] }
     }
 
-    /// Whether the tag is known only after the build.
+    /// Whether the tag can be rendered only after the build.
     pub fn needs_digest(&self) -> bool {
         self.parts.contains(&Part::Digest)
     }
 
-    /// Whether the tag names a commit.
+    /// Whether the template contains a commit.
     pub fn needs_git(&self) -> bool {
         self.parts.iter().any(|it| matches!(it, Part::GitSha | Part::GitShortSha))
     }
 
-    /// The tag.
+    /// Replaces the placeholders.
     ///
     /// # Errors
-    /// A placeholder has no value, or the result is not a tag.
+    /// A placeholder has no value, or the result is not a valid tag.
     pub fn render(&self, values: &TagValues<'_>) -> Result<ImageTag, InvalidTag> {
         let parts: Result<Vec<_>, _> = self.parts.iter().map(|part| self.part(part, values)).collect();
-        // `+` marks build metadata in a version and is not allowed in a tag; Helm and Docker's own tools write `_`.
+        // `+` separates build metadata in a version, but is not allowed in a tag. Helm and Docker's tools write `_`
+        // instead.
         let text = parts?.concat().replace('+', "_");
         text.parse().map_err(|cause| match self.text == text {
             true => InvalidTag::Text(cause),
@@ -139,7 +131,7 @@ impl FromStr for TagTemplate {
 }
 
 impl TagTemplate {
-    /// A tag that no value could make valid is refused at once, where it stands.
+    /// Rejects a template that cannot be a valid tag, by rendering it with sample values.
     fn check_text(&self) -> Result<(), InvalidTag> {
         let digest = Digest::of(b"");
         let sha = "0".repeat(40);
@@ -176,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_filled_in() {
+    fn template_placeholders_are_replaced() {
         assert_eq!(render("{version}"), "1.2.3_build.4");
         assert_eq!(render("v{version}-{git-short-sha}"), "v1.2.3_build.4-0123456789ab");
         assert_eq!(render("{digest}"), "e3b0c44298fc");
@@ -184,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_become_a_tag_is_refused() {
+    fn template_that_cannot_be_a_tag_is_refused() {
         assert!(render("{versoin}").contains("unknown placeholder `{versoin}`"));
         assert!(render("{version").contains("without `}`"));
         assert!(render("a b").contains("not a valid image tag"));
@@ -192,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_value_is_named() {
+    fn template_without_a_value_names_it() {
         let values = TagValues { version: "1.0.0", git_sha: None, digest: None };
         let error = "{git-sha}".parse::<TagTemplate>().unwrap().render(&values).unwrap_err();
         assert_eq!(error.to_string(), "tag `{git-sha}` needs a git commit, but there is none");

@@ -1,4 +1,4 @@
-//! The workspace as cargo sees it, and the configuration files in it.
+//! Loading a workspace: `cargo metadata`, manifests and configuration files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,13 @@ use crate::config::desired::{self, Configuration, Desired, Member, Package, Poli
 use crate::config::metadata::{PackageMetadata, WorkspaceMetadata};
 use crate::config::settings::PolicySource;
 
-/// A workspace and what its configuration asks for.
+/// A workspace with its configuration.
 #[derive(Debug)]
 pub struct Workspace {
     /// The folder of the root manifest.
     pub root: PathBuf,
-    /// Where cargo builds.
+    /// The target folder of cargo.
     pub target: PathBuf,
-    /// What the configuration asks for.
     pub desired: Desired,
 }
 
@@ -27,10 +26,10 @@ const REPOSITORIES: &str = "ecr/repositories.json";
 const LIFECYCLE_POLICY: &str = "ecr/lifecycle-policy.json";
 
 impl Workspace {
-    /// The lifecycle policies that the configuration uses: where each stands, and its text.
+    /// The position and the text of each lifecycle policy of the configuration. The policies are not checked.
     ///
     /// # Errors
-    /// Cargo's own, what is wrong with the configuration around the policies, and files that cannot be read.
+    /// `cargo metadata` fails, the configuration has problems, or a file cannot be read.
     pub fn lifecycle_policies(manifest_path: Option<&Path>) -> Result<Vec<(Place, String)>, LoadError> {
         let metadata = metadata(manifest_path)?;
         let root = metadata.workspace_root.as_std_path();
@@ -51,10 +50,10 @@ impl Workspace {
         Ok(policies.into_iter().collect())
     }
 
-    /// Reads the workspace of `manifest_path`, else of the current directory.
+    /// Reads the workspace of `manifest_path`, or of the current directory.
     ///
     /// # Errors
-    /// Cargo's own, or all problems of the configuration together.
+    /// `cargo metadata` fails, or the configuration has problems, which are reported all at once.
     pub fn load(manifest_path: Option<&Path>) -> Result<Self, LoadError> {
         let metadata = metadata(manifest_path)?;
         let root = metadata.workspace_root.clone().into_std_path_buf();
@@ -67,41 +66,40 @@ impl Workspace {
     }
 }
 
-/// Why a workspace cannot be used.
+/// Why a workspace cannot be loaded.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// cargo refuses to read it.
+    /// cargo reports an error in the workspace.
     #[error("cargo cannot read the workspace")]
     Cargo(#[source] CargoError),
-    /// cargo cannot be run, or answers what is not understood.
+    /// cargo cannot be run, or its output cannot be read.
     #[error("failed to run `cargo metadata`")]
     Metadata(#[source] cargo_metadata::Error),
-    /// The configuration has problems.
     #[error("the configuration has problems")]
     Problems(Vec<Problem>),
 }
 
-/// What cargo says.
+/// The error message of cargo.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct CargoError(String);
 
 impl CargoError {
-    /// Whether there is no workspace here.
+    /// Whether the current directory is not in a workspace.
     pub fn is_missing_manifest(&self) -> bool {
         self.0.contains("could not find `Cargo.toml`")
     }
 }
 
-/// `cargo metadata --no-deps`: the graph of dependencies is not needed, and would want a network.
+/// Runs `cargo metadata --no-deps`. The dependency graph is not needed, and resolving it may need the network.
 fn metadata(manifest_path: Option<&Path>) -> Result<Metadata, LoadError> {
     let mut command = MetadataCommand::new();
     command.no_deps();
     if let Some(path) = manifest_path {
         command.manifest_path(path);
     }
-    // Nothing is fetched for that, and reading the system's certificates is two fifths of cargo's time. Not so for rustup,
-    // which stands before cargo where cargo did not start this process, and may have to fetch a toolchain.
+    // With `--no-deps` cargo fetches nothing, and loading the certificates of the system is two fifths of its run time.
+    // If cargo did not start this process, `cargo` may be the proxy of rustup, which may have to download a toolchain.
     if std::env::var_os("CARGO").is_some_and(|it| Path::new(&it).is_absolute()) {
         command.env("SSL_CERT_FILE", "/dev/null");
     }
@@ -153,7 +151,7 @@ impl Reader<'_> {
         Member { package, metadata }
     }
 
-    /// A file missing at the default path means that there is none; at a configured path it is an error.
+    /// Reads `repositories.json`. A missing file is an error only if its path is configured.
     fn definitions(&self, configured: Option<&Located<String>>) -> Definitions {
         let path = configured.map_or(REPOSITORIES, |it| &it.value);
         let text = match (std::fs::read_to_string(self.root.join(path)), configured) {
@@ -186,7 +184,7 @@ impl Reader<'_> {
         result.map_err(|it| self.problems.push(it)).ok()
     }
 
-    /// The path as a person in the workspace's root would write it.
+    /// The path relative to the root of the workspace.
     fn relative(&self, path: &Path) -> String {
         path.strip_prefix(self.root).unwrap_or(path).to_string_lossy().into_owned()
     }

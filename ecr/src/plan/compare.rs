@@ -1,9 +1,9 @@
-//! Whether two repository policies mean the same.
+//! Comparison of repository policies.
 
 use serde_json::Value;
 
-/// Whether two repository policies mean the same: as IAM reads them, one value and a list of that one value are
-/// equal, and the order within `Action`, `Resource` and principals does not count.
+/// Whether two repository policies are equivalent for IAM: a value is equal to a list of only that value, and the order
+/// in `Action`, `Resource` and `Principal` does not matter.
 pub fn same_repository_policy(a: &str, b: &str) -> bool {
     match (normalised(a), normalised(b)) {
         (Some(a), Some(b)) => a == b,
@@ -30,7 +30,7 @@ fn normalise_statement(statement: &mut Value) {
     }
 }
 
-/// One value as a list of one; a list of strings sorted.
+/// Turns a single value into a list, and sorts a list of strings.
 fn make_list(value: &mut Value) {
     match value {
         Value::Array(items) if items.iter().all(Value::is_string) => {

@@ -1,4 +1,4 @@
-//! One field of a repository: what is wanted against what AWS has, and the write that mends it.
+//! The differences of the fields of a repository, and the writes that remove them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{BlockedField, Step, WriteAction};
 use crate::config::desired::{DesiredRepository, Encryption, LifecyclePolicy};
 use crate::plan::observed::{Observed, ObservedRepository, Reading};
 
-/// The request of `CreateRepository`, as the API would spell it.
+/// The fields of the `CreateRepository` request.
 pub fn describe(desired: &DesiredRepository) -> Value {
     let mut value = json!({
         "imageTagMutability": desired.image_tag_mutability.as_str(),
@@ -61,7 +61,7 @@ pub fn scanning_step(
     })
 }
 
-/// A policy that may not be read is written again.
+/// A policy that could not be read for lack of permission is written again.
 pub fn lifecycle_step(desired: &DesiredRepository, found: &Reading<Option<StoredPolicy>>) -> Option<Step> {
     let found = found.known().and_then(Option::as_ref);
     let step = |action, desired| Step {
@@ -92,7 +92,7 @@ pub fn repository_policy_step(desired: &DesiredRepository, found: &Reading<Optio
     })
 }
 
-/// Tags that are there beside ours are somebody's, and stay.
+/// Tags that are not configured are kept, because others may use them.
 pub fn tags_step(desired: &DesiredRepository, found: &ObservedRepository) -> Option<Step> {
     let have = found.tags.known()?;
     let differs = |(key, value): &(&String, &String)| have.get(*key) != Some(*value);
@@ -122,7 +122,8 @@ pub fn encryption_block(desired: &DesiredRepository, found: &ObservedRepository)
     })
 }
 
-/// AWS answers with the key's ARN, whatever was asked for; an alias cannot be compared with it.
+/// Compares encryptions. AWS returns the ARN of the key even if the request contained its ID or alias. An alias cannot
+/// be compared with an ARN, and is treated as equal.
 pub(super) fn same_encryption(wanted: &Encryption, have: &Encryption) -> bool {
     let same_key = match (&wanted.kms_key, &have.kms_key) {
         (Some(wanted), Some(have)) => {
@@ -140,7 +141,7 @@ fn encryption_json(encryption: &Encryption) -> Value {
     }
 }
 
-/// A policy's text as JSON, so that reports show its structure and not an escaped string.
+/// The policy as JSON, so that reports contain its structure and not an escaped string.
 fn policy_json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| json!(text))
 }

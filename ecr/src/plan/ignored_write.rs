@@ -1,25 +1,25 @@
-//! Writes that AWS takes and that change nothing.
+//! Writes that AWS accepts without effect.
 
 use serde_json::Value;
 
 use super::{BlockedField, RepositoryPlan, RepositoryState, Step, WriteAction};
 
-/// A write that AWS took and that reads back as it was: the repository, the field, and both values. What is
-/// known to be without effect is not written again.
+/// A write that AWS accepted, although the field still has its old value. It is not repeated for a while.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct IgnoredWrite {
-    /// The repository's ARN.
+    /// The ARN of the repository.
     pub arn: String,
-    /// The API's name of the field.
+    /// The API name of the field.
     pub field: String,
-    /// What AWS has, before and after.
+    /// The value before and after the write.
     pub observed: Value,
-    /// What was written.
+    /// The value that was written.
     pub desired: Value,
 }
 
 impl IgnoredWrite {
-    /// The steps of `again`, made from what was read back, that were in `plan` before and are still called for.
+    /// The ignored writes: the steps of `plan`, which was applied, that are also in `again`, the plan from the state
+    /// after the writes.
     pub fn find(plan: &RepositoryPlan, again: &RepositoryPlan, arn: &str) -> Vec<Self> {
         let was_made = |step: &&Step| step.is_read_back() && plan.steps.contains(step);
         let found = again.steps.iter().filter(was_made);
@@ -28,7 +28,7 @@ impl IgnoredWrite {
 }
 
 impl Step {
-    /// Whether the field is one that DescribeRepositories tells.
+    /// Whether `DescribeRepositories` returns the field.
     pub fn is_read_back(&self) -> bool {
         let action = &self.action;
         matches!(
@@ -48,7 +48,7 @@ impl Step {
 }
 
 impl RepositoryPlan {
-    /// Turns steps that are known to be without effect into blocked fields.
+    /// Turns steps that are among the ignored writes `known` into blocked fields.
     pub fn block_ignored(&mut self, arn: &str, known: &[IgnoredWrite]) {
         let (steps, ignored): (Vec<_>, Vec<_>) = std::mem::take(&mut self.steps)
             .into_iter()

@@ -1,4 +1,5 @@
-//! (Desired, Observed) -> [`Plan`]: what would be written, and why. Nothing here writes.
+//! (Desired, Observed) -> [`Plan`]: the writes that bring a registry to its desired state, and the reasons. This module
+//! computes only.
 
 use std::collections::BTreeMap;
 
@@ -20,47 +21,46 @@ use differences::{
 };
 pub use ignored_write::IgnoredWrite;
 
-/// Everything that `ecr create` would do, repository by repository.
+/// The writes of `ecr create`, by repository.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// One entry a repository, sorted by name.
+    /// One entry per repository, sorted by name.
     pub repositories: Vec<RepositoryPlan>,
 }
 
-/// What would be done to one repository.
+/// The writes to one repository.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RepositoryPlan {
-    /// The repository.
     pub name: RepositoryName,
-    /// The service that it belongs to.
+    /// The name of its service.
     pub package: Option<String>,
-    /// How it stands.
     pub state: RepositoryState,
-    /// The writes, in the order in which they are made.
+    /// The writes in their order.
     pub steps: Vec<Step>,
-    /// Differences that no write can mend.
+    /// Differences that cannot be removed by a write.
     pub blocked: Vec<BlockedField>,
-    /// What its new lifecycle policy would take; `None` where it gets none, holds nothing, or may not be listed.
+    /// The images that the new lifecycle policy affects. `None` if the policy does not change, the repository has no
+    /// images, or they cannot be listed.
     pub expires: Option<Impact>,
 }
 
-/// How a repository stands to what is desired.
+/// The state of a repository relative to its desired state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepositoryState {
-    /// It does not exist.
+    /// The repository does not exist.
     Absent,
-    /// It exists and differs.
+    /// The repository differs from the desired state.
     Drifted,
-    /// It exists as desired.
+    /// The repository has the desired state.
     Current,
-    /// Something differs that cannot be changed in place.
+    /// The repository has a difference that cannot be changed in place, or it could not be read.
     Blocked,
-    /// It carries the resource tag `Project` of another project, which is named here.
+    /// The resource tag `Project` names another project, which is given here.
     Foreign(String),
 }
 
 impl RepositoryState {
-    /// The word in JSON.
+    /// The value in JSON output.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Absent => "absent",
@@ -72,53 +72,42 @@ impl RepositoryState {
     }
 }
 
-/// One write: an operation of the API, and the difference that calls for it.
+/// One write: an operation of the API, and the difference that it removes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// What to write.
     pub action: WriteAction,
-    /// The API's name of the field that differs; `None` where the whole repository is missing.
+    /// The API name of the field that differs. `None` if the repository does not exist.
     pub field: Option<&'static str>,
-    /// What AWS has.
     pub observed: Value,
-    /// What is wanted.
     pub desired: Value,
 }
 
 /// A write operation with its parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WriteAction {
-    /// `CreateRepository`.
     CreateRepository(Box<DesiredRepository>),
-    /// `PutImageTagMutability`.
     PutImageTagMutability {
-        /// The new value.
         mutability: ImageTagMutability,
-        /// Its exclusion filters.
+        /// The exclusion filters.
         filters: Vec<String>,
     },
-    /// `PutImageScanningConfiguration`.
     PutImageScanningConfiguration {
-        /// Whether images are scanned when they are pushed.
         scan_on_push: bool,
     },
-    /// `PutLifecyclePolicy` with the policy.
     PutLifecyclePolicy(Document),
-    /// `DeleteLifecyclePolicy`.
     DeleteLifecyclePolicy,
-    /// `SetRepositoryPolicy` with the policy's text.
+    /// The text of the policy.
     SetRepositoryPolicy(String),
-    /// `TagResource` with the tags that are missing or differ.
+    /// The tags that are missing or differ.
     TagResource {
-        /// The repository's ARN.
+        /// The ARN of the repository.
         arn: String,
-        /// Keys and values.
         tags: BTreeMap<String, String>,
     },
 }
 
 impl WriteAction {
-    /// The API's name of the operation, which is also the action in IAM after `ecr:`.
+    /// The API name of the operation. The IAM action is `ecr:` followed by this name.
     pub fn operation(&self) -> &'static str {
         match self {
             Self::CreateRepository(_) => "CreateRepository",
@@ -131,43 +120,38 @@ impl WriteAction {
         }
     }
 
-    /// Whether the run fails where the permission is missing. The seed's script makes these two calls; every
-    /// other write is a repair that may be left to somebody with more rights (DESIGN, "Least privilege").
+    /// Whether a missing permission is an error. A repository with its lifecycle policy is the purpose of the command.
+    /// The other writes repair drift, which a user with more permissions can do later: for them, a missing permission
+    /// is a warning.
     pub fn is_required(&self) -> bool {
         matches!(self, Self::CreateRepository(_) | Self::PutLifecyclePolicy(_))
     }
 }
 
-/// A difference that cannot be mended in place.
+/// A difference that cannot be removed in place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BlockedField {
-    /// The API's name of the field.
+    /// The API name of the field.
     pub field: &'static str,
-    /// What AWS has.
     pub observed: Value,
-    /// What is wanted.
     pub desired: Value,
-    /// What to do about it.
+    /// What the user can do about it.
     pub help: String,
 }
 
-/// How many repositories stand how.
+/// The number of repositories by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Summary {
-    /// Repositories that would be created.
     pub create: usize,
-    /// Repositories that would be changed.
     pub change: usize,
-    /// Repositories that are as desired.
     pub unchanged: usize,
-    /// Repositories that cannot be brought to the desired state.
+    /// Repositories with a difference that cannot be removed in place, or that could not be read.
     pub blocked: usize,
     /// Repositories of another project.
     pub foreign: usize,
 }
 
 impl Plan {
-    /// Counts by state.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
         for repository in &self.repositories {
@@ -182,7 +166,7 @@ impl Plan {
         summary
     }
 
-    /// Takes the writes out of repositories that could not be read: nothing is known of them.
+    /// Removes the writes to repositories that could not be read, and marks them as blocked.
     pub fn block_unread(&mut self, is_unread: impl Fn(&RepositoryPlan) -> bool) {
         for repository in self.repositories.iter_mut().filter(|it| is_unread(it)) {
             repository.steps.clear();
@@ -190,7 +174,7 @@ impl Plan {
         }
     }
 
-    /// The repositories that exist and whose lifecycle policy would be written, with the new policy.
+    /// The existing repositories whose lifecycle policy changes, with the new policy.
     pub fn lifecycle_changes(&mut self) -> impl Iterator<Item = (&mut RepositoryPlan, Document)> {
         let changed = self.repositories.iter_mut().filter(|it| it.state != RepositoryState::Absent);
         changed.filter_map(|it| {
@@ -202,13 +186,13 @@ impl Plan {
         })
     }
 
-    /// Whether applying the plan would write anything.
+    /// Whether the plan contains writes.
     pub fn writes(&self) -> bool {
         self.repositories.iter().any(|it| !it.steps.is_empty())
     }
 }
 
-/// The plan that brings `observed` to `desired`. Without a project nothing is foreign.
+/// The plan that brings `observed` to `desired`. Without a `project`, no repository belongs to another project.
 pub fn plan(desired: &[DesiredRepository], project: Option<&str>, observed: &Observed) -> Plan {
     let repositories = desired.iter().map(|it| match observed.repositories.get(&it.name) {
         None => plan_creation(it),
@@ -220,22 +204,23 @@ pub fn plan(desired: &[DesiredRepository], project: Option<&str>, observed: &Obs
     Plan { repositories: repositories.collect() }
 }
 
-/// The project that a repository belongs to, if that is another one than ours. A repository that is untagged,
-/// or whose tags may not be read, counts as ours.
+/// The project of a repository, if it is not `project`. A repository without the tag `Project`, or whose tags cannot be
+/// read, is treated as one of `project`.
 pub fn foreign_owner(found: &ObservedRepository, project: Option<&str>) -> Option<String> {
     let owner = found.tags.known()?.get("Project")?;
     (project? != owner).then(|| owner.clone())
 }
 
-/// Whether a repository that no configuration names was made here: the tags say so. Without a project there is no
-/// telling whose it is.
+/// Whether the resource tags of a repository that is not configured name this tool and this project. Without a project,
+/// no repository is an orphan, because its owner is unknown.
 pub fn is_orphan(tags: &BTreeMap<String, String>, project: Option<&str>) -> bool {
     project.is_some()
         && tags.get("ManagedBy").is_some_and(|it| it == MANAGED_BY)
         && tags.get("Project").map(String::as_str) == project
 }
 
-/// Whether the plan could depend on the registry's own scanning rules, which cost a call and a permission.
+/// Whether the plan depends on the rules of the registry scanning configuration. Reading them costs a request and needs
+/// a permission.
 pub fn needs_scanning_rules(desired: &[DesiredRepository], observed: &Observed) -> bool {
     let differs = |it: &DesiredRepository| {
         observed.repositories.get(&it.name).is_some_and(|found| found.scan_on_push != it.scan_on_push)

@@ -1,4 +1,4 @@
-//! What AWS says of a registry, as plain values; `aws` fills them in, `plan` reads them.
+//! The state of a registry, which `aws` reads and `plan` compares with the desired state.
 
 use std::collections::BTreeMap;
 
@@ -7,51 +7,47 @@ use ecr_types::{RepositoryName, ScanningRule};
 
 use crate::config::desired::Encryption;
 
-/// The registry as it was when it was looked at.
+/// The state of a registry at the time of reading.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
-    /// The repositories that were asked for and exist.
+    /// The requested repositories that exist.
     pub repositories: BTreeMap<RepositoryName, ObservedRepository>,
-    /// The registry's own scanning rules, read only where they could matter.
+    /// The rules of the registry scanning configuration. Empty unless they were read.
     pub scanning_rules: Vec<ScanningRule>,
 }
 
-/// A repository as AWS describes it.
+/// The state of a repository.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservedRepository {
-    /// Its ARN.
     pub arn: String,
-    /// Host and name, as `docker push` takes them.
+    /// `HOST/NAME`, as in `docker push`.
     pub uri: String,
-    /// `imageTagMutability`, as the API spells it.
+    /// The API value of `imageTagMutability`.
     pub image_tag_mutability: String,
     /// The patterns of `imageTagMutabilityExclusionFilters`.
     pub exclusion_filters: Vec<String>,
-    /// `imageScanningConfiguration.scanOnPush`.
     pub scan_on_push: bool,
-    /// Encryption at rest; `None` where AWS does not say.
+    /// `None` if AWS returns none, or an unknown encryption type.
     pub encryption: Option<Encryption>,
-    /// The lifecycle policy, if there is one.
     pub lifecycle_policy: Reading<Option<StoredPolicy>>,
-    /// The text of the repository policy, if there is one.
+    /// The text of the repository policy.
     pub repository_policy: Reading<Option<String>>,
     /// The resource tags.
     pub tags: Reading<BTreeMap<String, String>>,
 }
 
-/// Something that was read, or could not be.
+/// A property that may not have been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading<T> {
-    /// It was read.
     Known(T),
-    /// The permission to read it is missing.
+    /// The permission is missing.
     Denied,
-    /// Nobody asked.
+    /// The property was not requested.
     Skipped,
 }
 
 impl<T> Reading<T> {
-    /// What was read.
+    /// The value, if it was read.
     pub fn known(&self) -> Option<&T> {
         match self {
             Self::Known(value) => Some(value),
@@ -61,7 +57,7 @@ impl<T> Reading<T> {
 }
 
 impl Observed {
-    /// Whether the registry's own scanning rules scan a repository. Where they do, its `scanOnPush` has no effect.
+    /// Whether the rules of the registry scan a repository. If they do, its `scanOnPush` has no effect.
     pub fn registry_scans(&self, name: &RepositoryName) -> bool {
         self.scanning_rules.iter().any(|rule| rule.scans(name))
     }

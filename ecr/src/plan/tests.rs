@@ -56,7 +56,7 @@ fn outline(desired: &DesiredRepository, observed: &Observed) -> String {
 }
 
 #[test]
-fn an_absent_repository_is_created_with_its_policy() {
+fn plan_creates_an_absent_repository_with_its_policy() {
     assert_eq!(
         outline(&desired(), &Observed::default()),
         "absent CreateRepository(-) PutLifecyclePolicy(lifecyclePolicy)"
@@ -64,12 +64,12 @@ fn an_absent_repository_is_created_with_its_policy() {
 }
 
 #[test]
-fn a_repository_as_desired_needs_no_write() {
+fn plan_for_a_current_repository_has_no_writes() {
     assert_eq!(outline(&desired(), &observed(current())), "current");
 }
 
 #[test]
-fn each_field_that_drifted_is_one_step() {
+fn plan_has_one_step_per_differing_field() {
     let found = ObservedRepository {
         image_tag_mutability: "MUTABLE".to_owned(),
         scan_on_push: false,
@@ -85,7 +85,7 @@ fn each_field_that_drifted_is_one_step() {
 }
 
 #[test]
-fn the_order_of_exclusion_filters_is_no_drift() {
+fn plan_ignores_the_order_of_exclusion_filters() {
     let with = |filters: &[&str]| filters.iter().map(|it| it.to_string()).collect::<Vec<_>>();
     let wanted = DesiredRepository {
         image_tag_mutability: ImageTagMutability::ImmutableWithExclusion,
@@ -105,7 +105,7 @@ fn the_order_of_exclusion_filters_is_no_drift() {
 }
 
 #[test]
-fn a_registry_that_scans_by_its_own_rules_is_no_drift() {
+fn plan_considers_the_scanning_rules_of_the_registry() {
     let mut observed = observed(ObservedRepository { scan_on_push: false, ..current() });
     assert!(needs_scanning_rules(&[desired()], &observed));
     let rule = |frequency: &str, filter: &str| ScanningRule {
@@ -125,7 +125,7 @@ fn a_registry_that_scans_by_its_own_rules_is_no_drift() {
 use ecr_types::ScanningRule;
 
 #[test]
-fn encryption_cannot_be_changed_in_place() {
+fn plan_blocks_a_change_of_encryption() {
     let wanted = DesiredRepository {
         encryption: Some(Encryption { kind: EncryptionType::Kms, kms_key: None }),
         ..desired()
@@ -134,7 +134,7 @@ fn encryption_cannot_be_changed_in_place() {
 }
 
 #[test]
-fn a_key_is_the_same_by_its_id_and_its_arn() {
+fn encryption_key_id_equals_its_arn() {
     let kms = |key: &str| Encryption { kind: EncryptionType::Kms, kms_key: Some(key.to_owned()) };
     let arn = "arn:aws:kms:us-east-1:123456789012:key/1234";
     assert!(same_encryption(&kms("1234"), &kms(arn)));
@@ -143,7 +143,7 @@ fn a_key_is_the_same_by_its_id_and_its_arn() {
 }
 
 #[test]
-fn another_projects_repository_is_foreign_and_left_alone() {
+fn plan_does_not_change_a_repository_of_another_project() {
     let theirs =
         |tags| observed(ObservedRepository { tags, image_tag_mutability: "MUTABLE".into(), ..current() });
     let foreign = theirs(Reading::Known(tags(&[("Project", "theirs")])));
@@ -158,13 +158,13 @@ fn another_projects_repository_is_foreign_and_left_alone() {
 }
 
 #[test]
-fn a_lifecycle_policy_that_may_not_be_read_is_written_again() {
+fn plan_writes_an_unreadable_lifecycle_policy_again() {
     let found = ObservedRepository { lifecycle_policy: Reading::Denied, ..current() };
     assert_eq!(outline(&desired(), &observed(found)), "drifted PutLifecyclePolicy(lifecyclePolicy)");
 }
 
 #[test]
-fn no_lifecycle_policy_means_that_one_is_removed_and_silence_that_it_stays() {
+fn plan_removes_a_lifecycle_policy_only_if_it_must_be_absent() {
     let none = DesiredRepository { lifecycle_policy: Some(LifecyclePolicy::Absent), ..desired() };
     assert_eq!(outline(&none, &observed(current())), "drifted DeleteLifecyclePolicy(lifecyclePolicy)");
     let silent = DesiredRepository { lifecycle_policy: None, ..desired() };
@@ -172,7 +172,7 @@ fn no_lifecycle_policy_means_that_one_is_removed_and_silence_that_it_stays() {
 }
 
 #[test]
-fn orphans_are_told_by_their_tags() {
+fn orphans_are_recognized_by_their_tags() {
     let ours = tags(&[("ManagedBy", MANAGED_BY), ("Project", "ours")]);
     assert!(is_orphan(&ours, Some("ours")));
     assert!(!is_orphan(&ours, Some("theirs")));

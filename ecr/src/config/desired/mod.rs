@@ -1,4 +1,4 @@
-//! (members, definitions) -> [`Desired`]: typos and conflicts end here.
+//! The desired state of a registry, which [`resolve`] computes from the [`Configuration`].
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,62 +19,56 @@ pub use resolve::resolve;
 /// The value of the resource tag `ManagedBy`.
 pub const MANAGED_BY: &str = "cargo-xtask-ecr";
 
-/// What the configuration files say, each read by itself.
+/// The contents of the configuration files before they are merged.
 #[derive(Debug, Clone)]
 pub struct Configuration {
     /// `[workspace.metadata.ecr]`.
     pub workspace: WorkspaceMetadata,
     /// The members of the workspace, sorted by name.
     pub members: Vec<Member>,
-    /// `repositories.json`; empty where there is none.
+    /// `repositories.json`. Empty if there is no such file.
     pub definitions: Definitions,
 }
 
 /// A member of the workspace.
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// What cargo says of the package.
     pub package: Package,
-    /// `[package.metadata.ecr]`: makes it a service.
+    /// `[package.metadata.ecr]`. With it, the package is a service.
     pub metadata: Option<PackageMetadata>,
 }
 
-/// What `cargo metadata` says of a package.
+/// The properties of a package in `cargo metadata`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
-    /// The package's name.
     pub name: String,
-    /// Its version.
     pub version: String,
-    /// Its description.
     pub description: Option<String>,
-    /// Its license expression.
+    /// The license expression.
     pub license: Option<String>,
-    /// The URL of its sources.
+    /// The URL of the source repository.
     pub repository: Option<String>,
-    /// The manifest's folder, relative to the workspace's root.
+    /// The folder of the manifest, relative to the root of the workspace.
     pub folder: String,
-    /// Its binary targets.
+    /// The names of the binary targets.
     pub bins: Vec<String>,
-    /// Whether the package's folder holds a `Dockerfile`.
+    /// Whether the folder contains a `Dockerfile`.
     pub has_dockerfile: bool,
 }
 
-/// Texts of the policy files that the configuration names, or why they cannot be read.
+/// The texts of the policy files by path, or the errors of reading them.
 pub type PolicyFiles = BTreeMap<String, io::Result<String>>;
 
-/// The state that the registry shall have, and the services whose images go into it.
+/// The desired state of the registry, and the services whose images are pushed to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Desired {
-    /// The project's name; without one nothing is foreign.
+    /// The name of the project. Without one, no repository belongs to another project.
     pub project: Option<String>,
-    /// The region that the workspace names.
     pub region: Option<String>,
-    /// The only account in which anything may be written.
+    /// The only account to which commands write.
     pub account_id: Option<RegistryId>,
-    /// What a GB of storage costs in a month, where the workspace says.
     pub price: Option<Price>,
-    /// The file of findings that the scan gate lets through, where the workspace names one.
+    /// The path of the file with findings that the scan gate ignores.
     pub scan_ignore: Option<Located<String>>,
     /// The repositories, sorted by name.
     pub repositories: Vec<DesiredRepository>,
@@ -82,64 +76,55 @@ pub struct Desired {
     pub services: Vec<Service>,
 }
 
-/// One repository as it shall be.
+/// The desired state of a repository.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DesiredRepository {
-    /// Its name.
     pub name: RepositoryName,
-    /// The service that it belongs to.
+    /// The name of its service.
     pub package: Option<String>,
-    /// Whether tags may be moved.
     pub image_tag_mutability: ImageTagMutability,
-    /// Patterns of tags that are the exception to it.
+    /// The patterns of `imageTagMutabilityExclusionFilters`.
     pub exclusion_filters: Vec<String>,
-    /// Whether ECR scans images when they are pushed.
     pub scan_on_push: bool,
-    /// Encryption, where the configuration cares.
+    /// `None` accepts any encryption.
     pub encryption: Option<Encryption>,
-    /// The lifecycle policy; `None` leaves alone what is there.
+    /// `None` does not change the policy.
     pub lifecycle_policy: Option<LifecyclePolicy>,
-    /// The repository policy; `None` leaves alone what is there.
+    /// The text of the policy. `None` does not change the policy.
     pub repository_policy: Option<String>,
-    /// Resource tags, our own among them.
+    /// The resource tags, including those that this tool defines.
     pub tags: BTreeMap<String, String>,
-    /// Whether `ecr delete` must leave it alone.
+    /// Whether `ecr delete` must not delete the repository.
     pub protect: bool,
 }
 
 /// Encryption at rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encryption {
-    /// The kind.
     pub kind: EncryptionType,
-    /// The KMS key, where one is named.
+    /// The ID, alias or ARN of the KMS key.
     pub kms_key: Option<String>,
 }
 
-/// What the configuration says of a repository's lifecycle policy.
+/// The desired state of a lifecycle policy.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LifecyclePolicy {
-    /// There shall be none.
     Absent,
-    /// There shall be this one.
     Document(Document),
 }
 
-/// A package whose image is pushed.
+/// A package with an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Service {
-    /// What cargo says of it.
     pub package: Package,
-    /// Its repository.
     pub repository: RepositoryName,
-    /// How its image is made.
     pub image: ImageMetadata,
-    /// Where its metadata table stands, for messages.
+    /// The position of the metadata table, for messages.
     pub place: Place,
 }
 
 impl Service {
-    /// The tags to push, if no flag names others.
+    /// The templates of the tags to push, unless flags name others.
     pub fn tag_templates(&self) -> Vec<TagTemplate> {
         match &self.image.tags {
             Some(tags) => tags.value.iter().map(|it| it.value.clone()).collect(),
@@ -149,7 +134,7 @@ impl Service {
 }
 
 impl Configuration {
-    /// Where lifecycle policies come from, each source once for each place that names it.
+    /// The sources of lifecycle policies. A source occurs once for each position that names it.
     pub fn lifecycle_sources(&self) -> impl Iterator<Item = &Located<PolicySource>> {
         let members = self.members.iter().filter_map(|it| it.metadata.as_ref()).map(|it| &it.settings);
         let settings = members.chain(self.definitions.repositories.iter().map(|it| &it.settings));
@@ -157,7 +142,7 @@ impl Configuration {
         self.workspace.lifecycle_policy.iter().chain(own)
     }
 
-    /// The policy files that are to be read before [`resolve`], by path relative to the workspace's root.
+    /// The paths of all policy files, relative to the root of the workspace. [`resolve`] needs their texts.
     pub fn policy_files(&self) -> Vec<&str> {
         let settings = self.members.iter().filter_map(|it| it.metadata.as_ref()).map(|it| &it.settings);
         let settings = settings.chain(self.definitions.repositories.iter().map(|it| &it.settings));

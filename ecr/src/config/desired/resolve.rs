@@ -1,4 +1,4 @@
-//! Joining what manifests and `repositories.json` say; each conflict between them is told once.
+//! Merging manifests and `repositories.json`. Each conflict between them is reported once.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::config::definitions::RepositoryDefinition;
 use crate::config::metadata::PackageMetadata;
 use crate::config::settings::{PolicySource, RepositorySettings, is_resource_tag_character};
 
-/// The desired state. Problems are added to `problems`; while any stands, the result is not to be used.
+/// Computes the desired state. If a problem is added to `problems`, the result must not be used.
 pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Problems) -> Desired {
     let resolver = Resolver { configuration, files, problems };
     let (services, mut repositories): (Vec<_>, Vec<_>) =
@@ -32,7 +32,7 @@ pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Pr
     }
 }
 
-/// The most tags of a resource (AWS, "Tagging a private repository", "Tag restrictions").
+/// The maximum number of tags of a resource (AWS, "Tagging a private repository", "Tag restrictions").
 const MAX_RESOURCE_TAGS: usize = 50;
 
 struct Resolver<'a> {
@@ -41,7 +41,7 @@ struct Resolver<'a> {
     problems: &'a Problems,
 }
 
-/// What a repository is made from, wherever it was defined.
+/// The input for a [`DesiredRepository`], from a manifest or `repositories.json`.
 struct RepositorySource<'a> {
     name: RepositoryName,
     place: &'a Place,
@@ -54,20 +54,22 @@ type LocatedRepository = (DesiredRepository, Place);
 
 impl<'a> Resolver<'a> {
     fn project(&self) -> Option<String> {
-        let here = self.configuration.workspace.project.as_ref();
-        let there = self.configuration.definitions.project.as_ref();
-        if let (Some(here), Some(there)) = (here, there)
-            && here.value != there.value
+        let manifest = self.configuration.workspace.project.as_ref();
+        let definitions = self.configuration.definitions.project.as_ref();
+        if let (Some(first), Some(second)) = (manifest, definitions)
+            && first.value != second.value
         {
-            let message =
-                format!("project `{}` differs from project `{}` in {}", there.value, here.value, here.place);
+            let message = format!(
+                "project `{}` differs from project `{}` in {}",
+                second.value, first.value, first.place
+            );
             self.problems.add_with_help(
-                &there.place,
+                &second.place,
                 message,
                 "name the project in only one of the two files",
             );
         }
-        here.or(there).map(|it| it.value.clone())
+        manifest.or(definitions).map(|it| it.value.clone())
     }
 
     fn service(&self, member: &'a Member) -> Option<(Service, LocatedRepository)> {
@@ -109,7 +111,7 @@ impl<'a> Resolver<'a> {
         self.problems.add_with_help(&bin.place, message, help);
     }
 
-    /// `repository` of the metadata, else prefix and package name.
+    /// The key `repository` of the metadata, or the prefix followed by the package name.
     fn derived_text(&self, member: &Member, metadata: &PackageMetadata) -> String {
         let prefix = self.configuration.workspace.prefix.as_ref().map_or("", |it| &it.value);
         let default = || format!("{prefix}{}", member.package.name);
@@ -135,9 +137,9 @@ impl<'a> Resolver<'a> {
         };
         let mut matching = self.configuration.definitions.repositories.iter().filter(is_override);
         let first = matching.next();
-        for second in matching {
+        for duplicate in matching {
             let message = format!("duplicate entry for the repository of package `{}`", member.package.name);
-            self.problems.add(&second.place, message);
+            self.problems.add(&duplicate.place, message);
         }
         first
     }
@@ -275,7 +277,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// The text that a policy comes from; `None` where there shall be none, or where it cannot be read.
+    /// The text of a policy. `None` if the policy must be absent, or if its file cannot be read, which is reported.
     fn policy_text(&self, source: &Located<PolicySource>, name: &str) -> Option<PolicyText> {
         match &source.value {
             PolicySource::Absent => None,
@@ -315,15 +317,15 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// The text of a policy, and where it comes from.
+/// The text of a policy and its source.
 struct PolicyText {
     file: String,
     text: String,
-    /// Where it stands, if it stands in another file: places within are of no use then.
+    /// The position of an inline policy, which replaces the positions within the policy.
     place: Option<Place>,
 }
 
-/// `text` as a value that AWS accepts: other characters become `-`, and it ends after 256.
+/// `text` as a valid value of a resource tag: `-` replaces invalid characters, and the text is cut to 256 characters.
 fn tag_value(text: &str) -> String {
     let replaced = text.chars().map(|c| if is_resource_tag_character(c) { c } else { '-' });
     replaced.take(256).collect::<String>().trim().to_owned()

@@ -1,4 +1,4 @@
-//! `[package.metadata.ecr.image]`: how a service's image is made.
+//! The table `[package.metadata.ecr.image]`: the settings of a service's image.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,49 +11,47 @@ use ecr_types::document::{Fields, Located, Node, Problems, Value};
 use crate::config::InvalidValue;
 use crate::config::tag_template::TagTemplate;
 
-/// The image table; in `[workspace.metadata.ecr.image]` it holds defaults for every service.
+/// The image table. `[workspace.metadata.ecr.image]` contains the defaults for all services.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImageMetadata {
-    /// The binary target; by default the package's only one, or the one named like the package.
+    /// The binary target. The default is the only one of the package, or the one with the name of the package.
     pub bin: Option<Located<String>>,
-    /// Tags to push, with placeholders; by default `{version}`.
+    /// The tags to push, with placeholders. The default is `{version}`.
     pub tags: Option<Located<Vec<Located<TagTemplate>>>>,
-    /// TCP ports that the service listens on.
+    /// The TCP ports on which the service listens.
     pub ports: Option<Located<Vec<u16>>>,
-    /// Environment of the process.
+    /// Environment variables.
     pub env: BTreeMap<String, Located<String>>,
-    /// Files beside the binary.
     pub files: Option<Located<Vec<FileCopy>>>,
-    /// Cargo features to build with.
+    /// Cargo features.
     pub features: Option<Located<Vec<Located<String>>>>,
-    /// Whether the default cargo features are left out.
     pub no_default_features: Option<Located<bool>>,
-    /// Arguments after the binary.
+    /// The arguments of the binary.
     pub args: Option<Located<Vec<Located<String>>>>,
-    /// `UID:GID` that the process runs as; by default 65532:65532.
+    /// `UID:GID` of the process. The default is 65532:65532.
     pub user: Option<Located<String>>,
-    /// Working directory of the process.
+    /// The working directory of the process.
     pub workdir: Option<Located<String>>,
-    /// Labels, beside those of OCI's own annotations.
+    /// Labels in addition to the annotations of the OCI image specification.
     pub labels: BTreeMap<String, Located<String>>,
     /// `scratch` or an image reference.
     pub base: Option<Located<String>>,
-    /// How layers are compressed; by default with gzip.
+    /// The compression of layers. The default is gzip.
     pub compression: Option<Located<Compression>>,
-    /// Platforms to build for; by default the host's own.
+    /// The platforms to build for. The default is that of the host.
     pub platforms: Option<Located<Vec<Platform>>>,
-    /// A Dockerfile to build with instead.
+    /// The Dockerfile that builds the image.
     pub dockerfile: Option<Located<String>>,
-    /// The docker build context.
+    /// The build context of the Dockerfile.
     pub context: Option<Located<String>>,
 }
 
 /// A file or folder to copy into the image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileCopy {
-    /// Path relative to the manifest.
+    /// A path relative to the folder of the manifest.
     pub from: Located<String>,
-    /// Absolute path in the image.
+    /// An absolute path in the image.
     pub to: Located<String>,
 }
 
@@ -63,7 +61,7 @@ impl ImageMetadata {
         Self::read(parent, problems, true)
     }
 
-    /// The image table of the workspace: defaults, so nothing that can concern only one package.
+    /// The image table of the workspace, without the keys that can concern only one package.
     pub(super) fn read_workspace(parent: &mut Fields<'_>, problems: &Problems) -> Self {
         Self::read(parent, problems, false)
     }
@@ -102,7 +100,7 @@ impl ImageMetadata {
         }
     }
 
-    /// `self` where it says something, else `lower`. Environment and labels are joined key by key.
+    /// The settings of `self`, completed with those of `lower`. Environment variables and labels are merged by key.
     pub fn or(self, lower: Self) -> Self {
         let joined = |mut low: BTreeMap<_, _>, high| {
             low.extend(high);
@@ -174,7 +172,7 @@ impl FromStr for NumericUser {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        // Numbers only: Kubernetes can verify `runAsNonRoot` on nothing else.
+        // Kubernetes can verify `runAsNonRoot` for numeric users only.
         let number = |it: &str| it.parse::<u32>().is_ok();
         let good = match text.split_once(':') {
             Some((user, group)) => number(user) && number(group),

@@ -1,4 +1,4 @@
-//! `[workspace.metadata.ecr]` and `[package.metadata.ecr]`: what manifests say.
+//! The tables `[workspace.metadata.ecr]` and `[package.metadata.ecr]` of manifests.
 
 use std::collections::BTreeMap;
 
@@ -12,33 +12,31 @@ use crate::config::settings::{PolicySource, RepositorySettings};
 mod image;
 pub use image::ImageMetadata;
 
-/// `[workspace.metadata.ecr]`: what holds for the whole workspace. Everything is optional.
+/// `[workspace.metadata.ecr]`: the settings of the workspace. All keys are optional.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct WorkspaceMetadata {
-    /// The project's name, written to the resource tag `Project`.
+    /// The value of the resource tag `Project`.
     pub project: Option<Located<String>>,
-    /// The AWS region.
     pub region: Option<Located<String>>,
-    /// The only account in which anything may be written.
+    /// The only account to which commands write.
     pub account_id: Option<Located<RegistryId>>,
-    /// Put before every derived repository name.
+    /// The prefix of repository names that are derived from package names.
     pub prefix: Option<Located<String>>,
-    /// The path of `repositories.json`, relative to the workspace's root.
+    /// The path of `repositories.json`, relative to the root of the workspace.
     pub repositories: Option<Located<String>>,
-    /// The lifecycle policy of every repository that names no other.
+    /// The default lifecycle policy.
     pub lifecycle_policy: Option<Located<PolicySource>>,
-    /// What a GB of storage costs in a month, in USD.
     pub price: Option<Located<Price>>,
-    /// The file of findings that the scan gate lets through, relative to the workspace's root.
+    /// The path of the file with findings that the scan gate ignores, relative to the root of the workspace.
     pub scan_ignore: Option<Located<String>>,
-    /// Resource tags of every repository.
+    /// Resource tags of all repositories.
     pub tags: BTreeMap<String, Located<String>>,
-    /// Defaults for every service's image.
+    /// Defaults for the images of all services.
     pub image: ImageMetadata,
 }
 
 impl WorkspaceMetadata {
-    /// Reads the table out of the root manifest.
+    /// Reads the table from the root manifest.
     pub fn read(manifest: &Node, problems: &Problems) -> Self {
         let Some(node) = manifest.get_path(&["workspace", "metadata", "ecr"]) else {
             return Self::default();
@@ -61,22 +59,19 @@ impl WorkspaceMetadata {
     }
 }
 
-/// `[package.metadata.ecr]`: the table's presence makes the package a service.
+/// `[package.metadata.ecr]`, which makes the package a service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackageMetadata {
-    /// Where the table stands.
     pub place: Place,
-    /// The repository's full name; by default the workspace's prefix and the package's name.
+    /// The name of the repository. The default is the prefix of the workspace followed by the package name.
     pub repository: Option<Located<RepositoryName>>,
-    /// Settings of the repository.
     pub settings: RepositorySettings,
-    /// The image.
     pub image: ImageMetadata,
 }
 
 impl PackageMetadata {
-    /// Reads the table out of a member's manifest; `None` where there is none. `folder` is the manifest's
-    /// folder relative to the workspace's root, to which the paths in it are relative.
+    /// Reads the table from the manifest of a package. `None` if there is no table. Paths in it are relative to
+    /// `folder`, the folder of the manifest, which is relative to the root of the workspace.
     pub fn read(manifest: &Node, folder: &str, problems: &Problems) -> Option<Self> {
         let node = manifest.get_path(&["package", "metadata", "ecr"])?;
         let mut fields = Fields::new(node, "[package.metadata.ecr]", problems);
@@ -105,7 +100,7 @@ impl PackageMetadata {
     }
 }
 
-/// What goes before every derived name; good if some name becomes one with it.
+/// A text that, followed by a name, can be a repository name.
 struct Prefix(String);
 
 impl std::str::FromStr for Prefix {
@@ -120,7 +115,7 @@ impl std::str::FromStr for Prefix {
     }
 }
 
-/// A project's name, as it goes into a resource tag.
+/// The name of a project, which is a valid value of a resource tag.
 pub(crate) struct Project(pub(crate) String);
 
 impl std::str::FromStr for Project {
@@ -135,7 +130,7 @@ impl std::str::FromStr for Project {
     }
 }
 
-/// `false` or a path relative to `folder`.
+/// Reads a lifecycle policy: `false`, or a path relative to `folder`.
 fn lifecycle_policy(
     fields: &mut Fields<'_>,
     folder: &str,
@@ -154,7 +149,7 @@ fn lifecycle_policy(
     Some(Located { place: node.place.clone(), value })
 }
 
-/// `path` as seen from the workspace's root, given that it is written relative to `folder`.
+/// Converts a path relative to `folder` to a path relative to the root of the workspace.
 pub(crate) fn join(folder: &str, path: &str) -> String {
     if folder.is_empty() || path.starts_with('/') { path.to_owned() } else { format!("{folder}/{path}") }
 }
