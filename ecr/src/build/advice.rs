@@ -1,5 +1,5 @@
-//! Help for well-known error messages of docker, podman and ECR. Engines report errors as text only, so that the text has
-//! to be searched.
+//! Help for well-known error messages of docker, podman and ECR. Engines report errors as text only, so that the text
+//! has to be searched.
 
 /// What to do about the error message `text` of an engine. `None` if the message is unknown.
 pub fn advice(text: &str) -> Option<&'static str> {

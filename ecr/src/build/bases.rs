@@ -1,4 +1,4 @@
-//! The base images of a push: each is pulled once, however many services name it.
+//! The base images of a push. Each one is pulled once, even if several services use it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,37 +10,34 @@ use ecr_types::{Digest, Platform};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-/// Pulls base images, and remembers what it pulled.
+/// Pulls base images and keeps the results, including errors.
 #[derive(Debug)]
 pub struct Bases {
     images: BaseImages,
     pulled: Mutex<BTreeMap<(String, Platform), Pulled>>,
 }
 
-/// What came of a pull.
 type Pulled = Result<Arc<BaseImage>, Arc<PullError>>;
 
-/// A base image that a service needs could not be pulled.
+/// The base image of a service could not be pulled.
 #[derive(Debug, Error)]
 #[error("base `{reference}`")]
 pub struct MissingBase {
-    /// The base, as the service names it.
+    /// The reference in the configuration of the service.
     pub reference: Reference,
-    /// Why it could not be pulled.
     #[source]
     pub cause: Arc<PullError>,
 }
 
 impl Bases {
-    /// Nothing is pulled yet.
     pub fn new(images: BaseImages) -> Self {
         Self { images, pulled: Mutex::default() }
     }
 
-    /// The base image for a platform. `on_fetch` is called before each blob that is fetched.
+    /// The base image for a platform. `on_fetch` is called before each download of a blob.
     ///
     /// # Errors
-    /// The image could not be pulled, now or before.
+    /// The image cannot be pulled, or an earlier attempt has failed.
     pub async fn get(
         &self,
         reference: &Reference,

@@ -1,4 +1,4 @@
-//! git: is the tree clean, and which commit is it?
+//! The state of the git working tree: its commit and its uncommitted changes.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -6,27 +6,29 @@ use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 use xshell::{Shell, cmd};
 
-/// What git says of a folder.
+/// The state of a working tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkingTree {
-    /// The commit, 40 hexadecimal digits; `None` before the first one.
+    /// The commit in 40 hexadecimal digits. `None` before the first commit.
     pub commit: Option<String>,
-    /// Tracked files that differ from it, and files neither tracked nor ignored; as `git status --porcelain`
-    /// prints them.
+    /// Changed and untracked files, in the format of `git status --porcelain`.
     pub changes: Vec<String>,
 }
 
-/// The state of the tree that `folder` is in; `None` where there is no git or no repository.
+/// The state of the working tree that contains `folder`. `None` if git is not installed or there is no repository.
+///
+/// # Errors
+/// git refuses to read the working tree.
 pub fn working_tree(folder: &Path) -> Result<Option<WorkingTree>> {
     let sh = Shell::new().context("failed to find the current directory")?;
     sh.change_dir(folder);
-    // Nobody's own git may fail because this one holds the index to refresh it (git(1), "--no-optional-locks").
+    // Without this option, git may lock the index, and a git command of the user fails (git(1), "--no-optional-locks").
     let git = cmd!(sh, "git --no-optional-locks");
     let status = git.args(["status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", "."]);
     let Ok(output) = status.quiet().ignore_status().output() else { return Ok(None) };
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        // Any other refusal, such as a folder of another owner in a CI container, must not look like a clean tree.
+        // Any other error, such as a folder with another owner in a CI container, must not be treated as a clean tree.
         anyhow::ensure!(
             stderr.contains("not a git repository"),
             "git cannot read this working tree: {stderr}"
@@ -37,7 +39,7 @@ pub fn working_tree(folder: &Path) -> Result<Option<WorkingTree>> {
 }
 
 impl WorkingTree {
-    /// Reads git-status(1), "Porcelain Format Version 2".
+    /// Parses the output of `git status` (git-status(1), "Porcelain Format Version 2").
     fn parse(status: &str) -> Self {
         let mut tree = Self::default();
         for line in status.lines() {
@@ -47,8 +49,8 @@ impl WorkingTree {
                     tree.commit = commit.map(str::to_owned).or(tree.commit.take());
                 }
                 Some(("?", path)) => tree.changes.push(format!("?? {path}")),
-                // State, submodule, three modes and two hashes stand before the path; a rename also has a score, and its
-                // old name after a tab.
+                // Seven fields precede the path: state, submodule, three modes and two hashes. A rename also has a
+                // score, and the old path after a tab.
                 Some(("1", entry)) => tree.changes.extend(change(entry, 7)),
                 Some(("2", entry)) => tree.changes.extend(change(entry, 8)),
                 Some(("u", entry)) => tree.changes.extend(change(entry, 9)),
@@ -59,7 +61,7 @@ impl WorkingTree {
     }
 }
 
-/// `XY path`, as people know it of `git status --short`: a dot stands for no change.
+/// An entry in the format of `git status --short`, `XY path`, with a space instead of the dot for "unchanged".
 fn change(entry: &str, fields_before_path: usize) -> Option<String> {
     let (state, _) = entry.split_once(' ')?;
     let path = entry.splitn(fields_before_path + 1, ' ').last()?;
@@ -67,14 +69,14 @@ fn change(entry: &str, fields_before_path: usize) -> Option<String> {
     Some(format!("{} {path}", state.replace('.', " ")))
 }
 
-/// A question to git that is asked while cargo still reads the manifests: in a large tree both take their time.
+/// A `git status` that runs concurrently with `cargo metadata`, because both are slow in a large tree.
 pub struct GitQuery {
     root: PathBuf,
     answer: JoinHandle<Result<Option<WorkingTree>>>,
 }
 
 impl GitQuery {
-    /// Asks about what is very likely the workspace: the first folder upward from `folder` that has a lock file.
+    /// Starts the query for the probable root of the workspace: the nearest ancestor of `folder` with a `Cargo.lock`.
     pub fn start(folder: &Path) -> Self {
         let folder = lexical(&std::env::current_dir().unwrap_or_default().join(folder));
         let root = folder.ancestors().find(|it| it.join("Cargo.lock").is_file()).unwrap_or(&folder);
@@ -86,17 +88,17 @@ impl GitQuery {
         Self { root, answer: tokio::task::spawn_blocking(move || working_tree(&folder)) }
     }
 
-    /// The answer for the workspace. git is asked again if the workspace is elsewhere.
+    /// The result for the workspace. If `root` is not the folder that was assumed, the query is repeated.
     ///
     /// # Errors
-    /// git refuses to read the tree.
+    /// git refuses to read the working tree.
     pub async fn answer(self, root: &Path) -> Result<Option<WorkingTree>> {
         let query = if self.root == root { self } else { Self::start_in(root.to_owned()) };
         query.answer.await.context("failed to run git")?
     }
 }
 
-/// The path without `..`, as cargo has it: by its text.
+/// The path without `..`, resolved by its text as cargo does, without following symbolic links.
 fn lexical(path: &Path) -> PathBuf {
     let mut folder = PathBuf::new();
     for part in path.components() {
@@ -113,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_tells_the_commit_and_the_changes() {
+    fn working_tree_is_parsed_from_git_status() {
         let hash = "0123456789012345678901234567890123456789";
         let modes = "N... 100644 100644 100644";
         let text = format!(

@@ -1,4 +1,4 @@
-//! One service -> its image: compile, layers, config, manifest.
+//! Building the image of a service natively: compiling, layers, config and manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -21,76 +21,67 @@ use ecr_types::{Descriptor, Digest, Platform, lock};
 use crate::build::compile::{self, Binary, Executable, Toolchain};
 use crate::config::desired::Service;
 
-/// What all services are built with.
+/// Builds the images of services with the same options.
 pub struct ImageBuilder {
-    /// How cargo is called.
     pub options: compile::Options,
-    /// The toolchain, with the targets that it can build for.
     pub toolchain: Toolchain,
-    /// Where layers are kept.
     pub layers: LayerCache,
-    /// Where base images are kept.
     pub bases: BaseCache,
-    /// The platforms to build for, whatever services say.
+    /// The platforms to build for. Empty if the services decide.
     pub platforms: Vec<Platform>,
-    /// Binaries that were built elsewhere, by platform.
+    /// The paths of prebuilt binaries, from `--binary`.
     pub binaries: BTreeMap<Platform, PathBuf>,
-    /// How layers are compressed, whatever services say.
+    /// The compression of layers. `None` if the services decide.
     pub compression: Option<Compression>,
-    /// Those of `binaries` that were read, by package.
+    /// The prebuilt binaries that were already read, by package and platform.
     pub prebuilt: Mutex<BTreeMap<(String, Platform), Binary>>,
 }
 
-/// The image of a service, built by this program.
+/// The image of a service that was built natively.
 #[derive(Debug)]
 pub struct NativeImage {
-    /// The first image, which is the only one unless there is an index.
     first: (Platform, Image),
-    /// Images for further platforms.
     others: Vec<(Platform, Image)>,
-    /// The index, where there are several images. AWS Lambda and ECR's scanner want a plain manifest for a single one.
+    /// The index, if there are several platforms. AWS Lambda and the scanner of ECR need an image manifest, so that a
+    /// single image has no index.
     index: Option<Index>,
-    /// Configs and layers, each once.
+    /// Configs and layers without duplicates.
     pub blobs: Vec<Blob>,
-    /// The blobs that come with a base image.
+    /// The layers of base images.
     pub inherited: BTreeSet<Digest>,
-    /// The base whose media types could not be kept.
+    /// The base image whose Docker media types were converted to those of OCI.
     pub converted_base: Option<String>,
-    /// The binaries in the images.
     pub binaries: Vec<Binary>,
 }
 
-/// The platforms of a service, at least one, with what goes with each.
+/// The platforms of a service, at least one, each with a value of type `T`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Platforms<T> {
-    /// The first platform.
     pub first: (Platform, T),
-    /// Further platforms.
     pub others: Vec<(Platform, T)>,
 }
 
 impl<T> Platforms<T> {
-    /// The platforms.
     pub fn iter(&self) -> impl Iterator<Item = &Platform> {
         std::iter::once(&self.first).chain(&self.others).map(|(platform, _)| platform)
     }
 }
 
-/// A binary as a layer, for a Dockerfile around it.
+/// A compiled binary for a generated Dockerfile.
 pub struct WrappedBinary {
-    /// The base that the service names.
+    /// The base image of the service.
     pub base: String,
-    /// The files of its layers, compressed with gzip.
+    /// The paths of the layers, which are compressed with gzip.
     pub layers: Vec<PathBuf>,
-    /// How the process starts.
+    /// The runtime settings of the image, such as its entrypoint.
     pub settings: Settings,
 }
 
 impl ImageBuilder {
-    /// Compiles a service and makes its image, for each platform with its base image. The base `scratch` is not an image.
+    /// Compiles a service and assembles its image for each platform. The base `scratch` is `None`.
     ///
     /// # Errors
-    /// The service does not compile, its files cannot be read, or its base lacks a library.
+    /// The service does not compile, its files cannot be read, or its base image lacks a library.
     pub fn build(
         &self,
         service: &Service,
@@ -133,8 +124,8 @@ impl ImageBuilder {
         Ok((platform, image))
     }
 
-    /// Makes the layers of a service whose binaries are given, and whose base is `scratch`: nothing has to be compiled or
-    /// fetched for that. An error comes up again in [`ImageBuilder::build`].
+    /// Creates the layers of a service with prebuilt binaries and the base `scratch` in advance, because they need
+    /// neither the compiler nor the network. Errors are ignored here, because [`ImageBuilder::build`] reports them.
     pub fn prepare_layers(&self, service: &Service) {
         let is_own = base_of(service) == "scratch";
         let platforms = self.platforms(service);
@@ -145,16 +136,16 @@ impl ImageBuilder {
         }
     }
 
-    /// Compiles a service for a Dockerfile around its binary.
+    /// Compiles a service for a generated Dockerfile.
     ///
     /// # Errors
     /// The service does not compile, or its files cannot be read.
     pub fn wrap(&self, service: &Service) -> Result<WrappedBinary> {
         let (platform, ()) = self.platforms(service).first;
-        // Docker pulls the base, so that its libraries are not known here: what the binary needs goes with it.
+        // Docker pulls the base image, so that its libraries are unknown here. The image gets those of this machine.
         let binary =
             compile::with_libraries(&self.options, self.binary_without_libraries(service, &platform)?)?;
-        // `ADD` unpacks gzip in every version of Docker.
+        // `ADD` unpacks gzip archives in all versions of Docker.
         let layers = self.layers(service, &binary, Compression::Gzip)?;
         Ok(WrappedBinary {
             base: base_of(service).to_owned(),
@@ -163,7 +154,8 @@ impl ImageBuilder {
         })
     }
 
-    /// The platforms of a service: those of the flag, else its own, else those whose binaries are given, else the host's.
+    /// The platforms of a service: those of the flag, of its configuration, of the prebuilt binaries, or of the host,
+    /// in this order of precedence.
     pub fn platforms(&self, service: &Service) -> Platforms<()> {
         let configured = service.image.platforms.as_ref().map(|it| it.value.as_slice()).unwrap_or_default();
         let given: Vec<_> = self.binaries.keys().cloned().collect();
@@ -177,7 +169,7 @@ impl ImageBuilder {
 
     fn binary(&self, service: &Service, platform: &Platform) -> Result<Binary> {
         let binary = self.binary_without_libraries(service, platform)?;
-        // Another base brings its own.
+        // Other base images contain the libraries.
         if base_of(service) == "scratch" {
             compile::with_libraries(&self.options, binary)
         } else {
@@ -200,7 +192,7 @@ impl ImageBuilder {
         compile::build(&self.options, &target, service)
     }
 
-    /// What changes least comes first: base, libraries, files, binary.
+    /// The layers in the order of how rarely they change: base, libraries, files, binary.
     fn layers(
         &self,
         service: &Service,
@@ -234,7 +226,7 @@ impl ImageBuilder {
         self.compression.or(service.image.compression.as_ref().map(|it| it.value)).unwrap_or_default()
     }
 
-    /// A binary with shared libraries finds them in the base, or does not start.
+    /// Checks that the base image contains the loader and the shared libraries of the binary.
     fn check_libraries(&self, base: &BaseImage, binary: &Binary) -> Result<()> {
         if binary.file.elf.is_static() {
             return Ok(());
@@ -278,7 +270,7 @@ impl ImageBuilder {
     }
 }
 
-/// What the images of several platforms have together.
+/// The parts of the images of all platforms.
 #[derive(Default)]
 struct ImageParts {
     binaries: Vec<Binary>,
@@ -287,18 +279,17 @@ struct ImageParts {
     converted_base: Option<String>,
 }
 
-/// The base that a service names.
+/// The reference of the base image of a service, or `scratch`.
 pub fn base_of(service: &Service) -> &str {
     service.image.base.as_ref().map_or("scratch", |it| &it.value)
 }
 
 impl NativeImage {
-    /// The image for each platform.
     pub fn images(&self) -> impl Iterator<Item = &(Platform, Image)> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// The digest of the service's image: of the index, where there is one.
+    /// The digest of the index, or of the image if there is only one.
     pub fn digest(&self) -> &Digest {
         match &self.index {
             Some(index) => &index.digest,
@@ -306,7 +297,7 @@ impl NativeImage {
         }
     }
 
-    /// What tags point to.
+    /// The manifest that tags refer to: the index, or the image manifest if there is only one.
     pub fn manifest(&self) -> RawManifest {
         match &self.index {
             Some(index) => RawManifest::index(index.manifest.clone()),
@@ -314,18 +305,18 @@ impl NativeImage {
         }
     }
 
-    /// The manifests that the index lists, which have to be there before it.
+    /// The image manifests of the index, which must be pushed before it.
     pub fn parts(&self) -> impl Iterator<Item = (&Digest, RawManifest)> {
         let images = self.images().filter(|_| self.index.is_some());
         images.map(|(_, image)| (&image.digest, RawManifest::of(image)))
     }
 
-    /// The size of all blobs in bytes.
+    /// The total size of the blobs in bytes.
     pub fn size(&self) -> u64 {
         self.blobs.iter().map(|it| it.size).sum()
     }
 
-    /// The image under these names, for a layout or an engine.
+    /// The image with `names`, for an OCI layout or an engine.
     pub fn bundle(&self, names: Vec<String>) -> Bundle {
         Bundle {
             names,
@@ -336,15 +327,14 @@ impl NativeImage {
         }
     }
 
-    /// Whether every binary carries the list of its crates.
+    /// Whether all binaries contain their dependency list (cargo-auditable).
     pub fn is_auditable(&self) -> bool {
         self.binaries.iter().all(|it| it.file.elf.is_auditable)
     }
 }
 
 impl ImageBuilder {
-    /// Checks what can be known of a service before anything is built: its base is a reference, its binary and the targets
-    /// of its platforms are there, its compression is built in.
+    /// Checks a service before the build: base reference, binary name, installed targets, and supported compression.
     ///
     /// # Errors
     /// The service cannot be built.
@@ -381,7 +371,7 @@ fn settings(service: &Service, binary: &Binary) -> Settings {
         ("source", package.repository.as_ref()),
         ("licenses", package.license.as_ref()),
     ];
-    // The keys of OCI's image annotations, which most tools read from labels.
+    // The keys of annotations in the OCI image specification. Most tools read them from labels.
     let own = own
         .into_iter()
         .filter_map(|(key, value)| Some((format!("org.opencontainers.image.{key}"), value?.clone())));

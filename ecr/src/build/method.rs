@@ -1,4 +1,4 @@
-//! Who builds a service's image, and what Docker is given to build.
+//! How the images of services are built, and the input of docker builds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use super::docker::ignore::DockerIgnore;
 use super::docker::{BuildContext, Dockerfile, EngineBuild};
 use crate::config::desired::Service;
 
-/// How a service's image is built.
+/// How the image of a service is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuildMethod {
-    /// By this program.
+    /// By this tool, without an engine.
     Native,
-    /// By Docker, with a Dockerfile of the workspace.
+    /// By an engine, from a Dockerfile of the workspace.
     Dockerfile(DockerfileBuild),
-    /// By Docker, with a Dockerfile around the binary that this program builds.
+    /// By an engine, from a generated Dockerfile with the binary that this tool compiles.
     Wrapped,
 }
 
@@ -28,35 +28,34 @@ pub struct DockerfileBuild {
     context: PathBuf,
 }
 
-/// A builder that is chosen for all services.
+/// The value of the flag `--builder`, which applies to all services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChosenBuilder {
-    /// This program, also where there is a Dockerfile.
+    /// This tool, even if there is a Dockerfile.
     Native,
-    /// Docker, also where there is no Dockerfile.
+    /// An engine, even if there is no Dockerfile.
     Docker,
 }
 
-/// How services are built, and what Docker is told.
+/// The options that determine how services are built.
 #[derive(Debug, Clone)]
 pub struct BuildMethods {
-    /// The workspace's root, which is the default context.
+    /// The root of the workspace, which is the default build context.
     pub root: PathBuf,
-    /// The builder, where it is chosen.
     pub builder: Option<ChosenBuilder>,
-    /// Paths that are left out of every context, whatever `.dockerignore` says.
+    /// Paths that are excluded from all build contexts, regardless of `.dockerignore`.
     pub excluded: Vec<PathBuf>,
-    /// Further arguments of the engine's build.
+    /// Additional arguments of the engine's build command.
     pub args: Vec<String>,
-    /// The platforms, separated by commas, where they are not the engine's own.
+    /// The platforms, separated by commas. `None` is the default platform of the engine.
     pub platform: Option<String>,
 }
 
 impl BuildMethods {
-    /// How a service is built: as it is chosen for all, else by Docker if the service has a Dockerfile.
+    /// How a service is built: by the chosen builder, otherwise by an engine if the service has a Dockerfile.
     ///
     /// # Errors
-    /// The Dockerfile that the service names is not there.
+    /// The configured Dockerfile does not exist.
     pub fn of(&self, service: &Service) -> Result<BuildMethod> {
         let folder = self.root.join(&service.package.folder);
         let named = service.image.dockerfile.as_ref().map(|it| folder.join(&it.value));
@@ -75,7 +74,7 @@ impl BuildMethods {
         Ok(BuildMethod::Dockerfile(DockerfileBuild { dockerfile, context }))
     }
 
-    /// What Docker is given for a Dockerfile of the workspace.
+    /// The input of a build from a Dockerfile of the workspace.
     ///
     /// # Errors
     /// The context or the Dockerfile cannot be read.
@@ -88,7 +87,7 @@ impl BuildMethods {
         Ok(self.build(BuildContext::Folder(context, ignore), dockerfile))
     }
 
-    /// What Docker is given for a binary: layers, and how the process starts.
+    /// The input of a build from a generated Dockerfile.
     pub fn wrapped_build(&self, base: &str, layers: Vec<PathBuf>, settings: &Settings) -> EngineBuild {
         let named = layers.into_iter().enumerate().map(|(n, path)| (format!("layer-{n}.tar.gz"), path));
         let files: Vec<_> = named.collect();
@@ -114,7 +113,7 @@ impl BuildMethods {
     }
 }
 
-/// A Dockerfile outside of the context, or one that is ignored itself, is sent beside the files.
+/// A Dockerfile that is outside of the context or excluded from it is sent in addition to the context.
 fn dockerfile_in(context: &Path, ignore: &DockerIgnore, path: &Path) -> Result<Dockerfile> {
     let path = fs::canonicalize(path)?;
     let inside = path.strip_prefix(context).ok().and_then(Path::to_str);
@@ -128,7 +127,7 @@ fn dockerfile_in(context: &Path, ignore: &DockerIgnore, path: &Path) -> Result<D
     }
 }
 
-/// The Dockerfile around a binary. `ADD` unpacks archives.
+/// Generates the Dockerfile for a binary. `ADD` unpacks the archives of the layers.
 fn dockerfile_around<'a>(base: &str, layers: impl Iterator<Item = &'a str>, settings: &Settings) -> String {
     let quoted =
         |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$"));

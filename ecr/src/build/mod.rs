@@ -1,4 +1,4 @@
-//! Building images: cargo, docker and podman, git.
+//! Building images with cargo, docker or podman, and reading the state of git.
 
 pub mod advice;
 pub mod bases;

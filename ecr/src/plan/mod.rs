@@ -39,8 +39,8 @@ pub struct RepositoryPlan {
     pub steps: Vec<Step>,
     /// Differences that cannot be removed by a write.
     pub blocked: Vec<BlockedField>,
-    /// The images that the new lifecycle policy affects. `None` if the policy does not change, the repository has no
-    /// images, or they cannot be listed.
+    /// The images that the new lifecycle policy affects. `None` if the policy does not change, affects no image, or the
+    /// images cannot be listed.
     pub expires: Option<Impact>,
 }
 

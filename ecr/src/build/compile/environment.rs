@@ -1,7 +1,7 @@
-//! The environment of the cargo that we start.
+//! The environment of the cargo process that builds a service.
 //!
-//! xtask itself runs under `cargo run`, which describes the xtask package in the environment. Build scripts and
-//! fingerprints of the inner cargo look at those variables: passed on, they make it rebuild what is fresh.
+//! xtask runs under `cargo run`, which sets variables that describe the xtask package. They must not be inherited:
+//! build scripts and fingerprints of the inner cargo depend on them, so that it would rebuild fresh crates.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -23,7 +23,7 @@ const CARGO_RUN_VARIABLES: [&str; 12] = [
     "__CARGO_DEFAULT_LIB_METADATA",
 ];
 
-/// What to change in `inherited`: new values, or `None` for variables to remove.
+/// The changes to the `inherited` environment: new values, or `None` to remove a variable.
 pub(super) fn changes(
     target: &Path,
     inherited: impl IntoIterator<Item = (OsString, OsString)>,
@@ -42,7 +42,7 @@ pub(super) fn changes(
     inherited.into_iter().filter_map(change).collect()
 }
 
-/// `LD_LIBRARY_PATH` without the folders that `cargo run` put before the user's own.
+/// `LD_LIBRARY_PATH` without the folders that `cargo run` prepended.
 fn own_search_path(target: &Path, value: &OsString) -> Option<OsString> {
     let is_cargos =
         |path: &Path| path.starts_with(target) || path.components().any(|it| it.as_os_str() == "toolchains");
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cargo_run_says_of_xtask_is_not_passed_on() {
+    fn environment_of_cargo_run_is_not_inherited() {
         assert_eq!(changed("CARGO_PKG_NAME", "xtask"), Some(None));
         assert_eq!(changed("CARGO_MANIFEST_DIR", "/w/xtask"), Some(None));
         assert_eq!(changed("OUT_DIR", "/w/target/debug/build/x/out"), Some(None));
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_own_library_path_stays() {
+    fn environment_keeps_the_library_path_of_the_user() {
         let cargos = "/w/target/debug/deps:/w/target/debug:/root/.rustup/toolchains/stable/lib";
         assert_eq!(changed("LD_LIBRARY_PATH", cargos), Some(None));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What there is to know of an executable or a library. A file that is as it was is not read again.
+//! Reading executables and shared libraries, with a cache in the target folder.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,26 +11,24 @@ use serde::{Deserialize, Serialize};
 
 use super::stamp::Stamp;
 
-/// An executable or a library.
+/// An executable or a shared library.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Executable {
-    /// The file.
     pub path: PathBuf,
-    /// What its headers say.
     pub elf: Elf,
     /// The digest of the file.
     pub digest: Digest,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
 }
 
-/// What was read before, in `target/xtask-ecr/executables/`.
+/// The cache in `target/xtask-ecr/executables/`.
 #[derive(Debug)]
 pub(super) struct ExecutableCache {
     folder: PathBuf,
 }
 
-/// To be changed with what is read of an executable: nothing that was remembered before counts then.
+/// The format of the cache entries. To be changed together with [`Executable`], which invalidates all entries.
 const FORMAT: &[u8] = b"1 ";
 
 #[derive(Serialize, Deserialize)]
@@ -40,17 +38,17 @@ struct CachedExecutable {
 }
 
 impl ExecutableCache {
-    /// What is known in a target folder.
+    /// The cache below the target folder `target`.
     pub(super) fn new(target: &Path) -> Self {
         Self { folder: target.join("xtask-ecr/executables") }
     }
 
-    /// Reads a file, unless that was done since it was last changed.
+    /// Reads a file, or takes it from the cache if it has not changed.
     ///
     /// # Errors
-    /// It cannot be read, or is no ELF file.
+    /// The file cannot be read, or is not a Linux executable.
     pub(super) fn read(&self, path: &Path) -> Result<Executable> {
-        // One that was written a moment ago may change again and look the same.
+        // A file that was written very recently may change again without a change of its stamp.
         let stamp = Stamp::of(path).filter(Stamp::is_settled);
         if let Some(executable) = stamp.as_ref().and_then(|it| self.get(path, it)) {
             return Ok(executable);
@@ -71,7 +69,7 @@ impl ExecutableCache {
         (memory.stamp == *stamp && memory.executable.path == path).then_some(memory.executable)
     }
 
-    /// What cannot be remembered is read again the next time.
+    /// Writes to the cache. Errors are ignored, because the file can be read again.
     fn insert(&self, memory: &CachedExecutable) {
         if let Ok(json) = serde_json::to_vec(memory) {
             let _ = files::write(&self.file(&memory.executable.path), &json);

@@ -1,6 +1,7 @@
-//! The shared libraries of a dynamic binary: exactly those that it names, and those that they name.
+//! The shared libraries of a dynamic binary, including transitive ones.
 //!
-//! `ldd` would run the host's loader; this reads the same headers and looks into the same folders (ld.so(8)).
+//! The ELF headers are read and the folders of the loader are searched (ld.so(8)). `ldd` would execute the loader of
+//! the host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,16 +11,16 @@ use anyhow::{Result, bail};
 
 use super::executable::{Executable, ExecutableCache};
 
-/// A library and its place in the image.
+/// A shared library or the dynamic loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Library {
     /// The file on this machine.
     pub file: Executable,
-    /// Its absolute path in the image.
+    /// The absolute path in the image.
     pub path: String,
 }
 
-/// Everything that `binary` needs; nothing for a static one.
+/// The shared libraries of `binary` and its dynamic loader. Empty for a static binary.
 pub(super) fn closure(binary: &Executable, cache: &ExecutableCache) -> Result<Vec<Library>> {
     let Some(interpreter) = &binary.elf.interpreter else { return Ok(Vec::new()) };
     let folders = default_folders();
@@ -48,8 +49,8 @@ pub(super) fn closure(binary: &Executable, cache: &ExecutableCache) -> Result<Ve
             binary.path.display()
         );
     }
-    // Without a cache of its own, the loader in the image looks into its default folders only; the C library is
-    // in one of them.
+    // The image has no `ld.so.cache`, so that its loader searches the default folders only. The C library is in one of
+    // them.
     let folder = found.get("libc.so.6").and_then(|it| it.path.parent()).map(Path::to_owned);
     let folder = folder.unwrap_or_else(|| PathBuf::from("/lib"));
     let place =
@@ -58,12 +59,13 @@ pub(super) fn closure(binary: &Executable, cache: &ExecutableCache) -> Result<Ve
     Ok(found.into_iter().map(place).chain([loader]).collect())
 }
 
-/// The loader is named by libraries too; it is where the binary says that it is.
+/// Whether a needed library is the loader, which libraries may list, too. Its path is the interpreter of the binary.
 fn is_loader(name: &str, interpreter: &str) -> bool {
     interpreter.rsplit('/').next() == Some(name)
 }
 
-/// The first file of that name for the same architecture: with multiarch, others may come before it.
+/// The first file with the name `name` and the same architecture. With multiarch, files of other architectures may be
+/// found first.
 fn find(name: &str, user: &Executable, folders: &[PathBuf], cache: &ExecutableCache) -> Option<Executable> {
     let origin = user.path.parent().unwrap_or(Path::new("/")).display().to_string();
     let own = user.elf.search.iter().map(|it| it.replace("$ORIGIN", &origin).replace("${ORIGIN}", &origin));
@@ -72,7 +74,7 @@ fn find(name: &str, user: &Executable, folders: &[PathBuf], cache: &ExecutableCa
     readable.find(|it| it.elf.machine == user.elf.machine)
 }
 
-/// The folders of ld.so.conf, then the loader's own.
+/// The folders of `ld.so.conf`, followed by the default folders of the loader.
 fn default_folders() -> Vec<PathBuf> {
     let mut folders = Vec::new();
     read_conf(Path::new("/etc/ld.so.conf"), &mut folders, 0);
@@ -81,7 +83,7 @@ fn default_folders() -> Vec<PathBuf> {
 }
 
 fn read_conf(file: &Path, folders: &mut Vec<PathBuf>, depth: usize) {
-    // A file that includes itself must not be read for ever; real ones are two deep.
+    // The limit ends the recursion of a file that includes itself. Real files have a depth of two.
     let Some(text) = fs::read_to_string(file).ok().filter(|_| depth < 8) else { return };
     for line in text.lines().map(|it| it.split('#').next().unwrap_or_default().trim()) {
         match line.strip_prefix("include ") {

@@ -1,4 +1,4 @@
-//! How a service can be linked: which ways there are, and which one worked last time.
+//! How a service is linked, and a cache of the linkage that succeeded last.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,24 +8,24 @@ use ecr_oci::files;
 use ecr_types::Digest;
 use serde::{Deserialize, Serialize};
 
-/// A way to link: the target, and whether everything goes into the binary.
+/// A target, and whether libraries are linked statically.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Linkage {
     /// The target triple.
     pub triple: String,
-    /// Whether the C library, and every other, is linked statically.
+    /// Whether all libraries, including the C library, are linked statically.
     pub is_static: bool,
 }
 
 impl Linkage {
-    /// Where cargo builds for it. The two ways share file names, as cargo leaves rustflags out of them where paths
-    /// are remapped: in one folder each build would throw the other's away.
+    /// The target folder for cargo. Static and dynamic builds need separate folders: with remapped paths, cargo does
+    /// not include rustflags in file names, so that each build would overwrite the other one.
     pub(super) fn target_folder(&self, target: &Path) -> PathBuf {
         if self.is_static { target.to_owned() } else { target.join("xtask-ecr/dynamic") }
     }
 }
 
-/// What worked for a service, so that ways that cannot work are not tried on every push.
+/// The cached linkage of a service, so that linkages that fail are not tried again on every push.
 #[derive(Debug)]
 pub(super) struct LinkageCache {
     file: PathBuf,
@@ -40,8 +40,8 @@ struct CachedLinkage {
 }
 
 impl LinkageCache {
-    /// The memory of `package`. It holds while its manifest and the lock file are as they were: with other
-    /// dependencies, another way may work.
+    /// The cache for `package`. A change of the manifests or the lock file invalidates it, because another linkage may
+    /// succeed with other dependencies.
     pub(super) fn new(target: &Path, root: &Path, manifest: &Path, package: &str) -> Self {
         let files = [root.join("Cargo.lock"), root.join("Cargo.toml"), manifest.to_owned()];
         let bytes = files.map(|it| fs::read(it).unwrap_or_default()).concat();
@@ -49,13 +49,13 @@ impl LinkageCache {
         Self { file, inputs: Digest::of(&bytes) }
     }
 
-    /// The way that worked, and why the ones before it did not.
+    /// The linkage that succeeded, and why the ones before it failed.
     pub(super) fn read(&self) -> Option<(Linkage, Option<String>)> {
         let memory: CachedLinkage = serde_json::from_slice(&fs::read(&self.file).ok()?).ok()?;
         (memory.inputs == self.inputs).then_some((memory.linkage, memory.reason))
     }
 
-    /// Remembers a way that worked.
+    /// Stores a linkage that succeeded, and why the ones before it failed.
     pub(super) fn write(&self, linkage: &Linkage, reason: Option<&str>) -> Result<()> {
         let known = self.read();
         if known.is_some_and(|(known, why)| known == *linkage && why.as_deref() == reason) {

@@ -1,7 +1,7 @@
 //! `cargo build` of one service -> [`Binary`].
 //!
-//! Static first: a binary without libraries needs no base image. Where a dependency cannot be linked statically,
-//! the binary is linked as usual and goes with the shared libraries that it names.
+//! Static linking is tried first, because a static binary needs no base image. If a dependency cannot be linked
+//! statically, the binary is linked dynamically, and its shared libraries are added to the image.
 
 use std::path::{Path, PathBuf};
 
@@ -27,30 +27,29 @@ pub use libraries::Library;
 use linkage::{Linkage, LinkageCache};
 pub use target::{BuildTarget, Toolchain};
 
-/// Where and how to build.
+/// The options of `cargo build`.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The workspace's root.
+    /// The root of the workspace.
     pub root: PathBuf,
-    /// Where cargo builds.
+    /// The target folder of cargo.
     pub target: PathBuf,
     /// The cargo profile.
     pub profile: String,
-    /// `--locked`, `--offline` and the like.
+    /// Additional flags such as `--locked` and `--offline`.
     pub flags: Vec<String>,
 }
 
-/// A service's executable, and what it needs.
+/// The executable of a service, with its libraries.
 #[derive(Debug, Clone)]
 pub struct Binary {
-    /// The file.
     pub file: Executable,
-    /// The binary target's name.
+    /// The name of the binary target.
     pub name: String,
-    /// The shared libraries that go with it, the dynamic loader among them; empty for a static binary, and until
-    /// [`with_libraries`] has looked for them.
+    /// The shared libraries to add to the image, including the dynamic loader. Empty for a static binary, and before
+    /// [`with_libraries`].
     pub libraries: Vec<Library>,
-    /// Why it is not static, if it is not.
+    /// Why the binary is not static.
     pub why_dynamic: Option<String>,
     /// The diagnostics of the compiler (warnings), rendered for the terminal.
     pub diagnostics: String,
@@ -58,15 +57,15 @@ pub struct Binary {
 
 /// Builds a service for a platform.
 ///
-/// Each service is a cargo invocation of its own: with several `-p` flags cargo unifies their features, and a
-/// service's bytes would depend on which others were selected.
+/// Each service is built by a separate cargo process: with several `-p` flags cargo unifies features, so that the
+/// binary of a service would depend on the selection of services.
 pub fn build(options: &Options, target: &BuildTarget, service: &Service) -> Result<Binary> {
     let bin = bin_name(service)?;
     let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
     let architecture = target.platform.to_string().replace('/', "-");
     let title = format!("{}-{architecture}", service.package.name);
     let memory = LinkageCache::new(&options.target, &options.root, &manifest, &title);
-    // What worked with a toolchain that is no longer there is no way to begin with.
+    // The cached linkage may need a target that is no longer installed.
     let remembered = memory.read().filter(|(linkage, _)| target.linkages().contains(linkage));
     let built = match remembered {
         Some((linkage, reason)) => try_linkages(options, target, service, bin, &linkage, reason)?,
@@ -80,25 +79,25 @@ pub fn build(options: &Options, target: &BuildTarget, service: &Service) -> Resu
     Ok(Binary { why_dynamic, diagnostics: built.diagnostics, ..binary })
 }
 
-/// The first of the given binaries that is a file, and so of one service only.
+/// The first prebuilt binary that is a file, which can be used for a single service only.
 pub fn single_file(binaries: &[(Platform, PathBuf)]) -> Option<&Path> {
     binaries.iter().map(|(_, path)| path.as_path()).find(|it| it.is_file())
 }
 
-/// A binary that was built elsewhere: `path` is the file, or a folder that holds it by its name.
+/// Reads a prebuilt binary. `path` is the file, or a folder that contains a file with the name of the binary target.
 pub fn prebuilt(options: &Options, service: &Service, platform: &Platform, path: &Path) -> Result<Binary> {
     let path = if path.is_dir() { path.join(bin_name(service)?) } else { path.to_owned() };
     let file = ExecutableCache::new(&options.target).read(&path)?;
     checked(service, platform, file)
 }
 
-/// The binary with the libraries of this machine that it needs, for an image that has none.
+/// Adds the shared libraries of this machine that the binary needs.
 pub fn with_libraries(options: &Options, binary: Binary) -> Result<Binary> {
     let libraries = libraries::closure(&binary.file, &ExecutableCache::new(&options.target))?;
     Ok(Binary { libraries, ..binary })
 }
 
-/// A binary that is there, checked against its platform.
+/// Checks that an executable is for `platform` and can be loaded.
 fn checked(service: &Service, platform: &Platform, file: Executable) -> Result<Binary> {
     check_architecture(&file, platform)?;
     check_loader(&file)?;
@@ -118,7 +117,8 @@ struct CompiledBinary {
     why_dynamic: Option<String>,
 }
 
-/// Tries one way to link after the other, from `first` on, until one works.
+/// Tries the linkages in their order, beginning with `first`, until one succeeds. `reason` is why the linkages before
+/// `first` failed.
 fn try_linkages(
     options: &Options,
     target: &BuildTarget,
@@ -133,7 +133,7 @@ fn try_linkages(
         match cargo(options, target, linkage, service, bin)? {
             CargoOutcome::Built(path, diagnostics) => {
                 let file = ExecutableCache::new(&options.target).read(&path)?;
-                // lld links shared libraries into a static binary without a word; nothing would load them.
+                // lld silently creates a "static" binary that needs shared libraries, which nothing would load.
                 if linkage.is_static && !file.elf.is_static() && !is_last {
                     reason = Some(format!("it needs {}", file.elf.needed.join(", ")));
                     continue;
@@ -145,7 +145,7 @@ fn try_linkages(
                 reason.get_or_insert(why);
                 last_diagnostics = diagnostics;
             }
-            // Another C library may want a C compiler of its own, which not everybody has.
+            // A failure for another C library may only mean that its C compiler is not installed.
             CargoOutcome::Failed(diagnostics) if target.is_host(linkage) => {
                 bail!(build_error(service, &diagnostics));
             }
@@ -163,7 +163,7 @@ fn build_error(service: &Service, diagnostics: &str) -> String {
     }
 }
 
-/// The configured binary target, else the only one, else the one named like the package.
+/// The configured binary target, or the only one, or the one with the name of the package.
 pub fn bin_name(service: &Service) -> Result<&str> {
     let bins = &service.package.bins;
     let name = service.package.name.as_str();
@@ -186,7 +186,7 @@ pub fn bin_name(service: &Service) -> Result<&str> {
 enum CargoOutcome {
     /// The path of the executable, and the diagnostics.
     Built(PathBuf, String),
-    /// Everything compiled and the linker refused: its first reason, and all of it.
+    /// The linker failed: its first error message, and the diagnostics.
     NotLinked(String, String),
     /// The diagnostics.
     Failed(String),
@@ -206,7 +206,7 @@ fn cargo(
     let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let (triple, profile) = (&linkage.triple, &options.profile);
-    // zig brings a linker and a C library for every target.
+    // zig contains a linker and C libraries for all targets.
     let subcommand = if target.is_foreign(linkage) && has_zigbuild() { "zigbuild" } else { "build" };
     let mut command =
         cmd!(sh, "{cargo} {subcommand} --manifest-path {manifest} --bin {bin} --target {triple}")
@@ -251,7 +251,7 @@ fn read_messages(output: &str, bin: &str) -> CargoOutcome {
     let mut link_error = None;
     let mut diagnostics = String::new();
     let mut is_built = false;
-    // Hundreds of artifacts are no executables, and need not be taken apart.
+    // Messages about hundreds of library artifacts are skipped, because parsing them is slow in a dev build.
     let ends = [r#""executable":null,"fresh":true}"#, r#""executable":null,"fresh":false}"#];
     let relevant: Vec<_> = output.lines().filter(|it| !ends.iter().any(|end| it.ends_with(end))).collect();
     for message in Message::parse_stream(relevant.join("\n").as_bytes()).flatten() {
@@ -276,7 +276,7 @@ fn read_messages(output: &str, bin: &str) -> CargoOutcome {
     }
 }
 
-/// The linker's first complaint, without the pages of its command line.
+/// The first error message of the linker, without its long command line.
 fn linker_reason(diagnostic: &cargo_metadata::diagnostic::Diagnostic) -> String {
     let lines = diagnostic.children.iter().flat_map(|it| it.message.lines());
     let complaint =

@@ -1,8 +1,8 @@
-//! Ours appended to the user's own rustflags.
+//! Appends flags to the user's rustflags.
 //!
-//! Cargo takes them from the first of four places that has any, and never adds them up: CARGO_ENCODED_RUSTFLAGS,
-//! RUSTFLAGS, `target.*.rustflags`, `build.rustflags` (The Cargo Book, "build.rustflags"). To add some, one has
-//! to find out which place counts; all of them then go where cargo looks first.
+//! Cargo uses the first of four sources that is set, and does not merge them: CARGO_ENCODED_RUSTFLAGS, RUSTFLAGS,
+//! `target.*.rustflags`, `build.rustflags` (The Cargo Book, "build.rustflags"). To append flags, the source that counts
+//! is read, and all flags are passed in CARGO_ENCODED_RUSTFLAGS.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use toml::{Table, Value};
 
 use super::linkage::Linkage;
 
-/// The value of CARGO_ENCODED_RUSTFLAGS for a binary that goes into an image: static if it can be, and without
-/// this machine's paths.
+/// The value of CARGO_ENCODED_RUSTFLAGS for the binary of an image: flags for the linkage, and for remapping the paths
+/// of this machine.
 pub(super) fn for_image(root: &Path, target: &Path, linkage: &Linkage) -> Result<String> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|it| it.join(".cargo")));
@@ -25,7 +25,7 @@ pub(super) fn for_image(root: &Path, target: &Path, linkage: &Linkage) -> Result
     };
     let mut flags = user.flags()?;
     flags.push(format!("-Ctarget-feature={}crt-static", if linkage.is_static { '+' } else { '-' }));
-    // The last prefix that matches counts, so the target folder, which is within the root, comes last.
+    // The last matching prefix counts, so that the target folder, which is usually in the root, comes last.
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
     flags.extend(home.iter().map(|it| remap(it, "/cargo")));
     flags.push(remap(root, "/workspace"));
@@ -33,7 +33,7 @@ pub(super) fn for_image(root: &Path, target: &Path, linkage: &Linkage) -> Result
     Ok(flags.join("\x1f"))
 }
 
-/// What the user says of rustflags, everywhere.
+/// All sources of the user's rustflags.
 struct UserFlags<'a, V> {
     variable: V,
     configs: Vec<Table>,
@@ -41,7 +41,7 @@ struct UserFlags<'a, V> {
 }
 
 impl<V: Fn(&str) -> Option<OsString>> UserFlags<'_, V> {
-    /// The flags that cargo would use.
+    /// The flags that cargo uses.
     fn flags(&self) -> Result<Vec<String>> {
         if let Some(flags) = environment(&self.variable) {
             return Ok(flags);
@@ -54,7 +54,7 @@ impl<V: Fn(&str) -> Option<OsString>> UserFlags<'_, V> {
         Ok(files.chain(self.words_of("CARGO_BUILD_RUSTFLAGS")).collect())
     }
 
-    /// Those of the target by name, then those of every `cfg(...)` that it meets, as cargo joins them.
+    /// The flags of the target by name, followed by those of all matching `cfg(...)` tables, as in cargo.
     fn target_flags(&self) -> Result<Vec<String>> {
         let tables = || self.configs.iter().filter_map(|it| it.get("target")?.as_table()).flatten();
         let flags = |table: &Value| table.get("rustflags").map(words).unwrap_or_default();
@@ -81,7 +81,7 @@ impl<V: Fn(&str) -> Option<OsString>> UserFlags<'_, V> {
     }
 }
 
-/// A list, or one string with spaces.
+/// The flags in a list, or in a string separated by spaces.
 fn words(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => text.split_whitespace().map(str::to_owned).collect(),
@@ -101,7 +101,8 @@ fn environment(get: impl Fn(&str) -> Option<OsString>) -> Option<Vec<String>> {
     }
 }
 
-/// Cargo's configuration files for `root`, the weakest first (The Cargo Book, "Hierarchical structure").
+/// The configuration files of cargo for `root` in ascending order of precedence (The Cargo Book, "Hierarchical
+/// structure").
 fn configs(root: &Path, home: Option<&Path>) -> Result<Vec<Table>> {
     let own = root.ancestors().map(|it| it.join(".cargo"));
     let mut folders: Vec<PathBuf> = own.chain(home.map(Path::to_owned)).collect();
@@ -109,7 +110,7 @@ fn configs(root: &Path, home: Option<&Path>) -> Result<Vec<Table>> {
     folders.retain(|it| seen.insert(it.clone()));
     let mut configs = Vec::new();
     for folder in folders.iter().rev() {
-        // Cargo prefers the name without an ending where both exist.
+        // Cargo prefers the name without extension if both exist.
         let file = ["config", "config.toml"].map(|it| folder.join(it)).into_iter().find(|it| it.is_file());
         if let Some(file) = file {
             let text = std::fs::read_to_string(&file);
@@ -144,7 +145,7 @@ mod tests {
     const BUILD: &str = "build.rustflags = 'b c'";
 
     #[test]
-    fn the_environment_wins() {
+    fn rustflags_of_the_environment_take_precedence() {
         assert_eq!(flags(&[("RUSTFLAGS", "-Cdebuginfo=1 --cfg x")], &[BUILD]), "-Cdebuginfo=1 --cfg x");
         let both = [("RUSTFLAGS", "r"), ("CARGO_ENCODED_RUSTFLAGS", "e\x1ff g")];
         assert_eq!(flags(&both, &[]), "e f g");
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_of_the_target_come_before_those_of_the_build() {
+    fn rustflags_of_the_target_take_precedence_over_those_of_the_build() {
         let target = "target.x86_64-unknown-linux-gnu.rustflags = 't u'";
         assert_eq!(flags(&[], &[BUILD, target]), "t u");
         let matching = "target.'cfg(target_os = \"linux\")'.rustflags = ['v']";
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_of_the_build_count_where_there_are_no_others() {
+    fn rustflags_of_the_build_count_without_others() {
         assert_eq!(flags(&[], &[BUILD, "build.rustflags = ['d']"]), "b c d");
         assert_eq!(flags(&[], &[BUILD, "target.'cfg(windows)'.rustflags = ['t']"]), "b c");
         assert_eq!(flags(&[], &[]), "");

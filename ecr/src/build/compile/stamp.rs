@@ -1,4 +1,4 @@
-//! Whether a file is still as it was.
+//! Detecting changes of files.
 
 use std::fs;
 use std::path::Path;
@@ -6,21 +6,21 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-/// What the file system says of a version of a file. It tells one from the next as git's index does (git, "racy-git"): by
-/// where the file lies, its size, and the times of its last changes, one of which nobody can set.
+/// The metadata of a file by which its changes are detected, as in the index of git (git, "racy-git"): device, inode,
+/// size and times. Programs cannot set the time `changed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
-    /// Seconds and nanoseconds of the last change of the content.
+    /// The last change of the content, in seconds and nanoseconds since 1970.
     modified: (i64, i64),
-    /// The same of the content or the inode.
+    /// The last change of the content or the inode, in seconds and nanoseconds since 1970.
     changed: (i64, i64),
 }
 
 impl Stamp {
-    /// The stamp of a file; `None` where it is not there, or the system keeps no such times.
+    /// The stamp of a file. `None` if it does not exist, or if the system does not provide the metadata.
     #[cfg(unix)]
     pub fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
@@ -34,14 +34,14 @@ impl Stamp {
         })
     }
 
-    /// The stamp of a file; `None` where it is not there, or the system keeps no such times.
+    /// The stamp of a file. `None` if it does not exist, or if the system does not provide the metadata.
     #[cfg(not(unix))]
     pub fn of(_: &Path) -> Option<Self> {
         None
     }
 
-    /// Whether another change would come with another time by now. Clocks of file systems are coarse: most tell hundredths
-    /// of a second, some (FAT) every other second.
+    /// Whether a further change would result in another stamp. File system clocks are coarse: most have a resolution of
+    /// hundredths of a second, and some (FAT) of two seconds.
     pub fn is_settled(&self) -> bool {
         let (seconds, nanoseconds) = self.changed;
         let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) else { return false };

@@ -1,4 +1,4 @@
-//! Which target to compile for.
+//! The Rust targets of platforms.
 
 use std::path::{Path, PathBuf};
 
@@ -8,27 +8,29 @@ use xshell::{Shell, cmd};
 
 use super::linkage::Linkage;
 
-/// The compiler, as the workspace chooses it (which may pin its toolchain).
+/// The Rust toolchain of the workspace, which may pin it.
 #[derive(Debug, Clone)]
 pub struct Toolchain {
-    /// Where its targets are.
+    /// The folder that contains the installed targets.
     sysroot: PathBuf,
     host: String,
     platform: Platform,
 }
 
-/// What a platform is compiled with.
+/// The Rust targets for a platform.
 #[derive(Debug, Clone)]
 pub struct BuildTarget {
-    /// The ways to link, the best first; never empty.
+    /// The possible linkages in descending order of preference. Not empty.
     linkages: Vec<Linkage>,
     host: String,
-    /// The platform.
     pub platform: Platform,
 }
 
 impl Toolchain {
-    /// The compiler's host and where its targets are, in a folder of the workspace.
+    /// Finds the toolchain for `folder`.
+    ///
+    /// # Errors
+    /// rustc cannot be run, or its output is unexpected.
     pub fn find(folder: &Path) -> Result<Self> {
         let (sysroot, host) = match rustup_toolchain() {
             Some(found) => found,
@@ -45,10 +47,10 @@ impl Toolchain {
         &self.platform
     }
 
-    /// What a platform is compiled with.
+    /// The installed targets for a platform.
     ///
     /// # Errors
-    /// No Rust target of the platform is installed.
+    /// No target for the platform is known or installed.
     pub fn target(&self, platform: &Platform) -> Result<BuildTarget> {
         let Some(architecture) = rust_architecture(platform) else {
             bail!(
@@ -68,8 +70,8 @@ impl Toolchain {
         Ok(BuildTarget { linkages, host: self.host.clone(), platform: platform.clone() })
     }
 
-    /// musl first: its static binaries have nothing left to look up at run time. Then the GNU C library: statically,
-    /// and for the host's own also with shared libraries, which are there.
+    /// musl is preferred, because its static binaries load nothing at run time. The GNU C library is second: static,
+    /// and for the host also dynamic, because the shared libraries of the host are available.
     fn linkages(&self, architecture: &Architecture) -> Vec<Linkage> {
         let linkage = |triple: &str, is_static| Linkage { triple: triple.to_owned(), is_static };
         let (musl, gnu) = (architecture.triple("musl"), architecture.triple("gnu"));
@@ -82,37 +84,35 @@ impl Toolchain {
         linkages
     }
 
-    /// As `rustc --print target-libdir` tells it.
+    /// Whether the folder of `rustc --print target-libdir` exists.
     fn is_installed(&self, triple: &str) -> bool {
         self.sysroot.join("lib/rustlib").join(triple).join("lib").exists()
     }
 }
 
 impl BuildTarget {
-    /// The ways to link, the best first.
     pub(super) fn linkages(&self) -> &[Linkage] {
         &self.linkages
     }
 
-    /// The best way.
+    /// The preferred linkage.
     pub(super) fn first(&self) -> &Linkage {
         &self.linkages[0]
     }
 
-    /// Whether a way is for the host itself, for which a C compiler is there as it is for every other build; or the last
-    /// one that there is.
+    /// Whether a linkage is for the host, whose C compiler is available, or is the last one.
     pub(super) fn is_host(&self, linkage: &Linkage) -> bool {
         linkage.triple == self.host || self.linkages.last() == Some(linkage)
     }
 
-    /// Whether a way is for machines of another architecture, for which the host's linker is of no use.
+    /// Whether a linkage is for another architecture, which the linker of the host does not support.
     pub(super) fn is_foreign(&self, linkage: &Linkage) -> bool {
         linkage.triple.split('-').next() != self.host.split('-').next()
     }
 }
 
-/// Sysroot and host of the toolchain that rustup chose for the cargo that runs us, read from its list of components: rustc
-/// itself takes as long to tell as `cargo metadata` to run.
+/// Sysroot and host of the toolchain of rustup that runs this process, read from its list of components. Running rustc
+/// takes as long as `cargo metadata`.
 fn rustup_toolchain() -> Option<(PathBuf, String)> {
     std::env::var_os("RUSTUP_TOOLCHAIN").filter(|_| std::env::var_os("RUSTC").is_none())?;
     let cargo = PathBuf::from(std::env::var_os("CARGO")?);
@@ -121,13 +121,14 @@ fn rustup_toolchain() -> Option<(PathBuf, String)> {
     Some((sysroot.to_owned(), host_of(&components)?.to_owned()))
 }
 
-/// `rustc-x86_64-unknown-linux-gnu` is the compiler for that host; `rustc-dev-...` and the like are others.
+/// The host in the component `rustc-x86_64-unknown-linux-gnu`. Other components begin with `rustc-` as well, such as
+/// `rustc-dev-x86_64-unknown-linux-gnu`.
 fn host_of(components: &str) -> Option<&str> {
     let mut hosts = components.lines().filter_map(|it| it.strip_prefix("rustc-"));
     hosts.find(|it| ARCHITECTURES.iter().any(|(_, cpu)| it.starts_with(&format!("{cpu}-"))))
 }
 
-/// What rustc says of itself.
+/// Sysroot and host, as rustc prints them.
 fn rustc_toolchain(folder: &Path) -> Result<(PathBuf, String)> {
     let sh = Shell::new().context("failed to find the current directory")?;
     sh.change_dir(folder);
@@ -139,15 +140,15 @@ fn rustc_toolchain(folder: &Path) -> Result<(PathBuf, String)> {
     Ok((PathBuf::from(sysroot), host.trim().to_owned()))
 }
 
-/// An architecture as target triples spell it.
+/// An architecture in target triples.
 struct Architecture {
     cpu: &'static str,
-    /// What follows the C library's name.
+    /// The suffix of the name of the C library, such as `eabihf`.
     abi: &'static str,
 }
 
 impl Architecture {
-    /// The C library of the target that rustup has ready to install: musl, but for a few.
+    /// The C library of the target to recommend: musl, if rustup provides the target.
     fn preferred(&self) -> &'static str {
         if matches!(self.cpu, "x86_64" | "aarch64" | "i686" | "arm" | "armv7") { "musl" } else { "gnu" }
     }
@@ -157,7 +158,7 @@ impl Architecture {
     }
 }
 
-/// GOARCH's names beside those of target triples.
+/// The names of architectures in platforms (GOARCH) and in target triples.
 const ARCHITECTURES: [(&str, &str); 6] = [
     ("amd64", "x86_64"),
     ("arm64", "aarch64"),
@@ -169,7 +170,7 @@ const ARCHITECTURES: [(&str, &str); 6] = [
 
 fn rust_architecture(platform: &Platform) -> Option<Architecture> {
     if platform.architecture == "arm" {
-        // Without a variant, what docker takes for linux/arm.
+        // The default variant of linux/arm is v7, as in docker.
         let cpu = if platform.variant.as_deref() == Some("v6") { "arm" } else { "armv7" };
         return Some(Architecture { cpu, abi: "eabihf" });
     }
@@ -177,7 +178,7 @@ fn rust_architecture(platform: &Platform) -> Option<Architecture> {
     found.map(|(_, cpu)| Architecture { cpu, abi: "" })
 }
 
-/// GOARCH's name of the architecture in a target triple.
+/// The GOARCH name of the architecture `cpu` of a target triple.
 fn go_architecture(cpu: &str) -> &str {
     ARCHITECTURES.into_iter().find(|(_, rust)| *rust == cpu).map_or(cpu, |(go, _)| go)
 }
@@ -198,12 +199,12 @@ mod tests {
     }
 
     #[test]
-    fn a_toolchain_lists_its_compiler() {
+    fn toolchain_host_is_read_from_its_components() {
         let components = "cargo-x86_64-unknown-linux-gnu\nrustc-dev-x86_64-unknown-linux-gnu\n\
                           rust-std-aarch64-unknown-linux-musl\nrustc-x86_64-unknown-linux-gnu\n";
         assert_eq!(host_of(components), Some("x86_64-unknown-linux-gnu"));
         assert_eq!(host_of("cargo-x86_64-unknown-linux-gnu\n"), None);
-        // What is read is what rustc says.
+        // It is the one that rustc prints.
         if let Some(read) = rustup_toolchain() {
             assert_eq!(read, rustc_toolchain(Path::new(".")).unwrap());
         }

@@ -1,4 +1,4 @@
-//! `docker build` and `docker push`, with a private configuration.
+//! `docker build` and `docker push` with a private configuration.
 
 use std::fs;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -15,13 +15,13 @@ use super::config::PrivateConfig;
 use super::context::BuildContext;
 use super::{Engine, EngineError, MAX_LINES};
 
-/// An engine that is logged in to a registry, for the length of a push.
+/// An engine with a private configuration for the duration of a push.
 pub struct EngineSession {
     engine: Engine,
     config: PrivateConfig,
     is_podman: bool,
     running: Mutex<Running>,
-    /// Where lines of the engine go while it works.
+    /// Called with each line of output of long commands.
     on_line: Box<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -31,17 +31,16 @@ struct Running {
     is_closed: bool,
 }
 
-/// Ends a session with the command, also on Ctrl-C: what runs is ended, and the credentials are removed. Threads that use
-/// the session may live longer.
+/// Ends a session when it is dropped, also on Ctrl-C: running commands are killed, and the credentials are removed.
+/// Threads that use the session may live longer.
 pub struct EngineGuard(Arc<EngineSession>);
 
 impl EngineGuard {
-    /// Guards a session.
     pub fn new(session: EngineSession) -> Self {
         Self(Arc::new(session))
     }
 
-    /// The session, for a thread that uses it.
+    /// The session, to be used in a thread.
     pub fn session(&self) -> Arc<EngineSession> {
         self.0.clone()
     }
@@ -59,33 +58,31 @@ impl Drop for EngineGuard {
     }
 }
 
-/// What to build.
+/// The input of a build.
 #[derive(Debug, Clone)]
 pub struct EngineBuild {
-    /// The context.
     pub source: BuildContext,
-    /// The Dockerfile.
     pub dockerfile: Dockerfile,
-    /// `linux/arm64`, where it is not the engine's own.
+    /// Platforms such as `linux/arm64`, separated by commas. `None` is the default platform of the engine.
     pub platform: Option<String>,
-    /// Further arguments.
+    /// Additional arguments of the build command.
     pub args: Vec<String>,
 }
 
-/// Where a Dockerfile comes from.
+/// The source of a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dockerfile {
-    /// A path within the context.
+    /// A path within the build context.
     InContext(String),
-    /// A text that is not in the context.
+    /// The text of a Dockerfile that is not in the build context.
     Text(String),
 }
 
-/// Where a Dockerfile goes that is not in the context.
+/// The path at which a Dockerfile is added to the build context.
 const DOCKERFILE: &str = ".xtask-ecr.Dockerfile";
 
 impl EngineBuild {
-    /// The Dockerfile's path in the context, and what has to be put there for it.
+    /// The path of the Dockerfile in the build context, and the files to add to the context.
     fn dockerfile(&self) -> (String, Vec<(String, Vec<u8>)>) {
         match &self.dockerfile {
             Dockerfile::InContext(path) => (path.clone(), Vec::new()),
@@ -97,23 +94,24 @@ impl EngineBuild {
 }
 
 impl EngineSession {
-    /// A session for images that go to `host`. Lines of the engine are handed to `on_line`.
+    /// Creates a session for the registry `host`. `on_line` is called with each line of output of long commands.
     pub fn new(engine: Engine, host: &str, on_line: impl Fn(&str) + Send + Sync + 'static) -> Result<Self> {
         let is_podman = engine.podman_version()?.is_some();
         let config = PrivateConfig::new(host)?;
         Ok(Self { engine, config, is_podman, running: Mutex::default(), on_line: Box::new(on_line) })
     }
 
-    /// Keeps a token for `host`; the password goes by standard input.
+    /// Logs in to `host` in the private configuration. The password is passed by standard input.
     pub fn log_in(&self, host: &str, username: &str, password: &str) -> Result<()> {
         let mut command = self.command(&["login", "--username", username, "--password-stdin"]);
         self.plain_http(&mut command, host);
-        let said = self.run(command.arg(host), |stdin| stdin.write_all(password.as_bytes()), false);
-        said.map(drop)
+        let output = self.run(command.arg(host), |stdin| stdin.write_all(password.as_bytes()), false);
+        output
+            .map(drop)
             .map_err(|it| anyhow::Error::new(EngineError(format!("{it:#}").replace(password, "***"))))
     }
 
-    /// Builds an image, and gives its ID.
+    /// Builds an image and returns its ID.
     pub fn build(&self, build: &EngineBuild) -> Result<Digest> {
         let folder = tempfile_folder(&self.config)?;
         let id_file = folder.join("id");
@@ -124,7 +122,7 @@ impl EngineSession {
         }
         let (dockerfile, more) = build.dockerfile();
         if self.is_podman {
-            // podman takes no archive: it is unpacked into the private folder.
+            // podman does not accept an archive as build context, so that it is unpacked into the private folder.
             let unpacked = folder.join("context");
             unpack(&build.source, &more, &unpacked).context("failed to copy the build context")?;
             command.arg("--file").arg(unpacked.join(&dockerfile)).args(&build.args).arg(&unpacked);
@@ -140,9 +138,10 @@ impl EngineSession {
         id.parse().map_err(|it| anyhow::anyhow!("the engine wrote an invalid image ID: {it}"))
     }
 
-    /// Builds on a builder of buildx, and pushes from there under all names; gives the digest.
+    /// Builds on a builder of buildx, pushes the image from there with all `names`, and returns its digest.
     ///
-    /// Attestations are asked for by name only (`-- --provenance=true`): they make an index of a single image.
+    /// Attestations are disabled unless requested with `-- --provenance=true`, because they turn a single image into an
+    /// index.
     pub fn build_and_push(&self, builder: &str, build: &EngineBuild, names: &[String]) -> Result<Digest> {
         if self.run(&mut self.command(&["buildx", "version"]), |_| Ok(()), false).is_err() {
             bail!(
@@ -174,13 +173,13 @@ impl EngineSession {
             .map_err(|it| anyhow::anyhow!("`containerimage.digest` in the metadata of buildx: {it}"))
     }
 
-    /// Gives an image a name.
+    /// Adds a name to an image.
     pub fn tag(&self, id: &Digest, name: &str) -> Result<()> {
         let id = if self.is_podman { id.hex() } else { id.as_str() };
         self.run(&mut self.command(&["tag", id, name]), |_| Ok(()), false).map(drop)
     }
 
-    /// Pushes a name, and gives the digest that the engine tells, if it does.
+    /// Pushes the image `name`. Returns the digest if the engine reports it.
     pub fn push(&self, name: &str) -> Result<Option<Digest>> {
         let folder = tempfile_folder(&self.config)?;
         let digest_file = folder.join("digest");
@@ -189,13 +188,13 @@ impl EngineSession {
             command.arg("--digestfile").arg(&digest_file);
         }
         self.plain_http(&mut command, name);
-        let said = self.run(command.arg(name), |_| Ok(()), false)?;
-        let on_line = fs::read_to_string(&digest_file).ok().and_then(|it| it.trim().parse().ok());
+        let output = self.run(command.arg(name), |_| Ok(()), false)?;
+        let from_file = fs::read_to_string(&digest_file).ok().and_then(|it| it.trim().parse().ok());
         let _ = fs::remove_dir_all(&folder);
         // `1.0.0: digest: sha256:... size: 528`.
-        let mut lines = said.lines().rev();
+        let mut lines = output.lines().rev();
         let line = lines.find_map(|it| it.split_once("digest: ")?.1.split(' ').next()?.parse().ok());
-        Ok(on_line.or(line))
+        Ok(from_file.or(line))
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -208,7 +207,7 @@ impl EngineSession {
         command
     }
 
-    /// docker takes loopback registries for insecure ones by itself.
+    /// Allows plain HTTP for loopback registries in podman. docker allows it by default.
     fn plain_http(&self, command: &mut Command, reference: &str) {
         let host = reference.split('/').next().unwrap_or_default();
         if self.is_podman && host::is_loopback(host) {
@@ -216,8 +215,8 @@ impl EngineSession {
         }
     }
 
-    /// Runs a command to its end: `write` feeds it, its lines are forwarded while it runs if `is_long`. Gives what it wrote
-    /// on stdout.
+    /// Runs a command and returns its standard output. `write` writes its standard input. If `is_long`, its lines are
+    /// passed to `on_line` while it runs.
     fn run(
         &self,
         command: &mut Command,
@@ -237,14 +236,14 @@ impl EngineSession {
             running.children.push(child.clone());
             (child, pipes.0, pipes.1, pipes.2)
         };
-        let (written, said, complaints) = thread::scope(|scope| {
-            let said = scope.spawn(|| stdout.map(|it| self.lines(it, is_long)).unwrap_or_default());
-            let complaints = scope.spawn(|| stderr.map(|it| self.lines(it, is_long)).unwrap_or_default());
+        let (written, stdout, stderr) = thread::scope(|scope| {
+            let stdout = scope.spawn(|| stdout.map(|it| self.lines(it, is_long)).unwrap_or_default());
+            let stderr = scope.spawn(|| stderr.map(|it| self.lines(it, is_long)).unwrap_or_default());
             let written = stdin.map_or(Ok(()), |mut it| write(&mut it));
-            (written, said.join().unwrap_or_default(), complaints.join().unwrap_or_default())
+            (written, stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default())
         });
         let status = loop {
-            // The lock is free most of the time, so that the child can be ended meanwhile.
+            // The lock is released while waiting, so that `EngineGuard` can kill the child.
             match lock(&child).try_wait()? {
                 Some(status) => break status,
                 None => thread::sleep(Duration::from_millis(2)),
@@ -252,13 +251,13 @@ impl EngineSession {
         };
         lock(&self.running).children.retain(|it| !Arc::ptr_eq(it, &child));
         if !status.success() {
-            // docker's old builder says on stdout how far it got, and what went wrong on stderr.
-            let lines: Vec<_> = said.iter().chain(&complaints).collect();
+            // The legacy builder of docker writes its progress to stdout and errors to stderr.
+            let lines: Vec<_> = stdout.iter().chain(&stderr).collect();
             let last: Vec<_> = lines.iter().rev().take(MAX_LINES).rev().map(|it| it.as_str()).collect();
             return Err(EngineError::new(status, last.join("\n")).into());
         }
         written.context("failed to send the build context")?;
-        Ok(said.join("\n"))
+        Ok(stdout.join("\n"))
     }
 
     fn lines(&self, pipe: impl std::io::Read, is_forwarded: bool) -> Vec<String> {
@@ -273,7 +272,7 @@ impl EngineSession {
     }
 }
 
-/// A folder of its own within the private one.
+/// Creates a folder within the private folder.
 fn tempfile_folder(config: &PrivateConfig) -> Result<std::path::PathBuf> {
     config.subfolder().context("failed to create a private folder")
 }

@@ -1,7 +1,8 @@
-//! A configuration of docker and podman that lives as long as a push: the user's own, with one more credential.
+//! A temporary configuration of docker and podman: a copy of the user's configuration with one additional credential.
 //!
-//! The user's auths and credential helpers serve `FROM`, plugins and contexts work as ever; the registry's token goes
-//! into a file of this folder only, never into a `credsStore`, and the user's files are never written.
+//! The user's credentials and credential helpers are available for `FROM`, and plugins and contexts work as usual. The
+//! token of the registry is stored only in a file of this folder, never in a `credsStore`. The user's files are not
+//! changed.
 
 use std::fs;
 use std::io;
@@ -14,14 +15,14 @@ use ecr_oci::credentials::docker_config_folder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The folder, which nobody else may look into (mode 0700). It is removed when it is dropped.
+/// The folder of the configuration (mode 0700). It is removed on drop.
 #[derive(Debug)]
 pub struct PrivateConfig {
     folder: TempDir,
 }
 
 impl PrivateConfig {
-    /// A private folder with what the user's configuration has. `host` is the registry whose token will be kept in it.
+    /// Creates the folder with a copy of the user's configuration, in which tokens for `host` are stored in a file.
     pub fn new(host: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("xtask-ecr-").tempdir();
         let config = Self { folder: folder.context("failed to create a private folder")? };
@@ -29,7 +30,7 @@ impl PrivateConfig {
         Ok(config)
     }
 
-    /// A new folder within.
+    /// Creates a folder within the folder.
     pub fn subfolder(&self) -> io::Result<PathBuf> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let folder = self.folder.path().join(format!("xtask-ecr-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
@@ -37,17 +38,18 @@ impl PrivateConfig {
         Ok(folder)
     }
 
-    /// Lets a command of docker use it.
+    /// Makes a docker command use the configuration.
     pub fn apply_to_docker(&self, command: &mut Command) {
         command.env("DOCKER_CONFIG", self.folder.path());
     }
 
-    /// Lets a command of podman use it, which reads docker's configuration as well and stumbles over an empty helper.
+    /// Makes a podman command use the configuration. `DOCKER_CONFIG` is not set, because podman would read docker's
+    /// file, too, and fails on its empty credential helper.
     pub fn apply_to_podman(&self, command: &mut Command) {
         command.env("REGISTRY_AUTH_FILE", self.folder.path().join("auth.json"));
     }
 
-    /// Removes all of it. Links are removed, not what they point to.
+    /// Removes the folder. Symbolic links are removed, but not their targets.
     pub fn remove(&self) {
         let _ = fs::remove_dir_all(self.folder.path());
     }
@@ -70,7 +72,7 @@ impl PrivateConfig {
         own.map_or(Ok(()), |it| self.link(&it))
     }
 
-    /// Plugins, contexts and builders stay where they are.
+    /// Links the user's plugins, contexts and builders.
     #[cfg(unix)]
     fn link(&self, own: &Path) -> io::Result<()> {
         for entry in fs::read_dir(own).into_iter().flatten().flatten() {
@@ -92,7 +94,7 @@ impl PrivateConfig {
     }
 }
 
-/// Where podman looks for credentials (containers-auth.json(5)).
+/// The files in which podman stores credentials (containers-auth.json(5)).
 fn podman_auth_files() -> Vec<PathBuf> {
     let set = std::env::var_os("REGISTRY_AUTH_FILE").map(PathBuf::from);
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(|it| Path::new(&it).join("containers/auth.json"));

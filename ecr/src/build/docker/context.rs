@@ -1,7 +1,7 @@
-//! What docker builds from: the files of a folder, without what is ignored, as an archive.
+//! The build context: an archive of the files of a folder, without the excluded ones.
 //!
-//! docker itself would send `target/` with its gigabytes, and `.git`, wherever nobody has written a `.dockerignore`. The
-//! times of files are left out: they would go into the image.
+//! The archive is created here because docker would include `target/`, which may have gigabytes, and `.git` unless a
+//! `.dockerignore` excludes them. Modification times are omitted because they would become part of the image.
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,14 +12,14 @@ use crate::build::docker::ignore::DockerIgnore;
 /// A build context.
 #[derive(Debug, Clone)]
 pub enum BuildContext {
-    /// A folder, without what is ignored.
+    /// A folder without the excluded files.
     Folder(PathBuf, DockerIgnore),
-    /// Files by name: a Dockerfile and what it adds.
+    /// Files by their names in the archive.
     Files(Vec<(String, PathBuf)>),
 }
 
 impl BuildContext {
-    /// Writes the archive; `more` are small files beside the others.
+    /// Writes the archive. `more` are additional files with their contents.
     pub fn write(&self, output: impl Write, more: &[(String, Vec<u8>)]) -> io::Result<()> {
         let mut archive = tar::Builder::new(output);
         archive.follow_symlinks(false);
@@ -64,7 +64,7 @@ fn walk(
     Ok(())
 }
 
-/// A file, folder or link, with its mode and nothing else of this machine.
+/// Appends a file, folder or symbolic link with its mode, but without owner and time.
 fn append(archive: &mut tar::Builder<impl Write>, from: &Path, path: &str) -> io::Result<()> {
     let metadata = fs::symlink_metadata(from)?;
     let mut header = tar::Header::new_gnu();
@@ -77,7 +77,7 @@ fn append(archive: &mut tar::Builder<impl Write>, from: &Path, path: &str) -> io
     if metadata.is_dir() {
         return archive.append_data(&mut header, format!("{path}/"), io::empty());
     }
-    // Sockets and the like are nothing to build from.
+    // Sockets and devices cannot be used in a build.
     if !metadata.is_file() {
         return Ok(());
     }

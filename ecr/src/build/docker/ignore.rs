@@ -1,15 +1,16 @@
-//! `.dockerignore`: what stays out of a build context (Docker documentation, "Build context", ".dockerignore files").
+//! `.dockerignore` files, which exclude files from a build context (Docker documentation, "Build context",
+//! ".dockerignore files").
 
 use glob::{MatchOptions, Pattern};
 
-/// The rules of a file, in their order: the last one that is about a path decides.
+/// The rules of a file in their order. The last rule that matches a path decides.
 #[derive(Debug, Clone, Default)]
 pub struct DockerIgnore(Vec<Rule>);
 
 #[derive(Debug, Clone)]
 struct Rule {
     pattern: Pattern,
-    /// `!pattern`: what it is about comes back in.
+    /// `!pattern`: matching paths are included again.
     is_exception: bool,
 }
 
@@ -20,25 +21,25 @@ const OPTIONS: MatchOptions = MatchOptions {
 };
 
 impl DockerIgnore {
-    /// Reads the rules. A line that is no pattern is left out, as nothing could match it.
+    /// Parses the rules. A line that is not a valid pattern is ignored, because it cannot match a path.
     pub fn parse(text: &str) -> Self {
         let lines = text.lines().map(str::trim).filter(|it| !it.is_empty() && !it.starts_with('#'));
         Self(lines.filter_map(Rule::parse).collect())
     }
 
-    /// Adds a rule that goes before none: whatever came earlier, it counts.
+    /// Appends an exclusion of `path`, which overrides all earlier rules.
     pub fn exclude(&mut self, path: &str) {
         self.0.extend(Rule::parse(&Pattern::escape(path)));
     }
 
-    /// Whether a path, relative to the context and with `/` between its parts, stays out.
+    /// Whether a path is excluded. It is relative to the context, with `/` as separator.
     pub fn excludes(&self, path: &str) -> bool {
         let parts: Vec<_> = path.match_indices('/').map(|(at, _)| &path[..at]).chain([path]).collect();
         let is_about = |it: &&Rule| parts.iter().any(|part| it.pattern.matches_with(part, OPTIONS));
         self.0.iter().rev().find(is_about).is_some_and(|it| !it.is_exception)
     }
 
-    /// Whether something below a folder that stays out may come back in.
+    /// Whether a path below an excluded folder may be included again.
     pub fn has_exceptions(&self) -> bool {
         self.0.iter().any(|it| it.is_exception)
     }
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_rule_decides() {
+    fn ignore_file_is_decided_by_the_last_matching_rule() {
         let ignore = DockerIgnore::parse(
             "# what is built\n/target\n*.log\n**/cache\n*/temp*\ndocs\n!docs/README.md\n",
         );

@@ -1,4 +1,4 @@
-//! docker and podman, through their command lines.
+//! The container engines docker and podman, through their command lines.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -22,37 +22,37 @@ pub mod ignore;
 pub use build::{Dockerfile, EngineBuild, EngineGuard, EngineSession};
 pub use context::BuildContext;
 
-/// What an engine said when it failed.
+/// The error output of a failed engine command.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct EngineError(String);
 
-/// A program with docker's command line.
+/// A program with the command line of docker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
-    /// As it was named.
+    /// The name or path of the program.
     pub program: PathBuf,
 }
 
-/// What is known of an engine without asking a registry.
+/// The state of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EngineProbe {
-    /// It answers; its version.
+    /// The engine works, and has this version.
     Running(String),
-    /// Its program is there, and its daemon does not answer.
+    /// The program is installed, but its daemon does not respond.
     Stopped,
 }
 
-/// Engines that are looked for, in this order.
+/// The engines that are searched for, in this order.
 const ENGINES: [&str; 2] = ["docker", "podman"];
-/// Lines of an engine's talk that are passed on.
+/// The maximum number of lines of an engine's output in an error.
 const MAX_LINES: usize = 20;
-/// How long a daemon may take to tell its version.
+/// The timeout for the version of an engine.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Engine {
-    /// The engine that is named, else the first one that works; else the first that is installed, which says itself what
-    /// is wrong.
+    /// The engine `named`, or the first one that works, or the first one that is installed, whose own error message is
+    /// shown later. `None` if no engine is installed.
     pub fn find(named: Option<&Path>) -> Option<Self> {
         if let Some(program) = named {
             return Some(Self { program: program.to_owned() });
@@ -61,19 +61,22 @@ impl Engine {
             ENGINES.into_iter().filter(|it| is_installed(it)).map(|it| Self { program: it.into() });
         let mut installed: Vec<_> = installed.collect();
         let works = |it: &Self| matches!(it.probe(), Ok(EngineProbe::Running(_)));
-        // A client without its daemon is common; a single one is nothing to choose from.
+        // A client without a daemon is common. With a single engine there is no choice, so that it is not probed.
         let first = if installed.len() > 1 { installed.iter().position(works) } else { None };
         (!installed.is_empty()).then(|| installed.swap_remove(first.unwrap_or(0)))
     }
 
-    /// How people call it.
+    /// The name for messages.
     pub fn name(&self) -> &str {
         self.program.file_name().and_then(OsStr::to_str).unwrap_or("docker")
     }
 
-    /// Whether it runs, and in which version.
+    /// Whether the engine works, and its version.
+    ///
+    /// # Errors
+    /// The program cannot be run.
     pub fn probe(&self) -> Result<EngineProbe> {
-        // podman, under whatever name, has no daemon to ask.
+        // podman has no daemon. The name of the program does not tell, because `docker` may be an alias of podman.
         if let Some(version) = self.podman_version()? {
             return Ok(EngineProbe::Running(version));
         }
@@ -81,20 +84,20 @@ impl Engine {
         Ok(version.filter(|it| !it.is_empty()).map_or(EngineProbe::Stopped, EngineProbe::Running))
     }
 
-    /// `podman version 4.3.1`.
+    /// The version in `podman version 4.3.1`. `None` for other engines.
     fn podman_version(&self) -> Result<Option<String>> {
-        let said = self.first_line(&["--version"])?.unwrap_or_default();
-        Ok(said.strip_prefix("podman version ").map(str::to_owned))
+        let line = self.first_line(&["--version"])?.unwrap_or_default();
+        Ok(line.strip_prefix("podman version ").map(str::to_owned))
     }
 
-    /// What the program answers, if it ends well and in time.
+    /// The first line of output, if the program succeeds within the timeout.
     fn first_line(&self, args: &[&str]) -> Result<Option<String>> {
         let mut command = Command::new(&self.program);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = spawn(&mut command)?;
         let pipe = child.stdout.take();
         let (sender, receiver) = mpsc::channel();
-        // What the program leaves running may hold the pipe open, so nobody waits for the end of this thread.
+        // A process that the program leaves running may keep the pipe open, so that this thread is not joined.
         thread::spawn(move || {
             let mut line = String::new();
             let is_read = pipe.is_some_and(|it| BufReader::new(it).read_line(&mut line).is_ok());
@@ -112,40 +115,41 @@ impl Engine {
         Ok(line.filter(|_| is_good).map(|it| it.trim().to_owned()))
     }
 
-    /// Logs in to a registry; the password goes by standard input. Gives what the engine has to say about it.
+    /// Logs in to a registry. The password is passed by standard input. Returns the warnings of the engine.
     ///
     /// # Errors
-    /// The engine's own words.
+    /// [`EngineError`] if the login fails.
     pub fn login(&self, host: &str, username: &str, password: &str) -> Result<String> {
         let mut command = Command::new(&self.program);
         command.args(["login", "--username", username, "--password-stdin"]);
         if host::is_loopback(host) && self.podman_version()?.is_some() {
-            // docker takes loopback registries for insecure ones by itself.
+            // docker uses plain HTTP for loopback registries by default.
             command.arg("--tls-verify=false");
         }
         let command = command.arg(host).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(command)?;
         if let Some(mut stdin) = child.stdin.take() {
-            // An engine that ends before it has read says why itself.
+            // If the engine ends before it has read its input, its own error message counts.
             let _ = stdin.write_all(password.as_bytes());
         }
         let output = child.wait_with_output().context("failed to wait for the engine")?;
-        // Nothing that an engine repeats may bring the password into a log.
-        let said = String::from_utf8_lossy(&output.stderr).replace(password, "***");
-        let lines: Vec<_> = said.lines().map(str::trim).filter(|it| !it.is_empty()).take(MAX_LINES).collect();
-        let said = lines.join("\n");
+        // An engine may repeat the password, which must not get into a log.
+        let stderr = String::from_utf8_lossy(&output.stderr).replace(password, "***");
+        let lines: Vec<_> =
+            stderr.lines().map(str::trim).filter(|it| !it.is_empty()).take(MAX_LINES).collect();
+        let warnings = lines.join("\n");
         if !output.status.success() {
-            return Err(EngineError::new(output.status, said).into());
+            return Err(EngineError::new(output.status, warnings).into());
         }
-        Ok(said)
+        Ok(warnings)
     }
 }
 
 impl Engine {
-    /// Loads an archive of images, which `write` writes.
+    /// Loads the archive of images that `write` writes.
     ///
     /// # Errors
-    /// The engine's own words, else why the archive could not be written.
+    /// [`EngineError`] if the engine fails, or the archive cannot be written.
     pub fn load(&self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
         let mut command = Command::new(&self.program);
         command.arg("load").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -153,20 +157,20 @@ impl Engine {
         let written = child.stdin.take().map_or(Ok(()), |it| write(&mut BufWriter::new(it)));
         let output = child.wait_with_output().context("failed to wait for the engine")?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(EngineError::new(output.status, said).into());
+            let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(EngineError::new(output.status, stderr).into());
         }
         written.context("failed to write the archive")
     }
 }
 
 impl EngineError {
-    /// The engine's words; where there are none, how it ended.
+    /// The output of the engine, or its exit status if there is no output.
     fn new(status: ExitStatus, output: String) -> Self {
         Self(if output.is_empty() { format!("it failed with {status}") } else { output })
     }
 
-    /// What to do about it, where the words are known.
+    /// What the user can do about the error. `None` if the message is unknown.
     pub fn help(&self) -> Option<&'static str> {
         advice(&self.0)
     }
