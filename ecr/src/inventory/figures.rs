@@ -1,4 +1,4 @@
-//! What storage costs, now and once a lifecycle policy has done its work.
+//! The cost of storage, now and after a lifecycle policy is applied.
 
 use ecr_lifecycle::evaluate::{Outcome, evaluate};
 use ecr_lifecycle::{Policy, Timestamp};
@@ -7,40 +7,38 @@ use serde::{Serialize, Serializer};
 use super::{Inventory, Storage};
 use crate::config::price::Price;
 
-/// Storage and its cost.
+/// The storage of images and its cost.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Figures {
-    /// What is there.
     #[serde(flatten)]
     pub storage: Storage,
-    /// USD a month; archived images and everything but storage are left out.
+    /// USD per month, without archived images, transfer and replication.
     #[serde(serialize_with = "rounded")]
     pub cost_per_month: f64,
-    /// What the lifecycle policy would leave; null without a policy.
+    /// The figures after the lifecycle policy is applied. `None` (null in JSON) without a policy.
     pub after_lifecycle: Option<AfterLifecycle>,
 }
 
-/// What a lifecycle policy leaves.
+/// The storage that remains after a lifecycle policy is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AfterLifecycle {
-    /// What stays.
     #[serde(flatten)]
     pub storage: Storage,
-    /// USD a month.
+    /// USD per month.
     #[serde(serialize_with = "rounded")]
     pub cost_per_month: f64,
 }
 
 impl Figures {
-    /// The figures of a repository. `policy` is the lifecycle policy that is at work there.
+    /// The figures of a repository with the lifecycle policy `policy`.
     pub fn new(inventory: &Inventory, policy: Option<&Policy>, now: Timestamp, price: Price) -> Self {
         let storage = inventory.storage(|_| true);
         let left = policy.map(|policy| {
             let decisions = evaluate(policy, &inventory.images, now);
             let storage = inventory.storage(|n| !decisions[n].outcome.is_deleted());
-            // What moves to the archive is no longer stored at this price.
+            // Images in the archive have another price, and are not part of the stored bytes.
             let stays = inventory.storage(|n| decisions[n].outcome == Outcome::Kept);
             let moves =
                 |n: &usize| decisions[*n].outcome != Outcome::Kept && !decisions[*n].outcome.is_deleted();
@@ -53,7 +51,8 @@ impl Figures {
     }
 }
 
-/// Sums; a repository without a policy keeps what it has.
+/// Adds the figures of repositories. For a repository without a policy, the storage after the lifecycle is the current
+/// one.
 impl std::ops::AddAssign for Figures {
     fn add_assign(&mut self, other: Self) {
         let kept = |it: &Self| {
@@ -71,7 +70,7 @@ impl std::ops::AddAssign for Figures {
     }
 }
 
-/// Millionths of a dollar are enough.
+/// Rounds to millionths of a dollar.
 fn rounded<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64((value * 1e6).round() / 1e6)
 }
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_keep_what_no_policy_touches() {
+    fn figures_sum_includes_repositories_without_a_policy() {
         let of = |bytes, left: Option<u64>| Figures {
             storage: Storage { images: 1, stored_bytes: bytes, ..Storage::default() },
             cost_per_month: 1.0,

@@ -1,4 +1,4 @@
-//! The images of a repository as a registry lists them, and the storage that they take.
+//! The images of a repository, their relations, and the storage that they use.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,81 +13,80 @@ use crate::scan::Counts;
 mod figures;
 pub use figures::{AfterLifecycle, Figures};
 
-/// The images of one repository, the newest first.
+/// The images of a repository, sorted by push time with the newest first.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Inventory {
-    /// What lifecycle policies look at.
+    /// The properties that lifecycle policies evaluate.
     pub images: Vec<Image>,
-    /// What else is known of each image, in the same order.
+    /// The other properties of the images, in the same order.
     pub details: Vec<Detail>,
-    /// The indices of the images, in the order of their digests.
+    /// The indices of the images in the order of their digests.
     by_digest: Vec<u32>,
-    /// The blobs that manifests name.
+    /// The blobs of all manifests that were read.
     blobs: BlobTable,
 }
 
-/// What a registry tells of an image beyond what lifecycle policies look at.
+/// The properties of an image that lifecycle policies do not evaluate.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Detail {
-    /// What an artifact that is no image is (`artifactMediaType`).
+    /// The API value of `artifactMediaType`.
     pub artifact_type: Option<String>,
-    /// `imageScanStatus.status`, as the API spells it.
+    /// The API value of `imageScanStatus.status`.
     pub scan_status: Option<String>,
-    /// Findings by severity, where the list of images has them.
+    /// Findings by severity, if `DescribeImages` returns them.
     pub counts: Option<Counts>,
-    /// Whether an index lists it as an attestation of one of its images, as `docker buildx` does.
+    /// Whether an index lists it as an attestation, as `docker buildx` does.
     pub is_attestation: bool,
-    /// The blobs of its manifest; `None` where that was not read, or names none.
+    /// The indices of its blobs. `None` if the manifest was not read or has no blobs.
     blobs: Option<Box<[u32]>>,
 }
 
-/// What the manifest of an image says, as far as inventories care.
+/// The part of a manifest that is relevant for an inventory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ManifestContents {
-    /// The images that an index lists.
+    /// The manifests that an index lists.
     pub children: Vec<Digest>,
-    /// Those of them that are attestations.
+    /// The attestations among them.
     pub attestations: Vec<Digest>,
-    /// Config and layers, with their sizes in bytes.
+    /// The config and the layers, with their sizes in bytes.
     pub blobs: Vec<(Digest, u64)>,
 }
 
-/// Blobs by number, so that ten thousand images that share their layers take little memory.
+/// Numbers the blobs, so that many images with shared layers need little memory.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct BlobTable {
     numbers: HashMap<Digest, u32>,
     sizes: Vec<u64>,
 }
 
-/// An image at its place in a list: artifacts and the images of an index stand below what they belong to.
+/// An image in a tree. Artifacts are below their subject, and the images of an index are below the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
-    /// The index of the image.
+    /// The index of the image in the inventory.
     pub image: usize,
-    /// 0 for an image that stands for itself.
+    /// 0 for a root of the tree.
     pub depth: usize,
 }
 
-/// What images take, in numbers.
+/// The storage of images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Storage {
-    /// Images, artifacts and indexes.
+    /// The number of images, artifacts and indexes.
     pub images: u64,
-    /// What is stored: blobs that images of the repository share are counted once. At most that, if
-    /// [`Storage::is_upper_bound`].
+    /// The total size of the blobs. Shared blobs are counted once, unless [`Storage::is_upper_bound`].
     pub stored_bytes: u64,
-    /// Whether manifests could not be read, so that shared blobs are counted for each image.
+    /// Whether manifests were not read, so that shared blobs may be counted several times.
     pub is_upper_bound: bool,
-    /// What is archived, which has a price of its own; not part of `stored_bytes`.
+    /// The total size of archived images, which have another price. Not part of `stored_bytes`.
     pub archived_bytes: u64,
 }
 
-/// Media types of the configuration of an image that runs; ECR lists them as the image's `artifactMediaType`.
+/// The media types of the config of a container image. ECR returns them as `artifactMediaType`.
 const CONFIGS: [&str; 2] = [OCI_CONFIG, DOCKER_CONFIG];
 
 impl ManifestContents {
-    /// Reads a manifest. One that cannot be read has no contents.
+    /// Parses an image manifest or index. A text that is not a manifest has no contents.
     pub fn parse(text: &str) -> Self {
         let Ok(manifest) = Manifest::parse(text.as_bytes(), None) else { return Self::default() };
         let children = || manifest.children().iter();
@@ -101,32 +100,31 @@ impl ManifestContents {
 }
 
 impl Detail {
-    /// What a list of images tells; manifests come later.
+    /// The properties that `DescribeImages` returns. Those of the manifest are added by [`Inventory::add_manifests`].
     pub fn new(artifact_type: Option<String>, scan_status: Option<String>, counts: Option<Counts>) -> Self {
         Self { artifact_type, scan_status, counts, is_attestation: false, blobs: None }
     }
 }
 
 impl Inventory {
-    /// The images that a registry lists, in any order.
+    /// Creates an inventory from images in any order.
     pub fn new(mut listed: Vec<(Image, Detail)>) -> Self {
         listed.sort_by(|(a, _), (b, _)| {
             (Reverse(a.pushed_at), &a.digest).cmp(&(Reverse(b.pushed_at), &b.digest))
         });
         let (images, details): (Vec<Image>, _) = listed.into_iter().unzip();
-        // A repository has at most a hundred thousand images (service quotas).
+        // A repository has at most 100,000 images (ECR service quotas).
         let mut by_digest: Vec<u32> = (0..images.len() as u32).collect();
         by_digest.sort_by_key(|n| &images[*n as usize].digest);
         Self { images, details, by_digest, blobs: BlobTable::default() }
     }
 
-    /// The index of the image with a digest.
     fn find(&self, digest: &Digest) -> Option<usize> {
         let found = self.by_digest.binary_search_by_key(&digest, |n| &self.images[*n as usize].digest);
         found.ok().map(|at| self.by_digest[at] as usize)
     }
 
-    /// Notes what the manifests of some images say.
+    /// Adds the contents of the manifests of images.
     pub fn add_manifests(&mut self, manifests: impl IntoIterator<Item = (Digest, ManifestContents)>) {
         for (digest, manifest) in manifests {
             let Some(n) = self.find(&digest) else { continue };
@@ -144,7 +142,7 @@ impl Inventory {
         }
     }
 
-    /// The images in the order in which people read them: the newest first, what belongs to an image below it.
+    /// The tree of images in the order of display: the newest first, and what belongs to an image below it.
     pub fn rows(&self) -> Vec<Row> {
         let mut below: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         let mut has_parent = vec![false; self.images.len()];
@@ -160,7 +158,7 @@ impl Inventory {
         for (n, image) in self.images.iter().enumerate() {
             image.subject.iter().filter_map(|it| self.find(it)).for_each(|parent| attach(parent, n));
         }
-        // What a registry cannot hold, a circle, would have no beginning: its images would be lost below one another.
+        // A cycle has no root, so that all images are used as roots at the end, in order to lose none.
         let mut rows = Vec::with_capacity(self.images.len());
         let mut is_shown = vec![false; self.images.len()];
         let roots = (0..self.images.len()).filter(|n| !has_parent[*n]).chain(0..self.images.len());
@@ -177,7 +175,7 @@ impl Inventory {
         rows
     }
 
-    /// The images that an index lists, and those that indexes below it list.
+    /// The images that an index lists, including those of nested indexes.
     pub fn listed_by(&self, n: usize) -> BTreeSet<usize> {
         let mut listed = BTreeSet::new();
         let mut open = vec![n];
@@ -188,7 +186,7 @@ impl Inventory {
         listed
     }
 
-    /// Whether it is an image (or an index of images) that could run: no signature, SBOM, chart or build cache.
+    /// Whether it is a container image or an index, as opposed to a signature, SBOM, chart or build cache.
     pub fn is_runnable(&self, n: usize) -> bool {
         let (image, detail) = (&self.images[n], &self.details[n]);
         // The tag scheme of cosign and of the OCI referrers fallback: `sha256-HEX`, with or without a suffix.
@@ -197,7 +195,7 @@ impl Inventory {
         image.subject.is_none() && !is_artifact && !detail.is_attestation && !image.tags.iter().any(is_scheme)
     }
 
-    /// The newest image that stands for itself: tagged if any is.
+    /// The newest runnable image that is a root of the tree. Tagged images are preferred.
     pub fn newest(&self) -> Option<usize> {
         let rows = self.rows();
         let own = || rows.iter().filter(|it| it.depth == 0 && self.is_runnable(it.image));
@@ -205,7 +203,7 @@ impl Inventory {
         tagged.or_else(|| own().next()).map(|it| it.image)
     }
 
-    /// What the images take for which `is_kept` holds.
+    /// The storage of the images for which `is_kept` returns true.
     pub fn storage(&self, is_kept: impl Fn(usize) -> bool) -> Storage {
         let mut storage = Storage::default();
         let mut is_counted = vec![false; self.blobs.sizes.len()];
@@ -224,7 +222,8 @@ impl Inventory {
                         }
                     }
                 }
-                // The size of an index is that of an image which it lists, and that one is counted by itself.
+                // The size of an index is the largest one of its images (API reference, `ImageDetail`), which are
+                // counted themselves.
                 None if image.is_index() => {}
                 None => {
                     storage.stored_bytes += image.size_bytes;
@@ -241,7 +240,7 @@ impl BlobTable {
         if let Some(n) = self.numbers.get(digest) {
             return *n;
         }
-        // Four thousand million blobs do not fit into a repository.
+        // A repository cannot contain 2³² blobs.
         let n = self.sizes.len() as u32;
         self.sizes.push(size);
         self.numbers.insert(digest.clone(), n);
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_an_image_stands_below_it() {
+    fn inventory_rows_form_a_tree() {
         let mut index = image("index", 5);
         index.0.children = Some(vec![Digest::of(b"arm"), Digest::of(b"amd")]);
         let mut sbom = image("sbom", 9);
@@ -314,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_subjects_loses_no_image() {
+    fn inventory_rows_of_a_cycle_lose_no_image() {
         let (mut one, mut two) = (image("one", 1), image("two", 2));
         one.0.subject = Some(two.0.digest.clone());
         two.0.subject = Some(one.0.digest.clone());
@@ -322,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_blobs_are_counted_once() {
+    fn storage_counts_shared_blobs_once() {
         let mut inventory = Inventory::new(vec![image("a", 1), image("b", 2), image("unread", 3)]);
         let manifests = [("a", layers(&["base", "one"])), ("b", layers(&["base", "two"]))];
         inventory.add_manifests(manifests.map(|(name, it)| (Digest::of(name.as_bytes()), it)));

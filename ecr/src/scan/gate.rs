@@ -1,4 +1,4 @@
-//! The gate: which findings an image may have.
+//! The gate, which decides by the findings of an image whether it passes.
 
 use std::collections::BTreeSet;
 
@@ -6,20 +6,19 @@ use serde::Serialize;
 
 use super::{Counts, Finding, Fix, IgnoreFile, ImageScan, ScanProgress, Severity};
 
-/// What an image has to satisfy.
+/// The conditions for an image to pass.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    /// The least severity that counts.
+    /// The lowest severity that counts.
     pub fail_on: Severity,
-    /// Whether findings that no update mends are let through.
+    /// Whether findings without a fix are ignored.
     pub ignore_unfixed: bool,
-    /// What becomes of an image that ECR cannot scan.
     pub unsupported: Unsupported,
-    /// Findings that are known and let through for a time.
+    /// Findings that are ignored until a date.
     pub ignored: IgnoreFile,
 }
 
-/// What becomes of an image that ECR cannot scan.
+/// The decision about an image that ECR cannot scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Unsupported {
     /// The image passes; another tool scans it.
@@ -29,48 +28,47 @@ pub enum Unsupported {
     Fail,
 }
 
-/// What the gate says of an image.
+/// The verdict of the gate about an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Scanned, and nothing stands in the way.
+    /// The image was scanned and has no blocking findings.
     Passed,
-    /// Findings stand in the way.
+    /// The image has blocking findings.
     Failed,
-    /// ECR cannot scan it.
+    /// ECR cannot scan the image.
     Unsupported,
-    /// There are no findings to look at.
+    /// The results of a scan are not available.
     NotScanned,
 }
 
-/// What the gate says of an image, and why.
+/// The verdict about an image, and the reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GateResult {
-    /// What it says.
     pub verdict: Verdict,
-    /// Whether the image gets through.
+    /// Whether the image passes the gate.
     pub is_passed: bool,
-    /// Which of the scan's findings stand in the way.
+    /// For each finding of the scan, whether it is blocking.
     pub blocking: Vec<bool>,
-    /// Findings in the way that are counted and not listed.
+    /// Blocking findings that are counted but not listed.
     pub unlisted: Counts,
-    /// What the file lets through.
+    /// Findings that the ignore file covers.
     pub ignored: BTreeSet<String>,
-    /// What is let through because no update mends it.
+    /// Findings that are ignored because there is no fix.
     pub unfixed: BTreeSet<String>,
-    /// What would have been, had the scanner told whether there is an update.
+    /// Blocking findings for which the scanner does not report whether there is a fix, with `ignore_unfixed`.
     pub fix_unknown: BTreeSet<String>,
 }
 
 impl Gate {
-    /// Looks at a scan; `None` is an image that was never scanned, or whose scan could not be waited for.
+    /// Evaluates a scan. `None` is an image that was never scanned.
     pub fn evaluate(&self, scan: Option<&ImageScan>) -> GateResult {
         let verdict = match scan.map(ImageScan::progress) {
             Some(ScanProgress::Done) => Verdict::Passed,
             Some(ScanProgress::Unsupported) => Verdict::Unsupported,
             Some(ScanProgress::Running | ScanProgress::Stopped) | None => Verdict::NotScanned,
         };
-        let mut judgement = GateResult {
+        let mut result = GateResult {
             verdict,
             is_passed: verdict == Verdict::Unsupported && self.unsupported == Unsupported::Pass,
             blocking: Vec::new(),
@@ -80,14 +78,14 @@ impl Gate {
             fix_unknown: BTreeSet::new(),
         };
         if let (Verdict::Passed, Some(scan)) = (verdict, scan) {
-            judgement.look(self, scan);
+            result.apply(self, scan);
         }
-        judgement
+        result
     }
 }
 
 impl GateResult {
-    fn look(&mut self, gate: &Gate, scan: &ImageScan) {
+    fn apply(&mut self, gate: &Gate, scan: &ImageScan) {
         self.blocking = scan.findings.iter().map(|it| self.blocks(gate, it)).collect();
         self.unlisted = scan.unlisted();
         self.unlisted.retain(|severity, _| *severity >= gate.fail_on);
@@ -135,12 +133,12 @@ mod tests {
     }
 
     fn verdict(gate: &Gate, scan: Option<&ImageScan>) -> (Verdict, bool) {
-        let judgement = gate.evaluate(scan);
-        (judgement.verdict, judgement.is_passed)
+        let result = gate.evaluate(scan);
+        (result.verdict, result.is_passed)
     }
 
     #[test]
-    fn an_image_passes_only_if_it_was_scanned() {
+    fn gate_passes_only_a_scanned_image() {
         let scan = |status| ImageScan { status, ..basic(Vec::new()) };
         assert_eq!(verdict(&gate(), Some(&basic(Vec::new()))), (Verdict::Passed, true));
         for status in [
@@ -160,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn severities_from_the_threshold_on_stand_in_the_way() {
+    fn gate_blocks_findings_from_the_threshold_on() {
         let scan = basic(vec![
             finding("CVE-1", Severity::High, Fix::Available),
             finding("CVE-2", Severity::Medium, Fix::Available),
@@ -171,30 +169,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_and_not_listed_stands_in_the_way() {
+    fn gate_blocks_findings_that_are_not_listed() {
         let mut scan = basic(vec![finding("CVE-1", Severity::Low, Fix::Available)]);
         scan.counts = Some(Counts::from([(Severity::Low, 1), (Severity::Critical, 1)]));
         assert_eq!(verdict(&gate(), Some(&scan)), (Verdict::Failed, false));
     }
 
     #[test]
-    fn only_what_is_known_to_have_no_fix_is_let_through() {
+    fn gate_ignores_only_findings_that_are_known_to_have_no_fix() {
         let scan = basic(vec![
             finding("CVE-1", Severity::High, Fix::None),
             finding("CVE-2", Severity::High, Fix::Unknown),
         ]);
         let gate = Gate { ignore_unfixed: true, ..gate() };
-        let judgement = gate.evaluate(Some(&scan));
-        assert_eq!(judgement.blocking, [false, true]);
+        let result = gate.evaluate(Some(&scan));
+        assert_eq!(result.blocking, [false, true]);
         let names = |it: BTreeSet<String>| it.into_iter().collect::<Vec<_>>();
         assert_eq!(
-            (names(judgement.unfixed), names(judgement.fix_unknown)),
+            (names(result.unfixed), names(result.fix_unknown)),
             (vec!["CVE-1".into()], vec!["CVE-2".into()])
         );
     }
 
     #[test]
-    fn ignored_findings_count_again_when_their_time_is_over() {
+    fn gate_blocks_an_ignored_finding_after_its_expiry() {
         let scan = basic(vec![finding("CVE-1", Severity::High, Fix::Available)]);
         let text = "[[ignore]]\nid = 'cve-1'\nreason = 'not reachable'\nexpires = 2026-06-30\n";
         let gate = |today: &str| Gate {

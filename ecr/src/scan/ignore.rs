@@ -1,10 +1,10 @@
-//! The file of findings that are known and let through for a time:
+//! The ignore file, with findings that the gate ignores until a date:
 //!
 //! ```toml
 //! [[ignore]]
 //! id = "CVE-2024-6119"
 //! reason = "we verify no e-mail addresses in certificates"
-//! expires = 2027-03-31   # the last day on which it counts, UTC
+//! expires = 2027-03-31   # the last day on which the entry is valid, UTC
 //! ```
 
 use std::collections::BTreeSet;
@@ -16,12 +16,12 @@ use time::Month;
 
 use crate::config::InvalidValue;
 
-/// A day.
+/// A date in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Date(time::Date);
 
 impl Date {
-    /// The day of a moment, in UTC; `seconds` since the beginning of 1970.
+    /// The date of a time in `seconds` since 1970.
     pub fn from_unix_seconds(seconds: i64) -> Self {
         let moment = time::OffsetDateTime::from_unix_timestamp(seconds);
         Self(moment.map_or(time::Date::MAX, time::OffsetDateTime::date))
@@ -50,34 +50,32 @@ impl fmt::Display for Date {
     }
 }
 
-/// A finding that is let through.
+/// A finding that is ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IgnoreEntry {
-    /// Where the entry stands.
     pub place: Place,
-    /// The finding's identifier.
+    /// The identifier of the finding.
     pub id: String,
-    /// Why it is no matter.
+    /// Why the finding is acceptable.
     pub reason: String,
-    /// The last day on which the entry counts, in UTC.
+    /// The last day on which the entry is valid.
     pub expires: Date,
 }
 
-/// The entries of a file, as of a day.
+/// The entries of an ignore file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IgnoreFile {
-    /// Entries that count.
+    /// Valid entries.
     pub current: Vec<IgnoreEntry>,
-    /// Entries whose time is over.
+    /// Expired entries.
     pub expired: Vec<IgnoreEntry>,
 }
 
 impl IgnoreFile {
-    /// Reads a file. `file` is its name in messages.
+    /// Parses a file. `file` is its name in messages. Entries that expire before `today` are expired.
     ///
     /// # Errors
-    /// All problems at once: keys that are unknown, missing or of the wrong kind, an empty reason, an entry that stands
-    /// twice.
+    /// All problems at once: keys that are unknown, missing or of the wrong type, empty values, and duplicate entries.
     pub fn read(file: &str, text: &str, today: Date) -> Result<Self, Vec<Problem>> {
         let problems = Problems::default();
         let node = parse_toml(file, text).map_err(|it| vec![it])?;
@@ -93,12 +91,12 @@ impl IgnoreFile {
         Ok(Self { current, expired })
     }
 
-    /// Whether a finding is let through.
+    /// Whether a finding is ignored.
     pub fn covers(&self, id: &str) -> bool {
         self.current.iter().any(|it| it.id.eq_ignore_ascii_case(id))
     }
 
-    /// The entries that none of the findings is about any more.
+    /// The valid entries for which there is no finding in `found`.
     pub fn stale<'a>(&'a self, found: &'a BTreeSet<String>) -> impl Iterator<Item = &'a IgnoreEntry> {
         let is_found = |it: &&IgnoreEntry| found.iter().any(|id| id.eq_ignore_ascii_case(&it.id));
         self.current.iter().filter(move |it| !is_found(it))
@@ -135,7 +133,7 @@ impl IgnoreEntry {
     }
 }
 
-/// A date of TOML, or the same as a string.
+/// Reads a TOML date, or a string that contains a date.
 fn date(node: &Node, problems: &Problems) -> Option<Located<Date>> {
     let (Value::Datetime(text) | Value::String(text)) = &node.value else {
         problems
@@ -160,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_read_and_sorted_by_their_time() {
+    fn ignore_file_separates_expired_entries() {
         let text = "[[ignore]]\nid = 'CVE-1'\nreason = 'a'\nexpires = 2026-06-15\n\
                     [[ignore]]\nid = 'CVE-2'\nreason = 'b'\nexpires = '2026-06-14'\n";
         let file = IgnoreFile::read("ignore.toml", text, today()).unwrap();
@@ -172,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_reported_at_once() {
+    fn ignore_file_reports_all_problems_at_once() {
         let text = "[[ignore]]\nid = 'CVE-1'\nreson = 'a'\nexpires = '2026-02-30'\n\
                     [[ignore]]\nid = 'CVE-1'\nreason = ' '\nexpires = 5\n";
         let problems = IgnoreFile::read("ignore.toml", text, today()).unwrap_err();
@@ -187,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_days() {
+    fn date_is_parsed_and_displayed() {
         assert_eq!(Date::from_unix_seconds(86_399).to_string(), "1970-01-01");
         assert!("2026-02-30".parse::<Date>().is_err() && "2026-2-3".parse::<Date>().is_err());
     }

@@ -1,4 +1,4 @@
-//! What an index lists that can be scanned: ECR scans images, never the index itself.
+//! The images of an index that can be scanned. ECR does not scan the index itself.
 
 use ecr_types::{Descriptor, Digest, InvalidManifest, Manifest, media_type};
 use thiserror::Error;
@@ -6,27 +6,24 @@ use thiserror::Error;
 /// An image that an index lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedImage {
-    /// The image.
     pub digest: Digest,
-    /// `linux/arm64`, where the index says.
+    /// The platform, such as `linux/arm64`, if the index contains it.
     pub platform: Option<String>,
-    /// Whether it is an index itself.
+    /// Whether it is a nested index.
     pub is_index: bool,
 }
 
-/// Why it is not known what there is to scan.
+/// Why the images to scan are unknown.
 #[derive(Debug, Error)]
 pub enum UnknownImages {
-    /// The manifest cannot be read.
     #[error(transparent)]
     Manifest(#[from] InvalidManifest),
-    /// The index lists nothing but attestations, or nothing at all.
+    /// The index is empty, or lists only attestations.
     #[error("the index lists no image")]
     None,
 }
 
-/// The images of an index, without the attestations that BuildKit puts beside them. `None` for a manifest that is not an
-/// index.
+/// The images of an index, without the attestations that BuildKit adds. `None` for an image manifest.
 ///
 /// # Errors
 /// The manifest cannot be read, or lists no image.

@@ -1,4 +1,4 @@
-//! Scans of images: what ECR found, what its statuses mean, and the [`Gate`] that a pipeline passes or does not.
+//! Image scans: findings, statuses, and the [`Gate`] that decides by them whether an image passes.
 //!
 //! Source: Amazon ECR API reference, `DescribeImageScanFindings` and `ImageScanStatus`; user guide, "Scan images for
 //! software vulnerabilities".
@@ -20,10 +20,9 @@ pub use gate::{Gate, GateResult, Unsupported, Verdict};
 pub use ignore::{Date, IgnoreFile};
 pub use status::{NEVER_SCANNED, ScanProgress, ScanStatus};
 
-/// How bad a finding is, from what nobody rated to the worst. `UNDEFINED` is basic scanning's word, `UNTRIAGED`
-/// Amazon Inspector's.
+/// The severity of a finding, in ascending order. For findings without a rating, basic scanning uses `UNDEFINED`, and
+/// Amazon Inspector `UNTRIAGED`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)]
 pub enum Severity {
     Undefined,
     Untriaged,
@@ -32,11 +31,11 @@ pub enum Severity {
     Medium,
     High,
     Critical,
-    /// A word that this version does not know: counts as the worst.
+    /// A value that this version does not know. It ranks highest.
     Unknown,
 }
 
-/// The severities that people may name, the worst first.
+/// The severities that are valid in flags, in descending order.
 pub const SEVERITIES: [Severity; 7] = [
     Severity::Critical,
     Severity::High,
@@ -48,7 +47,7 @@ pub const SEVERITIES: [Severity; 7] = [
 ];
 
 impl Severity {
-    /// The API's word.
+    /// The API value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Undefined => "UNDEFINED",
@@ -62,7 +61,7 @@ impl Severity {
         }
     }
 
-    /// The severity that the API names.
+    /// Parses the API value.
     pub fn from_api(text: &str) -> Self {
         text.parse().unwrap_or(Self::Unknown)
     }
@@ -98,21 +97,21 @@ pub type Counts = BTreeMap<Severity, u64>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScanType {
-    /// ECR's own: packages of operating systems; does not tell which version has the fix.
+    /// Basic scanning of ECR: packages of the operating system, without information about fixes.
     Basic,
-    /// Amazon Inspector: packages of operating systems and of programming languages, with fixes.
+    /// Amazon Inspector: packages of the operating system and of programming languages, with information about fixes.
     Enhanced,
 }
 
-/// Whether an update mends a finding.
+/// Whether an update fixes a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fix {
-    /// There is a version with the fix.
+    /// A newer version of the package contains the fix.
     Available,
-    /// There is none yet.
+    /// No version contains the fix.
     None,
-    /// The scanner does not tell; basic scanning never does.
+    /// The scanner does not report it. Basic scanning never does.
     Unknown,
 }
 
@@ -120,48 +119,45 @@ pub enum Fix {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// Its identifier, such as `CVE-2024-6119`.
+    /// The identifier, such as `CVE-2024-6119`.
     pub name: String,
-    /// How bad it is.
     pub severity: Severity,
-    /// Where to read about it.
+    /// The URL of a description.
     pub uri: Option<String>,
-    /// The package that has it.
+    /// The name of the vulnerable package.
     pub package: Option<String>,
-    /// The version that is installed.
+    /// The installed version.
     pub installed: Option<String>,
-    /// The version that no longer has it.
+    /// The version that contains the fix.
     pub fixed_in: Option<String>,
-    /// Whether an update mends it.
     pub fix: Fix,
-    /// Whether a suppression rule of Amazon Inspector, or its end, has taken it off the list.
+    /// Whether the finding is suppressed by a rule of Amazon Inspector, or closed.
     #[serde(rename = "suppressed")]
     pub is_suppressed: bool,
 }
 
-/// What `DescribeImageScanFindings` said of an image.
+/// The result of `DescribeImageScanFindings` for an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageScan {
-    /// How far the scan is.
     pub status: ScanStatus,
-    /// What the API says about that.
+    /// `imageScanStatus.description`.
     pub description: Option<String>,
-    /// The scanner, where its findings tell which.
+    /// The type of scanning. `None` without findings.
     pub scan_type: Option<ScanType>,
-    /// Whether the answer has a time of completion.
+    /// Whether the response contains `imageScanCompletedAt`.
     pub has_completion_time: bool,
-    /// Whether it has been the same for a while, so that no more is to be expected.
+    /// Whether repeated requests have returned the same result for a while, so that it is considered complete.
     pub is_settled: bool,
-    /// `findingSeverityCounts`; `None` where the answer has none.
+    /// `findingSeverityCounts`.
     pub counts: Option<Counts>,
-    /// The findings, the worst first; one a package.
+    /// The findings in descending order of severity, with one entry per vulnerable package.
     pub findings: Vec<Finding>,
-    /// How many entries the list of findings had, by severity.
+    /// The number of findings in the list of the response, by severity.
     pub listed: Counts,
 }
 
 impl ImageScan {
-    /// Findings by severity: the API's own counts, or what its list has where that is more.
+    /// Findings by severity: the larger one of the count of the API and the number of listed findings.
     pub fn totals(&self) -> Counts {
         let mut totals = self.listed.clone();
         for (severity, n) in self.counts.iter().flatten() {
@@ -172,16 +168,17 @@ impl ImageScan {
         totals
     }
 
-    /// Findings that are counted and not listed.
+    /// The findings that are counted but not listed, by severity.
     pub fn unlisted(&self) -> Counts {
         let listed = |severity| self.listed.get(&severity).copied().unwrap_or_default();
         let each = self.totals().into_iter().map(|(severity, n)| (severity, n - listed(severity)));
         each.filter(|(_, n)| *n > 0).collect()
     }
 
-    /// Whether the answer holds results. ECR says COMPLETE and ACTIVE before there are any, with nothing but an empty
-    /// list (aws/aws-sdk#289), and then adds findings one after the other (aws/aws-sdk#288): what has no date of
-    /// completion counts only once it stays as it is, and an empty list without one is never a clean image.
+    /// Whether the response contains the results. ECR returns COMPLETE or ACTIVE with an empty list before there are
+    /// results (aws/aws-sdk#289), and then adds findings one by one (aws/aws-sdk#288). Findings without a time of
+    /// completion count only if they no longer change, and an empty list without one is never treated as an image
+    /// without findings.
     fn has_results(&self) -> bool {
         let is_counted = self.counts.as_ref().is_some_and(|it| it.values().any(|n| *n > 0));
         match self.listed.is_empty() {
@@ -191,7 +188,7 @@ impl ImageScan {
     }
 }
 
-/// `2 CRITICAL, 1 HIGH`, the worst first; `no findings`.
+/// `2 CRITICAL, 1 HIGH` in descending order, or `no findings`.
 pub fn counts_text(counts: &Counts) -> String {
     let each = counts.iter().rev().filter(|(_, n)| **n > 0).map(|(severity, n)| format!("{n} {severity}"));
     let text = each.collect::<Vec<_>>().join(", ");
@@ -233,7 +230,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn severities_are_ordered_and_read_in_any_case() {
+    fn severity_is_ordered_and_parsed_in_any_case() {
         assert_eq!("Critical".parse(), Ok(Severity::Critical));
         assert!(Severity::Critical > Severity::High && Severity::Unknown > Severity::Critical);
         assert_eq!(Severity::from_api("CATASTROPHIC"), Severity::Unknown);
@@ -242,7 +239,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_counted_and_not_listed_is_told() {
+    fn unlisted_findings_are_those_counted_but_not_listed() {
         let mut scan = basic(vec![finding("CVE-1", Severity::High, Fix::Unknown)]);
         scan.counts = Some(Counts::from([(Severity::High, 3), (Severity::Low, 0)]));
         assert_eq!(scan.unlisted(), Counts::from([(Severity::High, 2)]));

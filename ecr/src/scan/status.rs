@@ -1,41 +1,40 @@
-//! The statuses of scans in words, with what to do about each.
+//! The statuses of scans, their descriptions, and help for the user.
 
 use super::ImageScan;
 
 /// `imageScanStatus.status` (API reference, `ImageScanStatus`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum ScanStatus {
     InProgress,
     Complete,
     Failed,
     UnsupportedImage,
-    /// Continuous scanning: never complete, and always up to date.
+    /// Continuous scanning, which is never complete.
     Active,
     Pending,
     ScanEligibilityExpired,
     FindingsUnavailable,
     LimitExceeded,
     ImageArchived,
-    /// One that this version does not know.
+    /// A value that this version does not know.
     Other(String),
 }
 
-/// What a scan's status means for someone who waits for its findings.
+/// The state of a scan for a caller that waits for its findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScanProgress {
-    /// The findings are there.
+    /// The findings are available.
     Done,
-    /// They are still to come.
+    /// The findings are not available yet.
     Running,
     /// ECR cannot scan this image.
     Unsupported,
-    /// There are none, and waiting does not change that.
+    /// There will be no findings.
     Stopped,
 }
 
 impl ScanStatus {
-    /// The status that the API names.
+    /// Parses the API value.
     pub fn from_api(text: &str) -> Self {
         match text {
             "IN_PROGRESS" => Self::InProgress,
@@ -52,7 +51,7 @@ impl ScanStatus {
         }
     }
 
-    /// The API's word.
+    /// The API value.
     pub fn as_str(&self) -> &str {
         match self {
             Self::InProgress => "IN_PROGRESS",
@@ -69,7 +68,7 @@ impl ScanStatus {
         }
     }
 
-    /// A word or two, for a column of a table.
+    /// A short text for a column of a table.
     pub fn short(&self) -> &str {
         match self {
             Self::InProgress => "in progress",
@@ -85,7 +84,7 @@ impl ScanStatus {
         }
     }
 
-    /// What it means, as a sentence without its subject.
+    /// The description of the status.
     fn meaning(&self) -> &str {
         match self {
             Self::InProgress => "the scan is running",
@@ -127,24 +126,24 @@ impl ScanStatus {
 }
 
 impl ImageScan {
-    /// What the scan means for someone who waits for its findings.
+    /// The state of the scan for a caller that waits for its findings.
     pub fn progress(&self) -> ScanProgress {
         match self.status {
             ScanStatus::InProgress | ScanStatus::Pending => ScanProgress::Running,
             ScanStatus::Complete | ScanStatus::Active if self.has_results() => ScanProgress::Done,
             ScanStatus::Complete | ScanStatus::Active => ScanProgress::Running,
             ScanStatus::UnsupportedImage => ScanProgress::Unsupported,
-            // That is how basic scanning says it.
-            ScanStatus::Failed if self.says_unsupported() => ScanProgress::Unsupported,
+            // Basic scanning reports an unsupported image as a failed scan.
+            ScanStatus::Failed if self.is_unsupported_image() => ScanProgress::Unsupported,
             _ => ScanProgress::Stopped,
         }
     }
 
-    fn says_unsupported(&self) -> bool {
+    fn is_unsupported_image(&self) -> bool {
         self.description.as_deref().is_some_and(|it| it.contains("UnsupportedImageError"))
     }
 
-    /// The status in words.
+    /// The description of the state.
     pub fn meaning(&self) -> &str {
         match self.progress() {
             ScanProgress::Running if matches!(self.status, ScanStatus::Complete | ScanStatus::Active) => {
@@ -155,7 +154,7 @@ impl ImageScan {
         }
     }
 
-    /// What to do about it.
+    /// What the user can do about the state.
     pub fn help(&self) -> Option<&'static str> {
         match self.progress() {
             ScanProgress::Done => None,
@@ -166,7 +165,7 @@ impl ImageScan {
     }
 }
 
-/// What to say of an image that ECR never scanned, and what to do about it.
+/// The description of an image that was never scanned, and the help.
 pub const NEVER_SCANNED: (&str, &str) = (
     "it was never scanned",
     "enable scan on push (`scan-on-push = true`), or start a scan with `aws ecr start-image-scan`",
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn complete_without_results_is_still_running() {
+    fn scan_that_is_complete_without_results_is_running() {
         let empty = || ImageScan { has_completion_time: false, counts: None, ..basic(Vec::new()) };
         assert_eq!(empty().progress(), ScanProgress::Running);
         assert_eq!(ImageScan { status: ScanStatus::Active, ..empty() }.progress(), ScanProgress::Running);
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_has_words() {
+    fn status_has_a_description_and_help() {
         let statuses = [
             "IN_PROGRESS",
             "COMPLETE",
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_is_about_the_image_is_unsupported() {
+    fn scan_that_failed_for_an_unsupported_image_is_unsupported() {
         let why =
             Some("UnsupportedImageError: The operating system and/or package manager are not supported.");
         assert_eq!(with(ScanStatus::Failed, why).progress(), ScanProgress::Unsupported);
