@@ -100,8 +100,8 @@ impl Aws {
             .set_encryption_configuration(desired.encryption.as_ref().map(sdk_encryption).transpose()?)
             .set_tags((!tags.is_empty()).then(|| sdk_tags(tags)).transpose()?);
         match request.send().await.map_err(|it| ServiceError::new(CREATE, it)) {
-            Ok(answer) => {
-                let created = answer.repository();
+            Ok(response) => {
+                let created = response.repository();
                 Ok(Applied::Created {
                     arn: created.and_then(|it| it.repository_arn()).unwrap_or_default().to_owned(),
                     uri: created.and_then(|it| it.repository_uri()).unwrap_or_default().to_owned(),
@@ -124,26 +124,28 @@ impl Aws {
             .repository_name(name.as_str())
             .image_tag_mutability(sdk_mutability(mutability))
             .set_image_tag_mutability_exclusion_filters(sdk_filters(filters)?);
-        let answer = request.send().await;
-        answer.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:PutImageTagMutability", it))
+        let response = request.send().await;
+        response.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:PutImageTagMutability", it))
     }
 
     async fn put_scanning(&self, name: &RepositoryName, scan_on_push: bool) -> Result<Applied> {
         let scanning = ImageScanningConfiguration::builder().scan_on_push(scan_on_push).build();
         let request = self.ecr.put_image_scanning_configuration().repository_name(name.as_str());
-        let answer = request.image_scanning_configuration(scanning).send().await;
-        answer.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:PutImageScanningConfiguration", it))
+        let response = request.image_scanning_configuration(scanning).send().await;
+        response
+            .map(|_| Applied::Done)
+            .map_err(|it| ServiceError::new("ecr:PutImageScanningConfiguration", it))
     }
 
     async fn put_lifecycle_policy(&self, name: &RepositoryName, text: &str) -> Result<Applied> {
         let request = self.ecr.put_lifecycle_policy().repository_name(name.as_str());
-        let answer = request.lifecycle_policy_text(text).send().await;
-        answer.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:PutLifecyclePolicy", it))
+        let response = request.lifecycle_policy_text(text).send().await;
+        response.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:PutLifecyclePolicy", it))
     }
 
     async fn delete_lifecycle_policy(&self, name: &RepositoryName) -> Result<Applied> {
-        let answer = self.ecr.delete_lifecycle_policy().repository_name(name.as_str()).send().await;
-        match answer.map_err(|it| ServiceError::new("ecr:DeleteLifecyclePolicy", it)) {
+        let response = self.ecr.delete_lifecycle_policy().repository_name(name.as_str()).send().await;
+        match response.map_err(|it| ServiceError::new("ecr:DeleteLifecyclePolicy", it)) {
             Ok(_) => Ok(Applied::Done),
             Err(error) if error.has_code("LifecyclePolicyNotFoundException") => Ok(Applied::Done),
             Err(error) => Err(error),
@@ -152,14 +154,14 @@ impl Aws {
 
     async fn set_repository_policy(&self, name: &RepositoryName, text: &str) -> Result<Applied> {
         let request = self.ecr.set_repository_policy().repository_name(name.as_str()).policy_text(text);
-        let answer = request.send().await;
-        answer.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:SetRepositoryPolicy", it))
+        let response = request.send().await;
+        response.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:SetRepositoryPolicy", it))
     }
 
     async fn tag_resource(&self, arn: &str, tags: &BTreeMap<String, String>) -> Result<Applied> {
         let request = self.ecr.tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(tags)?));
-        let answer = request.send().await;
-        answer.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:TagResource", it))
+        let response = request.send().await;
+        response.map(|_| Applied::Done).map_err(|it| ServiceError::new("ecr:TagResource", it))
     }
 }
 

@@ -68,8 +68,8 @@ impl HttpConnector for Connector {
         };
         let client = self.0.clone();
         HttpConnectorFuture::new(async move {
-            let answer = client.send(Ok(request)).await.map_err(failed)?;
-            HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+            let response = client.send(Ok(request)).await.map_err(failed)?;
+            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
                 .map_err(|it| ConnectorError::other(it.into(), None))
         })
     }

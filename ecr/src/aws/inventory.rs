@@ -77,7 +77,9 @@ impl Aws {
         let id = ImageIdentifier::builder().image_tag(tag).build();
         let request = self.ecr.describe_images().repository_name(name.as_str()).image_ids(id);
         match request.send().await.map_err(|it| ServiceError::new("ecr:DescribeImages", it)) {
-            Ok(answer) => Ok(answer.image_details().iter().find_map(listed_image).map(|(image, _)| image)),
+            Ok(response) => {
+                Ok(response.image_details().iter().find_map(listed_image).map(|(image, _)| image))
+            }
             Err(error) if error.has_code("ImageNotFoundException") => Ok(None),
             Err(error) => Err(error),
         }
@@ -88,8 +90,8 @@ impl Aws {
         const ACTION: &str = "ecr:BatchGetImage";
         let id = ImageIdentifier::builder().image_digest(digest.as_str()).build();
         let request = self.ecr.batch_get_image().repository_name(name.as_str()).image_ids(id);
-        let answer = request.send().await.map_err(|it| ServiceError::new(ACTION, it))?;
-        let text = answer.images().first().and_then(|it| it.image_manifest());
+        let response = request.send().await.map_err(|it| ServiceError::new(ACTION, it))?;
+        let text = response.images().first().and_then(|it| it.image_manifest());
         let missing = || ServiceError::unexpected(ACTION, &format!("no manifest for {digest}"));
         text.map(str::to_owned).ok_or_else(missing)
     }
@@ -116,10 +118,10 @@ impl Aws {
             let request = request.set_image_ids(Some(ids.collect()));
             request.send().await.map_err(|it| ServiceError::new(ACTION, it))
         });
-        let mut answers = stream::iter(batches).buffer_unordered(self.concurrency());
-        while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(answer) => inventory.add_manifests(answer.images().iter().filter_map(manifest)),
+        let mut responses = stream::iter(batches).buffer_unordered(self.concurrency());
+        while let Some(response) = responses.next().await {
+            match response {
+                Ok(response) => inventory.add_manifests(response.images().iter().filter_map(manifest)),
                 Err(error) if error.has_code(NOT_FOUND) => return Ok(()),
                 Err(error) => {
                     let skipped = "the contents of indexes and the layers that images share are unknown";
@@ -161,15 +163,15 @@ impl Aws {
         &self,
         name: &RepositoryName,
     ) -> Result<LifecyclePolicyPreviewStatus, ServiceError> {
-        let answer = self
+        let response = self
             .ecr
             .get_lifecycle_policy_preview()
             .repository_name(name.as_str())
             .max_results(1)
             .send()
             .await;
-        let answer = answer.map_err(|it| ServiceError::new(GET_PREVIEW, it))?;
-        answer.status.ok_or_else(|| ServiceError::unexpected(GET_PREVIEW, &"no status"))
+        let response = response.map_err(|it| ServiceError::new(GET_PREVIEW, it))?;
+        response.status.ok_or_else(|| ServiceError::unexpected(GET_PREVIEW, &"no status"))
     }
 
     async fn preview_results(&self, name: &RepositoryName) -> Result<ServicePreview, ServiceError> {

@@ -131,11 +131,11 @@ impl Aws {
 
     /// The owner of the credentials (STS `GetCallerIdentity`, which needs no permission).
     pub async fn identity(&self) -> Result<Identity, ServiceError> {
-        let answer = self.sts.get_caller_identity().send().await;
-        let answer = answer.map_err(|it| ServiceError::new("sts:GetCallerIdentity", it))?;
-        let account = answer.account().unwrap_or_default();
+        let response = self.sts.get_caller_identity().send().await;
+        let response = response.map_err(|it| ServiceError::new("sts:GetCallerIdentity", it))?;
+        let account = response.account().unwrap_or_default();
         let account = account.parse().map_err(|it| ServiceError::unexpected("sts:GetCallerIdentity", &it))?;
-        Ok(Identity { account, arn: answer.arn().unwrap_or_default().to_owned() })
+        Ok(Identity { account, arn: response.arn().unwrap_or_default().to_owned() })
     }
 }
 

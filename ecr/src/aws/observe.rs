@@ -62,8 +62,8 @@ impl Aws {
     pub async fn scanning_rules(&self) -> Result<Vec<ScanningRule>, ServiceError> {
         const ACTION: &str = "ecr:GetRegistryScanningConfiguration";
         match self.ecr.get_registry_scanning_configuration().send().await {
-            Ok(answer) => {
-                let rules = answer.scanning_configuration().map(|it| it.rules()).unwrap_or_default();
+            Ok(response) => {
+                let rules = response.scanning_configuration().map(|it| it.rules()).unwrap_or_default();
                 Ok(rules.iter().map(scanning_rule).collect())
             }
             Err(error) => {
@@ -160,9 +160,9 @@ impl Aws {
 
     async fn describe_batch(&self, names: &[RepositoryName]) -> Result<Vec<Repository>, ServiceError> {
         let names = names.iter().map(ToString::to_string).collect();
-        let answer = self.ecr.describe_repositories().set_repository_names(Some(names)).send().await;
-        let answer = answer.map_err(|it| ServiceError::new("ecr:DescribeRepositories", it))?;
-        Ok(answer.repositories.unwrap_or_default())
+        let response = self.ecr.describe_repositories().set_repository_names(Some(names)).send().await;
+        let response = response.map_err(|it| ServiceError::new("ecr:DescribeRepositories", it))?;
+        Ok(response.repositories.unwrap_or_default())
     }
 
     /// Reads the selected properties. `None` if the repository was deleted in the meantime.
@@ -204,31 +204,31 @@ impl Aws {
         name: &str,
     ) -> Result<Option<Reading<Option<StoredPolicy>>>, ServiceError> {
         const ACTION: &str = "ecr:GetLifecyclePolicy";
-        let answer = self.ecr.get_lifecycle_policy().repository_name(name).send().await;
-        let answer = answer.map(|it| it.lifecycle_policy_text.map(StoredPolicy::parse));
-        let answer = answer.map_err(|it| ServiceError::new(ACTION, it));
+        let response = self.ecr.get_lifecycle_policy().repository_name(name).send().await;
+        let response = response.map(|it| it.lifecycle_policy_text.map(StoredPolicy::parse));
+        let response = response.map_err(|it| ServiceError::new(ACTION, it));
         let skipped = "lifecycle policies are unknown, and `ecr create` writes them again";
-        self.optional_policy(answer, "LifecyclePolicyNotFoundException", ACTION, skipped, name)
+        self.optional_policy(response, "LifecyclePolicyNotFoundException", ACTION, skipped, name)
     }
 
     async fn repository_policy(&self, name: &str) -> Result<Option<Reading<Option<String>>>, ServiceError> {
         const ACTION: &str = "ecr:GetRepositoryPolicy";
-        let answer = self.ecr.get_repository_policy().repository_name(name).send().await;
-        let answer = answer.map(|it| it.policy_text).map_err(|it| ServiceError::new(ACTION, it));
+        let response = self.ecr.get_repository_policy().repository_name(name).send().await;
+        let response = response.map(|it| it.policy_text).map_err(|it| ServiceError::new(ACTION, it));
         let skipped = "repository policies were not compared";
-        self.optional_policy(answer, "RepositoryPolicyNotFoundException", ACTION, skipped, name)
+        self.optional_policy(response, "RepositoryPolicyNotFoundException", ACTION, skipped, name)
     }
 
     /// A policy that may be absent (error code `absent`). `None` if the repository does not exist.
     fn optional_policy<T>(
         &self,
-        answer: Result<Option<T>, ServiceError>,
+        response: Result<Option<T>, ServiceError>,
         absent: &str,
         action: &'static str,
         skipped: &'static str,
         name: &str,
     ) -> Result<Option<Reading<Option<T>>>, ServiceError> {
-        match answer {
+        match response {
             Ok(text) => Ok(Some(Reading::Known(text))),
             Err(error) if error.has_code(absent) => Ok(Some(Reading::Known(None))),
             Err(error) if error.has_code(NOT_FOUND) => Ok(None),
@@ -243,8 +243,8 @@ impl Aws {
     ) -> Result<Option<Reading<BTreeMap<String, String>>>, ServiceError> {
         const ACTION: &str = "ecr:ListTagsForResource";
         match self.ecr.list_tags_for_resource().resource_arn(arn).send().await {
-            Ok(answer) => {
-                let tags = answer.tags.unwrap_or_default();
+            Ok(response) => {
+                let tags = response.tags.unwrap_or_default();
                 Ok(Some(Reading::Known(tags.into_iter().map(|it| (it.key, it.value)).collect())))
             }
             Err(error) => {

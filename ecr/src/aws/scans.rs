@@ -28,23 +28,23 @@ impl Aws {
             let id = ImageIdentifier::builder().image_digest(digest.as_str()).build();
             let request = self.ecr.describe_image_scan_findings().repository_name(name.as_str()).image_id(id);
             let request = request.max_results(FINDINGS_PER_CALL).set_next_token(token.clone());
-            let answer = match request.send().await.map_err(|it| ServiceError::new(ACTION, it)) {
-                Ok(answer) => answer,
+            let response = match request.send().await.map_err(|it| ServiceError::new(ACTION, it)) {
+                Ok(response) => response,
                 Err(error) if error.has_code("ScanNotFoundException") => return Ok(None),
                 Err(error) => return Err(error),
             };
-            let status = answer.image_scan_status();
+            let status = response.image_scan_status();
             let name = status.and_then(|it| it.status()).map_or("", |it| it.as_str());
             // Each page contains the status. The one of the last page counts, because it may have changed between
             // requests.
             let scan: &mut ImageScan = scan.get_or_insert_with(empty);
             scan.status = ScanStatus::from_api(name);
             scan.description = status.and_then(|it| it.description()).map(str::to_owned);
-            if let Some(findings) = answer.image_scan_findings() {
+            if let Some(findings) = response.image_scan_findings() {
                 add(scan, findings);
             }
             // A server that returns the same token again would cause an endless loop.
-            let next = answer.next_token.filter(|it| !it.is_empty() && Some(it) != token.as_ref());
+            let next = response.next_token.filter(|it| !it.is_empty() && Some(it) != token.as_ref());
             match next {
                 Some(next) => token = Some(next),
                 None => break,

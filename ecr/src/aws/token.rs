@@ -63,9 +63,9 @@ impl Aws {
     /// Requests a token for the registry of the account (`GetAuthorizationToken`).
     pub async fn authorization_token(&self) -> Result<AuthorizationToken, ServiceError> {
         const ACTION: &str = "ecr:GetAuthorizationToken";
-        let answer = self.ecr.get_authorization_token().send().await;
-        let answer = answer.map_err(|it| ServiceError::new(ACTION, it))?;
-        let data = answer.authorization_data().first();
+        let response = self.ecr.get_authorization_token().send().await;
+        let response = response.map_err(|it| ServiceError::new(ACTION, it))?;
+        let data = response.authorization_data().first();
         let token = data.and_then(|it| it.authorization_token()).unwrap_or_default();
         // The token is the base64 encoding of `USER:PASSWORD`, which is also the credential of HTTP Basic
         // authentication.

@@ -72,7 +72,7 @@ fn change(entry: &str, fields_before_path: usize) -> Option<String> {
 /// A `git status` that runs concurrently with `cargo metadata`, because both are slow in a large tree.
 pub struct GitQuery {
     root: PathBuf,
-    answer: JoinHandle<Result<Option<WorkingTree>>>,
+    task: JoinHandle<Result<Option<WorkingTree>>>,
 }
 
 impl GitQuery {
@@ -85,16 +85,16 @@ impl GitQuery {
 
     fn start_in(root: PathBuf) -> Self {
         let folder = root.clone();
-        Self { root, answer: tokio::task::spawn_blocking(move || working_tree(&folder)) }
+        Self { root, task: tokio::task::spawn_blocking(move || working_tree(&folder)) }
     }
 
     /// The result for the workspace. If `root` is not the folder that was assumed, the query is repeated.
     ///
     /// # Errors
     /// git refuses to read the working tree.
-    pub async fn answer(self, root: &Path) -> Result<Option<WorkingTree>> {
+    pub async fn result(self, root: &Path) -> Result<Option<WorkingTree>> {
         let query = if self.root == root { self } else { Self::start_in(root.to_owned()) };
-        query.answer.await.context("failed to run git")?
+        query.task.await.context("failed to run git")?
     }
 }
 

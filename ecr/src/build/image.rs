@@ -344,8 +344,13 @@ impl ImageBuilder {
             let parsed = base.value.parse::<Reference>();
             parsed.map_err(|reason| anyhow::anyhow!("{}: base: {reason}", base.place))?;
         }
-        if let Some(asked) = image.compression.as_ref().filter(|it| it.value == Compression::Zstd) {
-            anyhow::ensure!(zstd::IS_BUILT_IN, "{}: this xtask cannot do zstd; {}", asked.place, zstd::HOW);
+        if let Some(configured) = image.compression.as_ref().filter(|it| it.value == Compression::Zstd) {
+            anyhow::ensure!(
+                zstd::IS_BUILT_IN,
+                "{}: this xtask cannot do zstd; {}",
+                configured.place,
+                zstd::HOW
+            );
         }
         compile::bin_name(service)?;
         let platforms = self.platforms(service);

@@ -56,7 +56,7 @@ impl BuildMethods {
     ///
     /// # Errors
     /// The configured Dockerfile does not exist.
-    pub fn of(&self, service: &Service) -> Result<BuildMethod> {
+    pub fn method_for(&self, service: &Service) -> Result<BuildMethod> {
         let folder = self.root.join(&service.package.folder);
         let named = service.image.dockerfile.as_ref().map(|it| folder.join(&it.value));
         let own = service.package.has_dockerfile.then(|| folder.join("Dockerfile"));

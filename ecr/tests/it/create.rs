@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::support::{Fixture, POLICY, Workspace, by_name};
 
-/// Denials of every permission that the section "Prerequisites" of the seed does not name.
-const BEYOND_THE_SEED: [&str; 9] = [
+/// Denials of the permissions that `create`, `push` and `delete` can work without.
+const OPTIONAL_PERMISSIONS: [&str; 9] = [
     "deny=ListTagsForResource",
     "deny=TagResource",
     "deny=GetLifecyclePolicy",
@@ -94,8 +94,8 @@ fn create_without_changes_makes_few_calls() {
 }
 
 #[test]
-fn create_and_delete_work_with_the_seed_permissions() {
-    let fixture = Fixture::seed().with_faults(&BEYOND_THE_SEED);
+fn create_and_delete_work_without_the_optional_permissions() {
+    let fixture = Fixture::seed().with_faults(&OPTIONAL_PERMISSIONS);
     let first = fixture.run(&["ecr", "create"]).good();
     expect!["no permission for ecr:TagResource: repositories were created without resource tags (my-app, my-app-worker)"].assert_eq(&first.warnings().join("\n"));
     assert_eq!(fixture.registry.names(), ["my-app", "my-app-worker"]);

@@ -118,7 +118,7 @@ fn images_skips_manifests_where_pulls_keep_images_alive() {
     assert!(output.stderr.contains("note: manifests were not read"), "{}", output.stderr);
     assert!(output.stdout.contains("at most"), "{}", output.stdout);
 
-    // The policy of the seed does not depend on pulls.
+    // This policy does not depend on pulls.
     fixture.workspace.file("ecr/lifecycle-policy.json", POLICY);
     fixture.run(&["ecr", "create", "--yes"]).good();
     fixture.registry.calls();

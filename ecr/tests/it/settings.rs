@@ -1,4 +1,4 @@
-//! Good configuration: the files of the seed, the defaults, and every key.
+//! Valid configuration: files in the format of the AWS API, the defaults, and every key.
 
 use expect_test::expect;
 
@@ -13,8 +13,8 @@ fn configuration_without_default_policy_file_has_no_policy() {
 }
 
 #[test]
-fn configuration_seed_files_work_unchanged() {
-    let seed = r#"{
+fn configuration_of_repositories_without_services_is_applied() {
+    let definitions = r#"{
 "project": "my-project",
 "repositories": [
 {
@@ -58,9 +58,9 @@ fn configuration_seed_files_work_unchanged() {
 ]
 }"#;
     for policy in [POLICY, second_policy] {
-        // The seed has no services. With services of the same names, the result is the same.
+        // Repositories without services, and with services of the same names, give the same result.
         for workspace in [Workspace::new(), Workspace::seed()] {
-            let workspace = workspace.repositories(seed);
+            let workspace = workspace.repositories(definitions);
             workspace.file("ecr/lifecycle-policy.json", policy);
             let Fixture { registry, .. } = workspace.start().created();
             assert_eq!(registry.names(), ["my-app", "my-app-worker"]);

@@ -65,14 +65,14 @@ impl ExecutableCache {
     }
 
     fn get(&self, path: &Path, stamp: &Stamp) -> Option<Executable> {
-        let memory: CachedExecutable = serde_json::from_slice(&fs::read(self.file(path)).ok()?).ok()?;
-        (memory.stamp == *stamp && memory.executable.path == path).then_some(memory.executable)
+        let entry: CachedExecutable = serde_json::from_slice(&fs::read(self.file(path)).ok()?).ok()?;
+        (entry.stamp == *stamp && entry.executable.path == path).then_some(entry.executable)
     }
 
     /// Writes to the cache. Errors are ignored, because the file can be read again.
-    fn insert(&self, memory: &CachedExecutable) {
-        if let Ok(json) = serde_json::to_vec(memory) {
-            let _ = files::write(&self.file(&memory.executable.path), &json);
+    fn insert(&self, entry: &CachedExecutable) {
+        if let Ok(json) = serde_json::to_vec(entry) {
+            let _ = files::write(&self.file(&entry.executable.path), &json);
         }
     }
 

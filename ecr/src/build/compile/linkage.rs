@@ -51,8 +51,8 @@ impl LinkageCache {
 
     /// The linkage that succeeded, and why the ones before it failed.
     pub(super) fn read(&self) -> Option<(Linkage, Option<String>)> {
-        let memory: CachedLinkage = serde_json::from_slice(&fs::read(&self.file).ok()?).ok()?;
-        (memory.inputs == self.inputs).then_some((memory.linkage, memory.reason))
+        let entry: CachedLinkage = serde_json::from_slice(&fs::read(&self.file).ok()?).ok()?;
+        (entry.inputs == self.inputs).then_some((entry.linkage, entry.reason))
     }
 
     /// Stores a linkage that succeeded, and why the ones before it failed.
@@ -61,12 +61,12 @@ impl LinkageCache {
         if known.is_some_and(|(known, why)| known == *linkage && why.as_deref() == reason) {
             return Ok(());
         }
-        let memory = CachedLinkage {
+        let entry = CachedLinkage {
             inputs: self.inputs.clone(),
             linkage: linkage.clone(),
             reason: reason.map(str::to_owned),
         };
-        files::write(&self.file, &serde_json::to_vec(&memory)?)?;
+        files::write(&self.file, &serde_json::to_vec(&entry)?)?;
         Ok(())
     }
 }

@@ -64,14 +64,14 @@ pub fn build(options: &Options, target: &BuildTarget, service: &Service) -> Resu
     let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
     let architecture = target.platform.to_string().replace('/', "-");
     let title = format!("{}-{architecture}", service.package.name);
-    let memory = LinkageCache::new(&options.target, &options.root, &manifest, &title);
+    let cache = LinkageCache::new(&options.target, &options.root, &manifest, &title);
     // The cached linkage may need a target that is no longer installed.
-    let remembered = memory.read().filter(|(linkage, _)| target.linkages().contains(linkage));
-    let built = match remembered {
+    let cached = cache.read().filter(|(linkage, _)| target.linkages().contains(linkage));
+    let built = match cached {
         Some((linkage, reason)) => try_linkages(options, target, service, bin, &linkage, reason)?,
         None => try_linkages(options, target, service, bin, target.first(), None)?,
     };
-    memory
+    cache
         .write(&built.linkage, built.why_dynamic.as_deref())
         .context("failed to write to the target folder")?;
     let binary = checked(service, &target.platform, built.file)?;

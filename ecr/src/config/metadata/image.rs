@@ -174,12 +174,12 @@ impl FromStr for NumericUser {
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         // Kubernetes can verify `runAsNonRoot` for numeric users only.
         let number = |it: &str| it.parse::<u32>().is_ok();
-        let good = match text.split_once(':') {
+        let is_valid = match text.split_once(':') {
             Some((user, group)) => number(user) && number(group),
             None => number(text),
         };
-        let wrong = || format!("`{text}` is not a numeric user: write UID or UID:GID, such as 65532:65532");
-        good.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(wrong()))
+        let message = || format!("`{text}` is not a numeric user: write UID or UID:GID, such as 65532:65532");
+        is_valid.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(message()))
     }
 }
 
@@ -189,8 +189,8 @@ impl FromStr for AbsolutePath {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let good = text.starts_with('/') && !text.split('/').any(|it| it == ".." || it == ".");
-        let wrong = || format!("`{text}` must be an absolute path in the image, without `.` or `..`");
-        good.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(wrong()))
+        let is_valid = text.starts_with('/') && !text.split('/').any(|it| it == ".." || it == ".");
+        let message = || format!("`{text}` must be an absolute path in the image, without `.` or `..`");
+        is_valid.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(message()))
     }
 }

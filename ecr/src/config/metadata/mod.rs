@@ -107,11 +107,11 @@ impl std::str::FromStr for Prefix {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let good = text.is_empty() || format!("{text}x1").parse::<RepositoryName>().is_ok();
-        let wrong = || {
+        let is_valid = text.is_empty() || format!("{text}x1").parse::<RepositoryName>().is_ok();
+        let message = || {
             format!("`{text}` is not a valid prefix for repository names: write one such as `my-project/`")
         };
-        good.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(wrong()))
+        is_valid.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(message()))
     }
 }
 
@@ -122,10 +122,11 @@ impl std::str::FromStr for Project {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let good = (1..=256).contains(&text.chars().count())
+        let is_valid = (1..=256).contains(&text.chars().count())
             && text.chars().all(crate::config::settings::is_resource_tag_character);
         let wanted = "1 to 256 letters, digits, spaces and + - = . _ : / @, as in a resource tag";
-        good.then(|| Self(text.to_owned()))
+        is_valid
+            .then(|| Self(text.to_owned()))
             .ok_or_else(|| InvalidValue(format!("`{text}` is not a valid project name ({wanted})")))
     }
 }

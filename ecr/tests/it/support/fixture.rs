@@ -17,13 +17,13 @@ impl Fixture {
         Workspace::new().service("my-app", "").start()
     }
 
-    /// The services of the seed; see [`Workspace::seed`].
+    /// The services of [`Workspace::seed`].
     pub fn seed() -> Self {
         Workspace::seed().start()
     }
 
-    /// The services of the seed, and in `my-app` two versions that share a layer, an index of two images, an artifact,
-    /// and scans of some of them.
+    /// The services of [`Workspace::seed`]. `my-app` contains two versions that share a layer, an index of two images, an
+    /// artifact, and scans of some of them.
     pub fn filled() -> Self {
         let it = Self::seed().created();
         let base = ('B', 300_000);

@@ -14,7 +14,7 @@ mod schema;
 pub use fixture::Fixture;
 pub use registry::Registry;
 
-/// The seed's lifecycle policy, in one line.
+/// The lifecycle policy in `ecr/lifecycle-policy.json` of this repository, in one line.
 pub const POLICY: &str = r#"{"rules":[{"rulePriority":1,"description":"Keep last 10 images","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":10},"action":{"type":"expire"}}]}"#;
 
 /// A workspace in a temporary folder, which is removed on drop.
@@ -34,7 +34,7 @@ impl Workspace {
         workspace
     }
 
-    /// The services of the seed: `my-app` and `my-app-worker` of project `my-project`.
+    /// A workspace with the services `my-app` and `my-app-worker` and the project `my-project`.
     pub fn seed() -> Self {
         let workspace = Self::new().metadata("region = \"us-east-1\"\nproject = \"my-project\"\n");
         workspace.service("my-app", "").service("my-app-worker", "")

@@ -75,7 +75,7 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let (jobs, done) = jobs(flags, services, &builder, &methods);
     let warming = warm(&builder, &jobs);
     let destination = destination(flags, shell, workspace).await?;
-    let tree = tree.answer(&root).await?;
+    let tree = tree.result(&root).await?;
     tree::guard(flags, shell, tree.as_ref())?;
     let references = flags.image_refs.as_deref().map(OutputFile::create).transpose()?;
     let push = Push { flags, shell, builder, methods, tree };
@@ -169,7 +169,7 @@ fn jobs(
     let (mut jobs, mut done) = (Vec::new(), Vec::new());
     for (index, service) in services.into_iter().enumerate() {
         let tags = if flags.tag.is_empty() { service.tag_templates() } else { flags.tag.clone() };
-        let method = methods.of(&service).and_then(|method| {
+        let method = methods.method_for(&service).and_then(|method| {
             if !matches!(method, BuildMethod::Dockerfile(_)) {
                 builder.check(&service)?;
             }
