@@ -13,10 +13,10 @@ use ecr_types::Timestamp;
 use super::{Aws, ServiceError};
 use crate::clock::now;
 
-/// Credentials of a registry (ECR `GetAuthorizationToken`): valid for twelve hours.
+/// The credentials of a registry (ECR `GetAuthorizationToken`), which are valid for twelve hours.
 #[derive(Clone)]
 pub struct AuthorizationToken {
-    /// The registry's URL, as the API returns it: `https://123456789012.dkr.ecr.us-east-1.amazonaws.com`.
+    /// The URL of the registry, such as `https://123456789012.dkr.ecr.us-east-1.amazonaws.com`.
     pub proxy_endpoint: String,
     /// The value of the HTTP header `Authorization`.
     pub authorization: String,

@@ -8,7 +8,7 @@ use ecr_types::{EncryptionType, ImageTagMutability};
 /// The source of the text of a policy.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PolicySource {
-    /// A file, relative to the workspace's root.
+    /// A file, relative to the root of the workspace.
     File(String),
     /// JSON within the configuration.
     Inline(serde_json::Value),

@@ -61,7 +61,7 @@ pub struct GateResult {
 }
 
 impl Gate {
-    /// Evaluates a scan. `None` is an image that was never scanned.
+    /// Evaluates a scan. `None` is an image that was never scanned, or whose scan is not available.
     pub fn evaluate(&self, scan: Option<&ImageScan>) -> GateResult {
         let verdict = match scan.map(ImageScan::progress) {
             Some(ScanProgress::Done) => Verdict::Passed,

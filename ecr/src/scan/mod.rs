@@ -79,7 +79,7 @@ impl Serialize for Severity {
     }
 }
 
-/// In any case.
+/// Parses the API value in any letter case.
 impl FromStr for Severity {
     type Err = InvalidValue;
 
@@ -90,10 +90,10 @@ impl FromStr for Severity {
     }
 }
 
-/// How many findings there are of each severity.
+/// The number of findings by severity.
 pub type Counts = BTreeMap<Severity, u64>;
 
-/// Which scanner looked: they know different things.
+/// The type of scanning, which determines what findings contain (`scanType` of the registry scanning configuration).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScanType {

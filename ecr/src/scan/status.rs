@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(ImageScan { has_completion_time: true, ..empty() }.progress(), ScanProgress::Done);
         assert_eq!(ImageScan { counts: Some(Counts::new()), ..empty() }.progress(), ScanProgress::Running);
         assert_eq!(ImageScan { is_settled: true, ..empty() }.progress(), ScanProgress::Running);
-        // Counted, and not listed yet.
+        // The finding is counted, but not listed yet.
         let counts = Some(Counts::from([(Severity::High, 1)]));
         assert_eq!(
             ImageScan { counts, has_completion_time: true, ..empty() }.progress(),

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Variables that `cargo run` sets for the program that it runs (The Cargo Book, "Environment variables Cargo
+/// The variables that `cargo run` sets for the program (The Cargo Book, "Environment variables Cargo
 /// sets for crates").
 const CARGO_RUN_VARIABLES: [&str; 12] = [
     "CARGO_BIN_NAME",

@@ -60,7 +60,8 @@ impl PrivateConfig {
         if !config.is_object() {
             config = json!({});
         }
-        // No helper for this host: docker then keeps the token in the file, and everything else where it was.
+        // Without a credential helper for this host, docker stores the token in the file. Other hosts keep their
+        // helpers.
         config["credHelpers"][host] = json!("");
         self.write("config.json", &config)?;
         let auth = podman_auth_files().iter().map(|it| read(it)).find(Value::is_object);

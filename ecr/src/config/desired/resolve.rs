@@ -144,7 +144,7 @@ impl<'a> Resolver<'a> {
         first
     }
 
-    /// The entries of `repositories.json` that belong to no service.
+    /// The repositories of `repositories.json` that do not belong to a service.
     fn standalone_repositories(&self) -> Vec<LocatedRepository> {
         let derived: Vec<String> =
             self.services().map(|(member, it)| self.derived_text(member, it)).collect();

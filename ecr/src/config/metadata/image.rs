@@ -56,12 +56,12 @@ pub struct FileCopy {
 }
 
 impl ImageMetadata {
-    /// The image table of a package.
+    /// Reads the image table of a package.
     pub(super) fn read_package(parent: &mut Fields<'_>, problems: &Problems) -> Self {
         Self::read(parent, problems, true)
     }
 
-    /// The image table of the workspace, without the keys that can concern only one package.
+    /// Reads the image table of the workspace, which has no keys that can concern only one package.
     pub(super) fn read_workspace(parent: &mut Fields<'_>, problems: &Problems) -> Self {
         Self::read(parent, problems, false)
     }
