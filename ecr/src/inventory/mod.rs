@@ -75,12 +75,13 @@ pub struct Row {
 pub struct Storage {
     /// The number of images, artifacts and indexes.
     pub images: u64,
-    /// The size in bytes of the blobs in the standard storage class. A blob of several images in a repository is counted
-    /// once, unless `isUpperBound` is true.
+    /// The size in bytes of the blobs in the standard storage class. A blob of several images in a repository
+    /// is counted once, unless `isUpperBound` is true.
     pub stored_bytes: u64,
     /// Whether some manifests could not be read. A blob of several images is then counted for each of them.
     pub is_upper_bound: bool,
-    /// The size in bytes of the archived images. It is not part of `storedBytes`, because the archive has another price.
+    /// The size in bytes of the archived images. It is not part of `storedBytes`, because the archive has
+    /// another price.
     pub archived_bytes: u64,
 }
 

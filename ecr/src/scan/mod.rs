@@ -20,8 +20,9 @@ pub use gate::{Gate, Judgement, Unsupported, Verdict};
 pub use ignore::{Date, IgnoreFile};
 pub use status::{NEVER, Progress, Status};
 
-/// The severity of a finding. Basic scanning uses `UNDEFINED` and Amazon Inspector uses `UNTRIAGED` for findings that are
-/// not rated. `UNKNOWN` is a severity that this version does not know. It counts as the highest one.
+/// The severity of a finding. Basic scanning uses `UNDEFINED` and Amazon Inspector uses `UNTRIAGED` for
+/// findings that are not rated. `UNKNOWN` is a severity that this version does not know. It counts as the
+/// highest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "UPPERCASE"))]
 #[allow(missing_docs)]
@@ -101,7 +102,8 @@ pub type Counts = BTreeMap<Severity, u64>;
 pub enum Kind {
     /// Basic scanning: packages of the operating system, without the versions that contain fixes.
     Basic,
-    /// Enhanced scanning with Amazon Inspector: packages of the operating system and of programming languages.
+    /// Enhanced scanning with Amazon Inspector: packages of the operating system and of programming
+    /// languages.
     Enhanced,
 }
 
@@ -133,7 +135,8 @@ pub struct Finding {
     pub package: Option<String>,
     /// The installed version of the package. Null if the scanner does not report it.
     pub installed: Option<String>,
-    /// The version of the package that fixes the finding. Null if there is none, or if the scanner does not report it.
+    /// The version of the package that fixes the finding. Null if there is none, or if the scanner does not
+    /// report it.
     pub fixed_in: Option<String>,
     /// Whether a newer version of the package fixes the finding.
     pub fix: Fix,

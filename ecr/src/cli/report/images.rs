@@ -1,4 +1,5 @@
-//! The document of `ecr images`. It is printed one repository at a time: a repository may have a hundred thousand images.
+//! The document of `ecr images`. It is printed one repository at a time: a repository may have a hundred
+//! thousand images.
 
 use ecr_lifecycle::{Image, Timestamp};
 use ecr_types::human::{count, money, short_age, size};
@@ -89,8 +90,8 @@ struct ListedImage<'a> {
     size_bytes: u64,
     /// The media type of the manifest. Null if ECR does not return it.
     media_type: Option<&'a str>,
-    /// The type of the artifact (`artifactMediaType`). For a container image it is the media type of its configuration.
-    /// Null if ECR does not return it.
+    /// The type of the artifact (`artifactMediaType`). For a container image it is the media type of its
+    /// configuration. Null if ECR does not return it.
     artifact_type: Option<&'a str>,
     /// The digest of the image that the artifact refers to (OCI `subject`). Null if there is none.
     subject: Option<&'a Digest>,
@@ -103,8 +104,8 @@ struct ListedImage<'a> {
     last_archived_at: Option<Timestamp>,
     /// The time at which the image was last restored from the archive. Null if it never was.
     last_activated_at: Option<Timestamp>,
-    /// The status of the scan (`imageScanStatus.status`). Null if the list of images does not contain it. Values that
-    /// this version does not know are possible.
+    /// The status of the scan (`imageScanStatus.status`). Null if the list of images does not contain it.
+    /// Values that this version does not know are possible.
     #[cfg_attr(test, schemars(extend("examples" = SCAN_STATUSES)))]
     scan_status: Option<&'a str>,
     /// The number of findings of each severity. Null if the list of images does not contain it.
@@ -149,7 +150,7 @@ impl ListedRepository<'_> {
             return print(&format!("{name}: unknown"));
         }
         if self.images.images.is_empty() {
-            let what = if self.exists == Some(true) { "no images" } else { "it does not exist" };
+            let what = if self.exists == Some(true) { "no images" } else { "the repository does not exist" };
             return print(&format!("{name}: {what}"));
         }
         print(&name);
@@ -249,7 +250,7 @@ pub fn figures_text(figures: &Figures) -> String {
         text += &format!(" and {} archived", size(storage.archived_bytes));
     }
     if let Some(left) = figures.after_lifecycle.filter(|it| it.storage != storage) {
-        text += &format!("\n  lifecycle leaves {}", left_text(&left));
+        text += &format!("\n  after the lifecycle policy: {}", left_text(&left));
     }
     text
 }

@@ -59,7 +59,8 @@ struct PolicyFinding {
     /// The column in characters, counted from 1. Null if the message is about the whole file.
     #[cfg_attr(test, schemars(range(min = 1)))]
     column: Option<usize>,
-    /// The `rulePriority` of the rule. Null if the message is about the whole policy, or if the priority cannot be read.
+    /// The `rulePriority` of the rule. Null if the message is about the whole policy, or if the priority
+    /// cannot be read.
     #[cfg_attr(test, schemars(range(min = 1)))]
     rule: Option<i64>,
     /// The message.
@@ -138,11 +139,11 @@ pub struct PreviewedRepository {
     pub cascaded: Vec<Digest>,
     /// The number of images that stay as they are.
     pub kept: usize,
-    /// The total size in bytes of the images that would be deleted, as in `imageSizeInBytes`: a layer of several images
-    /// is counted for each of them.
+    /// The total size in bytes of the images that would be deleted, as in `imageSizeInBytes`: a layer of
+    /// several images is counted for each of them.
     pub freed_bytes: u64,
-    /// The images to which no rule applies and whose outcome depends on behaviour that AWS does not document. Absent if
-    /// there are none.
+    /// The images to which no rule applies and whose outcome depends on behaviour that AWS does not document.
+    /// Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, schemars(length(min = 1)))]
     pub in_doubt: Vec<UndocumentedImage>,
@@ -168,7 +169,8 @@ pub struct PreviewedImage {
     pub rule_priority: i64,
     /// The size of the image in bytes.
     pub size_bytes: u64,
-    /// Descriptions of behaviour that AWS does not document and that the result depends on. Absent if there are none.
+    /// Descriptions of behaviour that AWS does not document and that the result depends on. Absent if there
+    /// are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, schemars(length(min = 1)))]
     pub not_documented: Vec<&'static str>,
@@ -254,7 +256,8 @@ impl PreviewedRepository {
         }
         let total = self.expired.len() + self.transitioned.len() + self.cascaded.len() + self.kept;
         let mut lines = vec![format!(
-            "{name}: {}, {} would expire ({}), {} would be archived, {} would go with their subject, {} stay",
+            "{name}: {}, {} would expire ({}), {} would be archived, {} would be deleted with their subject, \
+             {} kept",
             count(total as u64, "image"),
             self.expired.len(),
             size(self.freed_bytes),
@@ -272,7 +275,7 @@ impl PreviewedRepository {
         let of = |rule: Option<i64>| rule.map_or("no rule".to_owned(), |it| format!("rule {it}"));
         for it in self.disagreements.iter().flatten() {
             lines.push(format!(
-                "  ! {}  {} here, {} in ECR's preview",
+                "  ! {}  {} here, {} in the preview of ECR",
                 it.digest.short(),
                 of(it.ours),
                 of(it.aws)

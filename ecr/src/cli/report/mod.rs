@@ -1,6 +1,7 @@
 //! The JSON documents that commands print, and their text for people.
 //!
-//! The doc comments of these types are the descriptions in `ecr/schema`, which the tests of `schema` generate.
+//! The doc comments of these types are the descriptions in `ecr/schema`, which the tests of `schema`
+//! generate.
 
 #[cfg(test)]
 use ecr_types::{Region, RegistryId};
@@ -62,8 +63,8 @@ pub struct ErrorReport {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ErrorDetails {
-    /// The causes, the outermost first, followed by the problems in the configuration with their positions. A cause may
-    /// have several lines.
+    /// The causes, the outermost first, followed by the problems in the configuration with their positions. A
+    /// cause may have several lines.
     pub causes: Vec<String>,
     /// What to do about the error. Null if there is no advice.
     pub help: Option<String>,

@@ -22,7 +22,8 @@ pub struct PlanReport {
     pub header: Header,
     /// The repositories of the selected services.
     pub repositories: Vec<RepositoryReport>,
-    /// The names of repositories of this project that the workspace does not configure. Null without `--orphans`.
+    /// The names of repositories of this project that the workspace does not configure. Null without
+    /// `--orphans`.
     pub orphans: Option<Vec<RepositoryName>>,
     /// The number of repositories in each state.
     pub summary: Summary,
@@ -68,8 +69,8 @@ pub struct RepositoryReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, schemars(length(min = 1)))]
     pub blocked: Vec<BlockedReport>,
-    /// The images that the new lifecycle policy would expire or archive. Absent if there are none, or if the images
-    /// cannot be listed.
+    /// The images that the new lifecycle policy would expire or archive. Absent if there are none, or if the
+    /// images cannot be listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Impact"))]
     pub expires: Option<Impact>,
@@ -144,7 +145,8 @@ pub struct CreateResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "String"))]
     pub help: Option<String>,
-    /// The fields that differ and that were not changed, because the permission is missing. Absent if there are none.
+    /// The fields that differ and that were not changed, because the permission is missing. Absent if there
+    /// are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, schemars(with = "Vec<WritableField>", length(min = 1)))]
     pub denied: Vec<String>,
@@ -240,22 +242,22 @@ pub fn impact_lines(impact: &Impact) -> Vec<String> {
     if impact.images > 0 {
         let images = count(impact.images as u64, "image");
         let tags = match impact.tags.as_slice() {
-            [] => "none of them tagged".to_owned(),
-            tags => format!("tagged among them: {}", some_of(tags, 5)),
+            [] => "no tags".to_owned(),
+            tags => format!("tags: {}", some_of(tags, 5)),
         };
         lines.push(format!("    ! {images} would expire ({}), {tags}", size(impact.bytes)));
     }
     if impact.archived > 0 {
         let tags = match impact.archived_tags.as_slice() {
             [] => String::new(),
-            tags => format!(", tagged among them: {}", some_of(tags, 5)),
+            tags => format!(", tags: {}", some_of(tags, 5)),
         };
         lines.push(format!("    ! {} would be archived{tags}", count(impact.archived as u64, "image")));
     }
     if impact.undocumented > 0 {
         let images = count(impact.undocumented as u64, "image");
         lines.push(format!(
-            "      AWS does not document what becomes of {images}: see `ecr lifecycle preview`"
+            "      AWS does not document the outcome for {images}: see `ecr lifecycle preview`"
         ));
     }
     lines.extend(impact.in_use.iter().map(|it| format!("    ! in use: {it}")));
@@ -291,14 +293,15 @@ fn rule_changes(observed: &Value, desired: &Value) -> String {
         rules.into_iter().map(|it| (it["rulePriority"].to_string(), it)).collect()
     };
     let (before, after) = (rules(observed), rules(desired));
-    let gone = before.keys().filter(|it| !after.contains_key(*it)).map(|it| format!("rule {it} goes"));
-    let come = after.iter().filter_map(|(priority, rule)| match before.get(priority) {
-        None => Some(format!("rule {priority} is new")),
-        Some(old) if old != rule => Some(format!("rule {priority} changes")),
+    let removed =
+        before.keys().filter(|it| !after.contains_key(*it)).map(|it| format!("rule {it} is removed"));
+    let added = after.iter().filter_map(|(priority, rule)| match before.get(priority) {
+        None => Some(format!("rule {priority} is added")),
+        Some(old) if old != rule => Some(format!("rule {priority} is changed")),
         Some(_) => None,
     });
-    let changes: Vec<_> = gone.chain(come).collect();
-    if changes.is_empty() { "changes".to_owned() } else { changes.join(", ") }
+    let changes: Vec<_> = removed.chain(added).collect();
+    if changes.is_empty() { "changed".to_owned() } else { changes.join(", ") }
 }
 
 /// A short text for a value.

@@ -36,8 +36,8 @@ pub struct PushEntry {
     pub tags: Vec<ImageTag>,
     /// The digest of the image. Null if there is no image.
     pub digest: Option<Digest>,
-    /// The reference of the image: host, repository and digest. It may name an image that was not pushed. Null if there
-    /// is no image, and with `--dry-run`.
+    /// The reference of the image: host, repository and digest. It may name an image that was not pushed.
+    /// Null if there is no image, and with `--dry-run`.
     #[cfg_attr(test, schemars(regex(pattern = r"^[^/]+/.+@sha256:[0-9a-f]{64}$")))]
     pub reference: Option<String>,
     /// The platforms of the image, such as `linux/arm64`. Empty if no image was built.
@@ -55,7 +55,8 @@ pub struct PushEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Vec<ScannedImage>"))]
     pub scans: Option<Vec<ScannedImage>>,
-    /// The names of the image in the OCI layout or the container engine. Absent if the image was not exported.
+    /// The names of the image in the OCI layout or the container engine. Absent if the image was not
+    /// exported.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub names: Option<Vec<String>>,

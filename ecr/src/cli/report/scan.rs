@@ -21,7 +21,8 @@ use crate::scan::{
 #[derive(schemars::JsonSchema)]
 #[schemars(
     untagged,
-    description = "The findings of ECR's scanner in the images and the result of the gate. Ctrl-C ends the list early."
+    description = "The findings of ECR's scanner in the images, and the results of the gate. \
+                   Ctrl-C ends the list early."
 )]
 #[expect(dead_code, reason = "only its schema is used")]
 pub enum ScanDocument {
@@ -73,7 +74,8 @@ pub struct ScanFailure {
 pub struct IgnoreReport {
     /// The identifiers of the entries that have expired. The findings are no longer ignored.
     pub expired: Vec<String>,
-    /// The identifiers of the entries that match no finding in the scanned images. Null if some findings are unknown.
+    /// The identifiers of the entries that match no finding in the scanned images. Null if some findings are
+    /// unknown.
     pub stale: Option<Vec<String>>,
 }
 
@@ -85,8 +87,8 @@ pub struct ScannedImage {
     /// The image.
     #[serde(flatten)]
     pub subject: Subject,
-    /// The status of the scan (`imageScanStatus.status`). Null if the image was never scanned. Values that this version
-    /// does not know are possible.
+    /// The status of the scan (`imageScanStatus.status`). Null if the image was never scanned. Values that
+    /// this version does not know are possible.
     #[cfg_attr(test, schemars(extend("examples" = SCAN_STATUSES)))]
     pub status: Option<String>,
     /// ECR's description of the status. Null if there is none.
@@ -148,7 +150,8 @@ pub struct Subject {
     pub tags: Vec<String>,
     /// The digest of the index that contains the image. Null if there is none.
     pub index: Option<Digest>,
-    /// The platform in the index, such as `linux/arm64`. Null without an index, or if the index does not contain it.
+    /// The platform in the index, such as `linux/arm64`. Null without an index, or if the index does not
+    /// contain it.
     pub platform: Option<String>,
 }
 
@@ -216,7 +219,8 @@ impl ScannedImage {
         self.outcome.progress == Some(Progress::Unsupported)
     }
 
-    /// Whether there are findings for which `--ignore-unfixed` has no effect, because the scanner does not report fixes.
+    /// Whether there are findings for which `--ignore-unfixed` has no effect, because the scanner does not
+    /// report fixes.
     pub fn has_unknown_fixes(&self) -> bool {
         self.outcome.judgement.as_ref().is_some_and(|(_, it)| !it.fix_unknown.is_empty())
     }
@@ -284,7 +288,7 @@ impl ScannedImage {
         let mut reasons = Vec::new();
         let mut add = |n: usize, text: String| reasons.extend((n > 0).then(|| format!("{n} {text}")));
         add(blocking.len(), format!("{fail_on} or worse"));
-        add(unlisted, "counted by ECR and not listed".to_owned());
+        add(unlisted, "not listed by ECR".to_owned());
         add(self.ignored, "ignored".to_owned());
         add(self.unfixed, "without a fix".to_owned());
         let suppressed = self.findings.iter().filter(|it| it.finding.is_closed).map(|it| &it.finding.name);
@@ -293,8 +297,8 @@ impl ScannedImage {
             (Verdict::Passed, _) => ("passed", Tone::Good),
             (Verdict::Failed, _) => ("failed", Tone::Bad),
             (Verdict::Unsupported, true) => ("passed, unscanned (--unsupported pass)", Tone::Warning),
-            (Verdict::Unsupported, false) => ("not passed: ECR cannot scan it", Tone::Bad),
-            (Verdict::NotScanned, _) => ("not passed: there are no findings to look at", Tone::Bad),
+            (Verdict::Unsupported, false) => ("not passed: ECR cannot scan the image", Tone::Bad),
+            (Verdict::NotScanned, _) => ("not passed: the findings are not available", Tone::Bad),
         };
         let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) };
         Some(format!("  gate {}{reasons}", tone.paint(word)))
@@ -309,7 +313,7 @@ impl ScannedFinding {
             (Some(version), _) => version.clone().into(),
             (None, Fix::Available) => Cell::new("available", Tone::Plain),
             (None, Fix::None) => Cell::new("no fix", Tone::Dim),
-            (None, Fix::Unknown) => Cell::new("not told", Tone::Dim),
+            (None, Fix::Unknown) => Cell::new("unknown", Tone::Dim),
         };
         vec![
             Cell::new(found.severity.as_str(), tone_of(found.severity)),

@@ -28,8 +28,8 @@ pub struct StatusReport {
     pub price: Price,
     /// The repositories of the selected services.
     pub repositories: Vec<RepositoryStatus>,
-    /// The names of repositories of this project that the workspace does not configure. Null without `--orphans`,
-    /// and without a project.
+    /// The names of repositories of this project that the workspace does not configure. Null without
+    /// `--orphans`, and without a project.
     pub orphans: Option<Vec<RepositoryName>>,
     /// The sum over all repositories that could be read.
     pub total: Figures,
@@ -95,8 +95,8 @@ pub struct LatestImage {
     pub pushed_at: Timestamp,
     /// Whether the status of the scan is known. It is unknown for an index whose images are unknown.
     pub is_scan_known: bool,
-    /// The status of the scan (`imageScanStatus.status`). Null if the image was never scanned, or if the status is
-    /// unknown. Values that this version does not know are possible.
+    /// The status of the scan (`imageScanStatus.status`). Null if the image was never scanned, or if the
+    /// status is unknown. Values that this version does not know are possible.
     #[cfg_attr(test, schemars(extend("examples" = SCAN_STATUSES)))]
     pub scan_status: Option<String>,
     /// The number of findings of each severity. Null if there is no result of a scan.
@@ -131,9 +131,9 @@ impl StatusReport {
         let engine = match &self.environment.engine {
             Some(EngineStatus { program, version: Some(version) }) => format!("{program} {version}"),
             Some(EngineStatus { program, version: None }) => {
-                format!("{program}, whose daemon does not answer")
+                format!("{program} (the daemon does not respond)")
             }
-            None => "neither docker nor podman (`cargo xtask push` needs none)".to_owned(),
+            None => "none (`cargo xtask push` does not need docker or podman)".to_owned(),
         };
         let mut lines = Vec::new();
         let mut add = |title: &str, text: &str| {

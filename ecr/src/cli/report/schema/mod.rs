@@ -27,8 +27,8 @@ fn schema_of<T: JsonSchema>(name: &str, title: &str) -> String {
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }
 
-/// Objects have no other members than those of the type. Formats are those that JSON Schema defines, and not the sizes of
-/// Rust's integers. Descriptions are one line.
+/// Objects have no other members than those of the type. Formats are those that JSON Schema defines, and not
+/// the sizes of Rust's integers. Descriptions are one line.
 fn simplify(schema: &mut Schema) {
     let is_struct = schema.get("type").is_some_and(|it| it == "object") && schema.get("properties").is_some();
     let Some(keywords) = schema.as_object_mut() else { return };

@@ -144,7 +144,10 @@ pub fn values_of_steps(schema: &mut Schema) {
 
 /// The values of a field that cannot be changed depend on the field.
 pub fn values_of_blocked_fields(schema: &mut Schema) {
-    let case = |field: &str, observed: Value, desired: Value| json!({"properties": {"field": {"const": field}, "observed": observed, "desired": desired}});
+    let case = |field: &str, observed: Value, desired: Value| {
+        let field = json!({"const": field});
+        json!({"properties": {"field": field, "observed": observed, "desired": desired}})
+    };
     let same = |field: &str, value: Value| case(field, value.clone(), value);
     let cases = json!([
         same("encryptionConfiguration", reference("Encryption")),
