@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::InvalidValue;
 
-/// USD for a GB of 10⁹ bytes and a month.
+/// The price of storage in USD for a GB (10⁹ bytes) and month.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(extend("minimum" = 0, "maximum" = 1000)))]
 pub struct Price(f64);
 
 /// ECR's price of storage in most regions (AWS, "Amazon ECR pricing").

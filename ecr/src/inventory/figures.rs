@@ -7,29 +7,33 @@ use serde::{Serialize, Serializer};
 use super::{Inventory, Storage};
 use crate::config::price::Price;
 
-/// Storage and its cost.
+/// The storage of images and its cost.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Figures {
-    /// What is there.
+    /// The storage.
     #[serde(flatten)]
     pub storage: Storage,
-    /// USD a month; archived images and everything but storage are left out.
+    /// The cost in USD per month of `storedBytes`. Archived images and data transfer are not included.
     #[serde(serialize_with = "rounded")]
+    #[cfg_attr(test, schemars(range(min = 0)))]
     pub cost_per_month: f64,
-    /// What the lifecycle policy would leave; null without a policy.
+    /// The storage after the lifecycle policy has been applied. Null without a policy.
     pub after_lifecycle: Option<AfterLifecycle>,
 }
 
-/// What a lifecycle policy leaves.
+/// The storage of images and its cost after a lifecycle policy has been applied.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AfterLifecycle {
-    /// What stays.
+    /// The storage.
     #[serde(flatten)]
     pub storage: Storage,
-    /// USD a month.
+    /// The cost in USD per month of `storedBytes`. Archived images and data transfer are not included.
     #[serde(serialize_with = "rounded")]
+    #[cfg_attr(test, schemars(range(min = 0)))]
     pub cost_per_month: f64,
 }
 

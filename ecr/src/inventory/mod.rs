@@ -68,18 +68,20 @@ pub struct Row {
     pub depth: usize,
 }
 
-/// What images take, in numbers.
+/// The number of images and the storage that they use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Storage {
-    /// Images, artifacts and indexes.
+    /// The number of images, artifacts and indexes.
     pub images: u64,
-    /// What is stored: blobs that images of the repository share are counted once. At most that, if
-    /// [`Storage::is_upper_bound`].
+    /// The size in bytes of the blobs in the standard storage class. A blob of several images in a repository
+    /// is counted once, unless `isUpperBound` is true.
     pub stored_bytes: u64,
-    /// Whether manifests could not be read, so that shared blobs are counted for each image.
+    /// Whether some manifests could not be read. A blob of several images is then counted for each of them.
     pub is_upper_bound: bool,
-    /// What is archived, which has a price of its own; not part of `stored_bytes`.
+    /// The size in bytes of the archived images. It is not part of `storedBytes`, because the archive has
+    /// another price.
     pub archived_bytes: u64,
 }
 

@@ -151,18 +151,19 @@ pub struct Blocked {
     pub help: String,
 }
 
-/// How many repositories stand how.
+/// The number of repositories in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Summary {
-    /// Repositories that would be created.
+    /// The number of repositories to create (`absent`).
     pub create: usize,
-    /// Repositories that would be changed.
+    /// The number of repositories to change (`drifted`).
     pub change: usize,
-    /// Repositories that are as desired.
+    /// The number of repositories that are as configured (`current`).
     pub unchanged: usize,
-    /// Repositories that cannot be brought to the desired state.
+    /// The number of repositories that cannot be changed to the configured state (`blocked`).
     pub blocked: usize,
-    /// Repositories of another project.
+    /// The number of repositories that belong to another project (`foreign`).
     pub foreign: usize,
 }
 

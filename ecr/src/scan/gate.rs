@@ -29,17 +29,18 @@ pub enum Unsupported {
     Fail,
 }
 
-/// What the gate says of an image.
+/// The result of the gate for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "GateResult"))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Scanned, and nothing stands in the way.
+    /// The image was scanned, and no finding fails the gate.
     Passed,
-    /// Findings stand in the way.
+    /// At least one finding fails the gate.
     Failed,
-    /// ECR cannot scan it.
+    /// ECR cannot scan the image.
     Unsupported,
-    /// There are no findings to look at.
+    /// The findings are not available.
     NotScanned,
 }
 

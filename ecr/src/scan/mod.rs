@@ -20,9 +20,11 @@ pub use gate::{Gate, Judgement, Unsupported, Verdict};
 pub use ignore::{Date, IgnoreFile};
 pub use status::{NEVER, Progress, Status};
 
-/// How bad a finding is, from what nobody rated to the worst. `UNDEFINED` is basic scanning's word, `UNTRIAGED`
-/// Amazon Inspector's.
+/// The severity of a finding. Basic scanning uses `UNDEFINED` and Amazon Inspector uses `UNTRIAGED` for
+/// findings that are not rated. `UNKNOWN` is a severity that this version does not know. It counts as the
+/// highest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "UPPERCASE"))]
 #[allow(missing_docs)]
 pub enum Severity {
     Undefined,
@@ -32,7 +34,6 @@ pub enum Severity {
     Medium,
     High,
     Critical,
-    /// A word that this version does not know: counts as the worst.
     Unknown,
 }
 
@@ -94,47 +95,52 @@ impl FromStr for Severity {
 /// How many findings there are of each severity.
 pub type Counts = BTreeMap<Severity, u64>;
 
-/// Which scanner looked: they know different things.
+/// A scanner of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Scanner"))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// ECR's own: packages of operating systems; does not tell which version has the fix.
+    /// Basic scanning: packages of the operating system, without the versions that contain fixes.
     Basic,
-    /// Amazon Inspector: packages of operating systems and of programming languages, with fixes.
+    /// Enhanced scanning with Amazon Inspector: packages of the operating system and of programming
+    /// languages.
     Enhanced,
 }
 
-/// Whether an update mends a finding.
+/// Whether a newer version of the package fixes a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Fix {
-    /// There is a version with the fix.
+    /// A version fixes the finding.
     Available,
-    /// There is none yet.
+    /// No version fixes the finding yet.
     None,
-    /// The scanner does not tell; basic scanning never does.
+    /// The scanner does not report fixes. Basic scanning never does.
     Unknown,
 }
 
 /// A vulnerability in a package of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// Its identifier, such as `CVE-2024-6119`.
+    /// The identifier of the vulnerability, such as `CVE-2024-6119`.
     pub name: String,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// Where to read about it.
+    /// The URL of a description. Null if the scanner does not report it.
     pub uri: Option<String>,
-    /// The package that has it.
+    /// The name of the package. Null if the scanner does not report it.
     pub package: Option<String>,
-    /// The version that is installed.
+    /// The installed version of the package. Null if the scanner does not report it.
     pub installed: Option<String>,
-    /// The version that no longer has it.
+    /// The version of the package that fixes the finding. Null if there is none, or if the scanner does not
+    /// report it.
     pub fixed_in: Option<String>,
-    /// Whether an update mends it.
+    /// Whether a newer version of the package fixes the finding.
     pub fix: Fix,
-    /// Whether a suppression rule of Amazon Inspector, or its end, has taken it off the list.
+    /// Whether the finding is suppressed or closed in Amazon Inspector.
     #[serde(rename = "suppressed")]
     pub is_closed: bool,
 }
