@@ -1,4 +1,4 @@
-"""What a careful person would write in Python: the same work as the seed's script, with eight threads."""
+"""What a careful person would write in Python: the same work as script/create-ecr.sh, with eight threads."""
 
 import concurrent.futures
 import json

@@ -1,4 +1,4 @@
-"""`ecr create` of six repositories, beside the seed's script and a boto3 script with eight threads, all against one
+"""`ecr create` of six repositories, beside a bash script over the AWS CLI and a boto3 script with eight threads, all against one
 moto server. Prints seconds (minimum, median, maximum) and ratios; needs moto, boto3, awscli and jq.
 
 Run it as: python ecr/benches/create.py [RUNS]
@@ -37,18 +37,18 @@ def measure(name, runs, command, before, **options):
 
 def main(runs):
     workspace = Workspace(services=(), repositories=NAMES)
-    # The seed's script reads both files from its own folder.
+    # The script reads both files from its own folder.
     folder = workspace.root / "ecr"
     text = (folder / "repositories.json").read_text().replace('{"repositories"', '{"project": "bench", "repositories"')
-    workspace.write("seed/repositories.json", text)
-    workspace.write("seed/lifecycle-policy.json", POLICY)
-    seed = workspace.root / "seed"
+    workspace.write("script/repositories.json", text)
+    workspace.write("script/lifecycle-policy.json", POLICY)
+    script = workspace.root / "script"
     with moto() as url:
         env = environment(url)
         env["PATH"] = f"{BIN}{os.pathsep}{env['PATH']}"
         ways = [
-            ("seed's script", max(1, runs // 5), ["bash", HERE / "seed/create-ecr.sh"], seed),
-            ("boto3, eight threads", runs, [sys.executable, HERE / "boto3_create.py", seed], seed),
+            ("bash, AWS CLI", max(1, runs // 5), ["bash", HERE / "script/create-ecr.sh"], script),
+            ("boto3, eight threads", runs, [sys.executable, HERE / "boto3_create.py", script], script),
             ("cargo xtask ecr create", runs, [XTASK, "ecr", "create"], workspace.root),
         ]
         medians = {}
@@ -57,7 +57,7 @@ def main(runs):
             for name, n, command, cwd in ways:
                 medians[name] = measure(name, n, command, before, env=env, cwd=cwd)
             ours = medians["cargo xtask ecr create"]
-            for name in ("seed's script", "boto3, eight threads"):
+            for name in ("bash, AWS CLI", "boto3, eight threads"):
                 print(f"  {medians[name] / ours:8.1f} times as fast as the {name}")
 
 

@@ -36,29 +36,65 @@ pub struct Scope<'a> {
     pub orphans: bool,
 }
 
-/// A policy document (IAM user guide, "IAM JSON policy element reference").
+/// An IAM policy document that allows what a role needs, and nothing else (IAM, "JSON policy elements").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct PolicyDocument {
+    /// The version of the policy language.
+    #[cfg_attr(test, schemars(extend("const" = "2012-10-17")))]
     version: &'static str,
+    /// The statements.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     statement: Vec<Statement>,
 }
 
+/// A statement that allows actions on resources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase")]
 struct Statement {
+    /// The identifier of the statement.
+    #[cfg_attr(
+        test,
+        schemars(extend("enum" = ["Registry", "Repositories", "Orphans", "DeleteOrphans", "Keys"]))
+    )]
     sid: &'static str,
+    /// The effect. No statement denies actions.
+    #[cfg_attr(test, schemars(extend("const" = "Allow")))]
     effect: &'static str,
+    /// The actions, sorted.
+    #[cfg_attr(
+        test,
+        schemars(
+            length(min = 1),
+            inner(regex(pattern = r"^(?:ecr|kms):[A-Z][A-Za-z]+$")),
+            extend("uniqueItems" = true)
+        )
+    )]
     action: Vec<String>,
+    /// The ARNs of the resources, or `*` for actions without resources.
+    #[cfg_attr(
+        test,
+        schemars(
+            length(min = 1),
+            inner(regex(pattern = r"^(?:\*|arn:[a-z0-9-]+:(?:ecr|kms):[a-z0-9-]+:[0-9]{12}:.+)$")),
+            extend("uniqueItems" = true)
+        )
+    )]
     resource: Vec<String>,
+    /// The condition. Absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Condition"))]
     condition: Option<Condition>,
 }
 
 /// A condition on the resource tags of repositories (ECR user guide, "Using tag-based access control").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase")]
 struct Condition {
+    /// The keys of the resource tags and their required values.
     string_equals: BTreeMap<&'static str, String>,
 }
 

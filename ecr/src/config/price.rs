@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::InvalidValue;
 
-/// A price in USD per GB (10⁹ bytes) and month.
+/// The price of storage in USD for a GB (10⁹ bytes) and month.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(extend("minimum" = 0, "maximum" = 1000)))]
 pub struct Price(f64);
 
 /// The price of ECR storage in most regions (AWS, "Amazon ECR pricing").

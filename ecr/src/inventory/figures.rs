@@ -9,25 +9,31 @@ use crate::config::price::Price;
 
 /// The storage of images and its cost.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Figures {
+    /// The storage.
     #[serde(flatten)]
     pub storage: Storage,
-    /// USD per month, without archived images, transfer and replication.
+    /// The cost in USD per month of `storedBytes`. Archived images and data transfer are not included.
     #[serde(serialize_with = "rounded")]
+    #[cfg_attr(test, schemars(range(min = 0)))]
     pub cost_per_month: f64,
-    /// The figures after the lifecycle policy is applied. `None` (null in JSON) without a policy.
+    /// The storage after the lifecycle policy has been applied. Null without a policy.
     pub after_lifecycle: Option<AfterLifecycle>,
 }
 
-/// The storage that remains after a lifecycle policy is applied.
+/// The storage of images and its cost after a lifecycle policy has been applied.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AfterLifecycle {
+    /// The storage.
     #[serde(flatten)]
     pub storage: Storage,
-    /// USD per month.
+    /// The cost in USD per month of `storedBytes`. Archived images and data transfer are not included.
     #[serde(serialize_with = "rounded")]
+    #[cfg_attr(test, schemars(range(min = 0)))]
     pub cost_per_month: f64,
 }
 

@@ -68,17 +68,20 @@ pub struct Row {
     pub depth: usize,
 }
 
-/// The storage of images.
+/// The number of images and the storage that they use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Storage {
     /// The number of images, artifacts and indexes.
     pub images: u64,
-    /// The total size of the blobs. Shared blobs are counted once, unless [`Storage::is_upper_bound`].
+    /// The size in bytes of the blobs in the standard storage class. A blob of several images in a repository
+    /// is counted once, unless `isUpperBound` is true.
     pub stored_bytes: u64,
-    /// Whether manifests were not read, so that shared blobs may be counted several times.
+    /// Whether some manifests could not be read. A blob of several images is then counted for each of them.
     pub is_upper_bound: bool,
-    /// The total size of archived images, which have another price. Not part of `stored_bytes`.
+    /// The size in bytes of the archived images. It is not part of `storedBytes`, because the archive has
+    /// another price.
     pub archived_bytes: u64,
 }
 

@@ -139,15 +139,19 @@ pub struct BlockedField {
     pub help: String,
 }
 
-/// The number of repositories by state.
+/// The number of repositories in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Summary {
+    /// The number of repositories to create (`absent`).
     pub create: usize,
+    /// The number of repositories to change (`drifted`).
     pub change: usize,
+    /// The number of repositories that are as configured (`current`).
     pub unchanged: usize,
-    /// Repositories with a difference that cannot be removed in place, or that could not be read.
+    /// The number of repositories that cannot be changed to the configured state (`blocked`).
     pub blocked: usize,
-    /// Repositories of another project.
+    /// The number of repositories that belong to another project (`foreign`).
     pub foreign: usize,
 }
 

@@ -28,23 +28,24 @@ pub enum Unsupported {
     Fail,
 }
 
-/// The verdict of the gate about an image.
+/// The result of the gate for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "GateResult"))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// The image was scanned and has no blocking findings.
+    /// The image was scanned, and no finding fails the gate.
     Passed,
-    /// The image has blocking findings.
+    /// At least one finding fails the gate.
     Failed,
     /// ECR cannot scan the image.
     Unsupported,
-    /// The results of a scan are not available.
+    /// The findings are not available.
     NotScanned,
 }
 
 /// The verdict about an image, and the reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GateResult {
+pub struct GateEvaluation {
     pub verdict: Verdict,
     /// Whether the image passes the gate.
     pub is_passed: bool,
@@ -62,13 +63,13 @@ pub struct GateResult {
 
 impl Gate {
     /// Evaluates a scan. `None` is an image that was never scanned, or whose scan is not available.
-    pub fn evaluate(&self, scan: Option<&ImageScan>) -> GateResult {
+    pub fn evaluate(&self, scan: Option<&ImageScan>) -> GateEvaluation {
         let verdict = match scan.map(ImageScan::progress) {
             Some(ScanProgress::Done) => Verdict::Passed,
             Some(ScanProgress::Unsupported) => Verdict::Unsupported,
             Some(ScanProgress::Running | ScanProgress::Stopped) | None => Verdict::NotScanned,
         };
-        let mut result = GateResult {
+        let mut result = GateEvaluation {
             verdict,
             is_passed: verdict == Verdict::Unsupported && self.unsupported == Unsupported::Pass,
             blocking: Vec::new(),
@@ -84,7 +85,7 @@ impl Gate {
     }
 }
 
-impl GateResult {
+impl GateEvaluation {
     fn apply(&mut self, gate: &Gate, scan: &ImageScan) {
         self.blocking = scan.findings.iter().map(|it| self.blocks(gate, it)).collect();
         self.unlisted = scan.unlisted();

@@ -16,13 +16,15 @@ mod ignore;
 pub mod index;
 mod status;
 
-pub use gate::{Gate, GateResult, Unsupported, Verdict};
+pub use gate::{Gate, GateEvaluation, Unsupported, Verdict};
 pub use ignore::{Date, IgnoreFile};
 pub use status::{NEVER_SCANNED, ScanProgress, ScanStatus};
 
-/// The severity of a finding, in ascending order. For findings without a rating, basic scanning uses `UNDEFINED`, and
-/// Amazon Inspector `UNTRIAGED`.
+/// The severity of a finding. Basic scanning uses `UNDEFINED` and Amazon Inspector uses `UNTRIAGED` for
+/// findings that are not rated. `UNKNOWN` is a severity that this version does not know. It counts as the
+/// highest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename_all = "UPPERCASE"))]
 pub enum Severity {
     Undefined,
     Untriaged,
@@ -31,7 +33,6 @@ pub enum Severity {
     Medium,
     High,
     Critical,
-    /// A value that this version does not know. It ranks highest.
     Unknown,
 }
 
@@ -93,45 +94,52 @@ impl FromStr for Severity {
 /// The number of findings by severity.
 pub type Counts = BTreeMap<Severity, u64>;
 
-/// The type of scanning, which determines what findings contain (`scanType` of the registry scanning configuration).
+/// A scanner of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Scanner"))]
 #[serde(rename_all = "lowercase")]
 pub enum ScanType {
-    /// Basic scanning of ECR: packages of the operating system, without information about fixes.
+    /// Basic scanning: packages of the operating system, without the versions that contain fixes.
     Basic,
-    /// Amazon Inspector: packages of the operating system and of programming languages, with information about fixes.
+    /// Enhanced scanning with Amazon Inspector: packages of the operating system and of programming
+    /// languages.
     Enhanced,
 }
 
-/// Whether an update fixes a finding.
+/// Whether a newer version of the package fixes a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Fix {
-    /// A newer version of the package contains the fix.
+    /// A version fixes the finding.
     Available,
-    /// No version contains the fix.
+    /// No version fixes the finding yet.
     None,
-    /// The scanner does not report it. Basic scanning never does.
+    /// The scanner does not report fixes. Basic scanning never does.
     Unknown,
 }
 
 /// A vulnerability in a package of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// The identifier, such as `CVE-2024-6119`.
+    /// The identifier of the vulnerability, such as `CVE-2024-6119`.
     pub name: String,
+    /// The severity.
     pub severity: Severity,
-    /// The URL of a description.
+    /// The URL of a description. Null if the scanner does not report it.
     pub uri: Option<String>,
-    /// The name of the vulnerable package.
+    /// The name of the package. Null if the scanner does not report it.
     pub package: Option<String>,
-    /// The installed version.
+    /// The installed version of the package. Null if the scanner does not report it.
     pub installed: Option<String>,
-    /// The version that contains the fix.
+    /// The version of the package that fixes the finding. Null if there is none, or if the scanner does not
+    /// report it.
     pub fixed_in: Option<String>,
+    /// Whether a newer version of the package fixes the finding.
     pub fix: Fix,
-    /// Whether the finding is suppressed by a rule of Amazon Inspector, or closed.
+    /// Whether the finding is suppressed or closed in Amazon Inspector.
     #[serde(rename = "suppressed")]
     pub is_suppressed: bool,
 }

@@ -158,7 +158,7 @@ fn lifecycle_preview_offline_shows_each_image() {
     let args = ["ecr", "lifecycle", "preview", "--policy", "policy.json", "--images", "images.json"];
     let output = workspace.command(&[&args[..], &["--now", "2026-06-15T12:00:00Z"]].concat()).run().good();
     expect![[r#"
-        my-app: 4 images, 2 would expire (3.5 MB), 0 would be archived, 1 would go with their subject, 1 stay
+        my-app: 4 images, 2 would expire (3.5 MB), 0 would be archived, 1 would be deleted with their subject, 1 kept
           - 010101010101  untagged  1.5 MB  rule 2
           - 020202020202  untagged  2.0 MB  rule 2
               not documented: ages are measured to the second, not in whole days
@@ -251,10 +251,10 @@ fn create_asks_before_a_policy_expires_tagged_images() {
     let plan = fixture.run(&["ecr", "plan"]).good();
     expect![[r#"
         ~ my-app
-            ~ lifecyclePolicy: rule 1 changes
-            ! 1 image would expire (10 B), tagged among them: 1.0.0
+            ~ lifecyclePolicy: rule 1 is changed
+            ! 1 image would expire (10 B), tags: 1.0.0
         ~ my-app-worker
-            ~ lifecyclePolicy: rule 1 changes
+            ~ lifecyclePolicy: rule 1 is changed
         Plan: 0 to create, 2 to change, 0 unchanged
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
@@ -267,7 +267,7 @@ fn create_asks_before_a_policy_expires_tagged_images() {
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
         warning: the new lifecycle policy of `my-app` would take images within a day
-            ! 1 image would expire (10 B), tagged among them: 1.0.0
+            ! 1 image would expire (10 B), tags: 1.0.0
         error: a lifecycle policy would take images with 1 tag, and there is no terminal to confirm it on
 
         help: pass --yes to accept it; `cargo xtask ecr lifecycle preview` shows each image
@@ -285,7 +285,7 @@ fn create_asks_before_a_policy_expires_tagged_images() {
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
         warning: the new lifecycle policy of `my-app` would take images within a day
-            ! 1 image would expire (10 B), tagged among them: 1.0.0
+            ! 1 image would expire (10 B), tags: 1.0.0
             ! in use: my-app:1.0.0
         error: a lifecycle policy would take 1 image in use
 

@@ -14,11 +14,11 @@ fn scan_findings_have_package_versions_and_link() {
         my-app:1.0.1  [-digest--]  COMPLETE, basic scanning
           1 CRITICAL, 2 HIGH
           SEVERITY  ID             PACKAGE  INSTALLED  FIXED IN
-          CRITICAL  CVE-2024-6119  openssl  3.0.13-1   not told
+          CRITICAL  CVE-2024-6119  openssl  3.0.13-1   unknown
                     https://security-tracker.debian.org/tracker/CVE-2024-6119
-          HIGH      CVE-2024-1     openssl  3.0.13-1   not told
+          HIGH      CVE-2024-1     openssl  3.0.13-1   unknown
                     https://security-tracker.debian.org/tracker/CVE-2024-1
-          HIGH      CVE-2024-2     openssl  3.0.13-1   not told
+          HIGH      CVE-2024-2     openssl  3.0.13-1   unknown
                     https://security-tracker.debian.org/tracker/CVE-2024-2
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
@@ -36,11 +36,11 @@ fn scan_colours_keep_the_columns() {
         ^[1mmy-app:1.0.1^[0m  [-digest--]  COMPLETE, basic scanning
           1 CRITICAL, 2 HIGH
           ^[2mSEVERITY^[0m  ^[2mID^[0m             ^[2mPACKAGE^[0m  ^[2mINSTALLED^[0m  ^[2mFIXED IN^[0m
-          ^[1m^[31mCRITICAL^[0m  CVE-2024-6119  openssl  3.0.13-1   ^[2mnot told^[0m
+          ^[1m^[31mCRITICAL^[0m  CVE-2024-6119  openssl  3.0.13-1   ^[2munknown^[0m
                     ^[2mhttps://security-tracker.debian.org/tracker/CVE-2024-6119^[0m
-          ^[1m^[31mHIGH^[0m      CVE-2024-1     openssl  3.0.13-1   ^[2mnot told^[0m
+          ^[1m^[31mHIGH^[0m      CVE-2024-1     openssl  3.0.13-1   ^[2munknown^[0m
                     ^[2mhttps://security-tracker.debian.org/tracker/CVE-2024-1^[0m
-          ^[1m^[31mHIGH^[0m      CVE-2024-2     openssl  3.0.13-1   ^[2mnot told^[0m
+          ^[1m^[31mHIGH^[0m      CVE-2024-2     openssl  3.0.13-1   ^[2munknown^[0m
                     ^[2mhttps://security-tracker.debian.org/tracker/CVE-2024-2^[0m
           gate ^[1m^[31mfailed^[0m: 1 CRITICAL or worse
     "#]]
@@ -85,7 +85,7 @@ fn scan_index_covers_each_listed_image() {
           are not supported.
           help: scan it with `trivy image` or `grype`; with `--unsupported pass` it
           passes the gate
-          gate not passed: ECR cannot scan it
+          gate not passed: ECR cannot scan the image
         my-app:2.0.0 (linux/arm64)  [-digest--]  COMPLETE
           no findings
           gate passed
@@ -257,7 +257,7 @@ fn push_fails_at_the_scan_gate() {
     assert_eq!(output.stdout, "", "no reference of an image that did not pass");
     let output = push(&[]);
     assert!(output.stderr.contains("my-app carries `cargo auditable` data"), "{}", output.stderr);
-    assert!(output.stderr.contains("gate not passed: ECR cannot scan it"), "{}", output.stderr);
+    assert!(output.stderr.contains("gate not passed: ECR cannot scan the image"), "{}", output.stderr);
     let output = push(&["--unsupported", "pass", "--format", "json"]);
     let image = &output.json_with(0)["images"][0];
     assert_eq!((&image["outcome"], &image["scans"][0]["gate"]), (&json!("unchanged"), &json!("unsupported")));

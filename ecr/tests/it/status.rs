@@ -31,7 +31,7 @@ fn status_page_shows_everything() {
           registry  127.0.0.1:[PORT]
           endpoint  http://127.0.0.1:[PORT]
           project   my-project
-          engine    neither docker nor podman (`cargo xtask push` needs none)
+          engine    none (`cargo xtask push` does not need docker or podman)
 
         Repositories
           REPOSITORY     STATE    LATEST  PUSHED  SCAN         IMAGES      SIZE  A MONTH
@@ -155,7 +155,7 @@ fn status_without_permission_shows_the_rest() {
           registry  127.0.0.1:[PORT]
           endpoint  http://127.0.0.1:[PORT]
           project   my-project
-          engine    neither docker nor podman (`cargo xtask push` needs none)
+          engine    none (`cargo xtask push` does not need docker or podman)
 
         Repositories
           REPOSITORY     STATE    LATEST  PUSHED  SCAN  IMAGES  SIZE  A MONTH

@@ -39,7 +39,7 @@ const OUTSIDE: [&str; 14] = [
 /// The commands: they call the rooms that read files, ask the clock or talk to the terminal.
 const COMMANDS: &str = "src/cli/commands/";
 /// Names that commands do not contain.
-const OUTSIDE_OF_COMMANDS: [&str; 13] = [
+const OUTSIDE_OF_COMMANDS: [&str; 14] = [
     "std::fs",
     "std::env",
     "std::net",
@@ -50,7 +50,8 @@ const OUTSIDE_OF_COMMANDS: [&str; 13] = [
     "SystemTime",
     "std::time::Instant",
     "cargo_metadata",
-    "aws_",
+    "aws_sdk",
+    "aws_config",
     "hyper",
     "xshell",
 ];

@@ -29,9 +29,9 @@ def server():
 
 
 class Aws(unittest.TestCase):
-    """The AWS CLI does what the seed does with it."""
+    """The AWS CLI, with the commands of a shell script that creates repositories and pushes."""
 
-    def test_the_seeds_commands(self):
+    def test_commands_of_a_shell_script(self):
         with server() as url:
             aws = lambda *args, **options: run(url, BIN / "aws", *args, **options)
             identity = json.loads(aws("sts", "get-caller-identity").stdout)

@@ -18,7 +18,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 
 # What docker-registry 2.8 answers instead, and why the embedded ECR does not.
 DIFFERENCES = {
-    "push/a_manifest_is_taken": "ECR gives no Location after a manifest PUT (measured by clients, DESIGN section 5)",
+    "push/a_manifest_is_taken": "ECR gives no Location after a manifest PUT (seen by clients)",
     "push/a_manifest_whose_subject_is_absent_is_taken": "docker-registry 2.8 knows no subject (specification 1.1)",
     "push/a_blob_that_another_repository_has_is_mounted_or_uploaded":
         "ECR mounts only where the account setting BLOB_MOUNTING is ENABLED; 202 is the specification's other answer",

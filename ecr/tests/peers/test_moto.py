@@ -9,7 +9,7 @@ import time
 import unittest
 import urllib.request
 
-from peers import POLICY, SEED_PERMISSIONS, Workspace, certificate, client, counting, moto, proxy, writes
+from peers import POLICY, REQUIRED_PERMISSIONS, Workspace, certificate, client, counting, moto, proxy, writes
 
 
 class Tls(unittest.TestCase):
@@ -163,13 +163,13 @@ class AfterThePush(unittest.TestCase):
 
 
 class LeastPrivilege(unittest.TestCase):
-    def test_the_seeds_permissions_are_enough(self):
+    def test_required_permissions_are_enough(self):
         with moto() as url:
             iam = client("iam", url)
             iam.create_user(UserName="ci")
-            statement = {"Effect": "Allow", "Action": SEED_PERMISSIONS, "Resource": "*"}
+            statement = {"Effect": "Allow", "Action": REQUIRED_PERMISSIONS, "Resource": "*"}
             document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-            iam.put_user_policy(UserName="ci", PolicyName="seed", PolicyDocument=document)
+            iam.put_user_policy(UserName="ci", PolicyName="required", PolicyDocument=document)
             made = iam.create_access_key(UserName="ci")["AccessKey"]
             # From here on (moto's INITIAL_NO_AUTH_ACTION_COUNT, set anew) every request is checked.
             plain = {"content-type": "text/plain"}

@@ -1,5 +1,6 @@
 //! Helpers for HTTP requests and responses of both planes.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -94,25 +95,13 @@ pub fn header<'a, B>(request: &'a Request<B>, name: &str) -> Option<&'a str> {
     request.headers().get(name)?.to_str().ok()
 }
 
-/// The first value of a key in the query, percent-decoded.
+/// The first value of a key in the query, decoded (`application/x-www-form-urlencoded`).
 pub fn query<B>(request: &Request<B>, key: &str) -> Option<String> {
-    let pairs = request.uri().query()?.split('&');
-    let value = pairs.filter_map(|it| it.split_once('=')).find(|(name, _)| *name == key)?.1;
-    percent_decode(value)
+    let query = request.uri().query()?;
+    url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == key).map(|it| it.1.into_owned())
 }
 
-/// `text`, percent-decoded; `None` if it is malformed or the result is not UTF-8.
+/// `text`, percent-decoded; `None` if the result is not UTF-8. A `%` without two hexadecimal digits is kept.
 pub fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
+    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
 }

@@ -1,15 +1,13 @@
 //! The rules for images on both planes: which manifests are valid, and which tags may be moved.
 
-use ecr_types::media_type::is_index;
-use ecr_types::{Digest, ImageTag, RepositoryName};
-use serde_json::{Value, json};
+use ecr_types::media_type::{self, is_index};
+use ecr_types::{
+    Descriptor, Digest, ImageIndex, ImageManifest, ImageTag, InvalidManifest, Manifest, RepositoryName,
+};
 
 use super::model::{Change, Image, RegistryKey, Repository};
 use super::store::Store;
 
-/// Media types of a single image's manifest.
-const MANIFESTS: [&str; 2] =
-    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 /// The maximum number of tags of an image (service quotas, "Tags per image").
 const MAX_TAGS_PER_IMAGE: usize = 1000;
 /// The maximum size of a manifest in bytes (service model, `ImageManifest`).
@@ -42,8 +40,10 @@ pub struct Stored {
 #[derive(Debug)]
 pub enum PutError {
     RepositoryNotFound,
-    /// The text is not a valid manifest; the reason.
-    Invalid(String),
+    /// The text is not a valid manifest.
+    Invalid(InvalidManifest),
+    /// Neither the manifest nor the client names the media type.
+    NoMediaType,
     /// The digest of the client is not that of the text.
     DigestMismatch {
         expected: Digest,
@@ -67,6 +67,9 @@ pub enum PutError {
     Internal(anyhow::Error),
 }
 
+/// The reason of [`PutError::NoMediaType`].
+pub const NO_MEDIA_TYPE: &str = "neither the manifest nor the request names its media type";
+
 /// Stores a manifest and its tag in one transaction. `now` is in seconds since 1970.
 pub fn put(
     store: &mut Store,
@@ -80,7 +83,7 @@ pub fn put(
     if let Some(expected) = new.digest.filter(|it| *it != digest) {
         return Err(PutError::DigestMismatch { expected, found: digest });
     }
-    let mut image = read_manifest(store, repository, &new.bytes, new.media_type, now)?;
+    let mut image = read_manifest(store, repository, &new.bytes, new.media_type.as_deref(), now)?;
     let registry = store.model().registry(key);
     let is_scanned = repository.settings.scan_on_push || registry.is_some_and(|it| it.scans(name));
     image.scan_requested_at = (is_scanned && !is_index(&image.media_type)).then_some(now);
@@ -152,141 +155,64 @@ fn read_manifest(
     store: &Store,
     repository: &Repository,
     bytes: &[u8],
-    named_type: Option<String>,
+    named_type: Option<&str>,
     now: f64,
 ) -> Result<Image, PutError> {
-    let manifest: Value =
-        serde_json::from_slice(bytes).map_err(|it| PutError::Invalid(format!("not JSON: {it}")))?;
-    if !manifest.is_object() || manifest["schemaVersion"] != 2 {
-        return Err(PutError::Invalid("the schemaVersion is not 2".to_owned()));
-    }
-    let media_type = media_type(&manifest, named_type)?;
-    check_annotations(&manifest["annotations"])?;
-    let subject = match &manifest["subject"] {
-        Value::Null => None,
-        subject => Some(descriptor(subject)?),
+    let manifest = Manifest::parse(bytes, named_type).map_err(PutError::Invalid)?;
+    // "Clients SHOULD set the Content-Type header to the type of the manifest being pushed" (OCI distribution
+    // specification, "Pushing Manifests"). A registry does not guess the type.
+    let named_type = named_type.filter(|it| media_type::MANIFESTS.contains(it));
+    let media_type = manifest.media_type().or(named_type).ok_or(PutError::NoMediaType)?.to_owned();
+    let contents = match &manifest {
+        Manifest::Image(image) => check_blobs(store, repository, image)?,
+        Manifest::Index(index) => check_children(store, repository, index)?,
     };
-    let (size, children, layers) = if is_index(&media_type) {
-        let (size, children) = check_children(store, repository, &manifest)?;
-        (size, children, Vec::new())
-    } else {
-        let (size, layers) = check_layers(store, repository, &manifest)?;
-        (size, Vec::new(), layers)
-    };
-    // "If the artifactType is empty or missing in the image manifest, the value of artifactType MUST be set to the
-    // config descriptor mediaType value" (OCI distribution specification, "Listing Referrers").
-    let text = |value: &Value| value.as_str().filter(|it| !it.is_empty()).map(str::to_owned);
     Ok(Image {
         pushed_at: now,
-        size,
+        size: contents.size,
         manifest_size: bytes.len() as u64,
-        artifact_media_type: text(&manifest["artifactType"]).or(text(&manifest["config"]["mediaType"])),
-        subject,
+        artifact_media_type: manifest.artifact_type().map(str::to_owned),
+        subject: manifest.subject().map(|it| it.digest.clone()),
         media_type,
-        children,
-        layers,
+        children: contents.children,
+        layers: contents.layers,
         last_pulled_at: None,
         scan_requested_at: None,
     })
 }
 
-/// The media type of the manifest, else that of the client. "Clients SHOULD set the Content-Type header to the type of the
-/// manifest being pushed" (OCI distribution specification, "Pushing Manifests"). Two different media types are an error, as an
-/// image could otherwise be stored as an index without its layers being checked.
-fn media_type(manifest: &Value, named: Option<String>) -> Result<String, PutError> {
-    let own = match &manifest["mediaType"] {
-        Value::Null => None,
-        Value::String(own) => Some(own.clone()),
-        _ => return Err(PutError::Invalid("the mediaType is not a string".to_owned())),
-    };
-    let named = named.filter(|it| is_known(it));
-    if let (Some(own), Some(named)) = (&own, &named)
-        && own != named
-    {
-        return Err(PutError::Invalid(format!("its mediaType is `{own}`, but it was sent as `{named}`")));
-    }
-    own.or(named).filter(|it| is_known(it)).ok_or_else(|| PutError::Invalid("unknown media type".to_owned()))
+/// What a manifest references. `size` is in bytes, as ECR shows it.
+struct Contents {
+    size: u64,
+    children: Vec<Digest>,
+    layers: Vec<Digest>,
 }
 
-fn is_known(media_type: &str) -> bool {
-    MANIFESTS.contains(&media_type) || is_index(media_type)
-}
-
-/// Whether a layer is fetched from its URLs and need not be pushed (OCI image specification, "Non-Distributable Layers";
-/// Docker's "foreign" layers).
-fn is_fetched_elsewhere(layer: &Value) -> bool {
-    let media_type = layer["mediaType"].as_str().unwrap_or_default();
-    media_type.contains(".nondistributable.") || media_type.contains(".foreign.")
-}
-
-fn check_layers(
-    store: &Store,
-    repository: &Repository,
-    manifest: &Value,
-) -> Result<(u64, Vec<Digest>), PutError> {
-    let layers = list(manifest, "layers")?;
-    let config = descriptor(&manifest["config"])?;
-    let (mut named, mut missing) = (vec![config], Vec::new());
-    let has = |it: &Digest| repository.layers.contains_key(it) && store.blobs().has(it);
-    if !has(&named[0]) {
-        missing.push(named[0].clone());
-    }
-    for layer in layers {
-        let digest = descriptor(layer)?;
-        match has(&digest) {
-            true => named.push(digest),
-            false if is_fetched_elsewhere(layer) => {}
-            false => missing.push(digest),
-        }
-    }
+/// The config and the layers of an image.
+fn check_blobs(store: &Store, repository: &Repository, image: &ImageManifest) -> Result<Contents, PutError> {
+    let has = |it: &Descriptor| repository.layers.contains_key(&it.digest) && store.blobs().has(&it.digest);
+    let blobs = std::iter::once(&image.config).chain(&image.layers);
+    let (present, absent): (Vec<_>, Vec<_>) = blobs.partition(|it| has(it));
+    let missing = absent.into_iter().filter(|it| !it.is_nondistributable());
+    let missing: Vec<_> = missing.map(|it| it.digest.clone()).collect();
     if !missing.is_empty() {
         return Err(PutError::LayersMissing(missing));
     }
-    let size = named.iter().filter_map(|it| repository.layers.get(it)).sum();
-    Ok((size, named))
+    let layers: Vec<_> = present.into_iter().map(|it| it.digest.clone()).collect();
+    let size = layers.iter().filter_map(|it| repository.layers.get(it)).sum();
+    Ok(Contents { size, children: Vec::new(), layers })
 }
 
-/// The size and the manifests of an index. Its size is that of its largest image (ECR API, `imageSizeInBytes`).
-fn check_children(
-    store: &Store,
-    repository: &Repository,
-    manifest: &Value,
-) -> Result<(u64, Vec<Digest>), PutError> {
-    let named = list(manifest, "manifests")?.iter().map(descriptor).collect::<Result<Vec<_>, _>>()?;
+/// The manifests of an index. Its size is that of its largest image (ECR API, `imageSizeInBytes`).
+fn check_children(store: &Store, repository: &Repository, index: &ImageIndex) -> Result<Contents, PutError> {
+    let children: Vec<_> = index.manifests.iter().map(|it| it.digest.clone()).collect();
     let is_missing = |it: &&Digest| !(repository.images.contains_key(it) && store.blobs().has(it));
-    let missing: Vec<_> = named.iter().filter(is_missing).cloned().collect();
+    let missing: Vec<_> = children.iter().filter(is_missing).cloned().collect();
     if !missing.is_empty() {
         return Err(PutError::ChildrenMissing(missing));
     }
-    let sizes = named.iter().filter_map(|it| repository.images.get(it)).map(|it| it.size);
-    Ok((sizes.max().unwrap_or_default(), named))
-}
-
-fn list<'a>(manifest: &'a Value, key: &str) -> Result<&'a [Value], PutError> {
-    manifest[key]
-        .as_array()
-        .map(Vec::as_slice)
-        .ok_or_else(|| PutError::Invalid(format!("`{key}` is not a list")))
-}
-
-/// The digest of a descriptor (OCI image specification, "Content Descriptors").
-fn descriptor(value: &Value) -> Result<Digest, PutError> {
-    let is_size = value["size"].is_u64() || value["size"].is_null();
-    if !value.is_object() || !is_size || !(value["mediaType"].is_string() || value["mediaType"].is_null()) {
-        return Err(PutError::Invalid("a descriptor needs a mediaType, a digest and a size".to_owned()));
-    }
-    let text = value["digest"].as_str().unwrap_or_default();
-    text.parse().map_err(|it: ecr_types::InvalidName| PutError::Invalid(it.to_string()))
-}
-
-/// "Annotations MUST be a key-value map where both the key and value MUST be strings."
-fn check_annotations(annotations: &Value) -> Result<(), PutError> {
-    let is_good = match annotations {
-        Value::Null => true,
-        Value::Object(map) => map.values().all(Value::is_string),
-        _ => false,
-    };
-    if is_good { Ok(()) } else { Err(PutError::Invalid("`annotations` is not a map of strings".to_owned())) }
+    let sizes = children.iter().filter_map(|it| repository.images.get(it)).map(|it| it.size);
+    Ok(Contents { size: sizes.max().unwrap_or_default(), children, layers: Vec::new() })
 }
 
 /// ECR's message for an immutable tag, on both planes.
@@ -314,18 +240,13 @@ pub fn referrers<'a>(
 }
 
 /// The descriptor of an artifact with the annotations of its manifest, in the form of both planes.
-pub fn referrer(store: &Store, digest: &Digest, image: &Image) -> Value {
+pub fn referrer(store: &Store, digest: &Digest, image: &Image) -> Descriptor {
     let text = std::fs::read(store.blobs().path(digest)).unwrap_or_default();
-    let manifest: Value = serde_json::from_slice(&text).unwrap_or_default();
-    let mut descriptor =
-        json!({"mediaType": image.media_type, "size": image.manifest_size, "digest": digest});
-    if let Some(artifact_type) = &image.artifact_media_type {
-        descriptor["artifactType"] = json!(artifact_type);
-    }
-    if manifest["annotations"].is_object() {
-        descriptor["annotations"] = manifest["annotations"].clone();
-    }
-    descriptor
+    let manifest = Manifest::parse(&text, Some(&image.media_type)).ok();
+    let annotations = manifest.map(|it| it.annotations().clone()).unwrap_or_default();
+    let artifact_type = image.artifact_media_type.clone();
+    let descriptor = Descriptor::new(image.media_type.clone(), digest.clone(), image.manifest_size);
+    Descriptor { artifact_type, annotations, ..descriptor }
 }
 
 /// The reason for which an image was not deleted.

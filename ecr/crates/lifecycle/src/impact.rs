@@ -7,6 +7,7 @@ use super::{Image, Policy, Timestamp};
 
 /// The images of a repository that a policy would expire or archive.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(rename = "LifecycleImpact"))]
 #[serde(rename_all = "camelCase")]
 pub struct Impact {
     /// The number of images that would be deleted.
@@ -17,14 +18,18 @@ pub struct Impact {
     pub tags: Vec<String>,
     /// The number of images that would be moved to the archive, from which they cannot be pulled.
     pub archived: usize,
-    /// The tags of the images that would be moved to the archive, the youngest image first.
+    /// The tags of the images that would be moved to the archive, the youngest image first. Absent if there
+    /// are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schemars", schemars(length(min = 1)))]
     pub archived_tags: Vec<String>,
-    /// The number of images whose outcome depends on an undocumented choice ([`super::question::Question`]).
+    /// The number of images whose outcome depends on behaviour that AWS does not document.
     #[serde(rename = "inDoubt")]
     pub undocumented: usize,
-    /// The images in use that would be deleted or archived, as `in_use` names them.
+    /// The images in use that would be deleted or archived, in the form in which they were named. Absent if
+    /// there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schemars", schemars(length(min = 1)))]
     pub in_use: Vec<String>,
 }
 

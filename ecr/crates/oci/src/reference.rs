@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ecr_types::Digest;
+use thiserror::Error;
 
 /// A reference to an image, with Docker's defaults for the parts that it does not name.
 ///
@@ -14,7 +15,7 @@ use ecr_types::Digest;
 /// assert_eq!(reference.host, "registry-1.docker.io");
 /// assert_eq!(reference.name, "library/debian");
 /// assert_eq!(reference.version(), "12");
-/// # Ok::<(), String>(())
+/// # Ok::<(), ecr_oci::reference::InvalidReference>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reference {
@@ -28,6 +29,11 @@ pub struct Reference {
     pub digest: Option<Digest>,
     text: String,
 }
+
+/// A text that is not an image reference.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{0}` is not an image reference such as debian:12 or host/name@sha256:...")]
+pub struct InvalidReference(String);
 
 /// The host of Docker Hub's registry, and its key in Docker's configuration.
 const DOCKER_HUB: &str = "registry-1.docker.io";
@@ -53,11 +59,10 @@ impl fmt::Display for Reference {
 }
 
 impl FromStr for Reference {
-    type Err = String;
+    type Err = InvalidReference;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is not an image reference such as debian:12 or host/name@sha256:...");
+    fn from_str(text: &str) -> Result<Self, InvalidReference> {
+        let wrong = || InvalidReference(text.to_owned());
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.parse().map_err(|_| wrong())?)),
             None => (text, None),

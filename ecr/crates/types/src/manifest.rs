@@ -148,6 +148,12 @@ impl Descriptor {
         }
     }
 
+    /// Whether this layer is fetched from its URLs and need not be in the registry (OCI image specification,
+    /// "Non-Distributable Layers"; Docker's "foreign" layers).
+    pub fn is_nondistributable(&self) -> bool {
+        [".nondistributable.", ".foreign."].iter().any(|it| self.media_type.contains(it))
+    }
+
     /// Whether this entry of an index is an attestation of BuildKit and not an image (BuildKit, "Image Attestation
     /// Storage").
     pub fn is_attestation(&self) -> bool {

@@ -10,8 +10,9 @@ pub struct InvalidName(String);
 
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $check:path) => {
-        $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+        #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+        $(#[$doc])*
         pub struct $type(String);
 
         impl $type {
@@ -56,28 +57,33 @@ macro_rules! name {
 name!(
     /// The name of an ECR repository, 2 to 256 characters, such as `team/my-app` (service model, `RepositoryName`).
     /// It does not contain the registry's host.
+    #[cfg_attr(feature = "schemars", schemars(extend("minLength" = 2, "maxLength" = 256, "pattern" = r"^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$")))]
     RepositoryName,
     check_repository_name
 );
 name!(
     /// An image tag, 1 to 128 characters (OCI distribution specification, "Pulling manifests").
     /// The service model allows 300 characters, but no client can push or pull such a tag.
+    #[cfg_attr(feature = "schemars", schemars(extend("pattern" = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")))]
     ImageTag,
     check_image_tag
 );
 name!(
     /// A content digest, `sha256:` and 64 lower-case hexadecimal digits (OCI image specification, "Digests").
+    #[cfg_attr(feature = "schemars", schemars(extend("pattern" = "^sha256:[0-9a-f]{64}$")))]
     Digest,
     check_digest
 );
 name!(
     /// The id of a registry, which is the id of its AWS account: 12 digits (service model, `RegistryId`).
+    #[cfg_attr(feature = "schemars", schemars(extend("pattern" = "^[0-9]{12}$")))]
     RegistryId,
     check_registry_id
 );
 name!(
     /// The code of an AWS region, such as `us-east-1`: lower-case letters, digits and `-`, which is safe in a host name.
     /// Whether AWS has such a region is not checked.
+    #[cfg_attr(feature = "schemars", schemars(extend("pattern" = "^[a-z0-9-]+$")))]
     Region,
     check_region
 );

@@ -24,6 +24,7 @@ impl InvalidValue {
 
 /// Whether a pushed tag may be moved to another image (service model, `ImageTagMutability`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ImageTagMutability {
     /// `MUTABLE`: all tags may be moved. This is the default of the ECR API.
@@ -85,6 +86,7 @@ impl FromStr for ImageTagMutability {
 
 /// How images are encrypted at rest (service model, `EncryptionType`). ECR does not allow to change it after creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub enum EncryptionType {
     /// `AES256`: keys that are managed by Amazon S3. This is the default of the ECR API.
     #[serde(rename = "AES256")]

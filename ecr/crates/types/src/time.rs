@@ -18,7 +18,18 @@ use time::format_description::well_known::Rfc3339;
 /// # Ok::<(), ecr_types::InvalidTimestamp>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Timestamp(i64);
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(
+        description = "A time in UTC in the format of RFC 3339, with milliseconds if they are not 0.",
+        extend(
+            "format" = "date-time",
+            "pattern" = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3})?Z$"
+        )
+    )
+)]
+pub struct Timestamp(#[cfg_attr(feature = "schemars", schemars(with = "String"))] i64);
 
 /// The text is not a date and time of RFC 3339.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -55,7 +55,7 @@ impl ExecutableCache {
         }
         let context = || format!("failed to read `{}`", path.display());
         let file = File::open(path).with_context(context)?;
-        let elf = Elf::read(&file).map_err(|it| anyhow::anyhow!("`{}`: {it}", path.display()))?;
+        let elf = Elf::read(&file).with_context(context)?;
         let (digest, size) = files::digest_of(file).with_context(context)?;
         let executable = Executable { path: path.to_owned(), elf, digest, size };
         if let Some(stamp) = stamp.filter(|it| Stamp::of(path).as_ref() == Some(it)) {

@@ -11,7 +11,9 @@ use super::session::{Observation, Session, names_lifecycle};
 use crate::aws::{Applied, Reads, ServiceError};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
-use crate::cli::report::{CreateOutcome, CreateResult, Header, PlanReport, RepositoryReport};
+use crate::cli::report::{
+    CreateOutcome, CreateReport, CreateResult, CreatedRepository, Header, RepositoryReport,
+};
 use crate::cli::shell::Shell;
 use crate::config::desired::DesiredRepository;
 use crate::plan::observed::Observed;
@@ -27,11 +29,10 @@ pub async fn run(flags: &flags::Create, shell: &Shell) -> Result<Exit, Failure> 
     let created = converge(&session, &desired, plan, observation).await;
     report_end(&session, &header, &created);
     let exit = created.exit();
-    let orphans = None;
-    shell.json(&PlanReport {
+    shell.json(&CreateReport {
         header,
         repositories: created.reports,
-        orphans,
+        orphans: (),
         summary: created.plan.summary(),
     });
     Ok(exit)
@@ -42,7 +43,7 @@ pub struct Created {
     /// The plan that it followed.
     pub plan: Plan,
     /// One entry a repository.
-    pub reports: Vec<RepositoryReport>,
+    pub reports: Vec<CreatedRepository>,
     /// The registry's host, as the API returns it.
     pub host: Option<String>,
 }
@@ -50,7 +51,7 @@ pub struct Created {
 impl Created {
     /// The exit code: a blocked repository is a failure, a foreign one a refusal.
     pub fn exit(&self) -> Exit {
-        let outcomes = self.reports.iter().filter_map(|it| it.result.as_ref()).map(|it| it.outcome);
+        let outcomes = self.reports.iter().map(|it| it.result.outcome);
         Exit::of_parts(outcomes.map(|it| match it {
             CreateOutcome::Created | CreateOutcome::Updated | CreateOutcome::Unchanged => Exit::Done,
             CreateOutcome::Refused => Exit::Refused,
@@ -59,7 +60,7 @@ impl Created {
     }
 
     fn count(&self, wanted: CreateOutcome) -> usize {
-        self.reports.iter().filter(|it| it.result.as_ref().is_some_and(|it| it.outcome == wanted)).count()
+        self.reports.iter().filter(|it| it.result.outcome == wanted).count()
     }
 }
 
@@ -107,9 +108,9 @@ pub async fn converge(
     }
     // A plan that was made anew, after a race was lost, is the one that is told.
     let repositories = applied.iter().map(|(plan, _)| plan.clone()).collect();
-    let report = |(plan, result): (RepositoryPlan, CreateResult)| RepositoryReport {
-        result: Some(result),
-        ..RepositoryReport::from(&plan)
+    let report = |(plan, result): (RepositoryPlan, CreateResult)| CreatedRepository {
+        plan: RepositoryReport::from(&plan),
+        result,
     };
     let reports = applied.into_iter().map(report).collect();
     Created { plan: Plan { repositories }, reports, host }
@@ -248,7 +249,7 @@ fn tell(shell: &Shell, plan: &RepositoryPlan, result: &CreateResult) {
 fn report_end(session: &Session<'_>, header: &Header, created: &Created) {
     let shell = session.shell;
     let is_good = |it: &&CreateResult| !matches!(it.outcome, CreateOutcome::Refused | CreateOutcome::Failed);
-    let good = created.reports.iter().filter_map(|it| it.result.as_ref()).filter(is_good);
+    let good = created.reports.iter().map(|it| &it.result).filter(is_good);
     good.filter_map(|it| it.uri.as_ref()).for_each(|uri| shell.print(uri));
     let counts = [
         (CreateOutcome::Created, "created"),

@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::Context;
 use ecr_lifecycle::Timestamp;
 use ecr_types::human::{age, printable};
-use serde_json::json;
 
 use super::session::Session;
 use crate::aws::AuthorizationToken;
 use crate::build::docker::Engine;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
+use crate::cli::report::{LoggedIn, LoginReport, PrintedToken};
 use crate::cli::shell::Shell;
 use crate::clock::now;
 
@@ -73,11 +73,11 @@ async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Re
             .warn(format!("{name}: {}", printable(&said.replace('\n', " ")).trim_start_matches("WARNING! ")));
     }
     shell.status("Logged in", format!("to {} with {name}, {}", token.host(), until(token)));
-    shell.json(&json!({
-        "registry": token.host(),
-        "engine": name,
-        "username": USER,
-        "expiresAt": token.expires_at,
+    shell.json(&LoginReport::LoggedIn(LoggedIn {
+        engine: name,
+        expires_at: token.expires_at,
+        registry: token.host().to_owned(),
+        username: USER,
     }));
     Ok(())
 }
@@ -85,11 +85,11 @@ async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Re
 fn print(shell: &Shell, token: &AuthorizationToken) {
     shell.print(&token.password);
     shell.status("Token", format!("of user {USER} for {}, {}", token.host(), until(token)));
-    shell.json(&json!({
-        "registry": token.host(),
-        "username": USER,
-        "password": token.password,
-        "expiresAt": token.expires_at,
+    shell.json(&LoginReport::PrintedToken(PrintedToken {
+        expires_at: token.expires_at,
+        password: token.password.clone(),
+        registry: token.host().to_owned(),
+        username: USER,
     }));
 }
 

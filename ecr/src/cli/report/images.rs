@@ -1,4 +1,5 @@
-//! What `ecr images` prints: one repository at a time, as there may be a hundred thousand images in it.
+//! The document of `ecr images`. It is printed one repository at a time: a repository may have a hundred
+//! thousand images.
 
 use ecr_lifecycle::{Image, Timestamp};
 use ecr_types::human::{count, money, short_age, size};
@@ -6,54 +7,109 @@ use ecr_types::{Digest, RepositoryName};
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
+#[cfg(test)]
+use super::Interrupted;
+#[cfg(test)]
+use super::schema::{self, SCAN_STATUSES, rules};
 use crate::cli::table::{Align, Cell, Table, Tone};
 use crate::inventory::{AfterLifecycle, Detail, Figures, Inventory};
 use crate::scan::{Counts, ScanStatus, Severity, counts_text};
 
-/// One repository of `ecr images`.
+/// The document of `ecr images`, which is written one repository at a time.
+#[cfg(test)]
+#[derive(schemars::JsonSchema)]
+#[schemars(
+    untagged,
+    description = "The images in the repositories, their sizes and their cost. Ctrl-C ends the list early."
+)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub enum ImagesDocument {
+    /// The complete list.
+    Complete {
+        /// The repositories of the selected services.
+        repositories: Vec<ListedRepository<'static>>,
+        /// The end of the list.
+        #[schemars(flatten)]
+        end: ImagesTotal,
+    },
+    /// The beginning of the list, until Ctrl-C.
+    Interrupted {
+        /// The repositories that were read before the interruption.
+        repositories: Vec<ListedRepository<'static>>,
+        /// The end of the list.
+        #[schemars(flatten)]
+        end: Interrupted,
+    },
+}
+
+/// A repository and its images.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = rules::unread_images))]
 #[serde(rename_all = "camelCase")]
 pub struct ListedRepository<'a> {
-    /// Its name.
+    /// The name of the repository.
     pub name: &'a RepositoryName,
-    /// The service that it belongs to.
+    /// The package that uses the repository. Null if there is none.
     pub package: Option<&'a str>,
-    /// Whether there is such a repository; null where that could not be read.
+    /// Whether the repository exists. Null if that could not be determined.
     pub exists: Option<bool>,
-    /// Its images, the newest first; empty where they could not be read.
+    /// The images, the youngest first. Empty if they could not be read.
     #[serde(serialize_with = "images")]
+    #[cfg_attr(test, schemars(with = "Vec<ListedImage<'static>>"))]
     pub images: &'a Inventory,
-    /// What they take and cost; null where they could not be read.
+    /// The storage of the images and its cost. Null if the images could not be read.
     pub storage: Option<Figures>,
-    /// Why they could not be read.
+    /// The reason why the images could not be read. Absent if they were read.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub error: Option<String>,
 }
 
-/// What follows the repositories.
+/// The members that follow the list of repositories.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ImagesTotal {
     /// The sum over all repositories that could be read.
     pub total: Figures,
 }
 
-/// An image of a [`ListedRepository`].
+/// An image, an artifact or an index.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct ListedImage<'a> {
+    /// The digest of the manifest.
     digest: &'a Digest,
+    /// The tags.
     tags: &'a [String],
+    /// The time of the push (`imagePushedAt`).
     pushed_at: Timestamp,
+    /// The time of the last pull that ECR recorded (`lastRecordedPullTime`). Null if there is none.
     last_pulled_at: Option<Timestamp>,
+    /// The size in bytes (`imageSizeInBytes`).
     size_bytes: u64,
+    /// The media type of the manifest. Null if ECR does not return it.
     media_type: Option<&'a str>,
+    /// The type of the artifact (`artifactMediaType`). For a container image it is the media type of its
+    /// configuration. Null if ECR does not return it.
     artifact_type: Option<&'a str>,
+    /// The digest of the image that the artifact refers to (OCI `subject`). Null if there is none.
     subject: Option<&'a Digest>,
+    /// The digests in an index. Empty if this is not an index. Null if the manifest could not be read.
     children: Option<&'a [Digest]>,
+    /// The storage class.
+    #[cfg_attr(test, schemars(extend("enum" = ["standard", "archive"])))]
     storage_class: &'static str,
+    /// The time at which the image was last archived. Null if it never was.
     last_archived_at: Option<Timestamp>,
+    /// The time at which the image was last restored from the archive. Null if it never was.
     last_activated_at: Option<Timestamp>,
+    /// The status of the scan (`imageScanStatus.status`). Null if the list of images does not contain it.
+    /// Values that this version does not know are possible.
+    #[cfg_attr(test, schemars(extend("examples" = SCAN_STATUSES)))]
     scan_status: Option<&'a str>,
+    /// The number of findings of each severity. Null if the list of images does not contain it.
+    #[cfg_attr(test, schemars(with = "Option<schema::Counts>"))]
     findings: Option<&'a Counts>,
 }
 
@@ -87,14 +143,14 @@ fn images<S: Serializer>(inventory: &Inventory, to: S) -> Result<S::Ok, S::Error
 }
 
 impl ListedRepository<'_> {
-    /// Hands the lines for people to `print`, one after the other.
+    /// Calls `print` with each line for people.
     pub fn print(&self, now: Timestamp, mut print: impl FnMut(&str)) {
         let name = Tone::Title.paint(self.name.as_str());
         if self.error.is_some() {
             return print(&format!("{name}: unknown"));
         }
         if self.images.images.is_empty() {
-            let what = if self.exists == Some(true) { "no images" } else { "it does not exist" };
+            let what = if self.exists == Some(true) { "no images" } else { "the repository does not exist" };
             return print(&format!("{name}: {what}"));
         }
         print(&name);
@@ -131,7 +187,7 @@ fn cells(image: &Image, detail: &Detail, depth: usize, now: Timestamp) -> Vec<Ce
     ]
 }
 
-/// The tags; of what has none and stands below an image, what it is.
+/// The tags of an image. If it has none, its kind.
 fn title(image: &Image, detail: &Detail, depth: usize) -> Cell {
     let branch = if depth == 0 { String::new() } else { format!("{}└ ", "  ".repeat(depth - 1)) };
     if !image.tags.is_empty() {
@@ -146,11 +202,11 @@ fn title(image: &Image, detail: &Detail, depth: usize) -> Cell {
     Cell::new(format!("{branch}{kind}"), Tone::Dim)
 }
 
-/// How a scan went, in a word or two.
+/// The findings of a scan, or its status.
 fn scan_cell(image: &Image, detail: &Detail) -> Cell {
     match (&detail.scan_status, &detail.counts) {
         _ if image.is_index() || image.subject.is_some() => "".into(),
-        // Enhanced scanning, and basic scanning's newer engine, say nothing in lists.
+        // Lists do not contain the results of enhanced scanning and of the newer version of basic scanning.
         (None, None) => Cell::new("-", Tone::Dim),
         (_, Some(counts)) => counts_cell(counts),
         (Some(status), None) => {
@@ -160,7 +216,7 @@ fn scan_cell(image: &Image, detail: &Detail) -> Cell {
     }
 }
 
-/// The worst findings, and how many more there are.
+/// The number of the most severe findings, and the number of all others.
 pub fn counts_cell(counts: &Counts) -> Cell {
     let mut worst = counts.iter().rev().filter(|(_, n)| **n > 0);
     let Some((severity, n)) = worst.next() else {
@@ -171,7 +227,7 @@ pub fn counts_cell(counts: &Counts) -> Cell {
     Cell::new(format!("{n} {severity}{more}"), tone_of(*severity))
 }
 
-/// How a severity looks.
+/// The colour of a severity.
 pub fn tone_of(severity: Severity) -> Tone {
     match severity {
         Severity::Unknown | Severity::Critical | Severity::High => Tone::Bad,
@@ -180,7 +236,7 @@ pub fn tone_of(severity: Severity) -> Tone {
     }
 }
 
-/// `3 images, 4.5 MB stored, $0.45 a month; the lifecycle policy would leave 1 image, $0.10 a month`.
+/// The number of images, their size and cost, now and after the lifecycle policy has been applied.
 pub fn figures_text(figures: &Figures) -> String {
     let storage = figures.storage;
     let bound = if storage.is_upper_bound { "at most " } else { "" };
@@ -194,12 +250,12 @@ pub fn figures_text(figures: &Figures) -> String {
         text += &format!(" and {} archived", size(storage.archived_bytes));
     }
     if let Some(left) = figures.after_lifecycle.filter(|it| it.storage != storage) {
-        text += &format!("\n  lifecycle leaves {}", left_text(&left));
+        text += &format!("\n  after the lifecycle policy: {}", left_text(&left));
     }
     text
 }
 
-/// `1 image, 1.5 MB, $0.10 a month`.
+/// Such as `1 image, 1.5 MB, $0.10 a month`.
 fn left_text(left: &AfterLifecycle) -> String {
     let bound = if left.storage.is_upper_bound { "at most " } else { "" };
     let (bytes, cost) = (size(left.storage.stored_bytes), money(left.cost_per_month));

@@ -1,4 +1,4 @@
-//! What `ecr lifecycle` prints.
+//! The documents of `ecr lifecycle check` and `ecr lifecycle preview`.
 
 use ecr_lifecycle::evaluate::Decision;
 use ecr_lifecycle::question::Question;
@@ -8,50 +8,93 @@ use ecr_types::document::Place;
 use ecr_types::human::{count, size};
 use serde::Serialize;
 
-/// `ecr lifecycle check`.
+#[cfg(test)]
+use super::schema::rules;
+
+/// The errors and warnings in lifecycle policies.
 #[derive(Debug, Clone, Serialize, Default)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = rules::valid_policies))]
 pub struct CheckReport {
-    /// Whether ECR would accept every policy.
+    /// Whether ECR would accept all policies.
     pub valid: bool,
-    /// For what it would refuse them.
-    pub errors: Vec<CheckedFinding>,
-    /// What people might not expect.
-    pub warnings: Vec<CheckedFinding>,
+    /// The errors. ECR would reject a policy that has one.
+    pub errors: Vec<PolicyError>,
+    /// The warnings about rules that ECR accepts and that may have an unexpected effect.
+    pub warnings: Vec<PolicyWarning>,
 }
 
-/// An error or a warning of a [`CheckReport`].
+/// An error in a policy, which ECR would reject.
 #[derive(Debug, Clone, Serialize)]
-pub struct CheckedFinding {
-    /// The file.
-    pub file: String,
-    /// The line, from 1; null for the file as a whole.
-    pub line: Option<usize>,
-    /// The column in characters, from 1.
-    pub column: Option<usize>,
-    /// The rule's `rulePriority`.
-    pub rule: Option<i64>,
-    /// What is wrong.
-    pub message: String,
-    /// ECR's own sentence.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PolicyError {
+    /// The error and its position.
+    #[serde(flatten)]
+    finding: PolicyFinding,
+    /// The error message of ECR. Absent if it is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sentence: Option<String>,
-    /// What to write instead.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub help: Option<String>,
+    #[cfg_attr(test, schemars(with = "String"))]
+    sentence: Option<String>,
 }
 
-impl CheckedFinding {
-    /// A reason for which ECR refuses a policy.
-    pub fn error(finding: Finding) -> Self {
+/// A warning about a policy that ECR accepts.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PolicyWarning {
+    /// The warning and its position.
+    #[serde(flatten)]
+    finding: PolicyFinding,
+    /// What to write instead.
+    help: String,
+}
+
+/// A message about a policy and its position.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct PolicyFinding {
+    /// The path of the file.
+    file: String,
+    /// The line, counted from 1. Null if the message is about the whole file.
+    #[cfg_attr(test, schemars(range(min = 1)))]
+    line: Option<usize>,
+    /// The column in characters, counted from 1. Null if the message is about the whole file.
+    #[cfg_attr(test, schemars(range(min = 1)))]
+    column: Option<usize>,
+    /// The `rulePriority` of the rule. Null if the message is about the whole policy, or if the priority
+    /// cannot be read.
+    #[cfg_attr(test, schemars(range(min = 1)))]
+    rule: Option<i64>,
+    /// The message.
+    message: String,
+}
+
+impl PolicyError {
+    /// The error at its own position.
+    pub fn new(finding: Finding) -> Self {
         let Finding { place, rule, message, sentence } = finding;
-        Self { sentence, ..Self::new(&place, rule, message) }
+        Self { sentence, finding: PolicyFinding::new(&place, rule, message) }
     }
 
-    /// A surprise, and where the rule stands.
-    pub fn warning(lint: Lint, place: &Place) -> Self {
-        Self { help: Some(lint.help), ..Self::new(place, lint.rule, lint.message) }
+    /// The lines for people.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.finding.line("error")];
+        lines.extend(self.sentence.iter().map(|it| format!("    ECR would answer: {it}")));
+        lines
+    }
+}
+
+impl PolicyWarning {
+    /// The warning at the position of its rule.
+    pub fn new(lint: Lint, place: &Place) -> Self {
+        Self { help: lint.help, finding: PolicyFinding::new(place, lint.rule, lint.message) }
     }
 
+    /// The lines for people.
+    pub fn lines(&self) -> Vec<String> {
+        vec![self.finding.line("warning"), format!("    help: {}", self.help)]
+    }
+}
+
+impl PolicyFinding {
     fn new(place: &Place, rule: Option<i64>, message: String) -> Self {
         let is_known = place.line > 0;
         Self {
@@ -60,98 +103,107 @@ impl CheckedFinding {
             column: is_known.then_some(place.column),
             rule,
             message,
-            sentence: None,
-            help: None,
         }
     }
 
-    /// The lines for people; `severity` is `error` or `warning`.
-    pub fn lines(&self, severity: &str) -> Vec<String> {
+    fn line(&self, severity: &str) -> String {
         let place = match (self.line, self.column) {
             (Some(line), Some(column)) => format!("{}:{line}:{column}", self.file),
             _ => self.file.clone(),
         };
         let rule = self.rule.map(|it| format!("rule {it}: ")).unwrap_or_default();
-        let mut lines = vec![format!("{place}: {severity}: {rule}{}", self.message)];
-        lines.extend(self.sentence.iter().map(|it| format!("    ECR would answer: {it}")));
-        lines.extend(self.help.iter().map(|it| format!("    help: {it}")));
-        lines
+        format!("{place}: {severity}: {rule}{}", self.message)
     }
 }
 
-/// `ecr lifecycle preview`.
+/// The images that a lifecycle policy would expire or archive.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PreviewReport {
-    /// One entry a repository.
+    /// The repositories that exist.
     pub repositories: Vec<PreviewedRepository>,
 }
 
-/// A repository of a [`PreviewReport`].
+/// A repository and the effect of the policy on its images.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = rules::failed_preview))]
 #[serde(rename_all = "camelCase")]
 pub struct PreviewedRepository {
-    /// Its name; null for a list of images that names none.
+    /// The name of the repository. Null for a list of images that does not contain one.
     pub name: Option<String>,
-    /// Images that would be deleted.
+    /// The images that a rule would delete.
     pub expired: Vec<PreviewedImage>,
-    /// Images that would be moved to the archive.
+    /// The images that a rule would move to the archive.
     pub transitioned: Vec<PreviewedImage>,
-    /// Artifacts that would go with their subject.
+    /// The digests of the artifacts that would be deleted because the image that they refer to is deleted.
     pub cascaded: Vec<Digest>,
-    /// How many images stay as they are.
+    /// The number of images that stay as they are.
     pub kept: usize,
-    /// The sizes of what would be deleted, as ECR counts them: layers that images share are counted for each.
+    /// The total size in bytes of the images that would be deleted, as in `imageSizeInBytes`: a layer of
+    /// several images is counted for each of them.
     pub freed_bytes: u64,
-    /// Images that stay, or cascade, by a choice that AWS does not document.
+    /// The images to which no rule applies and whose outcome depends on behaviour that AWS does not document.
+    /// Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub in_doubt: Vec<UndocumentedImage>,
-    /// Where ECR's own preview differs; null where it was not asked.
+    /// The images for which the preview of ECR has another result. Null without `--aws`.
     pub disagreements: Option<Vec<Disagreement>>,
-    /// Why it could not be previewed; then every list is empty.
+    /// The reason why there is no preview. The lists are empty then. Absent if there is a preview.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub error: Option<String>,
 }
 
-/// An image of a [`PreviewedRepository`].
+/// An image to which a rule applies.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PreviewedImage {
-    /// Its digest.
+    /// The digest of the image.
     pub digest: Digest,
-    /// Its tags.
+    /// The tags of the image.
     pub tags: Vec<String>,
-    /// The rule that takes it.
+    /// The `rulePriority` of the rule.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub rule_priority: i64,
-    /// Its size.
+    /// The size of the image in bytes.
     pub size_bytes: u64,
-    /// Choices on which that depends, because AWS does not document them.
+    /// Descriptions of behaviour that AWS does not document and that the result depends on. Absent if there
+    /// are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub not_documented: Vec<&'static str>,
 }
 
-/// An image without a rule of its own whose outcome is in doubt.
+/// An image to which no rule applies and whose outcome depends on behaviour that AWS does not document.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct UndocumentedImage {
-    /// Its digest.
+    /// The digest of the image.
     pub digest: Digest,
-    /// The choices.
+    /// Descriptions of the behaviour.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub not_documented: Vec<&'static str>,
 }
 
-/// An image on which ECR's own preview differs.
+/// An image for which the preview of ECR has another result.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Disagreement {
-    /// Its digest.
+    /// The digest of the image.
     pub digest: Digest,
-    /// The rule that takes it here; null for none.
+    /// The `rulePriority` of the rule that applies in this preview. Null if no rule applies.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub ours: Option<i64>,
-    /// The rule that takes it in ECR's preview; null for none.
+    /// The `rulePriority` of the rule that applies in the preview of ECR. Null if no rule applies.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub aws: Option<i64>,
 }
 
 impl PreviewedRepository {
-    /// The images of a repository with what was decided about each.
+    /// The report on the images of a repository and the decision about each of them.
     pub fn new(name: Option<String>, images: &[Image], decisions: &[Decision]) -> Self {
         let mut report = Self {
             name,
@@ -204,7 +256,8 @@ impl PreviewedRepository {
         }
         let total = self.expired.len() + self.transitioned.len() + self.cascaded.len() + self.kept;
         let mut lines = vec![format!(
-            "{name}: {}, {} would expire ({}), {} would be archived, {} would go with their subject, {} stay",
+            "{name}: {}, {} would expire ({}), {} would be archived, {} would be deleted with their subject, \
+             {} kept",
             count(total as u64, "image"),
             self.expired.len(),
             size(self.freed_bytes),
@@ -222,7 +275,7 @@ impl PreviewedRepository {
         let of = |rule: Option<i64>| rule.map_or("no rule".to_owned(), |it| format!("rule {it}"));
         for it in self.disagreements.iter().flatten() {
             lines.push(format!(
-                "  ! {}  {} here, {} in ECR's preview",
+                "  ! {}  {} here, {} in the preview of ECR",
                 it.digest.short(),
                 of(it.ours),
                 of(it.aws)

@@ -1,4 +1,4 @@
-//! What `ecr scan` and the gate of `push` print.
+//! The document of `ecr scan`, and the scans in the document of `push`.
 
 use std::collections::BTreeSet;
 
@@ -6,108 +6,153 @@ use ecr_types::human::{printable, wrap};
 use ecr_types::{Digest, RepositoryName};
 use serde::Serialize;
 
+#[cfg(test)]
+use super::Interrupted;
 use super::images::tone_of;
+#[cfg(test)]
+use super::schema::{self, SCAN_STATUSES};
 use crate::cli::table::{Align, Cell, Table, Tone, WIDTH};
 use crate::scan::{
-    Counts, Finding, Fix, Gate, GateResult, ImageScan, NEVER_SCANNED, ScanProgress, ScanType, Severity,
+    Counts, Finding, Fix, Gate, GateEvaluation, ImageScan, NEVER_SCANNED, ScanProgress, ScanType, Severity,
     Verdict, counts_text,
 };
 
-/// What follows the list of images in `ecr scan`: one entry an image, where an index stands as the images that it lists.
+/// The document of `ecr scan`, which is written one image at a time.
+#[cfg(test)]
+#[derive(schemars::JsonSchema)]
+#[schemars(
+    untagged,
+    description = "The findings of ECR's scanner in the images, and the results of the gate. \
+                   Ctrl-C ends the list early."
+)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub enum ScanDocument {
+    /// The complete list.
+    Complete {
+        /// The scanned images. An index is represented by the images that it contains.
+        images: Vec<ScannedImage>,
+        /// The end of the list.
+        #[schemars(flatten)]
+        end: ScanReport,
+    },
+    /// The beginning of the list, until Ctrl-C.
+    Interrupted {
+        /// The images that were scanned before the interruption.
+        images: Vec<ScannedImage>,
+        /// The end of the list.
+        #[schemars(flatten)]
+        end: Interrupted,
+    },
+}
+
+/// The members that follow the list of images.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ScanReport {
-    /// What could not be looked at.
+    /// The repositories and images whose scans could not be read.
     pub failures: Vec<ScanFailure>,
-    /// Entries of the ignore file that are to be looked at; null without a gate.
+    /// The entries of the ignore file that need attention. Null without `--fail-on`.
     pub ignore: Option<IgnoreReport>,
 }
 
-/// A repository or image that could not be looked at.
+/// A repository or an image whose scan could not be read.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ScanFailure {
-    /// The repository.
+    /// The name of the repository.
     pub repository: RepositoryName,
-    /// Why.
+    /// The error.
     pub error: String,
-    /// What to do about it, where that is known.
+    /// What to do about the error. Absent if there is no advice.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub help: Option<String>,
 }
 
-/// Entries of the ignore file that no longer do what they were written for.
+/// The entries of the ignore file that no longer have an effect.
 #[derive(Debug, Clone, Serialize, Default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct IgnoreReport {
-    /// Their time is over: the findings count again.
+    /// The identifiers of the entries that have expired. The findings are no longer ignored.
     pub expired: Vec<String>,
-    /// None of the images that were looked at has the finding any more; null where not everything was looked at.
+    /// The identifiers of the entries that match no finding in the scanned images. Null if some findings are
+    /// unknown.
     pub stale: Option<Vec<String>>,
 }
 
-/// An image of a [`ScanReport`].
+/// An image, the findings in it and the result of the gate.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ScannedImage {
-    /// Which image.
+    /// The image.
     #[serde(flatten)]
     pub subject: Subject,
-    /// `imageScanStatus.status`; null for an image that was never scanned.
+    /// The status of the scan (`imageScanStatus.status`). Null if the image was never scanned. Values that
+    /// this version does not know are possible.
+    #[cfg_attr(test, schemars(extend("examples" = SCAN_STATUSES)))]
     pub status: Option<String>,
-    /// What ECR says about the status.
+    /// ECR's description of the status. Null if there is none.
     pub description: Option<String>,
-    /// Which scanner looked, where its findings tell.
+    /// The scanner. Null if its findings do not identify it.
     pub scanner: Option<ScanType>,
-    /// Findings by severity.
+    /// The number of findings of each severity.
+    #[cfg_attr(test, schemars(with = "schema::Counts"))]
     pub counts: Counts,
-    /// The findings, the worst first; one a package.
+    /// The findings, the most severe first, with one entry for each affected package.
     pub findings: Vec<ScannedFinding>,
-    /// Findings that ECR counts and does not list; they stand in the way like others.
+    /// The number of findings that ECR counts and does not list. The gate treats them like listed findings.
+    #[cfg_attr(test, schemars(with = "schema::Counts"))]
     pub unlisted: Counts,
-    /// What the gate says; null without one.
+    /// The result of the gate. Null without `--fail-on`.
     pub gate: Option<Verdict>,
-    /// Whether the gate lets it through; null without one.
+    /// Whether the image passes the gate. Null without `--fail-on`.
     pub passed: Option<bool>,
-    /// Findings that the ignore file lets through.
+    /// The number of findings that the ignore file excludes from the gate.
     pub ignored: usize,
-    /// Findings that are let through because no update mends them.
+    /// The number of findings that `--ignore-unfixed` excludes from the gate.
     pub unfixed: usize,
     #[serde(skip)]
     outcome: Outcome,
 }
 
-/// A finding of a [`ScannedImage`].
+/// A vulnerability in a package of the image.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Finding"))]
 pub struct ScannedFinding {
-    /// What was found.
+    /// The finding.
     #[serde(flatten)]
     pub finding: Finding,
-    /// Whether it stands in the way at the gate.
+    /// Whether the finding fails the gate.
     pub blocks: bool,
 }
 
-/// What only people read.
+/// The parts of a scanned image that are only in the text for people.
 #[derive(Debug, Clone)]
 struct Outcome {
     title: String,
     meaning: String,
     help: Option<String>,
     progress: Option<ScanProgress>,
-    judgement: Option<(Severity, GateResult)>,
+    judgement: Option<(Severity, GateEvaluation)>,
 }
 
-/// Which image is meant.
+/// An image that is scanned.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Subject {
-    /// The repository.
+    /// The name of the repository.
     pub repository: RepositoryName,
-    /// The service.
+    /// The package that uses the repository. Null if there is none.
     pub package: Option<String>,
-    /// The image.
+    /// The digest of the image.
     pub digest: Digest,
-    /// Its tags, or those of its index.
+    /// The tags of the image, or those of the index that contains it.
     pub tags: Vec<String>,
-    /// The index that lists it.
+    /// The digest of the index that contains the image. Null if there is none.
     pub index: Option<Digest>,
-    /// Its platform there.
+    /// The platform in the index, such as `linux/arm64`. Null without an index, or if the index does not
+    /// contain it.
     pub platform: Option<String>,
 }
 
@@ -122,7 +167,7 @@ impl std::fmt::Display for Subject {
 }
 
 impl ScannedImage {
-    /// What became of the scan of an image; `None` for one that was never scanned.
+    /// The report on the scan of an image. `None` is an image that was never scanned.
     pub fn new(subject: Subject, scan: Option<&ImageScan>, gate: Option<&Gate>) -> Self {
         let judgement = gate.map(|it| (it.fail_on, it.evaluate(scan)));
         let blocks = |n: usize| judgement.as_ref().is_some_and(|(_, it)| it.blocking.get(n) == Some(&true));
@@ -130,9 +175,9 @@ impl ScannedImage {
         let findings = scan.iter().flat_map(|it| &it.findings).enumerate();
         let findings =
             findings.map(|(n, it)| ScannedFinding { finding: it.clone(), blocks: blocks(n) }).collect();
-        let counted = |count: fn(&GateResult) -> usize| judgement.as_ref().map_or(0, |(_, it)| count(it));
+        let counted = |count: fn(&GateEvaluation) -> usize| judgement.as_ref().map_or(0, |(_, it)| count(it));
         let help = scan.map_or(Some(NEVER_SCANNED.1), ImageScan::help);
-        // Commands are to be typed as they stand.
+        // People copy commands, which therefore contain the names and not placeholders.
         let start = format!(
             "aws ecr start-image-scan --repository-name {} --image-id imageDigest={}",
             subject.repository, subject.digest
@@ -160,22 +205,23 @@ impl ScannedImage {
         }
     }
 
-    /// Whether the gate lets it through; without a gate, everything gets through.
+    /// Whether the image passes the gate. Without a gate every image passes.
     pub fn is_through(&self) -> bool {
         self.passed.unwrap_or(true)
     }
 
-    /// Whether its findings are complete.
+    /// Whether the list of findings is complete.
     pub fn is_done(&self) -> bool {
         self.outcome.progress == Some(ScanProgress::Done)
     }
 
-    /// Whether ECR cannot scan it.
+    /// Whether ECR cannot scan the image.
     pub fn is_unsupported(&self) -> bool {
         self.outcome.progress == Some(ScanProgress::Unsupported)
     }
 
-    /// Whether `--ignore-unfixed` could not be told about some finding.
+    /// Whether there are findings for which `--ignore-unfixed` has no effect, because the scanner does not
+    /// report fixes.
     pub fn has_unknown_fixes(&self) -> bool {
         self.outcome.judgement.as_ref().is_some_and(|(_, it)| !it.fix_unknown.is_empty())
     }
@@ -243,7 +289,7 @@ impl ScannedImage {
         let mut reasons = Vec::new();
         let mut add = |n: usize, text: String| reasons.extend((n > 0).then(|| format!("{n} {text}")));
         add(blocking.len(), format!("{fail_on} or worse"));
-        add(unlisted, "counted by ECR and not listed".to_owned());
+        add(unlisted, "not listed by ECR".to_owned());
         add(self.ignored, "ignored".to_owned());
         add(self.unfixed, "without a fix".to_owned());
         let suppressed =
@@ -253,8 +299,8 @@ impl ScannedImage {
             (Verdict::Passed, _) => ("passed", Tone::Good),
             (Verdict::Failed, _) => ("failed", Tone::Bad),
             (Verdict::Unsupported, true) => ("passed, unscanned (--unsupported pass)", Tone::Warning),
-            (Verdict::Unsupported, false) => ("not passed: ECR cannot scan it", Tone::Bad),
-            (Verdict::NotScanned, _) => ("not passed: there are no findings to look at", Tone::Bad),
+            (Verdict::Unsupported, false) => ("not passed: ECR cannot scan the image", Tone::Bad),
+            (Verdict::NotScanned, _) => ("not passed: the findings are not available", Tone::Bad),
         };
         let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) };
         Some(format!("  gate {}{reasons}", tone.paint(word)))
@@ -269,7 +315,7 @@ impl ScannedFinding {
             (Some(version), _) => version.clone().into(),
             (None, Fix::Available) => Cell::new("available", Tone::Plain),
             (None, Fix::None) => Cell::new("no fix", Tone::Dim),
-            (None, Fix::Unknown) => Cell::new("not told", Tone::Dim),
+            (None, Fix::Unknown) => Cell::new("unknown", Tone::Dim),
         };
         vec![
             Cell::new(found.severity.as_str(), tone_of(found.severity)),

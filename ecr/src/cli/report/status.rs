@@ -1,4 +1,4 @@
-//! What `ecr status` prints: one page for a person.
+//! The document of `ecr status`, and its page for people.
 
 use ecr_lifecycle::Timestamp;
 use ecr_types::human::{money, short_age, size, some_of};
@@ -7,85 +7,100 @@ use serde::Serialize;
 
 use super::Header;
 use super::images::{counts_cell, figures_text};
+#[cfg(test)]
+use super::schema::{self, Field, SCAN_STATUSES};
 use crate::cli::table::{Align, Cell, Table, Tone};
 use crate::config::price::Price;
 use crate::inventory::Figures;
 use crate::scan::{Counts, ScanStatus};
 
-/// `ecr status`.
+/// The environment, the repositories, their images and the cost.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct StatusReport {
-    /// Where.
+    /// The registry that the command works with.
     #[serde(flatten)]
     pub header: Header,
-    /// What the commands work with.
+    /// The environment of the commands.
     pub environment: Environment,
-    /// USD for a GB and month.
+    /// The price of storage in USD for a GB (10⁹ bytes) and month.
     pub price: Price,
-    /// One entry a repository.
+    /// The repositories of the selected services.
     pub repositories: Vec<RepositoryStatus>,
-    /// Repositories of this project that the workspace does not name; null if nobody looked.
+    /// The names of repositories of this project that the workspace does not configure. Null without
+    /// `--orphans`, and without a project.
     pub orphans: Option<Vec<RepositoryName>>,
     /// The sum over all repositories that could be read.
     pub total: Figures,
 }
 
-/// What the commands work with.
+/// The environment of the commands.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Environment {
     /// The ARN of the user or role.
     pub identity: String,
-    /// Where the API is, if not at AWS.
+    /// The URL of the ECR API. Null for the endpoint of AWS.
     pub endpoint: Option<String>,
-    /// docker or podman; null where neither is installed.
+    /// The container engine. Null if neither docker nor podman is installed.
     pub engine: Option<EngineStatus>,
 }
 
-/// docker or podman.
+/// A container engine.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Engine"))]
 pub struct EngineStatus {
-    /// Which.
+    /// The name of the program.
+    #[cfg_attr(test, schemars(extend("enum" = ["docker", "podman"])))]
     pub program: String,
-    /// Its version; null where its daemon does not answer.
+    /// The version. Null if the daemon does not respond.
     pub version: Option<String>,
 }
 
-/// A repository of a [`StatusReport`].
+/// A repository and its status.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RepositoryStatus {
-    /// Its name.
+    /// The name of the repository.
     pub name: RepositoryName,
-    /// The service that it belongs to.
+    /// The package that uses the repository. Null if there is none.
     pub package: Option<String>,
-    /// How it stands, as in `ecr plan`; null where it could not be read.
+    /// The state of the repository, as in `ecr plan`. Null if it could not be read.
+    #[cfg_attr(test, schemars(with = "Option<schema::RepositoryState>"))]
     pub state: Option<&'static str>,
-    /// The fields that differ from what is desired.
+    /// The fields that differ from the configuration.
+    #[cfg_attr(test, schemars(with = "Vec<Field>"))]
     pub drift: Vec<String>,
-    /// The newest image; null where there is none.
+    /// The youngest image. Null if there is none, or if the images could not be read.
     pub latest: Option<LatestImage>,
-    /// What its images take and cost; null where they could not be read.
+    /// The storage of the images and its cost. Null if the images could not be read.
     pub storage: Option<Figures>,
-    /// What could not be read, and why.
+    /// The reason why something could not be read. Absent if everything was read.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub error: Option<String>,
 }
 
-/// The newest image of a repository.
+/// The youngest image of a repository.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LatestImage {
-    /// Its digest.
+    /// The digest of the image.
     pub digest: Digest,
-    /// Its tags.
+    /// The tags of the image.
     pub tags: Vec<String>,
-    /// When it was pushed.
+    /// The time of the push.
     pub pushed_at: Timestamp,
-    /// Whether it is known which images an index lists; nothing is known of their scans otherwise.
+    /// Whether the status of the scan is known. It is unknown for an index whose images are unknown.
     pub is_scan_known: bool,
-    /// `imageScanStatus.status`; null for an image that was never scanned, or of which nothing is known.
+    /// The status of the scan (`imageScanStatus.status`). Null if the image was never scanned, or if the
+    /// status is unknown. Values that this version does not know are possible.
+    #[cfg_attr(test, schemars(extend("examples" = SCAN_STATUSES)))]
     pub scan_status: Option<String>,
-    /// Findings by severity.
+    /// The number of findings of each severity. Null if there is no result of a scan.
+    #[cfg_attr(test, schemars(with = "Option<schema::Counts>"))]
     pub findings: Option<Counts>,
 }
 
@@ -116,9 +131,9 @@ impl StatusReport {
         let engine = match &self.environment.engine {
             Some(EngineStatus { program, version: Some(version) }) => format!("{program} {version}"),
             Some(EngineStatus { program, version: None }) => {
-                format!("{program}, whose daemon does not answer")
+                format!("{program} (the daemon does not respond)")
             }
-            None => "neither docker nor podman (`cargo xtask push` needs none)".to_owned(),
+            None => "none (`cargo xtask push` does not need docker or podman)".to_owned(),
         };
         let mut lines = Vec::new();
         let mut add = |title: &str, text: &str| {

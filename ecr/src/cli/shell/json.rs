@@ -4,9 +4,9 @@ use std::io::{self, BufWriter, Write};
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::{Format, Shell};
+use crate::cli::report::Interrupted;
 
 /// `{"KEY": [item, item, ...], ...}` on its way to stdout; nothing where people read.
 pub struct JsonList<'a> {
@@ -47,11 +47,12 @@ impl JsonList<'_> {
 
     /// Ends the list and the document, with the fields of `rest`.
     pub fn end(mut self, rest: &impl Serialize) {
-        self.finish(&serde_json::to_value(rest).unwrap_or_default());
+        self.write_end(rest);
     }
 
-    fn finish(&mut self, rest: &Value) {
+    fn write_end(&mut self, rest: &impl Serialize) {
         self.is_ended = true;
+        let rest = serde_json::to_value(rest).unwrap_or_default();
         let close = if self.is_empty { "]" } else { "\n  ]" };
         self.shell.write_json(|out| {
             write!(out, "{close}")?;
@@ -68,7 +69,7 @@ impl JsonList<'_> {
 impl Drop for JsonList<'_> {
     fn drop(&mut self) {
         if !self.is_ended {
-            self.finish(&json!({"interrupted": true}));
+            self.write_end(&Interrupted { interrupted: true });
         }
     }
 }

@@ -8,7 +8,7 @@ use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 
 use crate::cli::error::{Exit, Failure};
-use crate::cli::report::PushReport;
+use crate::cli::report::{ErrorDetails, ErrorReport, PushReport};
 
 mod github;
 mod json;
@@ -238,11 +238,8 @@ impl Shell {
 
     /// The same as JSON alone.
     pub fn json_failure(&self, failure: &Failure) {
-        self.json(&serde_json::json!({"error": {
-            "message": failure.message,
-            "causes": failure.cause_lines(),
-            "help": failure.help,
-        }}));
+        let (causes, help, message) = (failure.cause_lines(), failure.help.clone(), failure.message.clone());
+        self.json(&ErrorReport { error: ErrorDetails { causes, help, message } });
     }
 
     /// Says as JSON that the command was interrupted, if there is no document yet.

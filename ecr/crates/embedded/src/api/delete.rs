@@ -1,13 +1,12 @@
 //! `BatchDeleteImage`.
 
+use ecr_types::ImageTag;
 use serde_json::{Value, json};
 
 use super::images::{ImageId, Missing};
 use super::{Answer, Call, Input};
 use crate::error::ApiError;
 use crate::images::{self, DeleteError};
-
-const REFERENCED: &str = "ImageReferencedByManifestList";
 
 /// Deletes images. A request can have indexes and the images that they reference in any order.
 pub fn batch_delete(call: &Call<'_>, input: Input<'_>) -> Answer {
@@ -20,9 +19,9 @@ pub fn batch_delete(call: &Call<'_>, input: Input<'_>) -> Answer {
         let (mut referenced, before) = (Vec::new(), deleted.len());
         for id in remaining {
             match delete_one(call, input, &id)? {
-                Ok(rows) => deleted.extend(rows),
-                Err(failure) if failure["failureCode"] == REFERENCED => referenced.push((id, failure)),
-                Err(failure) => failures.push(failure),
+                Deletion::Deleted(rows) => deleted.extend(rows),
+                Deletion::Referenced(failure) => referenced.push((id, failure)),
+                Deletion::Failed(failure) => failures.push(failure),
             }
         }
         if referenced.is_empty() || deleted.len() == before {
@@ -33,28 +32,37 @@ pub fn batch_delete(call: &Call<'_>, input: Input<'_>) -> Answer {
     }
 }
 
-/// Deletes one image or tag. Returns the entries of `imageIds`, one for each deleted tag, or the entry of `failures`.
-fn delete_one(
-    call: &Call<'_>,
-    input: Input<'_>,
-    id: &ImageId,
-) -> Result<Result<Vec<Value>, Value>, ApiError> {
+/// The result for one `imageId`.
+enum Deletion {
+    /// The entries of `imageIds`: one for each deleted tag.
+    Deleted(Vec<Value>),
+    /// The entry of `failures` for an image that an index references.
+    Referenced(Value),
+    /// The entry of `failures` for any other reason.
+    Failed(Value),
+}
+
+/// Deletes one image or tag.
+fn delete_one(call: &Call<'_>, input: Input<'_>, id: &ImageId) -> Result<Deletion, ApiError> {
     let found = call.with(input, |name, repository| {
         Ok(id.find(repository).map(|(digest, _)| (name.clone(), digest.clone())))
     })?;
     let (name, digest) = match found {
         Ok(found) => found,
-        Err(missing) => return Ok(Err(missing.failure(id))),
+        Err(missing) => return Ok(Deletion::Failed(missing.failure(id))),
     };
     let tag = id.tag.as_ref().filter(|_| id.digest.is_none()).and_then(|it| it.parse().ok());
     let store = &mut call.shared.store();
     match images::delete(store, &call.registry, &name, &digest, tag.as_ref()) {
-        Ok(tags) if tags.is_empty() => Ok(Ok(vec![json!({ "imageDigest": digest })])),
-        Ok(tags) => Ok(Ok(tags.iter().map(|tag| json!({"imageDigest": digest, "imageTag": tag})).collect())),
-        Err(DeleteError::Gone) => Ok(Err(Missing::NotFound.failure(id))),
-        Err(DeleteError::Referenced(index)) => Ok(Err(json!({
+        Ok(tags) if tags.is_empty() => Ok(Deletion::Deleted(vec![json!({ "imageDigest": digest })])),
+        Ok(tags) => {
+            let entry = |tag: &ImageTag| json!({"imageDigest": digest, "imageTag": tag});
+            Ok(Deletion::Deleted(tags.iter().map(entry).collect()))
+        }
+        Err(DeleteError::Gone) => Ok(Deletion::Failed(Missing::NotFound.failure(id))),
+        Err(DeleteError::Referenced(index)) => Ok(Deletion::Referenced(json!({
             "imageId": id.json(),
-            "failureCode": REFERENCED,
+            "failureCode": "ImageReferencedByManifestList",
             "failureReason": format!("Requested image referenced by manifest list: [{index}]"),
         }))),
         Err(DeleteError::Internal(error)) => Err(ApiError::internal(&error)),

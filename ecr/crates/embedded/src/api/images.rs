@@ -277,6 +277,10 @@ fn image_exists(call: &Call<'_>, name: &RepositoryName, digest: &Digest, tag: Op
     ApiError::new("ImageAlreadyExistsException", message)
 }
 
+fn invalid_manifest(reason: &dyn std::fmt::Display) -> ApiError {
+    ApiError::invalid("ImageManifest", &format!("Invalid image manifest provided: {reason}"))
+}
+
 fn refused(call: &Call<'_>, name: &RepositoryName, error: PutError) -> ApiError {
     let joined = |digests: &[Digest]| digests.iter().map(Digest::as_str).collect::<Vec<_>>().join(", ");
     let account = &call.shared.settings.account;
@@ -289,9 +293,8 @@ fn refused(call: &Call<'_>, name: &RepositoryName, error: PutError) -> ApiError 
     };
     match error {
         PutError::RepositoryNotFound => ApiError::repository_not_found(name.as_str(), account.as_str()),
-        PutError::Invalid(reason) => {
-            ApiError::invalid("ImageManifest", &format!("Invalid image manifest provided: {reason}"))
-        }
+        PutError::Invalid(error) => invalid_manifest(&error),
+        PutError::NoMediaType => invalid_manifest(&images::NO_MEDIA_TYPE),
         PutError::DigestMismatch { expected, found } => ApiError::new(
             "ImageDigestDoesNotMatchException",
             format!("The provided digest '{expected}' does not match the digest '{found}' of the image"),

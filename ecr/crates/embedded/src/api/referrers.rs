@@ -33,7 +33,7 @@ pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
     let (found, next) = page_by(found, input, |(digest, _)| digest.to_string())?;
     let store = call.shared.store();
     let row = |(digest, image): &(Digest, Image)| {
-        let mut row = referrer(&store, digest, image);
+        let mut row = json!(referrer(&store, digest, image));
         row["artifactStatus"] = json!("ACTIVE");
         row
     };

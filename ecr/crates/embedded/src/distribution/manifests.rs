@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::{Answer, Call};
 use crate::error::OciError;
-use crate::http::{builder, empty, full, header, json_response, text_response, with_header};
-use crate::images::{self, DeleteError, MAX_MANIFEST, NewImage, PutError, immutable_sentence};
+use crate::http::{builder, empty, full, header, json_response, query, text_response, with_header};
+use crate::images::{self, DeleteError, MAX_MANIFEST, NO_MEDIA_TYPE, NewImage, PutError, immutable_sentence};
 
 /// `HEAD` or `GET /v2/NAME/manifests/REFERENCE`.
 pub fn get(call: &Call, reference: &str, method: &Method) -> Answer {
@@ -115,19 +115,15 @@ pub async fn put(call: &Call, reference: &str, request: &mut Request<Incoming>) 
 }
 
 /// `GET /v2/NAME/tags/list?n=N&last=TAG`.
-pub fn tags(call: &Call, query: Option<&str>) -> Answer {
-    let value = |key: &str| {
-        let pairs = query.unwrap_or_default().split('&').filter_map(|it| it.split_once('='));
-        pairs.clone().find(|(name, _)| *name == key).map(|(_, value)| value.to_owned())
-    };
-    let limit = match value("n") {
+pub fn tags<B>(call: &Call, request: &Request<B>) -> Answer {
+    let limit = match query(request, "n") {
         None => 1000,
         Some(n) => n.parse::<usize>().map_err(|_| {
             OciError::new(400, "PAGINATION_NUMBER_INVALID", format!("`{n}` is not a number of tags"))
         })?,
     };
     let limit = limit.min(1000);
-    let last = value("last");
+    let last = query(request, "last");
     let store = call.shared.store();
     let repository = store.model().repository(&call.registry, &call.name);
     let tags = repository.into_iter().flat_map(|it| it.image_tags.keys()).map(ImageTag::as_str);
@@ -153,7 +149,8 @@ fn refused(call: &Call, error: PutError) -> OciError {
         PutError::RepositoryNotFound => {
             OciError::name_unknown(call.name.as_str(), call.shared.settings.account.as_str())
         }
-        PutError::Invalid(reason) => OciError::new(400, "MANIFEST_INVALID", reason),
+        PutError::Invalid(error) => OciError::new(400, "MANIFEST_INVALID", error.to_string()),
+        PutError::NoMediaType => OciError::new(400, "MANIFEST_INVALID", NO_MEDIA_TYPE),
         PutError::DigestMismatch { expected, found } => {
             let message = format!("the manifest has digest {found}, not {expected}");
             OciError::new(400, "DIGEST_INVALID", message)

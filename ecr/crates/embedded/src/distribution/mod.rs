@@ -112,7 +112,7 @@ impl Call {
                 manifests::put(self, &reference, request).await
             }
             (&Method::DELETE, RouteTarget::Manifest(reference)) => manifests::delete(self, &reference),
-            (&Method::GET, RouteTarget::Tags) => manifests::tags(self, request.uri().query()),
+            (&Method::GET, RouteTarget::Tags) => manifests::tags(self, request),
             (&Method::GET, RouteTarget::Referrers(digest)) => {
                 manifests::referrers(self, &digest, query(request, "artifactType").as_deref())
             }

@@ -1,12 +1,13 @@
 //! The run-time requirements of a binary, from its ELF headers (elf(5), ld.so(8)).
 
-use std::io::{ErrorKind, Read, Seek};
+use std::io::{self, ErrorKind, Read, Seek};
 
 use elf::ElfStream;
 use elf::abi;
 use elf::endian::AnyEndian;
 use elf::segment::ProgramHeader;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// The properties of an executable or shared library.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,20 @@ pub struct Elf {
     pub is_auditable: bool,
 }
 
+/// Why the headers of a binary cannot be used.
+#[derive(Debug, Error)]
+pub enum InvalidBinary {
+    /// The file does not begin with the magic bytes of ELF.
+    #[error("not a Linux executable (no ELF header)")]
+    NotElf,
+    /// The headers contradict each other, or the file is too short for them.
+    #[error("malformed ELF headers: {0}")]
+    Headers(#[from] elf::ParseError),
+    /// The file cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 type File<R> = ElfStream<AnyEndian, R>;
 
 impl Elf {
@@ -30,22 +45,21 @@ impl Elf {
     /// of the file is not read.
     ///
     /// # Errors
-    /// The reason as text: not an ELF file, malformed headers, or an I/O error.
-    pub fn read<R: Read + Seek>(mut file: R) -> Result<Self, String> {
+    /// The file is not an ELF file, its headers are malformed, or it cannot be read.
+    pub fn read<R: Read + Seek>(mut file: R) -> Result<Self, InvalidBinary> {
         let mut magic = [0; 4];
         match file.rewind().and_then(|()| file.read_exact(&mut magic)) {
             Ok(()) if magic == abi::ELFMAGIC[..4] => {}
-            Err(error) if error.kind() != ErrorKind::UnexpectedEof => return Err(error.to_string()),
-            _ => return Err("not a Linux executable (no ELF header)".to_owned()),
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => return Err(error.into()),
+            _ => return Err(InvalidBinary::NotElf),
         }
-        let broken = |it: elf::ParseError| format!("malformed ELF headers: {it}");
-        let mut file = File::open_stream(file).map_err(broken)?;
+        let mut file = File::open_stream(file)?;
         let mut found = Self { machine: file.ehdr.e_machine, ..Self::default() };
         let interpreter = file.segments().iter().rfind(|it| it.p_type == abi::PT_INTERP).copied();
         if let Some(segment) = interpreter {
             found.interpreter = file.segment_data(&segment).ok().map(|it| text(it, 0));
         }
-        found.read_dynamic(&mut file).map_err(broken)?;
+        found.read_dynamic(&mut file)?;
         found.is_auditable = file.section_header_by_name(".dep-v0").is_ok_and(|it| it.is_some());
         Ok(found)
     }
@@ -108,7 +122,7 @@ mod tests {
 
     #[test]
     fn elf_read_rejects_other_files() {
-        let error = |bytes: &[u8]| Elf::read(Cursor::new(bytes)).unwrap_err();
+        let error = |bytes: &[u8]| Elf::read(Cursor::new(bytes)).unwrap_err().to_string();
         assert_eq!(error(b"#!/bin/sh\n"), "not a Linux executable (no ELF header)");
         assert_eq!(error(b""), "not a Linux executable (no ELF header)");
         assert!(error(b"\x7fELF").starts_with("malformed ELF headers"));

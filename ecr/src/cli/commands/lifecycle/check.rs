@@ -6,7 +6,7 @@ use ecr_types::human::count;
 
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
-use crate::cli::report::{CheckReport, CheckedFinding};
+use crate::cli::report::{CheckReport, PolicyError, PolicyWarning};
 use crate::cli::shell::Shell;
 use crate::config::files;
 use crate::config::workspace::Workspace;
@@ -22,11 +22,8 @@ pub async fn run(flags: &flags::LifecycleCheck, shell: &Shell) -> Result<Exit, F
         check(place, text, &mut report);
     }
     report.valid = report.errors.is_empty();
-    let lines = |findings: &[CheckedFinding], severity| {
-        findings.iter().flat_map(|it| it.lines(severity)).for_each(|it| shell.print(it));
-    };
-    lines(&report.errors, "error");
-    lines(&report.warnings, "warning");
+    report.errors.iter().flat_map(PolicyError::lines).for_each(|it| shell.print(it));
+    report.warnings.iter().flat_map(PolicyWarning::lines).for_each(|it| shell.print(it));
     let (errors, warnings) = (report.errors.len() as u64, report.warnings.len() as u64);
     let counts = format!("{}, {}", count(errors, "error"), count(warnings, "warning"));
     shell.status("Checked", format!("{}: {counts}", count(policies.len() as u64, "policy")));
@@ -43,13 +40,13 @@ fn check(place: &Place, text: &str, report: &mut CheckReport) {
     match Document::parse(&place.file, text) {
         Ok(document) => report.warnings.extend(lint(document.policy()).into_iter().map(|it| {
             let own = if is_inline { place } else { document.place(it.rule) }.clone();
-            CheckedFinding::warning(it, &own)
+            PolicyWarning::new(it, &own)
         })),
         Err(findings) => report.errors.extend(findings.into_iter().map(|mut it| {
             if is_inline {
                 it.place = place.clone();
             }
-            CheckedFinding::error(it)
+            PolicyError::new(it)
         })),
     }
 }

@@ -142,7 +142,7 @@ async fn created(
     let created = converge(session, desired, plan, observation).await;
     let mut repositories = BTreeMap::new();
     for (desired, report) in desired.iter().zip(&created.reports) {
-        let Some(result) = &report.result else { continue };
+        let result = &report.result;
         let refusal = |exit| {
             let reason = result.error.clone().unwrap_or_default();
             Err(Refusal { reason, exit })

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The script of the article that this project grew out of, word for word: what `ecr create` is measured against.
+# The bash script that this project replaces, word for word: `ecr create` is measured against it.
 
 # Configuration
 REGION="us-east-1"
