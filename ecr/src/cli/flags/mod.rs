@@ -12,7 +12,9 @@ use crate::aws::iam::Role;
 use crate::config::tag_template::TagTemplate;
 
 mod shared;
-pub(crate) use shared::{Cargo, Common, GateArgs, Output, Selection, StorageArgs, WorkspaceArgs};
+pub(crate) use shared::{
+    CargoArgs, CommonArgs, GateArgs, OutputArgs, SelectionArgs, StorageArgs, WorkspaceArgs,
+};
 
 /// Manage the container repositories and images of a cargo workspace
 #[derive(Debug, Parser)]
@@ -81,7 +83,7 @@ pub struct LifecycleCheck {
     #[arg(long, value_name = "PATH")]
     pub(crate) manifest_path: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: OutputArgs,
 }
 
 /// `ecr lifecycle preview`: show which images a policy would expire or archive
@@ -101,7 +103,7 @@ pub struct LifecyclePreview {
     #[arg(long)]
     pub(crate) aws: bool,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
 /// `ecr plan`: show what `ecr create` would change
@@ -117,7 +119,7 @@ pub struct Plan {
     #[arg(long)]
     pub(crate) orphans: bool,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
 /// `ecr create`: create missing repositories and update the settings of existing ones
@@ -132,7 +134,7 @@ pub struct Create {
     #[arg(long, value_name = "FILE")]
     pub(crate) in_use: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
 /// `ecr delete`: delete the repositories and all their images
@@ -146,7 +148,7 @@ pub struct Delete {
     #[arg(long)]
     pub(crate) orphans: bool,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
 /// `ecr status`: show a summary of the environment, repositories, images and storage cost
@@ -161,7 +163,7 @@ pub struct Status {
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
 /// `ecr images`: list the images in the repositories
@@ -171,7 +173,7 @@ pub struct Images {
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
 /// `ecr scan`: show the findings of ECR image scans
@@ -188,7 +190,7 @@ pub struct Scan {
     #[command(flatten)]
     pub(crate) gate: GateArgs,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
 /// `ecr iam-policy`: print a least-privilege IAM policy for the repositories
@@ -202,7 +204,7 @@ pub struct IamPolicy {
     #[arg(long)]
     pub(crate) orphans: bool,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
 /// `ecr login`: log docker or podman in to the registry
@@ -216,7 +218,7 @@ pub struct Login {
     #[arg(long)]
     pub(crate) print_token: bool,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
 /// `ecr serve`: run the embedded ECR in the foreground, until Ctrl-C
@@ -252,7 +254,7 @@ pub struct Serve {
     #[command(flatten)]
     pub(crate) workspace: WorkspaceArgs,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: OutputArgs,
 }
 
 /// The builder of an image.
@@ -266,13 +268,13 @@ pub enum BuilderKind {
 
 /// A binary that was built elsewhere: `linux/arm64=PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenBinary {
+pub struct PrebuiltBinary {
     pub platform: Platform,
     /// The file, or the folder that contains it under the name of its cargo target.
     pub path: PathBuf,
 }
 
-impl FromStr for GivenBinary {
+impl FromStr for PrebuiltBinary {
     type Err = InvalidBinary;
 
     fn from_str(text: &str) -> Result<Self, InvalidBinary> {
@@ -314,7 +316,7 @@ pub struct Push {
     pub(crate) platform: Vec<Platform>,
     /// Use the binary at PATH (a file, or a folder that contains it) instead of compiling for PLATFORM (repeatable)
     #[arg(long, value_name = "PLATFORM=PATH")]
-    pub(crate) binary: Vec<GivenBinary>,
+    pub(crate) binary: Vec<PrebuiltBinary>,
     /// Compile the services and build the images, but do not push them
     #[arg(long, conflicts_with = "fail_on")]
     pub(crate) dry_run: bool,
@@ -345,7 +347,7 @@ pub struct Push {
     #[command(flatten)]
     pub(crate) gate: GateArgs,
     #[command(flatten)]
-    pub(crate) cargo: Cargo,
+    pub(crate) cargo: CargoArgs,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }

@@ -15,7 +15,7 @@ use crate::scan::{Severity, Unsupported};
 /// Flags that are passed to cargo
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Compilation")]
-pub struct Cargo {
+pub struct CargoArgs {
     /// Cargo profile to build with
     #[arg(long, value_name = "CARGO_PROFILE", default_value = "release")]
     pub profile: String,
@@ -35,21 +35,21 @@ pub struct Cargo {
 
 /// Flags of all commands that use a registry
 #[derive(Debug, Clone, Args)]
-pub struct Common {
+pub struct CommonArgs {
     #[command(flatten)]
-    pub selection: Selection,
+    pub selection: SelectionArgs,
     #[command(flatten)]
-    pub registry: Registry,
+    pub registry: RegistryArgs,
     #[command(flatten)]
     pub workspace: WorkspaceArgs,
     #[command(flatten)]
-    pub output: Output,
+    pub output: OutputArgs,
 }
 
 /// Flags that select services
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Selection")]
-pub struct Selection {
+pub struct SelectionArgs {
     /// Service to select (repeatable; globs such as 'my-*') [default: all services]
     #[arg(short, long, value_name = "SPEC")]
     pub package: Vec<String>,
@@ -61,7 +61,7 @@ pub struct Selection {
 /// Flags that select a registry
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Registry")]
-pub struct Registry {
+pub struct RegistryArgs {
     /// Use the embedded ECR instead of AWS, without an AWS account and without network access
     #[arg(long)]
     pub local: bool,
@@ -79,7 +79,7 @@ pub struct Registry {
     pub network_timeout: Duration,
 }
 
-impl Registry {
+impl RegistryArgs {
     pub fn limits(&self) -> Limits {
         Limits::within(self.network_timeout).with_concurrency(self.concurrency.into())
     }
@@ -104,7 +104,7 @@ fn region(text: &str) -> Result<String, InvalidName> {
 /// Flags that control the output
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Output")]
-pub struct Output {
+pub struct OutputArgs {
     /// Format of the output on stdout
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,
@@ -119,7 +119,7 @@ pub struct Output {
     pub quiet: bool,
 }
 
-impl Output {
+impl OutputArgs {
     pub fn verbosity(&self) -> Verbosity {
         match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
