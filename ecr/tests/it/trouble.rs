@@ -165,7 +165,7 @@ fn base_registry_that_never_answers_fails_its_service() {
     let output = workspace.command(&args).run();
     expect![[r#"
         --- stderr
-              Failed my-app: base `127.0.0.1:[PORT]/x:1`: failed to read the base image `x:1` of 127.0.0.1:[PORT]: no answer within 300 ms
+              Failed my-app: base `127.0.0.1:[PORT]/x:1`: failed to read the base image `x:1` of 127.0.0.1:[PORT]: no response within 300 ms
             Finished 1 image: 1 failed in [TIME]
         --- exit 1
     "#]]
@@ -179,7 +179,7 @@ fn push_manifest_that_is_never_answered_fails() {
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
-              Failed my-app: failed to push `my-app:1.0.0`: no answer within 500 ms
+              Failed my-app: failed to push `my-app:1.0.0`: no response within 500 ms
             Finished 1 image: 1 failed in [TIME]
         --- exit 1
     "#]]

@@ -74,7 +74,7 @@ pub async fn confirm(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<()
     let images = format!("images with {}", count(tags, "tag"));
     if !session.shell.can_ask() {
         let message = format!(
-            "a lifecycle policy would expire or archive {images}, and stdin is not a terminal to confirm it"
+            "a lifecycle policy would expire or archive {images}, and stdin is not a terminal, so it cannot be confirmed"
         );
         let help = "pass --yes to confirm; `cargo xtask ecr lifecycle preview` lists each image";
         return Err(Failure::refused(message).with_help(help));
