@@ -30,8 +30,8 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The exit code of a command whose parts have these codes: `Failed` if any part failed, otherwise the highest. A
-    /// script that accepts `Conflict` therefore never accepts a failure.
+    /// The exit code of a command whose parts have these codes: `Failed` if any part failed, otherwise the
+    /// highest. A script that accepts `Conflict` therefore never accepts a failure.
     pub fn of_parts(parts: impl IntoIterator<Item = Exit>) -> Exit {
         let parts: Vec<_> = parts.into_iter().collect();
         if parts.contains(&Exit::Failed) {

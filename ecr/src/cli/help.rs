@@ -36,7 +36,8 @@ fn help_for_one(error: &(dyn Error + 'static)) -> Option<String> {
     })
 }
 
-/// Help for the registry that is pushed to. This command has its own credentials there, so `docker login` would not help.
+/// Help for the registry that is pushed to. This command has its own credentials there, so `docker login`
+/// would not help.
 fn registry_help(kind: RegistryErrorKind) -> Option<&'static str> {
     match kind {
         RegistryErrorKind::ImmutableTag => {

@@ -15,7 +15,8 @@ use super::flags::{
 };
 use super::shell::{Format, Shell, Verbosity};
 
-/// Implements `run` for each command. `$output` is the path of its output flags, `$run` the function that runs it.
+/// Implements `run` for each command. `$output` is the path of its output flags, `$run` the function that
+/// runs it.
 macro_rules! commands {
     ($($command:ident { $($output:ident).+ } => $run:path),* $(,)?) => {$(
         impl $command {
@@ -143,7 +144,8 @@ pub fn parse_from<C: Parser>(
     matches.and_then(|it| C::from_arg_matches(&it)).map_err(|error| usage(&error, &args))
 }
 
-/// Prints help and version to stdout (exit code 0), and usage errors to stderr (exit code 1: clap's 2 means "changes" here).
+/// Prints help and version to stdout (exit code 0), and usage errors to stderr (exit code 1: clap's 2 means
+/// "changes" here).
 fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
     let _ = error.print();
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {

@@ -93,8 +93,8 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// The lines of the table, indented by `indent` spaces. Flexible columns are shortened to keep lines within [`WIDTH`]
-    /// characters.
+    /// The lines of the table, indented by `indent` spaces. Flexible columns are shortened to keep lines
+    /// within [`WIDTH`] characters.
     pub fn lines(&self, indent: usize) -> impl Iterator<Item = String> + '_ {
         let widths = self.widths(indent);
         let titles: Vec<_> = self.columns.iter().map(|(title, _)| Cell::new(*title, Tone::Dim)).collect();
@@ -103,7 +103,8 @@ impl Table {
         std::iter::once(title).chain(rows)
     }
 
-    /// The width of each column: that of its widest cell. If the table is too wide, its widest flexible columns shrink.
+    /// The width of each column: that of its widest cell. If the table is too wide, its widest flexible
+    /// columns shrink.
     fn widths(&self, indent: usize) -> Vec<usize> {
         let width = |n: usize, title: &str| {
             let cells = self.rows.iter().map(|row| row[n].text.chars().count());

@@ -63,8 +63,8 @@ impl Created {
     }
 }
 
-/// Plans the changes, and asks for confirmation if their lifecycle policies would expire or archive tagged images.
-/// Repositories that could not be read are left out of the plan and added to the failures.
+/// Plans the changes, and asks for confirmation if their lifecycle policies would expire or archive tagged
+/// images. Repositories that could not be read are left out of the plan and added to the failures.
 pub async fn confirmed_plan(
     session: &Session<'_>,
     desired: &[DesiredRepository],
@@ -74,7 +74,8 @@ pub async fn confirmed_plan(
 ) -> Result<Plan, Failure> {
     let mut plan = session.plan(desired, observed);
     plan.leave_out(|it| failures.contains_key(&it.name));
-    // A lifecycle policy whose impact cannot be estimated is not written. The other repositories are still updated.
+    // A lifecycle policy whose impact cannot be estimated is not written. The other repositories are still
+    // updated.
     failures.extend(expiry::estimate_impact(session, &mut plan, in_use).await);
     plan.leave_out(|it| failures.contains_key(&it.name));
     expiry::confirm(session, &plan, yes).await?;
@@ -116,8 +117,9 @@ pub async fn apply_plan(
     Created { plan: Plan { repositories }, reports, host }
 }
 
-/// Reads the updated repositories again. AWS accepts some writes that a setting of the registry overrides: such a change has
-/// no effect. It is reported as blocked and recorded, so that later plans do not try it again.
+/// Reads the updated repositories again. AWS accepts some writes that a setting of the registry overrides:
+/// such a change has no effect. It is reported as blocked and recorded, so that later plans do not try it
+/// again.
 async fn read_back(
     session: &Session<'_>,
     desired: &[DesiredRepository],
@@ -155,8 +157,8 @@ async fn read_back(
     }
 }
 
-/// Applies the plan of one repository. Returns the plan that was applied, which is a new one if another run created the
-/// repository first.
+/// Applies the plan of one repository. Returns the plan that was applied, which is a new one if another run
+/// created the repository first.
 async fn apply(
     session: &Session<'_>,
     plan: &RepositoryPlan,

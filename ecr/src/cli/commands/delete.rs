@@ -1,4 +1,5 @@
-//! `ecr delete`: shows the repositories, asks for confirmation, and deletes them. If one is refused, none is deleted.
+//! `ecr delete`: shows the repositories, asks for confirmation, and deletes them. If one is refused, none is
+//! deleted.
 
 use anyhow::Context;
 use ecr_types::RepositoryName;
@@ -93,7 +94,8 @@ impl DeleteEntry {
     }
 }
 
-/// Shows what would be deleted and asks the user to type the project's name or, without a project, the account ID.
+/// Shows what would be deleted and asks the user to type the project's name or, without a project, the
+/// account ID.
 async fn confirmed(session: &Session<'_>, flags: &flags::Delete, candidates: &[Candidate]) -> bool {
     let shell = session.shell;
     for candidate in candidates.iter().filter(|it| it.exists) {

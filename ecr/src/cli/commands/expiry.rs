@@ -31,8 +31,9 @@ pub fn in_use(session: &Session<'_>, path: Option<&Path>) -> Result<InUse, Failu
     Ok(found)
 }
 
-/// Adds the impact of the new lifecycle policies to the plan of each existing repository. Returns the repositories whose images
-/// could not be read. A missing permission to list images is reported as one of the session's denials.
+/// Adds the impact of the new lifecycle policies to the plan of each existing repository. Returns the
+/// repositories whose images could not be read. A missing permission to list images is reported as one of the
+/// session's denials.
 pub async fn estimate_impact(session: &Session<'_>, plan: &mut Plan, in_use: &InUse) -> Failures {
     let changes: Vec<(&mut RepositoryPlan, Document)> = plan.lifecycle_changes().collect();
     let each = changes.into_iter().map(|(plan, document)| async move {
@@ -51,8 +52,8 @@ pub async fn estimate_impact(session: &Session<'_>, plan: &mut Plan, in_use: &In
     failed.into_iter().flatten().collect()
 }
 
-/// Refuses policies that would expire or archive images in use, and asks for confirmation if they would expire or archive tagged
-/// images. Nothing has been written yet.
+/// Refuses policies that would expire or archive images in use, and asks for confirmation if they would
+/// expire or archive tagged images. Nothing has been written yet.
 pub async fn confirm(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<(), Failure> {
     let impacts = || plan.repositories.iter().filter_map(|it| Some((&it.name, it.expires.as_ref()?)));
     let total = |of: fn(&Impact) -> usize| impacts().map(|(_, it)| of(it)).sum::<usize>() as u64;

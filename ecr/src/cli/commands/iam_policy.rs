@@ -14,7 +14,8 @@ use crate::cli::flags;
 use crate::cli::shell::Shell;
 use crate::config::workspace::Workspace;
 
-/// Prints the policy of a role. Calls AWS only for the account ID, and only if the workspace does not configure it.
+/// Prints the policy of a role. Calls AWS only for the account ID, and only if the workspace does not
+/// configure it.
 pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failure> {
     if flags.orphans && !matches!(flags.role, Role::Provision | Role::Read) {
         let failure = Failure::new("--orphans is valid only for the roles `provision` and `read`");

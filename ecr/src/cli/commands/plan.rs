@@ -38,8 +38,8 @@ pub async fn run(flags: &flags::Plan, shell: &Shell) -> Result<Exit, Failure> {
     Ok(if flags.check { check(&plan) } else { Exit::Done })
 }
 
-/// The exit code of `--check`: 2 if `create` would write, 5 if a repository belongs to another project, 1 if a change is
-/// blocked; the first that applies.
+/// The exit code of `--check`: 2 if `create` would write, 5 if a repository belongs to another project, 1 if
+/// a change is blocked; the first that applies.
 fn check(plan: &Plan) -> Exit {
     let summary = plan.summary();
     if plan.writes() {

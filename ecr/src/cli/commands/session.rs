@@ -29,7 +29,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Finds the endpoint, the region and the credentials. With `--local`, starts the embedded ECR unless it is running.
+    /// Finds the endpoint, the region and the credentials. With `--local`, starts the embedded ECR unless it
+    /// is running.
     pub async fn open(shell: &Shell, common: &CommonArgs, workspace: &Workspace) -> Result<Self, Failure> {
         let (target, server) = connection_target(shell, common, workspace).await?;
         let http = HttpClient::new(common.registry.limits());
@@ -72,8 +73,8 @@ impl<'a> Session<'a> {
         Self::identify_and_read(shell, workspace, connection, async |_| ()).await.map(|(session, ())| session)
     }
 
-    /// Opens a session, and reads the selected repositories while the identity is requested. `reads_lifecycle_policy` returns whether
-    /// to read a repository's lifecycle policy.
+    /// Opens a session, and reads the selected repositories while the identity is requested.
+    /// `reads_lifecycle_policy` returns whether to read a repository's lifecycle policy.
     pub async fn open_and_observe(
         shell: &'a Shell,
         common: &CommonArgs,
@@ -88,7 +89,8 @@ impl<'a> Session<'a> {
         Ok((session, desired, observation?))
     }
 
-    /// Requests the identity, calls `read` at the same time, and refuses an account other than the configured one.
+    /// Requests the identity, calls `read` at the same time, and refuses an account other than the configured
+    /// one.
     pub async fn identify_and_read<T>(
         shell: &'a Shell,
         workspace: Workspace,
@@ -171,8 +173,8 @@ impl<'a> Session<'a> {
         Ok(tags.into_iter().filter(|(_, tags)| is_orphan(tags)).map(|(name, _)| name).collect())
     }
 
-    /// Prints the registry, account, region and project, as the first output of a command. The host is the one that the API
-    /// returns: it is never derived from account and region.
+    /// Prints the registry, account, region and project, as the first output of a command. The host is the
+    /// one that the API returns: it is never derived from account and region.
     pub async fn print_header(&self, observed: &Observed) -> Result<Header, Failure> {
         let from_uri = observed.repositories.values().find_map(|it| it.uri.split_once('/'));
         let registry = match from_uri {
@@ -218,8 +220,8 @@ impl<'a> Session<'a> {
         self.aws.denials().take_messages().iter().for_each(|it| self.shell.warn(it));
     }
 
-    /// A host or reference as printed. If the embedded ECR runs inside this command, its port is replaced by the one that
-    /// `ecr serve` uses.
+    /// A host or reference as printed. If the embedded ECR runs inside this command, its port is replaced by
+    /// the one that `ecr serve` uses.
     pub fn display_reference(&self, reference: &str) -> String {
         match &self.server {
             Some(server) => {
@@ -230,13 +232,15 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Whether the embedded ECR runs inside this command, so that its addresses are reachable only while `ecr serve` runs.
+    /// Whether the embedded ECR runs inside this command, so that its addresses are reachable only while `ecr
+    /// serve` runs.
     pub fn has_own_server(&self) -> bool {
         self.server.is_some()
     }
 }
 
-/// Returns the identity unless the workspace is pinned to another account. Callers pass no pinned account for the embedded ECR.
+/// Returns the identity unless the workspace is pinned to another account. Callers pass no pinned account for
+/// the embedded ECR.
 fn require_account(pinned: Option<&RegistryId>, identity: Identity) -> Result<Identity, Failure> {
     match pinned {
         Some(pinned) if *pinned != identity.account => Err(Failure::refused(format!(
@@ -306,7 +310,8 @@ async fn connection_target(
     Ok((Target::Local { url, region: region.to_string() }, server))
 }
 
-/// Starts the embedded ECR. Waits while another command uses its data, and calls `on_wait` once if that takes long.
+/// Starts the embedded ECR. Waits while another command uses its data, and calls `on_wait` once if that takes
+/// long.
 pub async fn start_server(builder: Builder, on_wait: impl FnOnce()) -> Result<Server, StartError> {
     let mut on_wait = Some(on_wait);
     let mut waits = 0;

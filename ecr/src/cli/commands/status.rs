@@ -57,7 +57,8 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
     Ok(finish(&session, &report))
 }
 
-/// The orphans, if the flags request them. Without a project, repositories have no owner, so no orphan can be identified.
+/// The orphans, if the flags request them. Without a project, repositories have no owner, so no orphan can be
+/// identified.
 async fn orphans(
     session: &Session<'_>,
     flags: &flags::Status,
@@ -151,7 +152,8 @@ async fn latest(
     for n in own.chain(listed.into_iter().filter(is_listed)) {
         let detail = &inventory.details[n];
         let (found, counts) = match (&detail.scan_status, &detail.counts) {
-            // DescribeImages returns no result of enhanced scanning, nor of the newer engine of basic scanning.
+            // DescribeImages returns no result of enhanced scanning, nor of the newer engine of basic
+            // scanning.
             (None, None) => {
                 status_and_counts(scan_if_permitted(session, name, &inventory.images[n].digest).await?)
             }

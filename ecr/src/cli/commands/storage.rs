@@ -24,7 +24,8 @@ pub struct StorageReport<'a> {
     /// The time as of which ages and lifecycle policies are evaluated.
     pub now: Timestamp,
     keeps_pull_times: bool,
-    /// Repositories whose manifests were not read because a read could change the effect of their lifecycle policy.
+    /// Repositories whose manifests were not read because a read could change the effect of their lifecycle
+    /// policy.
     unread: Mutex<Vec<String>>,
 }
 
@@ -71,8 +72,8 @@ impl<'a> StorageReport<'a> {
         }
     }
 
-    /// The manifests to read. ECR records a read as a pull, so they are not read if the lifecycle policy depends on the time of
-    /// the last pull: that would keep images alive.
+    /// The manifests to read. ECR records a read as a pull, so they are not read if the lifecycle policy
+    /// depends on the time of the last pull: that would keep images alive.
     fn manifests(
         &self,
         desired: &DesiredRepository,

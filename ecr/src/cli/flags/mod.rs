@@ -129,8 +129,8 @@ pub struct Create {
     /// Do not ask for confirmation before a lifecycle policy expires or archives tagged images
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Refuse lifecycle policies that would expire or archive an image listed in FILE: image references or digests,
-    /// one per line, or Kubernetes YAML
+    /// Refuse lifecycle policies that would expire or archive an image listed in FILE: image references or
+    /// digests, one per line, or Kubernetes YAML
     #[arg(long, value_name = "FILE")]
     pub(crate) in_use: Option<PathBuf>,
     #[command(flatten)]
@@ -180,8 +180,8 @@ pub struct Images {
 #[derive(Debug, Args)]
 #[non_exhaustive]
 pub struct Scan {
-    /// Tag of the images to show (repeatable; placeholders: `{version}`, `{git-sha}`, `{git-short-sha}`) [default: the
-    /// configured tags, or the newest image if none of them exists]
+    /// Tag of the images to show (repeatable; placeholders: `{version}`, `{git-sha}`, `{git-short-sha}`)
+    /// [default: the configured tags, or the newest image if none of them exists]
     #[arg(short, long, value_name = "TAG", conflicts_with = "all")]
     pub(crate) tag: Vec<TagTemplate>,
     /// Show all images, except artifacts such as signatures
@@ -237,12 +237,13 @@ pub struct Serve {
     /// Verify the digests of all stored blobs and exit
     #[arg(long)]
     pub(crate) check: bool,
-    /// Fault to inject (repeatable): KIND=OPERATION, KIND=OPERATION:N for the first N requests, or KIND=OPERATION:P%
+    /// Fault to inject (repeatable): KIND=OPERATION, KIND=OPERATION:N for the first N requests, or
+    /// KIND=OPERATION:P%
     ///
-    /// KIND is deny (missing permission), ignore (a change of settings succeeds without effect), throttle, error (status
-    /// 500), drop (the connection is closed in the middle of a body), expire (expired credentials), forget (the
-    /// upload is lost) or slow (a delay: slow=OPERATION:200ms). OPERATION is an operation of the ECR API, or `*`.
-    /// `seed=NUMBER` is the seed of the random numbers for percentages.
+    /// KIND is deny (missing permission), ignore (a change of settings succeeds without effect), throttle,
+    /// error (status 500), drop (the connection is closed in the middle of a body), expire (expired
+    /// credentials), forget (the upload is lost) or slow (a delay: slow=OPERATION:200ms). OPERATION is an
+    /// operation of the ECR API, or `*`. `seed=NUMBER` is the seed of the random numbers for percentages.
     #[arg(long, value_name = "FAULT")]
     pub(crate) fault: Vec<Fault>,
     /// Host name to accept requests for, in addition to loopback names (repeatable)
@@ -310,11 +311,12 @@ pub struct Push {
     /// Builder of the images [default: docker for services with a Dockerfile, native for all others]
     #[arg(long, value_enum)]
     pub(crate) builder: Option<BuilderKind>,
-    /// Platforms of the images, such as linux/amd64,linux/arm64 [default: the service's `platforms`, or the platform of
-    /// this machine]
+    /// Platforms of the images, such as linux/amd64,linux/arm64 [default: the service's `platforms`, or the
+    /// platform of this machine]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub(crate) platform: Vec<Platform>,
-    /// Use the binary at PATH (a file, or a folder that contains it) instead of compiling for PLATFORM (repeatable)
+    /// Use the binary at PATH (a file, or a folder that contains it) instead of compiling for PLATFORM
+    /// (repeatable)
     #[arg(long, value_name = "PLATFORM=PATH")]
     pub(crate) binary: Vec<PrebuiltBinary>,
     /// Compile the services and build the images, but do not push them

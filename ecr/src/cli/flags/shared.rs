@@ -136,7 +136,8 @@ pub struct StorageArgs {
     /// Storage price in USD per GB and month [default: the workspace's `price-per-gb-month`, or 0.10]
     #[arg(long, value_name = "USD")]
     pub price: Option<Price>,
-    /// Do not read manifests, because ECR records that as a pull; shared layers are then counted once per image
+    /// Do not read manifests, because ECR records that as a pull; shared layers are then counted once per
+    /// image
     #[arg(long)]
     pub keep_pull_times: bool,
 }
@@ -145,15 +146,15 @@ pub struct StorageArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Scan gate")]
 pub struct GateArgs {
-    /// Exit with code 4 unless ECR has scanned the image and found nothing of this severity or higher: CRITICAL, HIGH,
-    /// MEDIUM, LOW, INFORMATIONAL, UNTRIAGED or UNDEFINED (case-insensitive)
+    /// Exit with code 4 unless ECR has scanned the image and found nothing of this severity or higher:
+    /// CRITICAL, HIGH, MEDIUM, LOW, INFORMATIONAL, UNTRIAGED or UNDEFINED (case-insensitive)
     #[arg(long, value_name = "SEVERITY")]
     pub fail_on: Option<Severity>,
     /// Ignore findings for which no fix is available; basic scanning does not report fixes
     #[arg(long, requires = "fail_on")]
     pub ignore_unfixed: bool,
-    /// TOML file of findings to ignore, each with an id, a reason and an expiry date [default: the workspace's
-    /// `scan-ignore`, or ecr/scan-ignore.toml]
+    /// TOML file of findings to ignore, each with an id, a reason and an expiry date [default: the
+    /// workspace's `scan-ignore`, or ecr/scan-ignore.toml]
     #[arg(long, value_name = "FILE", requires = "fail_on")]
     pub ignore_file: Option<PathBuf>,
     /// Whether an image that ECR cannot scan passes or fails, such as an image built from scratch

@@ -1,5 +1,5 @@
-//! GitHub Actions: step outputs and the job summary, which are appended to files that environment variables name
-//! (GitHub Docs, "Workflow commands for GitHub Actions").
+//! GitHub Actions: step outputs and the job summary, which are appended to files that environment variables
+//! name (GitHub Docs, "Workflow commands for GitHub Actions").
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -98,14 +98,16 @@ impl Shell {
         }
     }
 
-    /// Prints a status line such as `     Created my-app`, with the verb right-aligned to 12 columns as in cargo.
+    /// Prints a status line such as `     Created my-app`, with the verb right-aligned to 12 columns as in
+    /// cargo.
     pub fn status(&self, verb: &str, text: impl std::fmt::Display) {
         if self.verbosity >= Verbosity::Normal {
             self.eprint(&format!("{GOOD}{verb:>12}{GOOD:#} {text}"));
         }
     }
 
-    /// Prints a status line that `--quiet` does not hide, such as a failure, a refusal or an imminent deletion.
+    /// Prints a status line that `--quiet` does not hide, such as a failure, a refusal or an imminent
+    /// deletion.
     pub fn bad_status(&self, verb: &str, text: impl std::fmt::Display) {
         self.eprint(&format!("{ERROR}{verb:>12}{ERROR:#} {text}"));
     }
@@ -171,8 +173,8 @@ impl Shell {
         std::io::stdin().is_terminal()
     }
 
-    /// Asks a question on stderr and returns the line that was typed; `None` at the end of the input. Ctrl-C interrupts the
-    /// command while it waits.
+    /// Asks a question on stderr and returns the line that was typed; `None` at the end of the input. Ctrl-C
+    /// interrupts the command while it waits.
     pub async fn ask(&self, question: &str) -> Option<String> {
         self.progress.above(|| {
             let _ = write!(AutoStream::new(std::io::stderr(), self.color), "{question} ");
@@ -207,7 +209,8 @@ impl Shell {
         self.record_write_error(result);
     }
 
-    /// A closed pipe (`| head -1`) is not an error: the reader has what it needs. Other errors are, such as a full disk.
+    /// A closed pipe (`| head -1`) is not an error: the reader has what it needs. Other errors are, such as a
+    /// full disk.
     fn record_write_error(&self, result: std::io::Result<()>) {
         if result.is_err_and(|it| it.kind() != std::io::ErrorKind::BrokenPipe) {
             self.has_stdout_failed.store(true, Ordering::Relaxed);
@@ -256,7 +259,8 @@ impl Shell {
         self.began.elapsed()
     }
 
-    /// Writes the result of a push to the step outputs and the job summary of GitHub Actions, if it runs there.
+    /// Writes the result of a push to the step outputs and the job summary of GitHub Actions, if it runs
+    /// there.
     pub fn github_outputs(&self, references: &str, report: &PushReport) {
         let write = || {
             github::output("references", references)?;
@@ -280,8 +284,8 @@ impl Shell {
         quiet.into_iter().chain(verbose).chain(color.map(str::to_owned)).collect()
     }
 
-    /// Shows that the command waits for `what`, at most for `timeout`: in the progress line, or as one status line if stderr is
-    /// not a terminal.
+    /// Shows that the command waits for `what`, at most for `timeout`: in the progress line, or as one status
+    /// line if stderr is not a terminal.
     pub fn waiting(&self, verb: &'static str, what: String, timeout: Duration) -> Waiting {
         if !self.progress.is_visible() {
             self.status(verb, format!("{what} (waiting for at most {})", duration(timeout)));

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// A file that is created at the start of a command, so that a path that is not writable is reported before any work.
+/// A file that is created at the start of a command, so that a path that is not writable is reported before
+/// any work.
 #[derive(Debug)]
 pub struct OutputFile(File);
 

@@ -1,4 +1,5 @@
-//! The progress line at the bottom of the terminal: the total progress of all uploads, or what the command waits for.
+//! The progress line at the bottom of the terminal: the total progress of all uploads, or what the command
+//! waits for.
 //!
 //! This is not a library because four more crates for one line would slow down every adopter's first build.
 

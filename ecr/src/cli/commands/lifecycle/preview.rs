@@ -1,4 +1,5 @@
-//! `ecr lifecycle preview`: shows which images a policy would expire or archive, from a registry or from a list of images.
+//! `ecr lifecycle preview`: shows which images a policy would expire or archive, from a registry or from a
+//! list of images.
 
 use anyhow::{Context, anyhow};
 use ecr_lifecycle::evaluate::{Decision, evaluate};
@@ -54,7 +55,8 @@ pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit,
     Ok(if failed > 0 { Exit::Failed } else { Exit::Done })
 }
 
-/// Evaluates policies for a list of images, without a registry. Loads the workspace only if no policy file is given.
+/// Evaluates policies for a list of images, without a registry. Loads the workspace only if no policy file is
+/// given.
 fn offline(
     flags: &flags::LifecyclePreview,
     list: ImageList,
@@ -79,7 +81,8 @@ fn decide(document: Option<&Document>, images: &[Image], now: Timestamp) -> Vec<
     evaluate(document.map_or(&Policy::default(), Document::policy), images, now)
 }
 
-/// The policy that the workspace configures for a repository. Without a name, the policy that all repositories share.
+/// The policy that the workspace configures for a repository. Without a name, the policy that all
+/// repositories share.
 fn configured<'a>(desired: &'a Desired, name: Option<&str>) -> Result<Option<&'a Document>, Failure> {
     let of_name = |it: &&DesiredRepository| name.is_none_or(|name| it.name.as_str() == name);
     let mut documents: Vec<_> = desired.repositories.iter().filter(of_name).map(wanted).collect();
@@ -142,8 +145,8 @@ struct Preview<'a> {
 }
 
 impl Preview<'_> {
-    /// `None` for a repository that does not exist. An error is printed and recorded in the result, so that the other
-    /// repositories are still previewed.
+    /// `None` for a repository that does not exist. An error is printed and recorded in the result, so that
+    /// the other repositories are still previewed.
     async fn repository(&self, desired: &DesiredRepository) -> Option<PreviewedRepository> {
         let name = &desired.name;
         if !self.observed.repositories.contains_key(name) {

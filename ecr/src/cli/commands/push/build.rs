@@ -1,6 +1,7 @@
 //! The third stage: builds the image of each service.
 //!
-//! Base images are pulled first. Then services are compiled one after another, because cargo uses all cores for each.
+//! Base images are pulled first. Then services are compiled one after another, because cargo uses all cores
+//! for each.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -79,7 +80,8 @@ async fn product(push: &Push<'_>, bases: &Bases, it: &RegistryJob) -> Result<Pro
     }
 }
 
-/// Fetches the base images of all services before anything is compiled. Errors are reported later, by the builds.
+/// Fetches the base images of all services before anything is compiled. Errors are reported later, by the
+/// builds.
 pub(super) async fn fetch_bases(push: &Push<'_>, bases: &Bases, jobs: impl Iterator<Item = &Job>) {
     for job in jobs {
         // The build of the service repeats the request and reports the error.

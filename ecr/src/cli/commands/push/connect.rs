@@ -58,8 +58,8 @@ pub(super) enum RegistryRecipe {
     Remote { engine: EngineRecipe, builder: String },
 }
 
-/// Requests the identity, finds or creates the repositories, and requests a token before the build, so that a missing
-/// permission is reported early.
+/// Requests the identity, finds or creates the repositories, and requests a token before the build, so that a
+/// missing permission is reported early.
 pub(super) async fn connect<'a>(
     push: &Push<'a>,
     connection: Connection,

@@ -56,7 +56,8 @@ pub(super) fn reference(
     session.display_reference(&format!("{}/{}@{digest}", registry.host, job.service.repository))
 }
 
-/// The repositories from which blobs may be mounted. Repositories of base images in the same registry have the inherited blobs.
+/// The repositories from which blobs may be mounted. Repositories of base images in the same registry have
+/// the inherited blobs.
 fn sources(session: &Session<'_>, registry: &AuthorizedRegistry, built: &[BuiltJob<'_>]) -> MountSources {
     let names = session.desired().repositories.iter().map(|it| it.name.clone());
     let sources = MountSources::new(names.collect());

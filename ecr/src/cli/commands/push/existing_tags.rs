@@ -1,5 +1,5 @@
-//! The images that tags point to before the push. They are looked up during the build, so that the push need not wait for the
-//! responses, nor for a connection.
+//! The images that tags point to before the push. They are looked up during the build, so that the push need
+//! not wait for the responses, nor for a connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,8 @@ use crate::cli::commands::session::Session;
 use crate::cli::report::{PushEntry, PushOutcome};
 use crate::config::tag_template::TagTemplate;
 
-/// The digests that tags point to; `None` for a tag that does not exist. A tag whose lookup failed is missing, and is looked up
-/// again by the push.
+/// The digests that tags point to; `None` for a tag that does not exist. A tag whose lookup failed is
+/// missing, and is looked up again by the push.
 pub(super) type ExistingTags = BTreeMap<(RepositoryName, ImageTag), Option<Digest>>;
 
 /// The maximum number of concurrent requests.
@@ -48,8 +48,8 @@ fn known_tags(push: &Push<'_>, it: &RegistryJob) -> Option<Vec<ImageTag>> {
     if needs_digest { None } else { push.tags(&it.job, None).ok() }
 }
 
-/// With `--skip-existing`, services whose tags all exist are not built. Returns the jobs of the others, and the results of the
-/// skipped services.
+/// With `--skip-existing`, services whose tags all exist are not built. Returns the jobs of the others, and
+/// the results of the skipped services.
 pub(super) async fn skip_existing(
     push: &Push<'_>,
     session: &Session<'_>,
@@ -74,8 +74,8 @@ pub(super) async fn skip_existing(
     (wanted, done)
 }
 
-/// The image that all tags of a service point to; `None` if a tag does not exist or cannot be looked up, or if the tags point to
-/// different images.
+/// The image that all tags of a service point to; `None` if a tag does not exist or cannot be looked up, or
+/// if the tags point to different images.
 async fn existing_image(
     push: &Push<'_>,
     client: &RegistryClient,

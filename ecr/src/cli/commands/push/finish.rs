@@ -45,8 +45,8 @@ pub(super) fn finish(finish: FinishedPush<'_>, file: Option<OutputFile>) -> Resu
     Ok(exit)
 }
 
-/// Whether the image is in the registry and passed the gate. An image that did not pass was pushed, but its reference is not
-/// printed.
+/// Whether the image is in the registry and passed the gate. An image that did not pass was pushed, but its
+/// reference is not printed.
 fn is_present(done: &ServiceResult) -> bool {
     matches!(done.entry.outcome, PushOutcome::Pushed | PushOutcome::Unchanged)
         && done.entry.scans.iter().flatten().all(ScannedImage::is_through)

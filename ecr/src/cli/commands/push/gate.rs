@@ -58,8 +58,8 @@ fn fail(session: &Session<'_>, done: &mut ServiceResult, error: String) {
     done.entry.error = Some(error);
 }
 
-/// The images of a service that are in the registry. One that was built here is known to be an image; one that was skipped may be
-/// an index.
+/// The images of a service that are in the registry. One that was built here is known to be an image; one
+/// that was skipped may be an index.
 async fn scan_targets(session: &Session<'_>, done: &ServiceResult) -> anyhow::Result<Vec<ScanTarget>> {
     let Some(target) = target(done) else { return Ok(Vec::new()) };
     let is_built_here = !done.entry.platforms.is_empty();

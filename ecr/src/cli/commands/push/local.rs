@@ -146,7 +146,8 @@ async fn export(push: &Push<'_>, job: &Job, image: &NativeImage, targets: Export
 }
 
 impl ExportTargets {
-    /// Writes an image and returns its names: `oci:DIR:NAME` in a layout, as skopeo accepts it, and `NAME` in an engine.
+    /// Writes an image and returns its names: `oci:DIR:NAME` in a layout, as skopeo accepts it, and `NAME` in
+    /// an engine.
     fn write(&self, bundle: &ecr_oci::image::bundle::Bundle, host: &Platform) -> Result<Vec<String>> {
         let mut names = Vec::new();
         if let Some(folder) = &self.layout {

@@ -1,9 +1,9 @@
 //! `push`: builds the image of each service and pushes it, in stages.
 //!
-//! [`prepare`] loads the workspace and makes all checks that need no server. [`connect`] finds the account, the repositories
-//! and the engine. [`build`] builds the images, and [`deliver`] pushes them. [`local`] replaces the last three stages if the
-//! images are not pushed to a registry. A service that fails skips the other stages with its [`ServiceResult`]; the other services
-//! continue.
+//! [`prepare`] loads the workspace and makes all checks that need no server. [`connect`] finds the account,
+//! the repositories and the engine. [`build`] builds the images, and [`deliver`] pushes them. [`local`]
+//! replaces the last three stages if the images are not pushed to a registry. A service that fails skips the
+//! other stages with its [`ServiceResult`]; the other services continue.
 
 use std::sync::Arc;
 

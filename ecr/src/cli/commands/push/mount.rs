@@ -10,7 +10,8 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::build::{BuiltImage, BuiltJob, Product};
 
-/// Repositories from which blobs can be mounted. ECR mounts a blob only if a manifest in the source repository lists it.
+/// Repositories from which blobs can be mounted. ECR mounts a blob only if a manifest in the source
+/// repository lists it.
 #[derive(Debug, Default)]
 pub(super) struct MountSources {
     known: Mutex<BTreeMap<Digest, RepositoryName>>,
@@ -22,7 +23,8 @@ pub(super) struct MountSources {
 
 /// The maximum number of concurrent requests for one blob.
 const CONCURRENCY: usize = 8;
-/// The maximum number of repositories that are searched for a blob: more requests would take longer than the upload.
+/// The maximum number of repositories that are searched for a blob: more requests would take longer than the
+/// upload.
 const MAX_SEARCHED: usize = 16;
 /// The minimum size in bytes of a shared blob for which other images wait until it is uploaded once.
 const MIN_SHARED_SIZE: u64 = 1_000_000;
@@ -33,8 +35,8 @@ impl MountSources {
         Self { others, ..Self::default() }
     }
 
-    /// The repository from which a blob can be mounted. Only blobs of base images (`is_inherited`) are searched for, because the
-    /// other blobs of an image are rarely in another repository.
+    /// The repository from which a blob can be mounted. Only blobs of base images (`is_inherited`) are
+    /// searched for, because the other blobs of an image are rarely in another repository.
     pub(super) async fn find(
         &self,
         client: &RegistryClient,
@@ -73,8 +75,8 @@ impl MountSources {
     }
 }
 
-/// The indices of the images that are pushed first, so that a blob that several images share is uploaded once and mounted into
-/// the other repositories.
+/// The indices of the images that are pushed first, so that a blob that several images share is uploaded once
+/// and mounted into the other repositories.
 pub(super) fn uploads_first(built: &[BuiltJob<'_>]) -> BTreeSet<usize> {
     let mut images: BTreeMap<&Digest, Vec<usize>> = BTreeMap::new();
     for (n, (_, product)) in built.iter().enumerate() {

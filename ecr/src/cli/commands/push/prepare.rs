@@ -1,4 +1,5 @@
-//! The first stage: finds the services, their builder and the destination of the images from the flags and the workspace.
+//! The first stage: finds the services, their builder and the destination of the images from the flags and
+//! the workspace.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -117,7 +118,8 @@ fn builder(
         bases: BaseCache::new(workspace.target.join("xtask-ecr/bases")),
         platforms: flags.platform.clone(),
         binaries: binaries.into_iter().collect(),
-        // An engine unpacks layers and does not keep their bytes, so it gets the compression that every version supports.
+        // An engine unpacks layers and does not keep their bytes, so it gets the compression that every
+        // version supports.
         compression: (flags.load && flags.oci_layout.is_none()).then_some(Compression::Gzip),
         read: Mutex::default(),
     })

@@ -1,4 +1,5 @@
-//! An image that a buildx builder builds and pushes in one step, for example on another machine or in Kubernetes.
+//! An image that a buildx builder builds and pushes in one step, for example on another machine or in
+//! Kubernetes.
 
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ pub(super) struct RemoteBuild<'a> {
 }
 
 impl RemoteBuild<'_> {
-    /// Builds and pushes. An immutable tag that exists is a conflict: the digest of the image is not known before it is pushed.
+    /// Builds and pushes. An immutable tag that exists is a conflict: the digest of the image is not known
+    /// before it is pushed.
     pub(super) async fn run(self, tags: &[ImageTag], entry: PushEntry) -> ServiceResult {
         let (job, exit) = (&self.job.job, self.job.repository.exit());
         match self.conflict(tags).await {

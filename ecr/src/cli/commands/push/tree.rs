@@ -7,8 +7,8 @@ use crate::cli::error::Failure;
 use crate::cli::flags;
 use crate::cli::shell::Shell;
 
-/// Refuses a working tree with uncommitted changes, because the image's version and revision would not describe its content.
-/// With `--local` and `--load`, only warns.
+/// Refuses a working tree with uncommitted changes, because the image's version and revision would not
+/// describe its content. With `--local` and `--load`, only warns.
 pub(super) fn require_clean(flags: &flags::Push, shell: &Shell, tree: Option<&Tree>) -> Result<(), Failure> {
     let changes = tree.map(|it| it.changes.as_slice()).unwrap_or_default();
     if changes.is_empty() || flags.allow_dirty {

@@ -154,8 +154,8 @@ impl Tally {
         self.exit = Exit::of_parts([self.exit, image_exit(image)]);
     }
 
-    /// The report, with the expired and stale entries of the ignore file. An entry is known to be stale only if all findings
-    /// of all images were read.
+    /// The report, with the expired and stale entries of the ignore file. An entry is known to be stale only
+    /// if all findings of all images were read.
     fn report(&self, gate: Option<&Gate>, is_everything: bool) -> ScanReport {
         let is_known =
             is_everything && self.failures.is_empty() && self.done == self.images && !self.has_unlisted;

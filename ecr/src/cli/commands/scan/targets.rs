@@ -1,4 +1,5 @@
-//! The images of `ecr scan`: those with the configured tags, or the newest one. An index stands for the images that it lists.
+//! The images of `ecr scan`: those with the configured tags, or the newest one. An index stands for the
+//! images that it lists.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -133,7 +134,8 @@ impl Selector<'_> {
         Ok(targets)
     }
 
-    /// The tags to look for. Tags that contain the digest of the image are known only during a build and are omitted.
+    /// The tags to look for. Tags that contain the digest of the image are known only during a build and are
+    /// omitted.
     fn tags(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<String>> {
         let service = service(self.session, desired);
         let templates = match (self.flags.tag.as_slice(), service) {
@@ -202,8 +204,8 @@ impl Selector<'_> {
     }
 }
 
-/// The images that an index lists, directly or through nested indexes, each once. If `index` is an image, returns the image
-/// itself.
+/// The images that an index lists, directly or through nested indexes, each once. If `index` is an image,
+/// returns the image itself.
 pub async fn resolve_index(session: &Session<'_>, index: ScanTarget) -> anyhow::Result<Vec<ScanTarget>> {
     let mut targets = Vec::new();
     let mut open = vec![index.subject.digest.clone()];
