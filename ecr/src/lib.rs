@@ -35,7 +35,7 @@
 //!
 //! ```text
 //! cli         flags, commands, reports and terminal output
-//! config      the desired state, from Cargo.toml files and repositories.json; each value with its file, line and column
+//! config      the desired state from Cargo.toml files and repositories.json; each value with its place
 //! plan        the steps from the observed state of the registry to the desired state
 //! build       builds images with cargo, docker or podman
 //! aws         the requests to AWS, and IAM policy documents

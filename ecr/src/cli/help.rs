@@ -44,8 +44,8 @@ fn registry_help(kind: RegistryErrorKind) -> Option<&'static str> {
             Some("bump the version, or push another tag such as `--tag '{version}-{digest}'`")
         }
         RegistryErrorKind::NotFound => Some(
-            "create the repository with `cargo xtask ecr create`; if it exists, check the account and the region \
-             with `cargo xtask ecr status`",
+            "create the repository with `cargo xtask ecr create`; if it exists, check the account and the \
+             region with `cargo xtask ecr status`",
         ),
         RegistryErrorKind::RateLimited => {
             Some("the registry limits the rate of requests: retry later, or lower --concurrency")

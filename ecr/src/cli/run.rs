@@ -141,17 +141,17 @@ pub fn parse_from<C: Parser>(
 ) -> Result<C, ExitCode> {
     let args: Vec<OsString> = std::iter::once(name.into()).chain(args).collect();
     let matches = C::command().name(name).bin_name(name).try_get_matches_from(&args);
-    matches.and_then(|it| C::from_arg_matches(&it)).map_err(|error| usage(&error, &args))
+    matches.and_then(|it| C::from_arg_matches(&it)).map_err(|error| print_usage_error(&error, &args))
 }
 
 /// Prints help and version to stdout (exit code 0), and usage errors to stderr (exit code 1: clap's 2 means
 /// "changes" here).
-fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
+fn print_usage_error(error: &clap::Error, args: &[OsString]) -> ExitCode {
     let _ = error.print();
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return ExitCode::from(Exit::Done as u8);
     }
-    if wants_json(args) {
+    if requests_json(args) {
         // The message is the first paragraph; the usage follows it.
         let text = error.to_string();
         let lines = text.lines().take_while(|it| !it.trim().is_empty()).map(str::trim);
@@ -163,7 +163,7 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
 }
 
 /// Whether a command line that could not be parsed requests JSON.
-fn wants_json(args: &[OsString]) -> bool {
+fn requests_json(args: &[OsString]) -> bool {
     let texts: Vec<_> = args.iter().map(|it| it.to_string_lossy()).collect();
     texts.iter().any(|it| it == "--format=json")
         || texts.windows(2).any(|it| it[0] == "--format" && it[1] == "json")

@@ -38,7 +38,7 @@ pub async fn run(flags: &flags::Create, shell: &Shell) -> Result<Exit, Failure> 
 }
 
 /// The results of applying a plan.
-pub struct Created {
+pub struct CreateResults {
     /// The plan that was applied.
     pub plan: Plan,
     /// One entry per repository, in the order of the plan.
@@ -47,7 +47,7 @@ pub struct Created {
     pub host: Option<String>,
 }
 
-impl Created {
+impl CreateResults {
     /// The exit code: a blocked repository is a failure, and one of another project is a refusal.
     pub fn exit(&self) -> Exit {
         let outcomes = self.reports.iter().filter_map(|it| it.result.as_ref()).map(|it| it.outcome);
@@ -88,7 +88,7 @@ pub async fn apply_plan(
     desired: &[DesiredRepository],
     plan: Plan,
     (observed, failures): Observation,
-) -> Created {
+) -> CreateResults {
     let applied = plan.repositories.iter().map(|it| async {
         let applied = match failures.get(&it.name) {
             Some(error) => (it.clone(), failed(None, error)),
@@ -114,7 +114,7 @@ pub async fn apply_plan(
         ..RepositoryReport::from(&plan)
     };
     let reports = applied.into_iter().map(report).collect();
-    Created { plan: Plan { repositories }, reports, host }
+    CreateResults { plan: Plan { repositories }, reports, host }
 }
 
 /// Reads the updated repositories again. AWS accepts some writes that a setting of the registry overrides:
@@ -170,7 +170,7 @@ async fn apply(
     let mut target = found.map(|it| (it.arn.clone(), it.uri.clone()));
     if let State::Foreign(owner) = &plan.state {
         let error = Some(format!("it belongs to project `{owner}`"));
-        return done(result(CreateOutcome::Refused, target, error));
+        return done(create_result(CreateOutcome::Refused, target, error));
     }
     let mut outcome = CreateOutcome::Unchanged;
     let mut denied = Vec::new();
@@ -193,7 +193,7 @@ async fn apply(
         format!("{} cannot be changed: {}", fields.join(", "), first.help)
     });
     let outcome = if error.is_some() { CreateOutcome::Blocked } else { outcome };
-    done(CreateResult { denied, ..result(outcome, target, error) })
+    done(CreateResult { denied, ..create_result(outcome, target, error) })
 }
 
 async fn replan_and_apply(
@@ -202,7 +202,8 @@ async fn replan_and_apply(
     desired: &[DesiredRepository],
 ) -> (RepositoryPlan, CreateResult) {
     let desired: Vec<_> = desired.iter().filter(|it| it.name == before.name).cloned().collect();
-    let failed_with = |error: String| (before.clone(), result(CreateOutcome::Failed, None, Some(error)));
+    let failed_with =
+        |error: String| (before.clone(), create_result(CreateOutcome::Failed, None, Some(error)));
     let (observed, failures) = match session.observe(&desired).await {
         Ok(observation) => observation,
         Err(error) => return failed_with(one_line(&error)),
@@ -219,10 +220,14 @@ async fn replan_and_apply(
 
 fn failed(target: Option<(String, String)>, error: &ServiceError) -> CreateResult {
     let help = error.help().map(str::to_owned);
-    CreateResult { help, ..result(CreateOutcome::Failed, target, Some(error.to_string())) }
+    CreateResult { help, ..create_result(CreateOutcome::Failed, target, Some(error.to_string())) }
 }
 
-fn result(outcome: CreateOutcome, target: Option<(String, String)>, error: Option<String>) -> CreateResult {
+fn create_result(
+    outcome: CreateOutcome,
+    target: Option<(String, String)>,
+    error: Option<String>,
+) -> CreateResult {
     let (arn, uri) = target.unzip();
     CreateResult { outcome, uri, arn, error, help: None, denied: Vec::new() }
 }
@@ -247,7 +252,7 @@ fn print_result(shell: &Shell, plan: &RepositoryPlan, result: &CreateResult) {
 }
 
 /// Prints the URIs on stdout, the counts, and the next commands.
-fn print_summary(session: &Session<'_>, header: &Header, created: &Created) {
+fn print_summary(session: &Session<'_>, header: &Header, created: &CreateResults) {
     let shell = session.shell;
     let is_good = |it: &&CreateResult| !matches!(it.outcome, CreateOutcome::Refused | CreateOutcome::Failed);
     let good = created.reports.iter().filter_map(|it| it.result.as_ref()).filter(is_good);

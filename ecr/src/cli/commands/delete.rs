@@ -99,7 +99,10 @@ impl DeleteEntry {
 async fn confirmed(session: &Session<'_>, flags: &flags::Delete, candidates: &[Candidate]) -> bool {
     let shell = session.shell;
     for candidate in candidates.iter().filter(|it| it.exists) {
-        shell.bad_status("Will delete", format!("{}  {}", candidate.entry.name, contents(&candidate.entry)));
+        shell.bad_status(
+            "Will delete",
+            format!("{}  {}", candidate.entry.name, image_totals_text(&candidate.entry)),
+        );
     }
     if flags.yes {
         return true;
@@ -120,7 +123,7 @@ async fn confirmed(session: &Session<'_>, flags: &flags::Delete, candidates: &[C
     false
 }
 
-fn contents(entry: &DeleteEntry) -> String {
+fn image_totals_text(entry: &DeleteEntry) -> String {
     match (entry.images, entry.bytes) {
         (Some(images), Some(bytes)) => format!("{}, {}", count(images, "image"), size(bytes)),
         _ => "number of images unknown".to_owned(),
@@ -148,7 +151,7 @@ async fn delete(session: &Session<'_>, candidates: &mut [Candidate]) -> Exit {
 fn print_entry(shell: &Shell, entry: &DeleteEntry) {
     let (name, error) = (&entry.name, entry.error.as_deref().unwrap_or_default());
     match entry.outcome {
-        DeleteOutcome::Deleted => shell.status("Deleted", format!("{name}  {}", contents(entry))),
+        DeleteOutcome::Deleted => shell.status("Deleted", format!("{name}  {}", image_totals_text(entry))),
         DeleteOutcome::NotFound => shell.status("Not found", name),
         DeleteOutcome::Refused => shell.bad_status("Refused", format!("{name}: {error}")),
         DeleteOutcome::Kept => shell.status("Kept", name),

@@ -66,7 +66,8 @@ pub async fn confirm(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<()
     }
     if in_use > 0 {
         let message = format!("a lifecycle policy would expire or archive {} in use", count(in_use, "image"));
-        let help = "change the policy so that it keeps them (see `cargo xtask ecr lifecycle preview`), or stop using them first";
+        let help = "change the policy so that it keeps them (see `cargo xtask ecr lifecycle preview`), or stop using \
+                    them first";
         return Err(Failure::refused(message).with_help(help));
     }
     if tags == 0 || yes {
@@ -75,7 +76,8 @@ pub async fn confirm(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<()
     let images = format!("images with {}", count(tags, "tag"));
     if !session.shell.can_ask() {
         let message = format!(
-            "a lifecycle policy would expire or archive {images}, and stdin is not a terminal, so it cannot be confirmed"
+            "a lifecycle policy would expire or archive {images}, and stdin is not a terminal, so it cannot \
+             be confirmed"
         );
         let help = "pass --yes to confirm; `cargo xtask ecr lifecycle preview` lists each image";
         return Err(Failure::refused(message).with_help(help));

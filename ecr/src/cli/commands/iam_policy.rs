@@ -55,8 +55,8 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
     let name = flags.role.to_possible_value();
     let name = name.as_ref().map_or("policy", |it| it.get_name());
     shell.help(format!(
-        "save the policy as policy.json, then run `aws iam create-policy --policy-name ecr-{name} --policy-document \
-         file://policy.json`"
+        "save the policy as policy.json, then run `aws iam create-policy --policy-name ecr-{name} \
+         --policy-document file://policy.json`"
     ));
     Ok(Exit::Done)
 }

@@ -41,8 +41,8 @@ pub async fn run(flags: &flags::Login, shell: &Shell) -> Result<Exit, Failure> {
 fn engine(flags: &flags::Login) -> Result<Engine, Failure> {
     Engine::find(flags.engine.as_deref()).ok_or_else(|| {
         no_engine().with_help(
-            "install one of them, choose another program with --engine PATH, or pass --print-token; \
-             `cargo xtask push` needs neither of them",
+            "install one of them, choose another program with --engine PATH, or pass --print-token; `cargo \
+             xtask push` needs neither of them",
         )
     })
 }

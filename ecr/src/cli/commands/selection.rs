@@ -8,7 +8,7 @@ use crate::config::desired::{Desired, DesiredRepository, Service};
 
 impl SelectionArgs {
     /// Whether all services are selected.
-    pub fn is_everything(&self) -> bool {
+    pub fn selects_all(&self) -> bool {
         self.package.is_empty() && self.exclude.is_empty()
     }
 

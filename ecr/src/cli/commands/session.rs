@@ -248,8 +248,8 @@ fn require_account(pinned: Option<&RegistryId>, identity: Identity) -> Result<Id
             identity.account
         ))
         .with_help(format!(
-            "use the credentials of account {pinned} (--aws-profile, AWS_PROFILE), or change `account-id` below \
-             [workspace.metadata.ecr]; the current identity is {}",
+            "use the credentials of account {pinned} (--aws-profile, AWS_PROFILE), or change `account-id` \
+             below [workspace.metadata.ecr]; the current identity is {}",
             identity.arn
         ))),
         _ => Ok(identity),

@@ -85,7 +85,10 @@ fn finish(session: &Session<'_>, report: &StatusReport) -> Exit {
     let differing = report.repositories.iter().filter(differs).count() as u64;
     if differing > 0 {
         let repositories = count(differing, "repository");
-        shell.help(format!("`cargo xtask ecr create{local}` would change {repositories}; `cargo xtask ecr plan{local}` shows the changes"));
+        shell.help(format!(
+            "`cargo xtask ecr create{local}` would change {repositories}; `cargo xtask ecr plan{local}` \
+             shows the changes"
+        ));
     }
     if report.orphans.as_ref().is_some_and(|it| !it.is_empty()) {
         shell.help(format!("`cargo xtask ecr delete --orphans{local}` also deletes the orphans"));

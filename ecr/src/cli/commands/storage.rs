@@ -99,8 +99,8 @@ impl<'a> StorageReport<'a> {
         unread.sort();
         if !unread.is_empty() {
             self.session.shell.note(format!(
-                "manifests were not read, because ECR records each read as a pull and the lifecycle policy depends on \
-                 pulls or is unknown: {}",
+                "manifests were not read, because ECR records each read as a pull and the lifecycle policy \
+                 depends on pulls or is unknown: {}",
                 ecr_types::human::some_of(&unread, 3)
             ));
         }

@@ -13,10 +13,10 @@ use crate::cli::table::cut;
 
 /// A handle to the progress line. Clones share the line.
 #[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<Mutex<Line>>);
+pub struct Progress(Arc<Mutex<LineState>>);
 
 #[derive(Debug, Default)]
-struct Line {
+struct LineState {
     /// Whether there is a terminal to draw on.
     is_visible: bool,
     /// The number of uploads that have not ended.
@@ -48,7 +48,7 @@ const BAR_WIDTH: u64 = 24;
 impl Progress {
     /// A progress line. It is never drawn_at unless `is_visible`.
     pub fn new(is_visible: bool) -> Self {
-        Self(Arc::new(Mutex::new(Line { is_visible, ..Line::default() })))
+        Self(Arc::new(Mutex::new(LineState { is_visible, ..LineState::default() })))
     }
 
     /// Adds an upload of `bytes` bytes.
@@ -83,7 +83,7 @@ impl Progress {
         result
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, LineState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -137,7 +137,7 @@ impl Drop for Bar {
     }
 }
 
-impl Line {
+impl LineState {
     fn draw(&mut self) {
         let text = match self.waits.first() {
             _ if !self.is_visible => return,

@@ -28,9 +28,9 @@ pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit,
         Some(path) => {
             let list = files::read(path)?.parse::<ImageList>();
             let list = list.with_context(|| format!("`{}` is not a list of images", path.display()))?;
-            offline(flags, list, document)?
+            preview_list(flags, list, document)?
         }
-        None => online(flags, shell, document).await?,
+        None => preview_registry(flags, shell, document).await?,
     };
     let failed = repositories.iter().filter(|it| it.error.is_some()).count();
     for repository in &repositories {
@@ -57,7 +57,7 @@ pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit,
 
 /// Evaluates policies for a list of images, without a registry. Loads the workspace only if no policy file is
 /// given.
-fn offline(
+fn preview_list(
     flags: &flags::LifecyclePreview,
     list: ImageList,
     document: Option<Document>,
@@ -68,7 +68,8 @@ fn offline(
         None => Some(Workspace::load(flags.common.workspace.manifest_path.as_deref())?),
     };
     let each = list.repositories.into_iter().map(|(name, images)| {
-        let configured = workspace.as_ref().map(|it| configured(&it.desired, name.as_deref())).transpose()?;
+        let configured =
+            workspace.as_ref().map(|it| configured_policy(&it.desired, name.as_deref())).transpose()?;
         let document = document.as_ref().or(configured.flatten());
         let decisions = decide(document, &images, now);
         Ok(PreviewedRepository::new(name, &images, &decisions))
@@ -83,9 +84,9 @@ fn decide(document: Option<&Document>, images: &[Image], now: Timestamp) -> Vec<
 
 /// The policy that the workspace configures for a repository. Without a name, the policy that all
 /// repositories share.
-fn configured<'a>(desired: &'a Desired, name: Option<&str>) -> Result<Option<&'a Document>, Failure> {
+fn configured_policy<'a>(desired: &'a Desired, name: Option<&str>) -> Result<Option<&'a Document>, Failure> {
     let of_name = |it: &&DesiredRepository| name.is_none_or(|name| it.name.as_str() == name);
-    let mut documents: Vec<_> = desired.repositories.iter().filter(of_name).map(wanted).collect();
+    let mut documents: Vec<_> = desired.repositories.iter().filter(of_name).map(desired_policy).collect();
     documents.dedup();
     match (documents.as_slice(), name) {
         ([document], _) => Ok(*document),
@@ -102,14 +103,14 @@ fn configured<'a>(desired: &'a Desired, name: Option<&str>) -> Result<Option<&'a
     }
 }
 
-fn wanted(repository: &DesiredRepository) -> Option<&Document> {
+fn desired_policy(repository: &DesiredRepository) -> Option<&Document> {
     match &repository.lifecycle_policy {
         Some(LifecyclePolicy::Document(document)) => Some(document),
         Some(LifecyclePolicy::Absent) | None => None,
     }
 }
 
-async fn online(
+async fn preview_registry(
     flags: &flags::LifecyclePreview,
     shell: &Shell,
     document: Option<Document>,
@@ -153,7 +154,7 @@ impl Preview<'_> {
             self.session.shell.status("Absent", name);
             return None;
         }
-        Some(self.previewed(desired).await.unwrap_or_else(|error| {
+        Some(self.preview_images(desired).await.unwrap_or_else(|error| {
             let error = one_line(error.as_ref());
             self.session.shell.bad_status("Failed", format!("{name}: {error}"));
             PreviewedRepository {
@@ -163,7 +164,7 @@ impl Preview<'_> {
         }))
     }
 
-    async fn previewed(&self, desired: &DesiredRepository) -> anyhow::Result<PreviewedRepository> {
+    async fn preview_images(&self, desired: &DesiredRepository) -> anyhow::Result<PreviewedRepository> {
         let (aws, name) = (&self.session.aws, &desired.name);
         let inventory = aws.inventory(name, Manifests::Indexes).await?;
         let images = inventory.context("no permission to list the images (ecr:DescribeImages)")?.images;
@@ -180,7 +181,7 @@ impl Preview<'_> {
     /// The policy from the flags, or the one that the workspace configures, or the existing one.
     fn document<'a>(&'a self, desired: &'a DesiredRepository) -> anyhow::Result<Option<&'a Document>> {
         if self.document.is_some() || desired.lifecycle_policy.is_some() {
-            return Ok(self.document.as_ref().or(wanted(desired)));
+            return Ok(self.document.as_ref().or(desired_policy(desired)));
         }
         let found = self.observed.repositories.get(&desired.name);
         match found.and_then(|it| it.lifecycle_policy.known()?.as_ref()) {

@@ -166,7 +166,7 @@ fn engine_input(
 }
 
 /// The packages whose binaries contain `cargo auditable` data.
-pub(super) fn auditable(built: &[BuiltJob<'_>]) -> BTreeSet<String> {
+pub(super) fn auditable_packages(built: &[BuiltJob<'_>]) -> BTreeSet<String> {
     let is_auditable = |product: &Product| match product {
         Product::Image(BuiltImage::Native(image)) => image.is_auditable(),
         Product::Image(BuiltImage::Engine(_)) | Product::Remote { .. } => false,
@@ -181,7 +181,8 @@ fn report(shell: &Shell, service: &Service, image: &NativeImage) {
     let name = &service.package.name;
     if let Some(base) = &image.retyped {
         shell.warn(format!(
-            "base `{base}` uses Docker media types, which do not support zstd: the image of `{name}` uses OCI media types"
+            "base `{base}` uses Docker media types, which do not support zstd: the image of `{name}` uses \
+             OCI media types"
         ));
     }
     shell.verbose("Assembled", format!("{name} {} ({})", image.digest(), human::size(image.size())));

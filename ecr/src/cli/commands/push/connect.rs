@@ -104,7 +104,7 @@ fn with_repositories(
     for job in jobs {
         match found.repositories.get(&job.service.repository) {
             Some(Ok(repository)) => located.push((job, repository.clone())),
-            Some(Err(refusal)) => done.push(refusal.done(&job)),
+            Some(Err(refusal)) => done.push(refusal.result(&job)),
             None => done.push(repositories::missing(session, &job)),
         }
     }

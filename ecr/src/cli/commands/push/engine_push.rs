@@ -28,7 +28,7 @@ impl EnginePush<'_> {
     pub(super) async fn run(&self, mut entry: PushEntry) -> ServiceResult {
         match self.push(&mut entry).await {
             Ok(Pushed::Done(outcome)) => {
-                let done = ServiceResult::good(&self.job.job, PushEntry { outcome, ..entry });
+                let done = ServiceResult::succeeded(&self.job.job, PushEntry { outcome, ..entry });
                 ServiceResult { exit: self.job.repository.exit(), ..done }
             }
             Ok(Pushed::Conflict(reason)) => ServiceResult::conflict(&self.job.job, entry, reason),

@@ -66,7 +66,7 @@ pub(super) async fn skip_existing(
                 let reference = Some(reference(session, registry, &it.job, &digest));
                 let entry = entry(&it.job.service, PushOutcome::Unchanged);
                 let digest = Some(digest);
-                done.push(ServiceResult::good(&it.job, PushEntry { tags, reference, digest, ..entry }));
+                done.push(ServiceResult::succeeded(&it.job, PushEntry { tags, reference, digest, ..entry }));
             }
             None => wanted.push(it.clone()),
         }

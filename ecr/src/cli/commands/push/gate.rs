@@ -43,7 +43,7 @@ pub(super) async fn apply(
             Some(Ok(image)) => {
                 hints.add(&image);
                 session.shell.detail(!image.is_through(), &image.lines());
-                attach(&mut done[n], image);
+                add_scan(&mut done[n], image);
             }
             Some(Err(failure)) => fail(session, &mut done[n], failure.error),
             None => {}
@@ -85,7 +85,7 @@ fn target(done: &ServiceResult) -> Option<ScanTarget> {
     Some(ScanTarget { subject, start_timeout })
 }
 
-fn attach(done: &mut ServiceResult, image: ScannedImage) {
+fn add_scan(done: &mut ServiceResult, image: ScannedImage) {
     done.exit = Exit::of_parts([done.exit, image_exit(&image)]);
     done.entry.scans.get_or_insert_default().push(image);
 }

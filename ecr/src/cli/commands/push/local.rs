@@ -70,7 +70,7 @@ pub(super) async fn load(
                 wanted.iter().try_for_each(|name| session.tag(&image.id, name))
             });
             match named.await.context("tagging the image was interrupted").and_then(|it| it) {
-                Ok(()) => ServiceResult::good(job, exported(engine_entry(push, job, tags), names)),
+                Ok(()) => ServiceResult::succeeded(job, exported(engine_entry(push, job, tags), names)),
                 Err(error) => ServiceResult::failed(job, &error),
             }
         }
@@ -88,7 +88,7 @@ pub(super) async fn dry_run(push: &Push<'_>, jobs: Vec<Job>) -> Result<Vec<Servi
             }
         };
         match tags {
-            Ok(tags) => ServiceResult::good(job, PushEntry { tags, ..entry }),
+            Ok(tags) => ServiceResult::succeeded(job, PushEntry { tags, ..entry }),
             Err(error) => ServiceResult::failed(job, &error.into()),
         }
     })
@@ -139,7 +139,7 @@ async fn export(push: &Push<'_>, job: &Job, image: &NativeImage, targets: Export
     match written.await.context("the export was interrupted").and_then(|it| it) {
         Ok(names) => {
             let entry = PushEntry { tags, ..native_entry(job, image) };
-            ServiceResult::good(job, exported(entry, names))
+            ServiceResult::succeeded(job, exported(entry, names))
         }
         Err(error) => ServiceResult::failed(job, &error),
     }

@@ -83,7 +83,7 @@ async fn to_registry(
     done.iter().for_each(|it| report(push.shell, it));
     let (built, existing) =
         tokio::join!(build::build(push, registry, &jobs), existing_tags::look_up(push, registry, &jobs));
-    let auditable = build::auditable(&built);
+    let auditable = build::auditable_packages(&built);
     done.extend(deliver::deliver(push, session, registry, built, existing).await);
     if let Some(gate) = gate {
         gate::apply(session, gate, &push.flags.gate, &auditable, &mut done).await;

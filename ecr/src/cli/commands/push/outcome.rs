@@ -23,7 +23,7 @@ pub(super) struct ServiceResult {
 }
 
 impl ServiceResult {
-    pub(super) fn good(job: &Job, entry: PushEntry) -> Self {
+    pub(super) fn succeeded(job: &Job, entry: PushEntry) -> Self {
         Self { index: job.index, entry, exit: Exit::Done, help: None }
     }
 
@@ -48,7 +48,8 @@ impl ServiceResult {
         let manifest =
             if folder.is_empty() { "Cargo.toml".to_owned() } else { format!("{folder}/Cargo.toml") };
         let help = format!(
-            "bump the version in {manifest}, or push another tag, such as `--tag '{{version}}-{{digest}}'`, which never conflicts"
+            "bump the version in {manifest}, or push another tag, such as `--tag '{{version}}-{{digest}}'`, \
+             which never conflicts"
         );
         let entry = PushEntry { outcome: PushOutcome::Conflict, error: Some(reason), ..entry };
         Self { index: job.index, entry, exit: Exit::Conflict, help: Some(help) }

@@ -34,7 +34,7 @@ impl RemoteBuild<'_> {
         match self.push(tags).await {
             Ok(digest) => {
                 let entry = PushEntry { outcome: PushOutcome::Pushed, digest: Some(digest), ..entry };
-                ServiceResult { exit, ..ServiceResult::good(&it.job, entry) }
+                ServiceResult { exit, ..ServiceResult::succeeded(&it.job, entry) }
             }
             Err(error) => ServiceResult::failed_with(&it.job, entry, &error),
         }
@@ -46,8 +46,8 @@ impl RemoteBuild<'_> {
         for tag in tags.iter().filter(|it| self.job.repository.protects(it)) {
             if let Some(digest) = self.registry.client.digest(name, tag.as_str()).await? {
                 return Ok(Some(format!(
-                    "tag `{tag}` is immutable and points to {digest}; buildx pushes while it builds, so the images cannot be \
-                     compared before the push (--skip-existing skips the service)"
+                    "tag `{tag}` is immutable and points to {digest}; buildx pushes while it builds, so the \
+                     images cannot be compared before the push (--skip-existing skips the service)"
                 )));
             }
         }

@@ -61,7 +61,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// The result of the service whose repository this is.
-    pub(super) fn done(&self, job: &Job) -> ServiceResult {
+    pub(super) fn result(&self, job: &Job) -> ServiceResult {
         let name = &job.service.repository;
         let done = ServiceResult::failed(job, &anyhow::anyhow!("repository `{name}`: {}", self.reason));
         ServiceResult { exit: self.exit, ..done }

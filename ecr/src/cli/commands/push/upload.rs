@@ -72,7 +72,7 @@ impl Upload<'_> {
         match result {
             Ok(outcome) => {
                 entry.skipped_bytes = entry.compressed_bytes - entry.uploaded_bytes - entry.mounted_bytes;
-                let done = ServiceResult::good(self.job, PushEntry { outcome, ..entry });
+                let done = ServiceResult::succeeded(self.job, PushEntry { outcome, ..entry });
                 ServiceResult { exit: self.repository.exit(), ..done }
             }
             Err(UploadError::Conflict(reason)) => ServiceResult::conflict(self.job, entry, reason),
@@ -215,8 +215,8 @@ impl Upload<'_> {
         match other {
             Some(theirs) => format!("tag `{tag}` is immutable and points to {theirs}; this image is {ours}"),
             None => format!(
-                "tag `{tag}` is immutable and exists; without permission for ecr:BatchGetImage, its image cannot be compared with \
-                 this image, {ours}"
+                "tag `{tag}` is immutable and exists; without permission for ecr:BatchGetImage, its image \
+                 cannot be compared with this image, {ours}"
             ),
         }
     }

@@ -39,24 +39,24 @@ pub async fn run(flags: &flags::Scan, shell: &Shell) -> Result<Exit, Failure> {
     }
     let scanner = Scanner::new(&session, gate.as_ref(), flags.gate.timeout);
     let mut scans = std::pin::pin!(scanner.scan(targets));
-    let mut tally = Tally { failures, ..Tally::default() };
+    let mut totals = Totals { failures, ..Totals::default() };
     let mut json = shell.json_list("images");
     while let Some(scanned) = scans.next().await {
         match scanned {
             Ok(image) => {
                 image.lines().iter().for_each(|it| shell.print(it));
                 json.item(&image);
-                tally.add(&image);
+                totals.add(&image);
             }
-            Err(failure) => tally.failures.push(failure),
+            Err(failure) => totals.failures.push(failure),
         }
     }
-    let is_everything = flags.common.selection.is_everything() && flags.tag.is_empty();
-    let report = tally.report(gate.as_ref(), is_everything);
-    print_summary(shell, &report, &tally, &flags.gate);
+    let is_everything = flags.common.selection.selects_all() && flags.tag.is_empty();
+    let report = totals.report(gate.as_ref(), is_everything);
+    print_summary(shell, &report, &totals, &flags.gate);
     session.warn_of_denials();
     json.end(&report);
-    Ok(Exit::of_parts([tally.exit, if report.failures.is_empty() { Exit::Done } else { Exit::Failed }]))
+    Ok(Exit::of_parts([totals.exit, if report.failures.is_empty() { Exit::Done } else { Exit::Failed }]))
 }
 
 /// The gate that the flags configure, with its ignore file; `None` without `--fail-on`.
@@ -128,7 +128,7 @@ fn failure(subject: &Subject, error: &ServiceError) -> ScanFailure {
 
 /// Totals of the images that were printed.
 #[derive(Default)]
-struct Tally {
+struct Totals {
     images: usize,
     /// Images whose scan is complete.
     done: usize,
@@ -143,7 +143,7 @@ struct Tally {
     failures: Vec<ScanFailure>,
 }
 
-impl Tally {
+impl Totals {
     fn add(&mut self, image: &ScannedImage) {
         self.images += 1;
         self.done += usize::from(image.is_done());
@@ -171,12 +171,12 @@ impl Tally {
 }
 
 /// Prints failures, hints, warnings about the ignore file, and the counts.
-fn print_summary(shell: &Shell, report: &ScanReport, tally: &Tally, flags: &flags::GateArgs) {
+fn print_summary(shell: &Shell, report: &ScanReport, totals: &Totals, flags: &flags::GateArgs) {
     for failure in &report.failures {
         shell.bad_status("Failed", &failure.error);
         failure.help.iter().for_each(|it| shell.help(it));
     }
-    tally.hints.print(shell, flags, &BTreeSet::new());
+    totals.hints.print(shell, flags, &BTreeSet::new());
     for ignore in report.ignore.iter() {
         warn_of_expired(shell, &ignore.expired);
         for id in ignore.stale.iter().flatten() {
@@ -185,10 +185,10 @@ fn print_summary(shell: &Shell, report: &ScanReport, tally: &Tally, flags: &flag
     }
     let failed = (report.failures.len(), "failed");
     let counts = match flags.fail_on {
-        Some(_) => [(tally.passed, "passed"), (tally.images - tally.passed, "not passed"), failed],
-        None => [(tally.done, "scanned"), (tally.images - tally.done, "without findings"), failed],
+        Some(_) => [(totals.passed, "passed"), (totals.images - totals.passed, "not passed"), failed],
+        None => [(totals.done, "scanned"), (totals.images - totals.done, "without findings"), failed],
     };
-    shell.status("Finished", counted(tally.images + report.failures.len(), "image", &counts));
+    shell.status("Finished", counted(totals.images + report.failures.len(), "image", &counts));
 }
 
 /// Warns of expired entries of the ignore file.
@@ -217,20 +217,21 @@ impl Hints {
         let known: Vec<_> = self.unsupported.intersection(auditable).collect();
         if !known.is_empty() {
             shell.note(format!(
-                "ECR cannot scan images built from scratch, but {} contains `cargo auditable` data: scan it with `cargo audit \
-                 bin`, `trivy` or `grype`, and pass --unsupported pass",
+                "ECR cannot scan images built from scratch, but {} contains `cargo auditable` data: scan it \
+                 with `cargo audit bin`, `trivy` or `grype`, and let it pass the gate with --unsupported \
+                 pass",
                 some_of(&known, 3)
             ));
         } else if !self.unsupported.is_empty() {
             shell.note(
-                "ECR cannot scan images built from scratch. To scan such an image, build its binary with `cargo auditable` \
-                 and use `cargo audit bin`, `trivy` or `grype`",
+                "ECR cannot scan images built from scratch. To scan such an image, build its binary with \
+                 `cargo auditable` and use `cargo audit bin`, `trivy` or `grype`",
             );
         }
         if flags.ignore_unfixed && self.has_unknown_fixes {
             shell.warn(
-                "basic scanning does not report whether a fix is available: --ignore-unfixed ignores none of its \
-                 findings",
+                "basic scanning does not report whether a fix is available: --ignore-unfixed ignores none of \
+                 its findings",
             );
         }
     }
