@@ -46,7 +46,7 @@ const REDRAW_INTERVAL: Duration = Duration::from_millis(50);
 const BAR_WIDTH: u64 = 24;
 
 impl Progress {
-    /// A progress line. It is never drawn_at unless `is_visible`.
+    /// A progress line. It is never drawn unless `is_visible`.
     pub fn new(is_visible: bool) -> Self {
         Self(Arc::new(Mutex::new(LineState { is_visible, ..LineState::default() })))
     }

@@ -25,9 +25,9 @@ use crate::config::desired::Service;
 
 /// An image on this machine.
 pub(super) enum BuiltImage {
-    /// BuiltJob by the built-in builder.
+    /// Built by the built-in builder.
     Native(Box<NativeImage>),
-    /// BuiltJob by docker or podman, and stored there.
+    /// Built by docker or podman, and stored there.
     Engine(EngineImage),
 }
 

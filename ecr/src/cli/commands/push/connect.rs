@@ -23,7 +23,7 @@ pub(super) struct Connected<'a> {
     /// The host name of the registry, as the API returns it; `None` if no repository exists.
     pub host: Option<String>,
     /// The jobs and the registry; `None` if no service can be pushed.
-    pub open: Option<RegistryPush>,
+    pub registry_push: Option<RegistryPush>,
 }
 
 /// The jobs whose repositories exist, with their registry.
@@ -77,14 +77,14 @@ pub(super) async fn connect<'a>(
         Session::identify_and_read(push.shell, workspace, connection, read).await?;
     let found = repositories::find(&session, &desired, push.flags, observed?).await?;
     let jobs = with_repositories(&session, jobs, &found, done);
-    let open = match (token, &found.host) {
+    let registry_push = match (token, &found.host) {
         (Some(token), Some(host)) if !jobs.is_empty() => {
             let token = token.context("failed to get an authorization token")?;
-            Some(open(push, &session, host, token, jobs, done).await?)
+            Some(open_registry(push, &session, host, token, jobs, done).await?)
         }
         _ => None,
     };
-    Ok(Connected { session, host: found.host, open })
+    Ok(Connected { session, host: found.host, registry_push })
 }
 
 /// The desired repositories of the jobs.
@@ -111,7 +111,7 @@ fn with_repositories(
     located
 }
 
-async fn open(
+async fn open_registry(
     push: &Push<'_>,
     session: &Session<'_>,
     host: &str,

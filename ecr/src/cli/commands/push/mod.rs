@@ -59,15 +59,15 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
             done.extend(local::load(&push, jobs, engine).await?);
             None
         }
-        Destination::Nowhere => {
+        Destination::DryRun => {
             done.extend(local::dry_run(&push, jobs).await?);
             None
         }
     };
     done.iter().for_each(|it| report(shell, it));
     layer_preparation.await.context("the compression of the binaries was interrupted")?;
-    if let Some(Connected { session, open: Some(open), .. }) = &connected {
-        done.extend(to_registry(&push, session, open, gate.as_ref()).await);
+    if let Some(Connected { session, registry_push: Some(registry_push), .. }) = &connected {
+        done.extend(to_registry(&push, session, registry_push, gate.as_ref()).await);
     }
     finish(FinishedPush { shell, connected: connected.as_ref(), done }, references)
 }

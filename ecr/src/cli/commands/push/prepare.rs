@@ -50,8 +50,7 @@ pub(super) enum Destination {
         engine: Option<Engine>,
     },
     Engine(Engine),
-    /// None: a dry run.
-    Nowhere,
+    DryRun,
 }
 
 /// Loads the workspace and makes all checks that need no server. Slow steps run concurrently.
@@ -198,7 +197,7 @@ async fn destination(
 ) -> Result<Destination, Failure> {
     let engine = if flags.load { Some(engine::find(flags)?) } else { None };
     Ok(match (flags.oci_layout.clone(), engine) {
-        _ if flags.dry_run => Destination::Nowhere,
+        _ if flags.dry_run => Destination::DryRun,
         (Some(folder), engine) => Destination::Layout { folder, engine },
         (None, Some(engine)) => Destination::Engine(engine),
         (None, None) => {
