@@ -19,11 +19,12 @@ pub enum Exit {
     Failed = 1,
     /// `plan --check` found changes.
     Changes = 2,
-    /// A tag is immutable and holds another image.
+    /// An immutable tag points to another image.
     Conflict = 3,
     /// The scan gate failed.
     Gate = 4,
-    /// Refused: protected, another project's, the wrong account, an unclean tree, not confirmed.
+    /// Refused: a protected repository, one of another project, the wrong account, uncommitted changes, or no
+    /// confirmation.
     Refused = 5,
     /// Interrupted by Ctrl-C or SIGTERM.
     Interrupted = 130,

@@ -156,7 +156,7 @@ fn print_usage_error(error: &clap::Error, args: &[OsString]) -> ExitCode {
         let text = error.to_string();
         let lines = text.lines().take_while(|it| !it.trim().is_empty()).map(str::trim);
         let message = lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned();
-        let failure = Failure::new(message).with_help("see --help");
+        let failure = Failure::new(message).with_help("run the command with --help");
         Shell::new(Format::Json, None, Verbosity::Quiet).json_failure(&failure);
     }
     ExitCode::from(Exit::Failed as u8)

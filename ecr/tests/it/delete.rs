@@ -59,9 +59,9 @@ fn delete_with_a_refused_repository_deletes_nothing() {
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
-             Refused my-app: it belongs to project `another`
+             Refused my-app: owned by project `another`
                 Kept my-app-worker
-             Refused vault: it is protected (`protect = true`)
+             Refused vault: protected (`protect = true`)
             Finished 3 repositories: 2 refused, 1 kept
         help: nothing was deleted; exclude the refused repositories with -p or --exclude
         --- exit 5

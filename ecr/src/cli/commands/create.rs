@@ -169,7 +169,7 @@ async fn apply(
     let found = observed.repositories.get(&plan.name);
     let mut target = found.map(|it| (it.arn.clone(), it.uri.clone()));
     if let State::Foreign(owner) = &plan.state {
-        let error = Some(format!("it belongs to project `{owner}`"));
+        let error = Some(format!("owned by project `{owner}`"));
         return done(create_result(CreateOutcome::Refused, target, error));
     }
     let mut outcome = CreateOutcome::Unchanged;

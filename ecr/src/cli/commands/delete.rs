@@ -78,8 +78,8 @@ async fn candidate(
 }
 
 fn refusal(session: &Session<'_>, found: &ObservedRepository, is_protected: bool) -> Option<String> {
-    let owner = foreign_owner(found, session.project()).map(|it| format!("it belongs to project `{it}`"));
-    owner.or_else(|| is_protected.then(|| "it is protected (`protect = true`)".to_owned()))
+    let owner = foreign_owner(found, session.project()).map(|it| format!("owned by project `{it}`"));
+    owner.or_else(|| is_protected.then(|| "protected (`protect = true`)".to_owned()))
 }
 
 impl DeleteEntry {

@@ -165,8 +165,8 @@ pub struct GateArgs {
     pub timeout: Duration,
 }
 
-/// A time such as `30s` or `1m30s`.
+/// Parses a duration such as `30s` or `1m30s`.
 fn duration(text: &str) -> Result<Duration, InvalidValue> {
-    let invalid = |_| InvalidValue(format!("`{text}` is not a time such as 30s or 5m"));
+    let invalid = |_| InvalidValue(format!("`{text}` is not a duration such as 30s or 5m"));
     humantime::parse_duration(text).map_err(invalid)
 }

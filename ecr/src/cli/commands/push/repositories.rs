@@ -122,9 +122,7 @@ async fn found(
     session.print_header(&observed).await?;
     let host = observed.repositories.values().find_map(|it| Some(it.uri.split_once('/')?.0.to_owned()));
     let target = |found: &ObservedRepository| match foreign_owner(found, session.project()) {
-        Some(owner) => {
-            Err(Refusal { reason: format!("it belongs to project `{owner}`"), exit: Exit::Refused })
-        }
+        Some(owner) => Err(Refusal { reason: format!("owned by project `{owner}`"), exit: Exit::Refused }),
         None => Ok(TargetRepository::of(found)),
     };
     let mut repositories: BTreeMap<_, _> =
