@@ -1,50 +1,51 @@
-//! A cargo xtask that keeps Amazon ECR repositories and images in step with a Rust workspace.
+//! A cargo xtask that manages the Amazon ECR repositories and images of a Rust workspace.
 //!
-//! The whole of an xtask: `fn main() -> std::process::ExitCode { xtask_ecr::main() }`.
+//! A complete xtask is `fn main() -> std::process::ExitCode { xtask_ecr::main() }`.
 //!
-//! An xtask with tasks of its own mounts [`Task`], or any of the commands, in its own enum. Each command runs to its exit
-//! code:
+//! An xtask with tasks of its own adds [`Task`], or single commands, to its own enum. The method `run` of a
+//! command returns its exit code:
 //!
 //! ```no_run
 //! use std::process::ExitCode;
 //!
 //! #[derive(clap::Parser)]
 //! enum MyTask {
-//!     /// Something that only this project does
-//!     Own,
+//!     /// A task of this project
+//!     Custom,
 //!     /// Build the images and push them
 //!     Deploy(xtask_ecr::Push),
 //!     #[command(flatten)]
-//!     Rest(xtask_ecr::Task),
+//!     Standard(xtask_ecr::Task),
 //! }
 //!
 //! fn main() -> ExitCode {
 //!     match xtask_ecr::parse("cargo xtask") {
-//!         Ok(MyTask::Own) => ExitCode::SUCCESS,
+//!         Ok(MyTask::Custom) => ExitCode::SUCCESS,
 //!         Ok(MyTask::Deploy(push)) => push.run(),
-//!         Ok(MyTask::Rest(task)) => task.run(),
+//!         Ok(MyTask::Standard(task)) => task.run(),
 //!         Err(code) => code,
 //!     }
 //! }
 //! ```
 //!
-//! Exit codes: 0 done, 1 failed (usage errors included), 2 `plan --check` found changes, 3 an immutable tag holds another
-//! image, 4 the scan gate failed, 5 refused, 130 interrupted.
+//! Exit codes: 0 success, 1 failure (including usage errors), 2 `plan --check` found changes, 3 an immutable
+//! tag points to another image, 4 the scan gate failed, 5 refused, 130 interrupted.
 //!
-//! # Map
+//! # Modules
 //!
 //! ```text
-//! cli         flags, commands, reports, the terminal: a command loads, decides, does, reports
-//! config      manifests and repositories.json -> what the registry shall be, each value with its place
-//! plan        (desired, observed) -> steps
-//! build       cargo, docker, podman, git -> images
-//! aws         identity, observe, apply, tokens; IAM documents
-//! inventory   the images of a repository, and what they cost
-//! scan        what scanners found, and the gate
+//! cli         flags, commands, reports and terminal output
+//! config      the desired state from Cargo.toml files and repositories.json; each value with its place
+//! plan        the steps from the observed state of the registry to the desired state
+//! build       builds images with cargo, docker or podman
+//! aws         the requests to AWS, and IAM policy documents
+//! inventory   the images of a repository and their storage cost
+//! scan        the findings of image scans, and the scan gate
 //! ```
 //!
-//! Below lie four crates that know neither clap nor the AWS SDK: `ecr-oci` (layers, layouts, registries, the HTTP client),
-//! `ecr-lifecycle` (policies), `ecr-embedded` (the embedded ECR) and `ecr-types`. `docs/architecture.md` says more.
+//! The tool uses four crates that depend neither on clap nor on the AWS SDK: `ecr-oci` (layers, layouts,
+//! registries and the HTTP client), `ecr-lifecycle` (lifecycle policies), `ecr-embedded` (the embedded ECR)
+//! and `ecr-types`. `docs/architecture.md` describes the design.
 
 mod aws;
 mod build;
@@ -67,12 +68,13 @@ pub use cli::flags::{
 #[doc(hidden)]
 pub use aws::Connections;
 
-/// Runs the tasks of `cargo xtask`: all of an xtask's `main`.
+/// Runs [`Task`] with the arguments of this process, under the name `cargo xtask`, and returns the exit code.
 pub fn main() -> ExitCode {
     main_with_args("cargo xtask", std::env::args_os().skip(1))
 }
 
-/// The same under another name and with given arguments, without the program's own.
+/// Runs [`Task`] with the arguments `args`, which do not include the program's name, and returns the exit
+/// code. `name` is the command that usage texts show.
 pub fn main_with_args(name: &'static str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match cli::parse_from::<cli::flags::Cli>(name, args) {
         Ok(cli) => cli.task.run(),
@@ -80,11 +82,12 @@ pub fn main_with_args(name: &'static str, args: impl IntoIterator<Item = OsStrin
     }
 }
 
-/// Reads the arguments of this process as the command line of an xtask of one's own. `name` is what people type before
-/// them, for usage texts.
+/// Parses the arguments of this process with the clap parser `C`, for an xtask with tasks of its own. `name`
+/// is the command that usage texts show, such as `cargo xtask`.
 ///
 /// # Errors
-/// Help and version were printed (exit code 0), or what is wrong with the arguments was (exit code 1).
+/// The exit code: 0 if help or the version was printed, 1 if the arguments are invalid and the usage error
+/// was printed.
 pub fn parse<C: clap::Parser>(name: &'static str) -> Result<C, ExitCode> {
     cli::parse_from(name, std::env::args_os().skip(1))
 }

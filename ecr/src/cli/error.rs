@@ -1,4 +1,4 @@
-//! How a command ends: exit codes, and failures as they are shown.
+//! The exit codes, and the error type of commands.
 
 use std::error::Error;
 use std::fmt;
@@ -9,30 +9,30 @@ use ecr_types::error::causes;
 use super::help::help_for;
 use crate::config::workspace::LoadError;
 
-/// The exit codes, which scripts rely on. 101 stays what it is in cargo: xtask itself did not compile.
+/// The exit codes, which scripts rely on. 101 is reserved: cargo returns it if xtask did not compile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done.
     #[default]
     Done = 0,
-    /// Failed; usage errors are failures too.
+    /// A failure, such as a usage error.
     Failed = 1,
     /// `plan --check` found changes.
     Changes = 2,
-    /// A tag is immutable and holds another image.
+    /// An immutable tag points to another image.
     Conflict = 3,
     /// The scan gate failed.
     Gate = 4,
-    /// Refused: protected, another project's, the wrong account, an unclean tree, not confirmed.
+    /// Refused: a protected repository, one of another project, the wrong account, uncommitted changes, or no
+    /// confirmation.
     Refused = 5,
-    /// Ctrl-C.
+    /// Interrupted by Ctrl-C or SIGTERM.
     Interrupted = 130,
 }
 
 impl Exit {
-    /// The code of a command from those of its parts: a failure outranks everything, so that a script which
-    /// forgives a conflict never forgives a failure; else the highest.
+    /// The exit code of a command whose parts have these codes: `Failed` if any part failed, otherwise the
+    /// highest. A script that accepts `Conflict` therefore never accepts a failure.
     pub fn of_parts(parts: impl IntoIterator<Item = Exit>) -> Exit {
         let parts: Vec<_> = parts.into_iter().collect();
         if parts.contains(&Exit::Failed) {
@@ -42,25 +42,24 @@ impl Exit {
     }
 }
 
-/// An error that stops everything: what failed, why, and what to type next.
+/// An error that ends the command, with its causes and its help.
 #[derive(Debug)]
 pub struct Failure {
-    /// What failed, on what. Lower case, no period.
+    /// What failed, and on what. Lower case, without a period.
     pub message: String,
-    /// What caused it, outermost first.
+    /// The cause. Its sources are the further causes.
     cause: Option<Box<dyn Error + Send + Sync>>,
-    /// Lines that say more, such as the changes of an unclean tree.
+    /// Further lines, such as the changed files of a working tree that is not clean.
     details: Vec<String>,
-    /// Something to type.
+    /// Advice, with a command or a flag that can be typed.
     pub help: Option<String>,
-    /// The exit code.
     pub exit: Exit,
-    /// Problems of the configuration, which are shown with their places.
+    /// Problems of the configuration, each with its file, line and column.
     pub problems: Vec<Problem>,
 }
 
 impl Failure {
-    /// A failure without further causes.
+    /// A failure without causes and help.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -72,12 +71,12 @@ impl Failure {
         }
     }
 
-    /// A refusal: nothing failed, but it is not done.
+    /// A refusal: the command could do this, but a guard does not allow it.
     pub fn refused(message: impl Into<String>) -> Self {
         Self { exit: Exit::Refused, ..Self::new(message) }
     }
 
-    /// The configuration cannot be used.
+    /// A failure because the configuration is invalid.
     pub fn configuration(problems: Vec<Problem>) -> Self {
         let message = match problems.len() {
             1 => "there is a problem in the configuration".to_owned(),
@@ -86,29 +85,26 @@ impl Failure {
         Self { problems, ..Self::new(message) }
     }
 
-    /// The same with advice.
     pub fn with_help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// The same with lines that say more.
     pub fn with_details(self, details: Vec<String>) -> Self {
         Self { details, ..self }
     }
 
-    /// The same with another exit code.
     pub fn with_exit(self, exit: Exit) -> Self {
         Self { exit, ..self }
     }
 
-    /// The causes, outermost first, and further details.
+    /// The messages of the causes, outermost first, followed by the details.
     pub fn causes(&self) -> Vec<String> {
         let cause = self.cause.as_deref().map(|it| it as &(dyn Error + 'static));
         let chain = cause.into_iter().flat_map(causes).map(ToString::to_string);
         chain.chain(self.details.iter().cloned()).collect()
     }
 
-    /// The causes in one line each, problems of the configuration among them.
+    /// The same, followed by one line for each problem of the configuration.
     pub fn cause_lines(&self) -> Vec<String> {
         let problem = |it: &Problem| match &it.help {
             Some(help) => format!("{}: {} (help: {help})", it.place, it.message),
@@ -130,7 +126,7 @@ impl Error for Failure {
     }
 }
 
-/// The outermost error is the message, with the help of the first cause that has some.
+/// The outermost error is the message; the help is that of the first error in the chain that has one.
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         let help = help_for(&error);
@@ -144,8 +140,8 @@ impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Problems(problems) => Self::configuration(problems),
-            LoadError::Cargo(ref said) if said.is_missing_manifest() => {
-                let help = "run this in a cargo workspace, or pass --manifest-path";
+            LoadError::Cargo(ref cargo) if cargo.is_missing_manifest() => {
+                let help = "run this command in a cargo workspace, or pass --manifest-path";
                 Self::from(anyhow::Error::new(error)).with_help(help)
             }
             LoadError::Cargo(_) | LoadError::Metadata(_) => anyhow::Error::new(error).into(),
@@ -153,7 +149,7 @@ impl From<LoadError> for Failure {
     }
 }
 
-/// What caused an error whose own message stands elsewhere.
+/// The cause of an error. The message of the error itself is in [`Failure::message`].
 struct Cause(anyhow::Error);
 
 impl Cause {
@@ -185,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_outranks_a_conflict() {
+    fn exit_of_parts_prefers_a_failure() {
         assert_eq!(Exit::of_parts([Exit::Conflict, Exit::Failed, Exit::Done]), Exit::Failed);
         assert_eq!(Exit::of_parts([Exit::Conflict, Exit::Refused]), Exit::Refused);
         assert_eq!(Exit::of_parts([Exit::Conflict, Exit::Done]), Exit::Conflict);

@@ -1,4 +1,4 @@
-//! What to type next, chosen by the type of an error.
+//! The help line of an error, chosen by the error's type.
 
 use std::error::Error;
 
@@ -10,7 +10,7 @@ use crate::build::bases::MissingBase;
 use crate::build::docker::EngineError;
 use crate::cli::error::Failure;
 
-/// What to do about an error, or about what caused it.
+/// The help for the outermost error of the chain that has one.
 pub fn help_for(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(help_for_one)
 }
@@ -36,28 +36,29 @@ fn help_for_one(error: &(dyn Error + 'static)) -> Option<String> {
     })
 }
 
-/// The registry that is pushed to. The credentials are this command's own, so that a login is of no use.
+/// Help for the registry that is pushed to. This command has its own credentials there, so `docker login`
+/// would not help.
 fn registry_help(kind: RegistryErrorKind) -> Option<&'static str> {
     match kind {
-        RegistryErrorKind::ImmutableTag => Some(
-            "the tag is taken: bump the version, or push another tag such as `--tag '{version}-{digest}'`",
-        ),
+        RegistryErrorKind::ImmutableTag => {
+            Some("bump the version, or push another tag such as `--tag '{version}-{digest}'`")
+        }
         RegistryErrorKind::NotFound => Some(
-            "create the repository with `cargo xtask ecr create`; if it should be there, check account and region \
-             with `cargo xtask ecr status`",
+            "create the repository with `cargo xtask ecr create`; if it exists, check the account and the \
+             region with `cargo xtask ecr status`",
         ),
         RegistryErrorKind::RateLimited => {
-            Some("the registry limits the rate of requests: wait a little, or lower --concurrency")
+            Some("the registry limits the rate of requests: retry later, or lower --concurrency")
         }
         RegistryErrorKind::Tls => Some(UNTRUSTED),
         RegistryErrorKind::Denied | RegistryErrorKind::Unauthorized | RegistryErrorKind::Other => None,
     }
 }
 
-/// Any registry, with the credentials that Docker's configuration has for it.
+/// Help for the registry of a base image, whose credentials come from Docker's configuration.
 fn base_help(error: &MissingBase) -> Option<String> {
     let PullError::Registry(cause) = &*error.cause else { return None };
-    // Docker's own name for its registry.
+    // `docker login` without a host logs in to Docker Hub.
     let host = match error.reference.host.as_str() {
         "registry-1.docker.io" => "",
         host => host,
@@ -69,7 +70,7 @@ fn base_help(error: &MissingBase) -> Option<String> {
             Some(format!("log in with `{login}`, and check that `{}` exists", error.reference))
         }
         RegistryErrorKind::RateLimited => {
-            Some(format!("wait a little, or log in with `{login}`: anonymous pulls are limited"))
+            Some(format!("retry later, or log in with `{login}`: the registry limits anonymous pulls"))
         }
         RegistryErrorKind::Tls => Some(UNTRUSTED.to_owned()),
         RegistryErrorKind::NotFound | RegistryErrorKind::ImmutableTag | RegistryErrorKind::Other => None,

@@ -1,4 +1,4 @@
-//! The command line: flags, commands, reports, the terminal.
+//! The command line interface: flags, commands, reports and the terminal.
 
 pub mod commands;
 pub mod error;

@@ -1,4 +1,4 @@
-//! From the command line to the exit code.
+//! Parses the command line and runs the command to its exit code.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -11,15 +11,16 @@ use super::commands;
 use super::error::{Exit, Failure};
 use super::flags::{
     Create, Delete, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask, Login,
-    Output, Plan, Push, Scan, Serve, Status, Task,
+    OutputArgs, Plan, Push, Scan, Serve, Status, Task,
 };
 use super::shell::{Format, Shell, Verbosity};
 
-/// Gives each command its `run`: which flags say how it prints, and what it does.
+/// Implements `run` for each command. `$output` is the path of its output flags, `$run` the function that
+/// runs it.
 macro_rules! commands {
     ($($command:ident { $($output:ident).+ } => $run:path),* $(,)?) => {$(
         impl $command {
-            /// Runs the command to its exit code, in a runtime of its own.
+            /// Runs the command in a new tokio runtime and returns its exit code.
             pub fn run(self) -> ExitCode {
                 execute(&self.$($output).+, async |shell| $run(&self, shell).await)
             }
@@ -43,7 +44,7 @@ commands! {
 }
 
 impl Task {
-    /// Runs the task to its exit code, in a runtime of its own.
+    /// Runs the task in a new tokio runtime and returns its exit code.
     pub fn run(self) -> ExitCode {
         match self {
             Self::Ecr(task) => task.run(),
@@ -53,7 +54,7 @@ impl Task {
 }
 
 impl EcrTask {
-    /// Runs the task to its exit code, in a runtime of its own.
+    /// Runs the task in a new tokio runtime and returns its exit code.
     pub fn run(self) -> ExitCode {
         match self {
             Self::Plan(it) => it.run(),
@@ -71,7 +72,7 @@ impl EcrTask {
 }
 
 impl LifecycleTask {
-    /// Runs the task to its exit code, in a runtime of its own.
+    /// Runs the task in a new tokio runtime and returns its exit code.
     pub fn run(self) -> ExitCode {
         match self {
             Self::Check(it) => it.run(),
@@ -80,13 +81,13 @@ impl LifecycleTask {
     }
 }
 
-/// Runs a command until it ends or is interrupted.
-fn execute(output: &Output, command: impl AsyncFnOnce(&Shell) -> Result<Exit, Failure>) -> ExitCode {
+/// Runs a command until it ends or is interrupted, and prints its failure.
+fn execute(output: &OutputArgs, command: impl AsyncFnOnce(&Shell) -> Result<Exit, Failure>) -> ExitCode {
     let shell = Shell::new(output.format, output.color, output.verbosity());
     let result = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let result = runtime.block_on(until_interrupted(&shell, command));
-            // After Ctrl-C a thread may still wait for cargo, or for a line to be typed.
+            // After Ctrl-C, a blocking thread may still wait for cargo or read from stdin.
             runtime.shutdown_background();
             result
         }
@@ -97,7 +98,7 @@ fn execute(output: &Output, command: impl AsyncFnOnce(&Shell) -> Result<Exit, Fa
         failure.exit
     });
     files::remove_temporary_files();
-    if shell.is_stdout_lost() {
+    if shell.has_stdout_failed() {
         shell.failure(&Failure::new("failed to write to stdout"));
         return ExitCode::from(Exit::Failed as u8);
     }
@@ -117,7 +118,7 @@ async fn until_interrupted(
     }
 }
 
-/// Ctrl-C, or a pipeline that is cancelled.
+/// Waits for Ctrl-C, or for SIGTERM, which CI systems send when they cancel a job.
 async fn interrupted() {
     #[cfg(unix)]
     if let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
@@ -130,38 +131,39 @@ async fn interrupted() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// Reads a command line, of ours or of an xtask of one's own. `args` are without the program's name.
+/// Parses a command line. `args` do not contain the program's name.
 ///
 /// # Errors
-/// The exit code, where help, version or a usage error was printed.
+/// Help, the version or a usage error was printed; the exit code.
 pub fn parse_from<C: Parser>(
     name: &'static str,
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<C, ExitCode> {
     let args: Vec<OsString> = std::iter::once(name.into()).chain(args).collect();
     let matches = C::command().name(name).bin_name(name).try_get_matches_from(&args);
-    matches.and_then(|it| C::from_arg_matches(&it)).map_err(|error| usage(&error, &args))
+    matches.and_then(|it| C::from_arg_matches(&it)).map_err(|error| print_usage_error(&error, &args))
 }
 
-/// Help and version go to stdout with 0, usage errors to stderr with 1 (clap's 2 means "changes" here).
-fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
+/// Prints help and version to stdout (exit code 0), and usage errors to stderr (exit code 1: clap's 2 means
+/// "changes" here).
+fn print_usage_error(error: &clap::Error, args: &[OsString]) -> ExitCode {
     let _ = error.print();
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return ExitCode::from(Exit::Done as u8);
     }
-    if wants_json(args) {
-        // What follows the first paragraph is how to use the command.
+    if requests_json(args) {
+        // The message is the first paragraph; the usage follows it.
         let text = error.to_string();
         let lines = text.lines().take_while(|it| !it.trim().is_empty()).map(str::trim);
         let message = lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned();
-        let failure = Failure::new(message).with_help("see --help");
+        let failure = Failure::new(message).with_help("run the command with --help");
         Shell::new(Format::Json, None, Verbosity::Quiet).json_failure(&failure);
     }
     ExitCode::from(Exit::Failed as u8)
 }
 
-/// Whether JSON was asked for, on a command line that could not be read.
-fn wants_json(args: &[OsString]) -> bool {
+/// Whether a command line that could not be parsed requests JSON.
+fn requests_json(args: &[OsString]) -> bool {
     let texts: Vec<_> = args.iter().map(|it| it.to_string_lossy()).collect();
     texts.iter().any(|it| it == "--format=json")
         || texts.windows(2).any(|it| it[0] == "--format" && it[1] == "json")

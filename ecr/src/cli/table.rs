@@ -1,48 +1,45 @@
-//! Columns of text as people read them, within the width of a terminal.
+//! Tables of text that fit the width of a terminal.
 
 use anstyle::{AnsiColor, Style};
 use ecr_types::human::printable;
 
-/// The width that every table keeps to.
+/// The maximum width of a table in characters.
 pub const WIDTH: usize = 80;
 
-/// What a cell's colour says.
+/// The meaning of a text, shown as its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tone {
-    /// Nothing in particular.
     #[default]
     Plain,
-    /// As it should be.
+    /// The desired state.
     Good,
-    /// To be looked at.
+    /// Needs attention.
     Warning,
-    /// Wrong.
+    /// An error.
     Bad,
-    /// Beside the point.
+    /// Secondary information.
     Dim,
-    /// The name of something.
+    /// A name or heading.
     Title,
 }
 
-/// A piece of text with its colour.
+/// A cell of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     text: String,
     tone: Tone,
 }
 
-/// How a column stands.
+/// The alignment of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {
-    /// Text.
     Left,
-    /// Numbers.
     Right,
-    /// Text that is cut where the line would be too long.
+    /// Left-aligned; cut with an ellipsis where the table would exceed [`WIDTH`].
     Flexible,
 }
 
-/// Rows below a line of titles.
+/// Rows below a line of column titles.
 #[derive(Debug, Clone)]
 pub struct Table {
     columns: Vec<(&'static str, Align)>,
@@ -61,7 +58,6 @@ impl Tone {
         }
     }
 
-    /// `text` in the tone's colour.
     pub fn paint(self, text: &str) -> String {
         let style = self.style();
         format!("{style}{text}{style:#}")
@@ -69,7 +65,6 @@ impl Tone {
 }
 
 impl Cell {
-    /// Text in a tone.
     pub fn new(text: impl Into<String>, tone: Tone) -> Self {
         Self { text: printable(&text.into()), tone }
     }
@@ -88,19 +83,18 @@ impl From<&str> for Cell {
 }
 
 impl Table {
-    /// A table without rows.
     pub fn new(columns: &[(&'static str, Align)]) -> Self {
         Self { columns: columns.to_vec(), rows: Vec::new() }
     }
 
-    /// Adds a row with a cell for each column.
+    /// Adds a row, which has one cell per column.
     pub fn add(&mut self, row: Vec<Cell>) {
         debug_assert_eq!(row.len(), self.columns.len());
         self.rows.push(row);
     }
 
-    /// The lines, each of them indented by so many spaces and at most [`WIDTH`] characters long as long as the
-    /// flexible columns can give way.
+    /// The lines of the table, indented by `indent` spaces. Flexible columns are shortened to keep lines
+    /// within [`WIDTH`] characters.
     pub fn lines(&self, indent: usize) -> impl Iterator<Item = String> + '_ {
         let widths = self.widths(indent);
         let titles: Vec<_> = self.columns.iter().map(|(title, _)| Cell::new(*title, Tone::Dim)).collect();
@@ -109,7 +103,8 @@ impl Table {
         std::iter::once(title).chain(rows)
     }
 
-    /// As wide as what is in them; too wide a table takes from its flexible columns, the widest first.
+    /// The width of each column: that of its widest cell. If the table is too wide, its widest flexible
+    /// columns shrink.
     fn widths(&self, indent: usize) -> Vec<usize> {
         let width = |n: usize, title: &str| {
             let cells = self.rows.iter().map(|row| row[n].text.chars().count());
@@ -121,7 +116,7 @@ impl Table {
         let flexible = |n: &usize| self.columns[*n].1 == Align::Flexible;
         while gaps + widths.iter().sum::<usize>() > WIDTH {
             let Some(n) = (0..widths.len()).filter(flexible).max_by_key(|n| widths[*n]) else { break };
-            if widths[n] <= NARROWEST {
+            if widths[n] <= MIN_FLEXIBLE_WIDTH {
                 break;
             }
             widths[n] -= 1;
@@ -149,12 +144,12 @@ impl Table {
     }
 }
 
-/// Spaces between columns.
+/// The number of spaces between columns.
 const GAP: usize = 2;
-/// What remains of a flexible column at least.
-const NARROWEST: usize = 6;
+/// The minimum width of a flexible column in characters.
+const MIN_FLEXIBLE_WIDTH: usize = 6;
 
-/// `text` with an ellipsis where it is longer than `width` characters.
+/// `text`, cut to `width` characters with an ellipsis at the end if it is longer.
 pub fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
@@ -167,19 +162,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_keeps_to_its_width() {
+    fn table_fits_its_width() {
         let mut table =
             Table::new(&[("NAME", Align::Flexible), ("SIZE", Align::Right), ("SCAN", Align::Left)]);
         table.add(vec!["short".into(), "1.0 MB".into(), "no findings".into()]);
         table.add(vec!["x".repeat(90).into(), "10.0 MB".into(), Cell::new("failed", Tone::Plain)]);
-        let lines: Vec<_> = table.lines(2).map(|it| anstream_free(&it)).collect();
+        let lines: Vec<_> = table.lines(2).map(|it| without_colours(&it)).collect();
         assert!(lines.iter().all(|it| it.chars().count() <= WIDTH), "{lines:#?}");
         assert_eq!(lines[1].trim_end(), format!("  short{}   1.0 MB  no findings", " ".repeat(51)));
         assert!(lines[2].contains("x…  10.0 MB  failed"));
     }
 
-    /// The text without its colours.
-    fn anstream_free(line: &str) -> String {
+    fn without_colours(line: &str) -> String {
         let mut parts = line.split('\x1b');
         let first = parts.next().unwrap_or_default().to_owned();
         parts.fold(first, |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))

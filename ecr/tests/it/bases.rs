@@ -201,7 +201,7 @@ fn base_with_docker_types_becomes_oci_for_zstd() {
     let output = workspace.on(&registry, &["push", "--binary", "linux/amd64=amd"]).good();
     let (warning, host) = (output.warnings().remove(0), registry.host());
     let told = format!(
-        "base `{host}/{reference}` has docker's media types, which know no zstd: the image of `my-app` has OCI's"
+        "base `{host}/{reference}` uses Docker media types, which do not support zstd: the image of `my-app` uses OCI media types"
     );
     assert_eq!(warning, told);
     let image = registry.manifest("my-app", "1.0.0");

@@ -268,9 +268,9 @@ fn configuration_pinned_account_refuses_another_account() {
     }
     expect![[r#"
         --- stderr
-        error: the credentials belong to account 123456789012, and the workspace is pinned to account 999999999999
+        error: the credentials belong to account 123456789012, but the workspace is pinned to account 999999999999
 
-        help: use the credentials of account 999999999999 (--aws-profile, AWS_PROFILE), or change `account-id` below [workspace.metadata.ecr]; these are arn:aws:iam::123456789012:root
+        help: use the credentials of account 999999999999 (--aws-profile, AWS_PROFILE), or change `account-id` below [workspace.metadata.ecr]; the current identity is arn:aws:iam::123456789012:root
         --- exit 5
     "#]].assert_eq(&fixture.run(&["ecr", "create"]).shown());
 }
@@ -296,7 +296,7 @@ fn configuration_without_credentials_fails() {
     assert_eq!(fixture.registry.calls().len(), 0);
     expect![[r#"
         --- stderr
-        error: failed to find out which AWS account this is
+        error: failed to identify the AWS account
 
         Caused by:
           sts:GetCallerIdentity: the credential provider was not enabled: no credentials found in chain. Attempted:
@@ -319,7 +319,7 @@ fn configuration_unreachable_endpoint_fails() {
     let output = Workspace::seed().command(&["ecr", "plan"]).env("AWS_ENDPOINT_URL", &url).run();
     expect![[r#"
         --- stderr
-        error: failed to find out which AWS account this is
+        error: failed to identify the AWS account
 
         Caused by:
           sts:GetCallerIdentity: tcp connect error: Connection refused (os error 111)
@@ -342,7 +342,7 @@ fn configuration_outside_a_workspace_fails() {
         Caused by:
           could not find `Cargo.toml` in `[ROOT]` or any parent directory
 
-        help: run this in a cargo workspace, or pass --manifest-path
+        help: run this command in a cargo workspace, or pass --manifest-path
         --- exit 1
     "#]]
     .assert_eq(&output.shown());

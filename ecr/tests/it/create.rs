@@ -30,8 +30,8 @@ fn create_makes_absent_repositories_and_then_writes_nothing() {
              Created my-app
              Created my-app-worker
             Finished 2 repositories: 2 created
-        help: push the images with `cargo xtask push`; it needs no docker login
-        help: to log docker in to 127.0.0.1:[PORT]: `cargo xtask ecr login`
+        help: push the images with `cargo xtask push`, which needs no docker login
+        help: log docker in to 127.0.0.1:[PORT] with `cargo xtask ecr login`
     "#]]
     .assert_eq(&first.shown());
     let found = fixture.registry.sdk(async |ecr| ecr.describe_repositories().send().await);

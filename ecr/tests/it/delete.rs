@@ -14,8 +14,8 @@ fn delete_without_terminal_or_yes_keeps_everything() {
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
          Will delete my-app  0 images, 0 B
          Will delete my-app-worker  0 images, 0 B
-        warning: nothing was deleted: there is no terminal to confirm it on
-        help: pass --yes to delete without being asked
+        warning: nothing was deleted: stdin is not a terminal, so the deletion cannot be confirmed
+        help: pass --yes to delete without confirmation
                 Kept my-app
                 Kept my-app-worker
             Finished 2 repositories: 2 kept
@@ -59,11 +59,11 @@ fn delete_with_a_refused_repository_deletes_nothing() {
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
-             Refused my-app: it belongs to project `another`
+             Refused my-app: owned by project `another`
                 Kept my-app-worker
-             Refused vault: it is protected (`protect = true`)
+             Refused vault: protected (`protect = true`)
             Finished 3 repositories: 2 refused, 1 kept
-        help: nothing was deleted; leave refused repositories out with -p or --exclude
+        help: nothing was deleted; exclude the refused repositories with -p or --exclude
         --- exit 5
     "#]]
     .assert_eq(&output.shown());

@@ -13,7 +13,11 @@ fn scan_gate_waits_for_a_late_scan() {
     fixture.registry.scan(&digest, &scan);
     let args = ["ecr", "scan", "--fail-on", "high", "--timeout", "1m"];
     let output = fixture.run(&args).good();
-    assert!(output.stderr.contains("Scanning my-app:1.0.0 (waiting for at most 60s)"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("Scanning my-app:1.0.0 (waiting for at most 1 minute)"),
+        "{}",
+        output.stderr
+    );
     assert!(output.stdout.contains("gate passed"), "{}", output.stdout);
 }
 

@@ -233,7 +233,7 @@ fn iam_policy_prints_a_complete_document() {
           ]
         }
         --- stderr
-        help: save it as policy.json, then `aws iam create-policy --policy-name ecr-node --policy-document file://policy.json`
+        help: save the policy as policy.json, then run `aws iam create-policy --policy-name ecr-node --policy-document file://policy.json`
     "#]].assert_eq(&output.shown());
 }
 
@@ -253,5 +253,5 @@ fn iam_policy_longer_than_aws_allows_warns() {
         (0..80).map(|n| json!({"name": format!("repository-with-a-long-name-{n}")})).collect();
     let workspace = Workspace::new().repositories(&json!({"repositories": services}).to_string());
     let output = workspace.command(&["ecr", "iam-policy", "ci", "--local"]).run().good();
-    assert!(output.warnings()[0].contains("a managed policy may have 6144"), "{output:#?}");
+    assert!(output.warnings()[0].contains("IAM limits managed policies to 6144"), "{output:#?}");
 }

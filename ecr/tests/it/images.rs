@@ -30,7 +30,7 @@ fn images_lists_newest_first_with_artifacts_below() {
         total: 6 images, 442.4 kB stored, <$0.01 a month
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
-              Listed 2 repositories; storage at $0.10 a GB and month; transfer and replication are left out
+              Listed 2 repositories; storage at $0.10 per GB and month, without data transfer and replication
     "#]]
     .assert_eq(&without_digests(&output.shown()));
 }
@@ -158,8 +158,8 @@ fn images_without_permissions_shows_what_it_can() {
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
         warning: no permission for ecr:GetLifecyclePolicy: lifecycle policies are unknown, and `ecr create` writes them again (my-app, my-app-worker)
-        note: manifests were not read, as that counts as a pull, and the lifecycle policy depends on pulls, or is not known: my-app, my-app-worker
-              Listed 2 repositories; storage at $0.10 a GB and month; transfer and replication are left out
+        note: manifests were not read, because ECR records each read as a pull and the lifecycle policy depends on pulls or is unknown: my-app, my-app-worker
+              Listed 2 repositories; storage at $0.10 per GB and month, without data transfer and replication
     "#]].assert_eq(&without_digests(&output.shown()));
 
     let fixture = fixture.with_faults(&["deny=DescribeImages"]);
@@ -171,10 +171,10 @@ fn images_without_permissions_shows_what_it_can() {
         total (of the repositories that could be read): 0 images, 0 B stored, $0.00 a month
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
-              Failed my-app: no permission to list its images
-              Failed my-app-worker: no permission to list its images
+              Failed my-app: no permission to list the images (ecr:DescribeImages)
+              Failed my-app-worker: no permission to list the images (ecr:DescribeImages)
         warning: no permission for ecr:DescribeImages: images were not read (my-app, my-app-worker)
-              Listed 2 repositories; storage at $0.10 a GB and month; transfer and replication are left out
+              Listed 2 repositories; storage at $0.10 per GB and month, without data transfer and replication
         --- exit 1
     "#]]
     .assert_eq(&output.shown());

@@ -266,11 +266,11 @@ fn create_asks_before_a_policy_expires_tagged_images() {
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
-        warning: the new lifecycle policy of `my-app` would take images within a day
+        warning: the new lifecycle policy of `my-app` would expire or archive images within a day
             ! 1 image would expire (10 B), tags: 1.0.0
-        error: a lifecycle policy would take images with 1 tag, and there is no terminal to confirm it on
+        error: a lifecycle policy would expire or archive images with 1 tag, and stdin is not a terminal, so it cannot be confirmed
 
-        help: pass --yes to accept it; `cargo xtask ecr lifecycle preview` shows each image
+        help: pass --yes to confirm; `cargo xtask ecr lifecycle preview` lists each image
         --- exit 5
     "#]]
     .assert_eq(&refused.shown());
@@ -284,12 +284,12 @@ fn create_asks_before_a_policy_expires_tagged_images() {
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
-        warning: the new lifecycle policy of `my-app` would take images within a day
+        warning: the new lifecycle policy of `my-app` would expire or archive images within a day
             ! 1 image would expire (10 B), tags: 1.0.0
             ! in use: my-app:1.0.0
-        error: a lifecycle policy would take 1 image in use
+        error: a lifecycle policy would expire or archive 1 image in use
 
-        help: let the policy keep them (see `cargo xtask ecr lifecycle preview`), or stop using them first
+        help: change the policy so that it keeps them (see `cargo xtask ecr lifecycle preview`), or stop using them first
         --- exit 5
     "#]]
     .assert_eq(&refused.shown());

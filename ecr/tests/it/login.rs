@@ -85,7 +85,7 @@ fn login_without_engine_gives_advice() {
         --- stderr
         error: neither docker nor podman is installed
 
-        help: install one of them, name another program with --engine PATH, or pass --print-token; `cargo xtask push` needs none of them
+        help: install one of them, choose another program with --engine PATH, or pass --print-token; `cargo xtask push` needs neither of them
         --- exit 1
     "#]].assert_eq(&output.shown());
     let output = fixture.run(&["ecr", "login", "--engine", "/nowhere/docker"]);
@@ -98,16 +98,16 @@ fn login_without_engine_gives_advice() {
           failed to run `/nowhere/docker`
           No such file or directory (os error 2)
 
-        help: name a program with docker's command line: --engine docker, podman or PATH
+        help: choose docker, podman, or the path of a compatible program with --engine
         --- exit 1
     "#]]
     .assert_eq(&output.shown());
     let output = fixture.workspace.local(&["ecr", "login", "--print-token"]);
     expect![[r#"
         --- stderr
-        error: the embedded ECR would end with this command
+        error: the embedded ECR is not running
 
-        help: start it with `cargo xtask ecr serve`, and log in meanwhile
+        help: start it with `cargo xtask ecr serve`, then log in from another terminal
         --- exit 1
     "#]]
     .assert_eq(&output.shown());

@@ -70,9 +70,9 @@ fn push_platform_or_binary_that_does_not_fit_fails() {
     let told = |args: &[&str]| fixture.run(&[&["push", "--profile", "dev"], args].concat()).shown();
     expect![[r#"
         --- stderr
-        error: `arm/my-app` is one binary, and 2 services are to be pushed
+        error: `arm/my-app` is a single binary, but 2 services are selected
 
-        help: choose one with -p, or name a folder that holds all of them
+        help: select one service with -p, or pass a folder that contains all binaries
         --- exit 1
     "#]]
     .assert_eq(&told(&["--binary", "linux/arm64=arm/my-app"]));

@@ -35,7 +35,7 @@ fn proxy_refusal_is_reported_without_its_password() {
     let output = plan(&format!("http://me:secret@{host}"), "https://aws.invalid", "");
     expect![[r#"
         --- stderr
-        error: failed to find out which AWS account this is
+        error: failed to identify the AWS account
 
         Caused by:
           sts:GetCallerIdentity: failed to connect through the proxy 127.0.0.1:[PORT] of the environment: tunnel error: proxy authorization required

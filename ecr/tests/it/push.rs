@@ -78,8 +78,8 @@ fn push_conflict_on_an_immutable_tag_uploads_nothing() {
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
-            Conflict my-app 1.0.0: tag `1.0.0` is immutable and holds sha256:[DIGEST]; this image is sha256:[DIGEST]
-        help: bump the version in my-app/Cargo.toml, or push another tag: `--tag '{version}-{digest}'` is never in conflict
+            Conflict my-app 1.0.0: tag `1.0.0` is immutable and points to sha256:[DIGEST]; this image is sha256:[DIGEST]
+        help: bump the version in my-app/Cargo.toml, or push another tag, such as `--tag '{version}-{digest}'`, which never conflicts
             Finished 1 image: 1 in conflict in [TIME]
         --- exit 3"#]].assert_eq(shown.trim_end());
 }
@@ -188,7 +188,7 @@ fn push_refuses_an_unclean_tree() {
            M my-app/src/main.rs
           ?? new.txt
 
-        help: commit them, or pass --allow-dirty
+        help: commit the changes, or pass --allow-dirty
         --- exit 5
     "#]]
     .assert_eq(&output.shown());
@@ -343,7 +343,7 @@ fn push_dockerfile_without_engine_stops_no_other_service() {
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
               Failed docked: neither docker nor podman is installed
-        help: install one of them, or name another program with --engine PATH
+        help: install one of them, or choose another program with --engine PATH
               Pushed my-app 1.0.0 (108.2 kB uploaded)
             Finished 2 images: 1 pushed, 1 failed in [TIME]
         --- exit 1

@@ -146,7 +146,7 @@ fn serve_check_finds_damage_and_changes_nothing() {
     let journal = std::fs::read(state.join("journal.jsonl")).unwrap();
     assert!(!journal.is_empty());
     let report = check().good();
-    assert!(report.stderr.contains("2 blobs: 2 whole, 0 damaged"), "{}", report.stderr);
+    assert!(report.stderr.contains("2 blobs: 2 intact, 0 damaged"), "{}", report.stderr);
     assert_eq!(std::fs::read(state.join("journal.jsonl")).unwrap(), journal);
 
     let blob = state.join("blobs/sha256").join(image.trim_start_matches("sha256:"));

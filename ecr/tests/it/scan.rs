@@ -91,7 +91,7 @@ fn scan_index_covers_each_listed_image() {
           gate passed
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
-        note: ECR's scanner cannot see into a Rust binary on scratch. One that was built with `cargo auditable` carries the list of its crates, which `cargo audit bin`, `trivy` and `grype` read
+        note: ECR cannot scan images built from scratch. To scan such an image, build its binary with `cargo auditable` and use `cargo audit bin`, `trivy` or `grype`
             Finished 2 images: 1 passed, 1 not passed
         --- exit 4
     "#]].assert_eq(&without_digests(&output.shown()));
@@ -181,12 +181,12 @@ fn scan_gate_ignores_known_findings_until_they_expire() {
     file("CVE-1", "2020-01-01");
     let output = gate(&fixture, &[]);
     assert_eq!(verdict(&output, 4), "failed");
-    expect![[r#"the time of `CVE-1` in the ignore file is over: the finding counts again"#]]
+    expect!["ignore entry `CVE-1` has expired: the finding is no longer ignored"]
         .assert_eq(&output.warnings().join("\n"));
     file("CVE-0", "9999-01-01");
     let output = gate(&fixture, &[]);
     assert_eq!(output.json()["ignore"], json!({"expired": [], "stale": ["CVE-0"]}));
-    expect!["`CVE-0` in the ignore file is stale: none of these images has the finding"]
+    expect!["ignore entry `CVE-0` is stale: no image has this finding"]
         .assert_eq(&output.warnings().join("\n"));
     fixture.workspace.file("ecr/scan-ignore.toml", "[[ignore]]\nid = \"CVE-1\"\n");
     let output = fixture.run(&["ecr", "scan", "--fail-on", "low"]);
@@ -210,18 +210,15 @@ fn scan_without_configured_tag_takes_the_newest() {
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
         warning: `my-app` has no images
-        error: there is no image to look at
+        error: no images found
 
-        help: push one with `cargo xtask push`
+        help: push an image with `cargo xtask push`
         --- exit 1
     "#]]
     .assert_eq(&empty.shown());
     fixture.registry.image("my-app", "0.9.0");
     let output = fixture.run(&["ecr", "scan"]).good();
-    assert_eq!(
-        output.warnings(),
-        ["`my-app` has no image with the tag `1.0.0`: the newest is looked at, which is 0.9.0"]
-    );
+    assert_eq!(output.warnings(), ["`my-app` has no image with the tag `1.0.0`: showing the newest, 0.9.0"]);
     let named = fixture.run(&["ecr", "scan", "-t", "1.0.0"]);
     expect![[r#"
         --- stderr
@@ -256,7 +253,7 @@ fn push_fails_at_the_scan_gate() {
     assert_eq!(output.code, 4, "{output:#?}");
     assert_eq!(output.stdout, "", "no reference of an image that did not pass");
     let output = push(&[]);
-    assert!(output.stderr.contains("my-app carries `cargo auditable` data"), "{}", output.stderr);
+    assert!(output.stderr.contains("my-app contains `cargo auditable` data"), "{}", output.stderr);
     assert!(output.stderr.contains("gate not passed: ECR cannot scan the image"), "{}", output.stderr);
     let output = push(&["--unsupported", "pass", "--format", "json"]);
     let image = &output.json_with(0)["images"][0];
@@ -283,9 +280,9 @@ fn scan_gate_fails_where_there_is_no_image() {
     let output = fixture.run(&["ecr", "scan", "-t", "{version}-{digest}", "--fail-on", "low"]);
     expect![[r#"
         --- stderr
-        error: tag `{version}-{digest}` names the image's own digest, which only a build knows
+        error: tag `{version}-{digest}` contains the digest of the image, which is known only during a build
 
-        help: name the tag as the push printed it, or look at every image with --all
+        help: pass the tag as `push` printed it, or show all images with --all
         --- exit 1
     "#]]
     .assert_eq(&output.shown());

@@ -48,8 +48,8 @@ fn status_page_shows_everything() {
           old
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
-        help: `cargo xtask ecr create` would change 2 repositories; see `ecr plan`
-        help: `cargo xtask ecr delete --orphans` would delete the orphans, too
+        help: `cargo xtask ecr create` would change 2 repositories; `cargo xtask ecr plan` shows the changes
+        help: `cargo xtask ecr delete --orphans` also deletes the orphans
     "#]]
     .assert_eq(&without_digests(&output.shown()));
 }
@@ -169,8 +169,8 @@ fn status_without_permission_shows_the_rest() {
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
         warning: no permission for ecr:DescribeImages: images were not read (my-app, my-app-worker)
-              Failed my-app: no permission to list its images
-              Failed my-app-worker: no permission to list its images
+              Failed my-app: no permission to list the images (ecr:DescribeImages)
+              Failed my-app-worker: no permission to list the images (ecr:DescribeImages)
         --- exit 1
     "#]]
     .assert_eq(&output.shown());

@@ -60,7 +60,7 @@ class Builder:
         workspace.write("my-app/greeting.txt", "changed\n")
         conflict, said = self.push(workspace, code=3)
         self.assertEqual(conflict["outcome"], "conflict")
-        self.assertIn("docker has built another image", conflict["error"])
+        self.assertIn("docker built another image", conflict["error"])
         self.assertIn("bump the version", said)
         other, _ = self.push(workspace, "-t", "{version}-{digest}")
         self.assertEqual(other["outcome"], "pushed")

@@ -63,7 +63,7 @@ class Create(unittest.TestCase):
             workspace.write("ecr/lifecycle-policy.json", POLICY.replace(": 10", ": 1"))
             for answer, code, shown in [("n", 5, "nothing was written"), ("y", 0, "2 repositories: 2 updated")]:
                 terminal = Terminal(workspace, "ecr", "create", url=url)
-                terminal.until("Go on? [y/N]")
+                terminal.until("Continue? [y/N]")
                 self.assertIn("tags: 1.0.0", terminal.seen)
                 terminal.type(answer)
                 self.assertEqual(terminal.end(), code)

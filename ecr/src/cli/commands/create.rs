@@ -1,4 +1,4 @@
-//! `ecr create`: brings every repository to the desired state.
+//! `ecr create`: creates missing repositories and updates the settings of existing ones.
 
 use ecr_lifecycle::in_use::InUse;
 use ecr_types::RepositoryName;
@@ -7,7 +7,7 @@ use ecr_types::human::counted;
 use futures_util::stream::{self, StreamExt};
 
 use super::expiry;
-use super::session::{Observation, Session, names_lifecycle};
+use super::session::{Observation, Session, configures_lifecycle_policy};
 use crate::aws::{Applied, Reads, ServiceError};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
@@ -19,15 +19,15 @@ use crate::config::desired::DesiredRepository;
 use crate::plan::observed::Observed;
 use crate::plan::{IgnoredWrite, Plan, RepositoryPlan, RepositoryState, Step};
 
-/// Creates what is absent and repairs what differs.
+/// Runs `ecr create`.
 pub async fn run(flags: &flags::Create, shell: &Shell) -> Result<Exit, Failure> {
     let (session, desired, mut observation) =
-        Session::open_and_observe(shell, &flags.common, names_lifecycle).await?;
-    let header = session.begin(&observation.0).await?;
+        Session::open_and_observe(shell, &flags.common, configures_lifecycle_policy).await?;
+    let header = session.print_header(&observation.0).await?;
     let in_use = expiry::in_use(&session, flags.in_use.as_deref())?;
-    let plan = agreed(&session, &desired, &mut observation, &in_use, flags.yes).await?;
-    let created = converge(&session, &desired, plan, observation).await;
-    report_end(&session, &header, &created);
+    let plan = confirmed_plan(&session, &desired, &mut observation, &in_use, flags.yes).await?;
+    let created = apply_plan(&session, &desired, plan, observation).await;
+    print_summary(&session, &header, &created);
     let exit = created.exit();
     shell.json(&CreateReport {
         header,
@@ -38,18 +38,18 @@ pub async fn run(flags: &flags::Create, shell: &Shell) -> Result<Exit, Failure> 
     Ok(exit)
 }
 
-/// What `create` did.
-pub struct Created {
-    /// The plan that it followed.
+/// The results of applying a plan.
+pub struct CreateResults {
+    /// The plan that was applied.
     pub plan: Plan,
-    /// One entry a repository.
+    /// One entry per repository, in the order of the plan.
     pub reports: Vec<CreatedRepository>,
-    /// The registry's host, as the API returns it.
+    /// The host name of the registry, as the API returns it; `None` if no repository exists.
     pub host: Option<String>,
 }
 
-impl Created {
-    /// The exit code: a blocked repository is a failure, a foreign one a refusal.
+impl CreateResults {
+    /// The exit code: a blocked repository is a failure, and one of another project is a refusal.
     pub fn exit(&self) -> Exit {
         let outcomes = self.reports.iter().map(|it| it.result.outcome);
         Exit::of_parts(outcomes.map(|it| match it {
@@ -64,8 +64,9 @@ impl Created {
     }
 }
 
-/// The plan, once everybody agrees to what its lifecycle policies would take.
-pub async fn agreed(
+/// Plans the changes, and asks for confirmation if their lifecycle policies would expire or archive tagged
+/// images. Repositories that could not be read are left out of the plan and added to the failures.
+pub async fn confirmed_plan(
     session: &Session<'_>,
     desired: &[DesiredRepository],
     (observed, failures): &mut Observation,
@@ -74,26 +75,27 @@ pub async fn agreed(
 ) -> Result<Plan, Failure> {
     let mut plan = session.plan(desired, observed);
     plan.block_unread(|it| failures.contains_key(&it.name));
-    // What cannot be weighed is not written; the other repositories go on.
+    // A lifecycle policy whose impact cannot be estimated is not written. The other repositories are still
+    // updated.
     failures.extend(expiry::estimate_impact(session, &mut plan, in_use).await);
     plan.block_unread(|it| failures.contains_key(&it.name));
-    expiry::consent(session, &plan, yes).await?;
+    expiry::confirm(session, &plan, yes).await?;
     Ok(plan)
 }
 
-/// Applies a plan, repositories side by side, and tells what becomes of each.
-pub async fn converge(
+/// Applies a plan to its repositories concurrently, and prints the result of each.
+pub async fn apply_plan(
     session: &Session<'_>,
     desired: &[DesiredRepository],
     plan: Plan,
     (observed, failures): Observation,
-) -> Created {
+) -> CreateResults {
     let applied = plan.repositories.iter().map(|it| async {
         let applied = match failures.get(&it.name) {
             Some(error) => (it.clone(), failed(None, error)),
             None => apply(session, it, desired, &observed).await,
         };
-        tell(session.shell, &applied.0, &applied.1);
+        print_result(session.shell, &applied.0, &applied.1);
         applied
     });
     let concurrency = session.aws_concurrency();
@@ -104,20 +106,21 @@ pub async fn converge(
     let uris = applied.iter().filter_map(|(_, it)| it.uri.as_deref());
     let host = uris.filter_map(|it| it.split_once('/')).map(|(host, _)| host.to_owned()).next();
     for uri in applied.iter_mut().filter_map(|(_, it)| it.uri.as_mut()) {
-        *uri = session.shown(uri);
+        *uri = session.display_reference(uri);
     }
-    // A plan that was made anew, after a race was lost, is the one that is told.
+    // If another run created a repository first, the report shows the second plan for it.
     let repositories = applied.iter().map(|(plan, _)| plan.clone()).collect();
     let report = |(plan, result): (RepositoryPlan, CreateResult)| CreatedRepository {
         plan: RepositoryReport::from(&plan),
         result,
     };
     let reports = applied.into_iter().map(report).collect();
-    Created { plan: Plan { repositories }, reports, host }
+    CreateResults { plan: Plan { repositories }, reports, host }
 }
 
-/// AWS takes some writes that a setting of the registry overrules: what was changed is looked at once more, and
-/// what reads back as it was is told, and remembered.
+/// Reads the updated repositories again. AWS accepts some writes that a setting of the registry overrides:
+/// such a change has no effect. It is reported as blocked and recorded, so that later plans do not try it
+/// again.
 async fn read_back(
     session: &Session<'_>,
     desired: &[DesiredRepository],
@@ -132,7 +135,7 @@ async fn read_back(
         return;
     }
     let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
-    // A look that fails proves nothing; the writes themselves went well.
+    // A failure to read proves nothing: the writes themselves succeeded.
     let Ok((observed, _)) = session.aws.observe(&names, |_| Reads::default()).await else { return };
     let again = crate::plan::plan(&desired, None, &observed);
     for again in &again.repositories {
@@ -140,22 +143,23 @@ async fn read_back(
         let Some((plan, result)) = of_name else { continue };
         let arn = result.arn.clone().unwrap_or_default();
         let mut found = IgnoredWrite::find(plan, again, &arn);
-        // What may not be written is told as that.
+        // A change that was denied is reported as a missing permission.
         found.retain(|it| !result.denied.contains(&it.field));
         if found.is_empty() {
             continue;
         }
         let fields = found.iter().map(|it| it.field.as_str()).collect::<Vec<_>>().join(", ");
         result.outcome = CreateOutcome::Blocked;
-        result.error = Some(format!("AWS took the change of {fields}, and it reads back as it was"));
-        tell(session.shell, plan, result);
+        result.error = Some(format!("AWS accepted the change of {fields}, but it had no effect"));
+        print_result(session.shell, plan, result);
         if let Err(error) = session.ignored_writes().add(&found) {
-            session.shell.warn(format!("failed to remember that: {error}"));
+            session.shell.warn(format!("failed to record the change without effect: {error}"));
         }
     }
 }
 
-/// Makes the writes of a plan; the plan comes back with the result, as it may have been made anew.
+/// Applies the plan of one repository. Returns the plan that was applied, which is a new one if another run
+/// created the repository first.
 async fn apply(
     session: &Session<'_>,
     plan: &RepositoryPlan,
@@ -166,8 +170,8 @@ async fn apply(
     let found = observed.repositories.get(&plan.name);
     let mut target = found.map(|it| (it.arn.clone(), it.uri.clone()));
     if let RepositoryState::Foreign(owner) = &plan.state {
-        let error = Some(format!("it belongs to project `{owner}`"));
-        return done(result(CreateOutcome::Refused, target, error));
+        let error = Some(format!("owned by project `{owner}`"));
+        return done(create_result(CreateOutcome::Refused, target, error));
     }
     let mut outcome = CreateOutcome::Unchanged;
     let mut denied = Vec::new();
@@ -180,8 +184,8 @@ async fn apply(
             Ok(Applied::Done) if outcome == CreateOutcome::Unchanged => outcome = CreateOutcome::Updated,
             Ok(Applied::Done) => {}
             Ok(Applied::Denied) => denied.extend(step.field.map(str::to_owned)),
-            // Another run was faster: look at what it made, and go on from there.
-            Ok(Applied::AlreadyExists) => return Box::pin(again(session, plan, desired)).await,
+            // Another run created the repository first: read it and apply the remaining differences.
+            Ok(Applied::AlreadyExists) => return Box::pin(replan_and_apply(session, plan, desired)).await,
             Err(error) => return done(failed(target, &error)),
         }
     }
@@ -190,16 +194,17 @@ async fn apply(
         format!("{} cannot be changed: {}", fields.join(", "), first.help)
     });
     let outcome = if error.is_some() { CreateOutcome::Blocked } else { outcome };
-    done(CreateResult { denied, ..result(outcome, target, error) })
+    done(CreateResult { denied, ..create_result(outcome, target, error) })
 }
 
-async fn again(
+async fn replan_and_apply(
     session: &Session<'_>,
     before: &RepositoryPlan,
     desired: &[DesiredRepository],
 ) -> (RepositoryPlan, CreateResult) {
     let desired: Vec<_> = desired.iter().filter(|it| it.name == before.name).cloned().collect();
-    let failed_with = |error: String| (before.clone(), result(CreateOutcome::Failed, None, Some(error)));
+    let failed_with =
+        |error: String| (before.clone(), create_result(CreateOutcome::Failed, None, Some(error)));
     let (observed, failures) = match session.observe(&desired).await {
         Ok(observation) => observation,
         Err(error) => return failed_with(one_line(&error)),
@@ -212,21 +217,25 @@ async fn again(
         Some(plan) if plan.state != RepositoryState::Absent => {
             apply(session, plan, &desired, &observed).await
         }
-        _ => failed_with("it is created and deleted by somebody else".to_owned()),
+        _ => failed_with("another process is creating and deleting it".to_owned()),
     }
 }
 
 fn failed(target: Option<(String, String)>, error: &ServiceError) -> CreateResult {
     let help = error.help().map(str::to_owned);
-    CreateResult { help, ..result(CreateOutcome::Failed, target, Some(error.to_string())) }
+    CreateResult { help, ..create_result(CreateOutcome::Failed, target, Some(error.to_string())) }
 }
 
-fn result(outcome: CreateOutcome, target: Option<(String, String)>, error: Option<String>) -> CreateResult {
+fn create_result(
+    outcome: CreateOutcome,
+    target: Option<(String, String)>,
+    error: Option<String>,
+) -> CreateResult {
     let (arn, uri) = target.unzip();
     CreateResult { outcome, uri, arn, error, help: None, denied: Vec::new() }
 }
 
-fn tell(shell: &Shell, plan: &RepositoryPlan, result: &CreateResult) {
+fn print_result(shell: &Shell, plan: &RepositoryPlan, result: &CreateResult) {
     let name = &plan.name;
     let error = result.error.as_deref().unwrap_or_default();
     match result.outcome {
@@ -245,8 +254,8 @@ fn tell(shell: &Shell, plan: &RepositoryPlan, result: &CreateResult) {
     result.help.iter().for_each(|it| shell.help(it));
 }
 
-/// As the seed's script does: the registry, how to log in, and what to type next.
-fn report_end(session: &Session<'_>, header: &Header, created: &Created) {
+/// Prints the URIs on stdout, the counts, and the next commands.
+fn print_summary(session: &Session<'_>, header: &Header, created: &CreateResults) {
     let shell = session.shell;
     let is_good = |it: &&CreateResult| !matches!(it.outcome, CreateOutcome::Refused | CreateOutcome::Failed);
     let good = created.reports.iter().map(|it| &it.result).filter(is_good);
@@ -262,18 +271,20 @@ fn report_end(session: &Session<'_>, header: &Header, created: &Created) {
     let counts = counts.map(|(outcome, word)| (created.count(outcome), word));
     shell.status("Finished", counted(created.reports.len(), "repository", &counts));
     if created.exit() == Exit::Done {
-        help_next(session, header);
+        print_next_steps(session, header);
     }
 }
 
-fn help_next(session: &Session<'_>, header: &Header) {
+fn print_next_steps(session: &Session<'_>, header: &Header) {
     let uri = header.registry.clone();
     let Some(registry) = uri else { return };
     let (local, data) = (session.local_flags(), session.data_flag());
     let shell = session.shell;
-    shell.help(format!("push the images with `cargo xtask push{local}`; it needs no docker login"));
-    shell.help(format!("to log docker in to {registry}: `cargo xtask ecr login{local}`"));
-    if session.ends_with_command() {
-        shell.help(format!("the embedded ECR listens there while `cargo xtask ecr serve{data}` runs"));
+    shell.help(format!("push the images with `cargo xtask push{local}`, which needs no docker login"));
+    shell.help(format!("log docker in to {registry} with `cargo xtask ecr login{local}`"));
+    if session.has_own_server() {
+        shell.help(format!(
+            "to keep the embedded ECR running at this address, run `cargo xtask ecr serve{data}`"
+        ));
     }
 }

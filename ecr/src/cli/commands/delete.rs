@@ -1,4 +1,5 @@
-//! `ecr delete`: shows what goes, asks, and deletes. One refused repository, and nothing is deleted.
+//! `ecr delete`: shows the repositories, asks for confirmation, and deletes them. If one is refused, none is
+//! deleted.
 
 use anyhow::Context;
 use ecr_types::RepositoryName;
@@ -32,7 +33,7 @@ pub async fn run(flags: &flags::Delete, shell: &Shell) -> Result<Exit, Failure> 
     Ok(exit)
 }
 
-/// A repository that may be deleted.
+/// A repository to delete.
 struct Candidate {
     exists: bool,
     entry: DeleteEntry,
@@ -46,8 +47,8 @@ async fn candidates(session: &Session<'_>, flags: &flags::Delete) -> Result<Vec<
     }
     let reads = |_: &RepositoryName| Reads { tags: true, ..Reads::default() };
     let (observed, failures) =
-        session.aws.observe(&names, reads).await.context("failed to look at the repositories")?;
-    session.begin(&observed).await?;
+        session.aws.observe(&names, reads).await.context("failed to read the repositories")?;
+    session.print_header(&observed).await?;
     if let Some((name, error)) = failures.into_iter().next() {
         return Err(anyhow::Error::new(error).context(format!("failed to read repository `{name}`")).into());
     }
@@ -77,8 +78,8 @@ async fn candidate(
 }
 
 fn refusal(session: &Session<'_>, found: &ObservedRepository, is_protected: bool) -> Option<String> {
-    let owner = foreign_owner(found, session.project()).map(|it| format!("it belongs to project `{it}`"));
-    owner.or_else(|| is_protected.then(|| "it is protected (`protect = true`)".to_owned()))
+    let owner = foreign_owner(found, session.project()).map(|it| format!("owned by project `{it}`"));
+    owner.or_else(|| is_protected.then(|| "protected (`protect = true`)".to_owned()))
 }
 
 impl DeleteEntry {
@@ -93,35 +94,39 @@ impl DeleteEntry {
     }
 }
 
-/// Shows what would go and has the project's name typed; without a project, the account number.
+/// Shows what would be deleted and asks the user to type the project's name or, without a project, the
+/// account ID.
 async fn confirmed(session: &Session<'_>, flags: &flags::Delete, candidates: &[Candidate]) -> bool {
     let shell = session.shell;
     for candidate in candidates.iter().filter(|it| it.exists) {
-        shell.bad_status("Will delete", format!("{}  {}", candidate.entry.name, contents(&candidate.entry)));
+        shell.bad_status(
+            "Will delete",
+            format!("{}  {}", candidate.entry.name, image_totals_text(&candidate.entry)),
+        );
     }
     if flags.yes {
         return true;
     }
     if !shell.can_ask() {
-        shell.warn("nothing was deleted: there is no terminal to confirm it on");
-        shell.help("pass --yes to delete without being asked");
+        shell.warn("nothing was deleted: stdin is not a terminal, so the deletion cannot be confirmed");
+        shell.help("pass --yes to delete without confirmation");
         return false;
     }
     let expected = session.project().unwrap_or(session.identity.account.as_str());
-    let what = if session.project().is_some() { "the project's name" } else { "the account number" };
+    let what = if session.project().is_some() { "the project's name" } else { "the account ID" };
     let typed = shell.ask(&format!("This cannot be undone. Type {what} (`{expected}`) to delete:")).await;
     match typed {
         Some(typed) if typed == expected => return true,
-        Some(_) => shell.warn(format!("nothing was deleted: that is not `{expected}`")),
-        None => shell.warn("\nnothing was deleted: nothing was typed".trim_start()),
+        Some(_) => shell.warn(format!("nothing was deleted: the input is not `{expected}`")),
+        None => shell.warn("nothing was deleted: there was no input"),
     }
     false
 }
 
-fn contents(entry: &DeleteEntry) -> String {
+fn image_totals_text(entry: &DeleteEntry) -> String {
     match (entry.images, entry.bytes) {
         (Some(images), Some(bytes)) => format!("{}, {}", count(images, "image"), size(bytes)),
-        _ => "unknown images".to_owned(),
+        _ => "number of images unknown".to_owned(),
     }
 }
 
@@ -136,17 +141,17 @@ async fn delete(session: &Session<'_>, candidates: &mut [Candidate]) -> Exit {
                 entry.error = Some(error.to_string());
             }
         }
-        tell(session.shell, entry);
+        print_entry(session.shell, entry);
         if entry.outcome == DeleteOutcome::Failed { Exit::Failed } else { Exit::Done }
     });
     let exits: Vec<_> = stream::iter(each).buffer_unordered(session.aws_concurrency()).collect().await;
     Exit::of_parts(exits)
 }
 
-fn tell(shell: &Shell, entry: &DeleteEntry) {
+fn print_entry(shell: &Shell, entry: &DeleteEntry) {
     let (name, error) = (&entry.name, entry.error.as_deref().unwrap_or_default());
     match entry.outcome {
-        DeleteOutcome::Deleted => shell.status("Deleted", format!("{name}  {}", contents(entry))),
+        DeleteOutcome::Deleted => shell.status("Deleted", format!("{name}  {}", image_totals_text(entry))),
         DeleteOutcome::NotFound => shell.status("Not found", name),
         DeleteOutcome::Refused => shell.bad_status("Refused", format!("{name}: {error}")),
         DeleteOutcome::Kept => shell.status("Kept", name),
@@ -156,9 +161,9 @@ fn tell(shell: &Shell, entry: &DeleteEntry) {
 
 fn finish(session: &Session<'_>, candidates: Vec<Candidate>, exit: Exit) {
     let shell = session.shell;
-    let told = [DeleteOutcome::Deleted, DeleteOutcome::Failed];
+    let printed = [DeleteOutcome::Deleted, DeleteOutcome::Failed];
     let entries: Vec<_> = candidates.into_iter().map(|it| it.entry).collect();
-    entries.iter().filter(|it| !told.contains(&it.outcome)).for_each(|it| tell(shell, it));
+    entries.iter().filter(|it| !printed.contains(&it.outcome)).for_each(|it| print_entry(shell, it));
     let words = [
         (DeleteOutcome::Deleted, "deleted"),
         (DeleteOutcome::NotFound, "not found"),
@@ -170,7 +175,7 @@ fn finish(session: &Session<'_>, candidates: Vec<Candidate>, exit: Exit) {
         words.map(|(outcome, word)| (entries.iter().filter(|it| it.outcome == outcome).count(), word));
     shell.status("Finished", counted(entries.len(), "repository", &counts));
     if exit == Exit::Refused && entries.iter().any(|it| it.outcome == DeleteOutcome::Refused) {
-        shell.help("nothing was deleted; leave refused repositories out with -p or --exclude");
+        shell.help("nothing was deleted; exclude the refused repositories with -p or --exclude");
     }
     shell.json(&DeleteReport {
         account: session.identity.account.to_string(),

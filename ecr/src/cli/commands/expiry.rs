@@ -1,4 +1,4 @@
-//! Before a lifecycle policy is written: what it would take, and whether that is meant.
+//! The impact of new lifecycle policies, and the confirmation before they are written.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,21 +18,22 @@ use crate::clock::now;
 use crate::config::files;
 use crate::plan::{Plan, RepositoryPlan};
 
-/// Repositories that could not be read, and why.
+/// The repositories whose images could not be read, with the errors.
 type Failures = BTreeMap<RepositoryName, ServiceError>;
 
-/// The images that `--in-use FILE` names.
+/// The images listed in the file of `--in-use`.
 pub fn in_use(session: &Session<'_>, path: Option<&Path>) -> Result<InUse, Failure> {
     let Some(path) = path else { return Ok(InUse::default()) };
     let found = InUse::parse(&files::read(path)?);
     if found.is_empty() {
-        session.shell.warn(format!("`{}` names no image", path.display()));
+        session.shell.warn(format!("`{}` lists no image", path.display()));
     }
     Ok(found)
 }
 
-/// Works out what the lifecycle policies of a plan would take from repositories that exist; gives those whose images
-/// could not be read. Where images may not be listed, that is one of the session's denials.
+/// Adds the impact of the new lifecycle policies to the plan of each existing repository. Returns the
+/// repositories whose images could not be read. A missing permission to list images is reported as one of the
+/// session's denials.
 pub async fn estimate_impact(session: &Session<'_>, plan: &mut Plan, in_use: &InUse) -> Failures {
     let changes: Vec<(&mut RepositoryPlan, Document)> = plan.lifecycle_changes().collect();
     let each = changes.into_iter().map(|(plan, document)| async move {
@@ -51,19 +52,22 @@ pub async fn estimate_impact(session: &Session<'_>, plan: &mut Plan, in_use: &In
     failed.into_iter().flatten().collect()
 }
 
-/// Refuses what takes images in use; has a person agree to what takes tagged images. Nothing was written yet.
-pub async fn consent(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<(), Failure> {
+/// Refuses policies that would expire or archive images in use, and asks for confirmation if they would
+/// expire or archive tagged images. Nothing has been written yet.
+pub async fn confirm(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<(), Failure> {
     let impacts = || plan.repositories.iter().filter_map(|it| Some((&it.name, it.expires.as_ref()?)));
     let total = |of: fn(&Impact) -> usize| impacts().map(|(_, it)| of(it)).sum::<usize>() as u64;
     let (in_use, tags) = (total(|it| it.in_use.len()), total(|it| it.tags.len() + it.archived_tags.len()));
     for (name, impact) in impacts().filter(|(_, it)| !it.is_nothing()) {
-        session.shell.warn(format!("the new lifecycle policy of `{name}` would take images within a day"));
-        impact_lines(impact).iter().for_each(|it| session.shell.talk(it));
+        session.shell.warn(format!(
+            "the new lifecycle policy of `{name}` would expire or archive images within a day"
+        ));
+        impact_lines(impact).iter().for_each(|it| session.shell.eprint(it));
     }
     if in_use > 0 {
-        let message = format!("a lifecycle policy would take {} in use", count(in_use, "image"));
-        let help =
-            "let the policy keep them (see `cargo xtask ecr lifecycle preview`), or stop using them first";
+        let message = format!("a lifecycle policy would expire or archive {} in use", count(in_use, "image"));
+        let help = "change the policy so that it keeps them (see `cargo xtask ecr lifecycle preview`), or stop using \
+                    them first";
         return Err(Failure::refused(message).with_help(help));
     }
     if tags == 0 || yes {
@@ -71,12 +75,19 @@ pub async fn consent(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<()
     }
     let images = format!("images with {}", count(tags, "tag"));
     if !session.shell.can_ask() {
-        let message =
-            format!("a lifecycle policy would take {images}, and there is no terminal to confirm it on");
-        let help = "pass --yes to accept it; `cargo xtask ecr lifecycle preview` shows each image";
+        let message = format!(
+            "a lifecycle policy would expire or archive {images}, and stdin is not a terminal, so it cannot \
+             be confirmed"
+        );
+        let help = "pass --yes to confirm; `cargo xtask ecr lifecycle preview` lists each image";
         return Err(Failure::refused(message).with_help(help));
     }
-    match session.shell.ask(&format!("{images} would go. Go on? [y/N]")).await.as_deref() {
+    match session
+        .shell
+        .ask(&format!("{images} would be expired or archived. Continue? [y/N]"))
+        .await
+        .as_deref()
+    {
         Some("y" | "Y" | "yes" | "Yes" | "YES") => Ok(()),
         _ => Err(Failure::refused("nothing was written: not confirmed")),
     }

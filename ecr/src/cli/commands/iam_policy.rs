@@ -1,4 +1,4 @@
-//! `ecr iam-policy`: a document to paste.
+//! `ecr iam-policy`: prints a least-privilege IAM policy.
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -14,15 +14,16 @@ use crate::cli::flags;
 use crate::cli::shell::Shell;
 use crate::config::workspace::Workspace;
 
-/// Prints the policy of a role. AWS is asked only for what the workspace does not say: the account.
+/// Prints the policy of a role. Calls AWS only for the account ID, and only if the workspace does not
+/// configure it.
 pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failure> {
     if flags.orphans && !matches!(flags.role, Role::Provision | Role::Read) {
-        let failure = Failure::new("--orphans goes with the roles provision and read");
-        return Err(failure.with_help("neither pushing nor pulling looks for orphans"));
+        let failure = Failure::new("--orphans is valid only for the roles `provision` and `read`");
+        return Err(failure.with_help("the other roles do not look for orphans: omit --orphans"));
     }
     let workspace = Workspace::load(flags.common.workspace.manifest_path.as_deref())?;
     let repositories = flags.common.selection.repositories(&workspace.desired)?;
-    let (account, region) = place(flags, &workspace).await?;
+    let (account, region) = account_and_region(flags, &workspace).await?;
     let scope = Scope {
         region: &region,
         account: &account,
@@ -35,30 +36,35 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
     shell.json(&document);
     if document.size() > MANAGED_POLICY_MAX_SIZE {
         shell.warn(format!(
-            "the document has {} characters, and a managed policy may have {MANAGED_POLICY_MAX_SIZE}",
+            "the policy has {} characters, but IAM limits managed policies to {MANAGED_POLICY_MAX_SIZE}",
             document.size()
         ));
-        shell.help("make several documents, each for some of the services, with -p or --exclude");
+        shell.help("split the policy: select some of the services for each part with -p or --exclude");
     }
     if repositories.is_empty() {
-        shell.warn("the workspace has no repository, so that the document allows next to nothing");
+        shell.warn("the policy permits almost nothing: no repository is selected");
     }
     let keys = repositories.iter().filter_map(|it| it.encryption.as_ref()?.kms_key.as_deref());
-    let unnamed: Vec<_> = keys.filter(|it| flags.role == Role::Provision && !is_key_arn(it)).collect();
-    if !unnamed.is_empty() {
-        shell
-            .warn(format!("KMS keys that are not named by their ARN are left out: {}", some_of(&unnamed, 3)));
+    let without_arn: Vec<_> = keys.filter(|it| flags.role == Role::Provision && !is_key_arn(it)).collect();
+    if !without_arn.is_empty() {
+        shell.warn(format!(
+            "the policy omits KMS keys that are not configured as a key ARN: {}",
+            some_of(&without_arn, 3)
+        ));
     }
     let name = flags.role.to_possible_value();
     let name = name.as_ref().map_or("policy", |it| it.get_name());
     shell.help(format!(
-        "save it as policy.json, then `aws iam create-policy --policy-name ecr-{name} --policy-document \
-         file://policy.json`"
+        "save the policy as policy.json, then run `aws iam create-policy --policy-name ecr-{name} \
+         --policy-document file://policy.json`"
     ));
     Ok(Exit::Done)
 }
 
-async fn place(flags: &flags::IamPolicy, workspace: &Workspace) -> Result<(RegistryId, String), Failure> {
+async fn account_and_region(
+    flags: &flags::IamPolicy,
+    workspace: &Workspace,
+) -> Result<(RegistryId, String), Failure> {
     let pinned = workspace.desired.account_id.clone();
     let region = flags.common.workspace.region.clone();
     let workspace_region = workspace.desired.region.clone();
@@ -71,11 +77,11 @@ async fn place(flags: &flags::IamPolicy, workspace: &Workspace) -> Result<(Regis
     let account = match pinned {
         Some(account) => account,
         None => {
-            let identity = aws.identity().await.context("failed to find out which AWS account this is");
+            let identity = aws.identity().await.context("failed to identify the AWS account");
             identity
                 .map_err(|it| match Failure::from(it) {
                     failure if failure.help.is_some() => failure,
-                    failure => failure.with_help("or write `account-id` below [workspace.metadata.ecr]"),
+                    failure => failure.with_help("set `account-id` below [workspace.metadata.ecr]"),
                 })?
                 .account
         }

@@ -1,4 +1,4 @@
-//! `ecr images`: what is in the repositories, one after the other.
+//! `ecr images`: lists the images in the repositories.
 
 use anyhow::Context;
 use ecr_types::error::one_line;
@@ -14,7 +14,7 @@ use crate::cli::report::{ImagesTotal, ListedRepository, figures_text};
 use crate::cli::shell::Shell;
 use crate::inventory::Figures;
 
-/// Repositories that are read ahead of the one that is printed: more of them would pile up in memory.
+/// The number of repositories that are read ahead of the one that is printed, which bounds the memory.
 const AHEAD: usize = 4;
 
 /// Lists the images of the selected repositories.
@@ -24,48 +24,50 @@ pub async fn run(flags: &flags::Images, shell: &Shell) -> Result<Exit, Failure> 
     let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
     let reads = |_: &_| Reads { lifecycle_policy: true, ..Reads::default() };
     let (observed, mut failures) =
-        session.aws.observe(&names, reads).await.context("failed to look at the repositories")?;
-    session.begin(&observed).await?;
-    let survey = StorageReport::new(&session, &observed, &flags.storage);
+        session.aws.observe(&names, reads).await.context("failed to read the repositories")?;
+    session.print_header(&observed).await?;
+    let storage_report = StorageReport::new(&session, &observed, &flags.storage);
     let each = desired.iter().map(|desired| {
         let failure = failures.remove(&desired.name);
-        let (survey, observed) = (&survey, &observed);
+        let (storage_report, observed) = (&storage_report, &observed);
         async move {
             let exists = failure.is_none().then(|| observed.repositories.contains_key(&desired.name));
-            let looked = match failure {
+            let result = match failure {
                 Some(error) => Err(anyhow::Error::new(error.clone())),
-                None if exists == Some(true) => survey.look(desired).await,
+                None if exists == Some(true) => storage_report.read(desired).await,
                 None => Ok(RepositoryStorage::default()),
             };
-            (desired, exists, looked)
+            (desired, exists, result)
         }
     });
-    let mut surveyed = stream::iter(each).buffered(AHEAD.min(session.aws_concurrency()));
+    let mut repositories = stream::iter(each).buffered(AHEAD.min(session.aws_concurrency()));
     let (mut total, mut failed) = (Figures::default(), 0);
     let mut json = shell.json_list("repositories");
-    while let Some((desired, exists, looked)) = surveyed.next().await {
-        let error = looked.as_ref().err().map(|it| one_line(it.as_ref()));
+    while let Some((desired, exists, result)) = repositories.next().await {
+        let error = result.as_ref().err().map(|it| one_line(it.as_ref()));
         if let Some(error) = &error {
             shell.bad_status("Failed", format!("{}: {error}", desired.name));
             failed += 1;
         }
-        let storage = looked.as_ref().ok().map(|it| it.figures);
-        let looked = looked.unwrap_or_default();
-        total += looked.figures;
-        let images = &looked.inventory;
+        let storage = result.as_ref().ok().map(|it| it.figures);
+        let result = result.unwrap_or_default();
+        total += result.figures;
+        let images = &result.inventory;
         let (name, package) = (&desired.name, desired.package.as_deref());
         let report = ListedRepository { name, package, exists, images, storage, error };
-        report.print(survey.now, |line| shell.print(line));
+        report.print(storage_report.now, |line| shell.print(line));
         json.item(&report);
     }
-    drop(surveyed);
+    drop(repositories);
     session.warn_of_denials();
-    survey.tell_unread();
+    storage_report.note_unread_manifests();
     let known = if failed > 0 { " (of the repositories that could be read)" } else { "" };
     shell.print(format!("total{known}: {}", figures_text(&total)));
     let repositories = count(desired.len() as u64, "repository");
-    let left_out =
-        format!("storage at {} a GB and month; transfer and replication are left out", survey.price);
+    let left_out = format!(
+        "storage at {} per GB and month, without data transfer and replication",
+        storage_report.price
+    );
     shell.status("Listed", format!("{repositories}; {left_out}"));
     json.end(&ImagesTotal { total });
     Ok(if failed > 0 { Exit::Failed } else { Exit::Done })

@@ -1,10 +1,10 @@
-//! `ecr login`: docker's or podman's login for people who want it; `push` needs none.
+//! `ecr login`: logs docker or podman in to the registry.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use ecr_lifecycle::Timestamp;
-use ecr_types::human::{age, printable};
+use ecr_types::human::{age, duration, printable};
 
 use super::session::Session;
 use crate::aws::AuthorizationToken;
@@ -15,25 +15,25 @@ use crate::cli::report::{LoggedIn, LoginReport, PrintedToken};
 use crate::cli::shell::Shell;
 use crate::clock::now;
 
-/// Logs in, or prints the token.
+/// Logs in, or prints the password.
 pub async fn run(flags: &flags::Login, shell: &Shell) -> Result<Exit, Failure> {
     let engine = if flags.print_token { None } else { Some(engine(flags)?) };
     let session = Session::open(shell, &flags.common).await?;
-    if session.ends_with_command() {
-        let failure = Failure::new("the embedded ECR would end with this command");
+    if session.has_own_server() {
+        let failure = Failure::new("the embedded ECR is not running");
         let data = session.data_flag();
-        return Err(
-            failure.with_help(format!("start it with `cargo xtask ecr serve{data}`, and log in meanwhile"))
-        );
+        return Err(failure.with_help(format!(
+            "start it with `cargo xtask ecr serve{data}`, then log in from another terminal"
+        )));
     }
-    let token = session.aws.authorization_token().await.context("failed to get a token")?;
-    session.begin_at(Some(token.host().to_owned()));
+    let token = session.aws.authorization_token().await.context("failed to get an authorization token")?;
+    session.print_header_with_host(Some(token.host().to_owned()));
     if token.expires_at.is_some_and(|it| it <= now()) {
-        shell.warn("the token has expired already, if the clocks are right");
+        shell.warn("the token has already expired; check the clock of this machine");
     }
     match engine {
         Some(engine) => log_in(shell, engine, &token).await?,
-        None => print(shell, &token),
+        None => print_token(shell, &token),
     }
     Ok(Exit::Done)
 }
@@ -41,38 +41,40 @@ pub async fn run(flags: &flags::Login, shell: &Shell) -> Result<Exit, Failure> {
 fn engine(flags: &flags::Login) -> Result<Engine, Failure> {
     Engine::find(flags.engine.as_deref()).ok_or_else(|| {
         no_engine().with_help(
-            "install one of them, name another program with --engine PATH, or pass --print-token; \
-             `cargo xtask push` needs none of them",
+            "install one of them, choose another program with --engine PATH, or pass --print-token; `cargo \
+             xtask push` needs neither of them",
         )
     })
 }
 
-/// What needs docker or podman cannot be done.
+/// The failure of a command that needs docker or podman.
 pub fn no_engine() -> Failure {
     let failure = Failure::new("neither docker nor podman is installed");
-    failure.with_help("install one of them, or name another program with --engine PATH")
+    failure.with_help("install one of them, or choose another program with --engine PATH")
 }
 
 async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Result<(), Failure> {
     let (host, password) = (token.host().to_owned(), token.password.clone());
     let name = engine.name().to_owned();
     let login = tokio::task::spawn_blocking(move || engine.login(&host, USER, &password));
-    let login = tokio::time::timeout(PATIENCE, login).await;
-    let login = login.with_context(|| format!("{name} has not logged in within {PATIENCE:?}"))?;
-    let said = login.context("the login was interrupted")?.map_err(|error| {
+    let login = tokio::time::timeout(LOGIN_TIMEOUT, login).await;
+    let login = login.with_context(|| format!("{name} did not log in within {}", duration(LOGIN_TIMEOUT)))?;
+    let output = login.context("the login was interrupted")?.map_err(|error| {
         let is_started = error.downcast_ref::<std::io::Error>().is_none();
         let failure =
             Failure::from(error.context(format!("failed to log in to {} with {name}", token.host())));
         if is_started {
             return failure;
         }
-        failure.with_help("name a program with docker's command line: --engine docker, podman or PATH")
+        failure.with_help("choose docker, podman, or the path of a compatible program with --engine")
     })?;
-    if said.to_lowercase().contains("warning") {
-        shell
-            .warn(format!("{name}: {}", printable(&said.replace('\n', " ")).trim_start_matches("WARNING! ")));
+    if output.to_lowercase().contains("warning") {
+        shell.warn(format!(
+            "{name}: {}",
+            printable(&output.replace('\n', " ")).trim_start_matches("WARNING! ")
+        ));
     }
-    shell.status("Logged in", format!("to {} with {name}, {}", token.host(), until(token)));
+    shell.status("Logged in", format!("to {} with {name}, {}", token.host(), validity(token)));
     shell.json(&LoginReport::LoggedIn(LoggedIn {
         engine: name,
         expires_at: token.expires_at,
@@ -82,9 +84,9 @@ async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Re
     Ok(())
 }
 
-fn print(shell: &Shell, token: &AuthorizationToken) {
+fn print_token(shell: &Shell, token: &AuthorizationToken) {
     shell.print(&token.password);
-    shell.status("Token", format!("of user {USER} for {}, {}", token.host(), until(token)));
+    shell.status("Token", format!("for user {USER} of {}, valid {}", token.host(), validity(token)));
     shell.json(&LoginReport::PrintedToken(PrintedToken {
         expires_at: token.expires_at,
         password: token.password.clone(),
@@ -93,15 +95,15 @@ fn print(shell: &Shell, token: &AuthorizationToken) {
     }));
 }
 
-/// How long an engine may take, which has to reach the registry itself.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The time limit for the engine's login, which includes its request to the registry.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(120);
 /// The user of every token (ECR user guide, "Private registry authentication").
 const USER: &str = "AWS";
 
-fn until(token: &AuthorizationToken) -> String {
-    let left = |it: Timestamp| age(it.since(now()) as f64 / 1e9 + 1.0);
+fn validity(token: &AuthorizationToken) -> String {
+    let remaining = |it: Timestamp| age(it.since(now()) as f64 / 1e9 + 1.0);
     match token.expires_at {
-        Some(at) => format!("until {at} ({})", left(at)),
-        None => "for twelve hours".to_owned(),
+        Some(at) => format!("until {at} ({})", remaining(at)),
+        None => "for 12 hours".to_owned(),
     }
 }

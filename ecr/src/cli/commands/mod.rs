@@ -1,4 +1,4 @@
-//! One file a command: load -> decide -> do -> report.
+//! One module per command. Each loads its input, decides, acts and reports.
 
 pub mod create;
 pub mod delete;

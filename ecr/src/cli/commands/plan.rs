@@ -1,24 +1,24 @@
-//! `ecr plan`: what `create` would do, field by field. There is no write within its reach.
+//! `ecr plan`: shows what `ecr create` would change. It makes no write request.
 
 use ecr_lifecycle::in_use::InUse;
 use ecr_types::human::count;
 
 use super::expiry;
-use super::session::{Session, names_lifecycle};
+use super::session::{Session, configures_lifecycle_policy};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{PlanReport, RepositoryReport, plan_lines};
 use crate::cli::shell::Shell;
 use crate::plan::{Plan, Summary};
 
-/// Prints the plan; with `--check`, the exit code tells whether it is empty.
+/// Prints the plan. With `--check`, the exit code shows whether there are changes.
 pub async fn run(flags: &flags::Plan, shell: &Shell) -> Result<Exit, Failure> {
     let (session, desired, (observed, failures)) =
-        Session::open_and_observe(shell, &flags.common, names_lifecycle).await?;
-    let header = session.begin(&observed).await?;
+        Session::open_and_observe(shell, &flags.common, configures_lifecycle_policy).await?;
+    let header = session.print_header(&observed).await?;
     let mut plan = session.plan(&desired, &observed);
-    let unweighed = expiry::estimate_impact(&session, &mut plan, &InUse::default()).await;
-    if let Some((name, error)) = failures.into_iter().chain(unweighed).next() {
+    let unestimated = expiry::estimate_impact(&session, &mut plan, &InUse::default()).await;
+    if let Some((name, error)) = failures.into_iter().chain(unestimated).next() {
         return Err(anyhow::Error::new(error).context(format!("failed to read repository `{name}`")).into());
     }
     let orphans = if flags.orphans { Some(session.orphans().await?) } else { None };
@@ -26,7 +26,7 @@ pub async fn run(flags: &flags::Plan, shell: &Shell) -> Result<Exit, Failure> {
 
     plan_lines(&plan).iter().for_each(|line| shell.print(line));
     for orphan in orphans.iter().flatten() {
-        shell.print(format!("? {orphan}  (orphan: of this project, and not in the workspace)"));
+        shell.print(format!("? {orphan}  (orphan: belongs to this project, but is not in the workspace)"));
     }
     shell.print(summary_line(&plan.summary(), orphans.as_ref().map(Vec::len)));
     shell.json(&PlanReport {
@@ -38,7 +38,8 @@ pub async fn run(flags: &flags::Plan, shell: &Shell) -> Result<Exit, Failure> {
     Ok(if flags.check { check(&plan) } else { Exit::Done })
 }
 
-/// 2 if `create` would write, else 5 if anything is another project's, else 1 if anything is blocked.
+/// The exit code of `--check`: 2 if `create` would write, 5 if a repository belongs to another project, 1 if
+/// a change is blocked; the first that applies.
 fn check(plan: &Plan) -> Exit {
     let summary = plan.summary();
     if plan.writes() {

@@ -1,24 +1,24 @@
-//! `-p` and `--exclude`: which services a command is about.
+//! The services and repositories that `-p` and `--exclude` select.
 
 use ecr_types::document::did_you_mean;
 
 use crate::cli::error::Failure;
-use crate::cli::flags::Selection;
+use crate::cli::flags::SelectionArgs;
 use crate::config::desired::{Desired, DesiredRepository, Service};
 
-impl Selection {
-    /// Whether nothing is left out.
-    pub fn is_everything(&self) -> bool {
+impl SelectionArgs {
+    /// Whether all services are selected.
+    pub fn selects_all(&self) -> bool {
         self.package.is_empty() && self.exclude.is_empty()
     }
 
-    /// The services that are selected; all of them without `-p`.
+    /// The selected services; all of them without `-p`.
     pub fn services<'a>(&self, desired: &'a Desired) -> Result<Vec<&'a Service>, Failure> {
         let is_selected = self.matcher(desired)?;
         Ok(desired.services.iter().filter(|it| is_selected(&it.package.name)).collect())
     }
 
-    /// The repositories of the selected services. One that belongs to no service goes by its own name.
+    /// The repositories of the selected services. A repository without a service is selected by its own name.
     pub fn repositories(&self, desired: &Desired) -> Result<Vec<DesiredRepository>, Failure> {
         let is_selected = self.matcher(desired)?;
         Ok(desired.repositories.iter().filter(|it| is_selected(spec(it))).cloned().collect())
@@ -31,12 +31,12 @@ impl Selection {
         Ok(move |name: &str| (selected.is_empty() || matches(&selected, name)) && !matches(&excluded, name))
     }
 
-    /// A pattern that matches nothing is a mistake, as in cargo.
+    /// Parses glob patterns. A pattern that matches nothing is an error, as in cargo.
     fn patterns(&self, texts: &[String], desired: &Desired) -> Result<Vec<glob::Pattern>, Failure> {
         let names = || desired.repositories.iter().map(spec);
         let pattern = |text: &String| {
             let pattern = glob::Pattern::new(text)
-                .map_err(|it| Failure::new(format!("`{text}` is not a package pattern: {it}")))?;
+                .map_err(|it| Failure::new(format!("`{text}` is not a valid package pattern: {it}")))?;
             if names().any(|name| pattern.matches(name)) {
                 return Ok(pattern);
             }
@@ -44,7 +44,7 @@ impl Selection {
             Err(match did_you_mean(text, names()) {
                 Some(name) => failure.with_help(format!("did you mean `{name}`?")),
                 None => failure.with_help(
-                    "a package becomes a service by a table [package.metadata.ecr] in its Cargo.toml",
+                    "to make a package a service, add a table [package.metadata.ecr] to its Cargo.toml",
                 ),
             })
         };
@@ -52,7 +52,7 @@ impl Selection {
     }
 }
 
-/// What `-p` calls a repository.
+/// The name by which `-p` selects a repository.
 fn spec(repository: &DesiredRepository) -> &str {
     repository.package.as_deref().unwrap_or(repository.name.as_str())
 }

@@ -1,4 +1,4 @@
-//! `ecr serve`: the embedded ECR, until Ctrl-C.
+//! `ecr serve`: runs the embedded ECR until Ctrl-C.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,13 @@ use ecr_embedded::{Builder, Server, StartError};
 use ecr_types::{Region, RegistryId, human};
 use serde_json::json;
 
-use super::session::{local_account, local_region, start};
+use super::session::{local_account, local_region, start_server};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::shell::Shell;
 use crate::config::workspace::Workspace;
 
-/// What to serve.
-struct Settings {
+struct ServeSettings {
     data: PathBuf,
     account: RegistryId,
     region: Region,
@@ -22,32 +21,34 @@ struct Settings {
 
 /// Serves until the process is interrupted.
 pub async fn run(flags: &flags::Serve, shell: &Shell) -> Result<Exit, Failure> {
-    let Settings { data, account, region, builder } = settings(flags)?;
+    let ServeSettings { data, account, region, builder } = settings(flags)?;
     if flags.check {
         return check(&data, shell);
     }
     let folder = data.display();
-    let tell = || shell.status("Blocking", format!("waiting for another command on `{folder}`"));
-    let server = start(builder, tell).await.map_err(start_failure)?;
+    let on_wait = || shell.status("Blocking", format!("waiting for another command that uses `{folder}`"));
+    let server = start_server(builder, on_wait).await.map_err(start_failure)?;
     let url = server.url();
     shell.status("Serving", format!("{url} (account {account}, region {region})"));
     shell.status("State", &folder);
     let data = flags.data.as_ref().map(|it| format!(" --data {}", it.display())).unwrap_or_default();
     shell.help(format!(
-        "commands with --local{data} use it; other clients: `export AWS_ENDPOINT_URL={url} AWS_REGION={region} \
+        "use it with --local{data}; for other clients, `export AWS_ENDPOINT_URL={url} AWS_REGION={region} \
          AWS_DEFAULT_REGION={region} AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local`"
     ));
     shell.print(&url);
     shell.json(&json!({"url": url, "account": account, "region": region}));
-    // Ctrl-C ends every command; see `crate::run`.
+    // Ctrl-C ends the command: see `crate::cli::run`.
     std::future::pending::<()>().await;
     Ok(Exit::Done)
 }
 
 fn start_failure(error: StartError) -> Failure {
     let help = match &error {
-        StartError::Running { .. } => Some("use it with --local, or name another folder with --data"),
-        StartError::Listen { .. } => Some("name another port with --port, or 0 for any free one"),
+        StartError::Running { .. } => {
+            Some("use the running server with --local, or choose another directory with --data")
+        }
+        StartError::Listen { .. } => Some("choose another port with --port, or --port 0 for any free port"),
         StartError::Busy(_) | StartError::State(_) => None,
     };
     let failure = Failure::from(anyhow::Error::new(error));
@@ -57,22 +58,22 @@ fn start_failure(error: StartError) -> Failure {
     }
 }
 
-/// Verifies every digest.
+/// Verifies the digest of every blob.
 fn check(data: &std::path::Path, shell: &Shell) -> Result<Exit, Failure> {
     let checked = ecr_embedded::check(data).map_err(start_failure)?;
     checked.damaged.iter().for_each(|it| shell.print(it));
     let damaged = checked.damaged.len();
     let blobs = human::count((checked.whole + damaged) as u64, "blob");
-    shell.status("Checked", format!("{blobs}: {} whole, {damaged} damaged", checked.whole));
+    shell.status("Checked", format!("{blobs}: {} intact, {damaged} damaged", checked.whole));
     if damaged > 0 {
-        shell.help("delete the repositories concerned, or move the folder away; pushing again brings blobs that are missing");
+        shell.help("push the images again, or delete the affected repositories or the data directory");
     }
     shell.json(&json!({"whole": checked.whole, "damaged": checked.damaged}));
     Ok(if damaged == 0 { Exit::Done } else { Exit::Failed })
 }
 
-/// Outside of a workspace, a folder must be named.
-fn settings(flags: &flags::Serve) -> Result<Settings, Failure> {
+/// The settings from the flags and the workspace. Outside of a workspace, `--data` is required.
+fn settings(flags: &flags::Serve) -> Result<ServeSettings, Failure> {
     let workspace = match (Workspace::load(flags.workspace.manifest_path.as_deref()), &flags.data) {
         (Ok(workspace), _) => Some(workspace),
         (Err(_), Some(_)) => None,
@@ -92,5 +93,5 @@ fn settings(flags: &flags::Serve) -> Result<Settings, Failure> {
         Some(path) => builder.request_log(path),
         None => builder,
     };
-    Ok(Settings { data, account, region, builder })
+    Ok(ServeSettings { data, account, region, builder })
 }

@@ -1,4 +1,4 @@
-//! `ecr status`: the one page for a person. Environment, repositories, what they hold and cost.
+//! `ecr status`: a summary of the environment, the repositories, their images and their storage cost.
 
 use ecr_types::error::one_line;
 use ecr_types::human::{count, printable};
@@ -19,22 +19,22 @@ use crate::inventory::{Figures, Inventory};
 use crate::plan::{RepositoryPlan, RepositoryState};
 use crate::scan::{Counts, ImageScan};
 
-/// Shows how everything stands. Drift is no failure; what cannot be read is one.
+/// Prints the summary. A repository that cannot be read makes the command fail; drift does not.
 pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> {
     let engine = tokio::task::spawn_blocking(engine);
-    // What is at work counts for the cost, also where the workspace leaves it alone.
+    // The cost depends on the existing lifecycle policy, even if the workspace does not configure one.
     let (session, mut desired, (observed, mut failures)) =
         Session::open_and_observe(shell, &flags.common, |_| true).await?;
-    let header = session.begin(&observed).await?;
+    let header = session.print_header(&observed).await?;
     let plan = session.plan(&desired, &observed);
-    let survey = StorageReport::new(&session, &observed, &flags.storage);
+    let storage_report = StorageReport::new(&session, &observed, &flags.storage);
     desired.sort_by(|a, b| a.name.cmp(&b.name));
     let each = desired.iter().map(|desired| {
         let plan = plan.repositories.iter().find(|it| it.name == desired.name);
         let failure = failures.remove(&desired.name);
-        let survey = &survey;
+        let storage_report = &storage_report;
         let session = &session;
-        async move { repository(session, survey, desired, plan, failure).await }
+        async move { repository(session, storage_report, desired, plan, failure).await }
     });
     let repositories: Vec<_> = stream::iter(each).buffered(session.aws_concurrency()).collect().await;
     let mut total = Figures::default();
@@ -43,21 +43,22 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
         header,
         environment: Environment {
             identity: session.identity.arn.clone(),
-            endpoint: session.aws.endpoint().map(|it| session.shown(it)),
+            endpoint: session.aws.endpoint().map(|it| session.display_reference(it)),
             engine: engine.await.unwrap_or_default(),
         },
-        price: survey.price,
+        price: storage_report.price,
         orphans: orphans(&session, flags).await?,
         repositories,
         total,
     };
-    report.lines(survey.now).iter().for_each(|it| shell.print(it));
+    report.lines(storage_report.now).iter().for_each(|it| shell.print(it));
     session.warn_of_denials();
-    survey.tell_unread();
+    storage_report.note_unread_manifests();
     Ok(finish(&session, &report))
 }
 
-/// Without a project nothing is anybody's, and so nothing is an orphan for sure.
+/// The orphans, if the flags request them. Without a project, repositories have no owner, so no orphan can be
+/// identified.
 async fn orphans(
     session: &Session<'_>,
     flags: &flags::Status,
@@ -66,7 +67,7 @@ async fn orphans(
         _ if !flags.orphans => Ok(None),
         Some(_) => session.orphans().await.map(Some),
         None => {
-            session.shell.warn("without a project nothing tells which repositories are orphans");
+            session.shell.warn("orphans cannot be identified: no project is configured");
             Ok(None)
         }
     }
@@ -84,10 +85,13 @@ fn finish(session: &Session<'_>, report: &StatusReport) -> Exit {
     let differing = report.repositories.iter().filter(differs).count() as u64;
     if differing > 0 {
         let repositories = count(differing, "repository");
-        shell.help(format!("`cargo xtask ecr create{local}` would change {repositories}; see `ecr plan`"));
+        shell.help(format!(
+            "`cargo xtask ecr create{local}` would change {repositories}; `cargo xtask ecr plan{local}` \
+             shows the changes"
+        ));
     }
     if report.orphans.as_ref().is_some_and(|it| !it.is_empty()) {
-        shell.help(format!("`cargo xtask ecr delete --orphans{local}` would delete the orphans, too"));
+        shell.help(format!("`cargo xtask ecr delete --orphans{local}` also deletes the orphans"));
     }
     shell.json(report);
     let is_bad = report.repositories.iter().any(|it| it.error.is_some());
@@ -96,7 +100,7 @@ fn finish(session: &Session<'_>, report: &StatusReport) -> Exit {
 
 async fn repository(
     session: &Session<'_>,
-    survey: &StorageReport<'_>,
+    storage_report: &StorageReport<'_>,
     desired: &DesiredRepository,
     plan: Option<&RepositoryPlan>,
     failure: Option<ServiceError>,
@@ -111,12 +115,12 @@ async fn repository(
         error: failure.map(|it| it.to_string()),
     };
     let is_absent = plan.is_some_and(|it| it.state == RepositoryState::Absent);
-    let looked = match status.error {
+    let result = match status.error {
         Some(_) => return status,
         None if is_absent => Ok(RepositoryStorage::default()),
-        None => survey.look(desired).await,
+        None => storage_report.read(desired).await,
     };
-    match looked {
+    match result {
         Ok(RepositoryStorage { inventory, figures }) => {
             status.storage = Some(figures);
             let latest = latest(session, &desired.name, &inventory).await;
@@ -130,7 +134,7 @@ async fn repository(
     status
 }
 
-/// The fields of a repository that exists and is not as it should be.
+/// The fields of an existing repository that differ from the desired state.
 fn drift(plan: &RepositoryPlan) -> Vec<String> {
     let steps = plan.steps.iter().filter(|_| plan.state != RepositoryState::Absent).filter_map(|it| it.field);
     steps.chain(plan.blocked.iter().map(|it| it.field)).map(str::to_owned).collect()
@@ -143,7 +147,7 @@ async fn latest(
 ) -> Result<Option<LatestImage>, ServiceError> {
     let Some(newest) = inventory.newest() else { return Ok(None) };
     let image = &inventory.images[newest];
-    // An index is scanned as the images that it lists.
+    // ECR does not scan an index itself, but the images that it lists.
     let listed = inventory.listed_by(newest);
     let own = [newest].into_iter().filter(|_| !image.is_index());
     let is_listed = |n: &usize| !inventory.images[*n].is_index() && !inventory.details[*n].is_attestation;
@@ -151,11 +155,14 @@ async fn latest(
     for n in own.chain(listed.into_iter().filter(is_listed)) {
         let detail = &inventory.details[n];
         let (found, counts) = match (&detail.scan_status, &detail.counts) {
-            // Enhanced scanning, and basic scanning's newer engine, say nothing in lists.
-            (None, None) => of_scan(asked(session, name, &inventory.images[n].digest).await?),
+            // DescribeImages returns no result of enhanced scanning, nor of the newer engine of basic
+            // scanning.
+            (None, None) => {
+                status_and_counts(scan_if_permitted(session, name, &inventory.images[n].digest).await?)
+            }
             (status, counts) => (status.clone(), counts.clone()),
         };
-        // One image without findings is what there is to tell, whatever the others have.
+        // The status is that of the first image that is not scanned, if there is one.
         let is_scanned = status.as_deref().is_none_or(|it| matches!(it, "COMPLETE" | "ACTIVE"));
         status = if is_scanned { found.or(status) } else { status };
         if let Some(counts) = counts {
@@ -173,8 +180,8 @@ async fn latest(
     }))
 }
 
-/// The scan, where it may be asked for.
-async fn asked(
+/// The scan of an image; `None` if there is none, or without the permission to read it.
+async fn scan_if_permitted(
     session: &Session<'_>,
     name: &RepositoryName,
     digest: &Digest,
@@ -182,14 +189,14 @@ async fn asked(
     const ACTION: &str = "ecr:DescribeImageScanFindings";
     match session.aws.scan(name, digest).await {
         Err(error) if error.is_denied() => {
-            session.aws.denials().add(ACTION, "scans were not looked at", name.as_str());
+            session.aws.denials().add(ACTION, "scan results were not read", name.as_str());
             Ok(None)
         }
         scan => scan,
     }
 }
 
-fn of_scan(scan: Option<ImageScan>) -> (Option<String>, Option<Counts>) {
+fn status_and_counts(scan: Option<ImageScan>) -> (Option<String>, Option<Counts>) {
     let done = |it: &ImageScan| it.progress() == crate::scan::ScanProgress::Done;
     let status = scan.as_ref().map(|it| it.status.as_str().to_owned());
     (status, scan.filter(done).map(|it| it.totals()))

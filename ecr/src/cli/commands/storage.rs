@@ -1,4 +1,4 @@
-//! What repositories hold and cost: the part that `ecr images` and `ecr status` share.
+//! The images of repositories and their storage cost, for `ecr images` and `ecr status`.
 
 use std::sync::Mutex;
 
@@ -15,33 +15,32 @@ use crate::config::price::{DEFAULT_PRICE, Price};
 use crate::inventory::{Figures, Inventory};
 use crate::plan::observed::Observed;
 
-/// Reads the images of repositories, and what they cost.
+/// Reads the images of repositories and computes their storage cost.
 pub struct StorageReport<'a> {
     session: &'a Session<'a>,
     observed: &'a Observed,
-    /// What a GB costs.
+    /// The price per GB and month.
     pub price: Price,
-    /// The moment that everything is told for.
+    /// The time as of which ages and lifecycle policies are evaluated.
     pub now: Timestamp,
     keeps_pull_times: bool,
-    /// Repositories whose manifests were not read for the sake of their policies.
+    /// Repositories whose manifests were not read because a read could change the effect of their lifecycle
+    /// policy.
     unread: Mutex<Vec<String>>,
 }
 
-/// Something that could not be found out.
-struct Unknown;
+/// The lifecycle policy could not be read, or this version cannot parse it.
+struct UnknownPolicy;
 
-/// What a repository holds and costs.
+/// The images of a repository and their storage cost.
 #[derive(Debug, Default)]
 pub struct RepositoryStorage {
-    /// Its images.
     pub inventory: Inventory,
-    /// The figures.
     pub figures: Figures,
 }
 
 impl<'a> StorageReport<'a> {
-    /// A report on repositories that were observed with their lifecycle policies.
+    /// `observed` must include the lifecycle policies.
     pub fn new(session: &'a Session<'a>, observed: &'a Observed, flags: &StorageArgs) -> Self {
         Self {
             session,
@@ -53,37 +52,39 @@ impl<'a> StorageReport<'a> {
         }
     }
 
-    /// Looks at one repository; an error is what to tell of it, and stops no other.
-    pub async fn look(&self, desired: &DesiredRepository) -> anyhow::Result<RepositoryStorage> {
+    /// Reads one repository.
+    pub async fn read(&self, desired: &DesiredRepository) -> anyhow::Result<RepositoryStorage> {
         let policy = self.policy(desired);
         let manifests = self.manifests(desired, &policy);
         let policy = policy.unwrap_or_default();
         let inventory = self.session.aws.inventory(&desired.name, manifests).await;
-        let inventory = inventory?.context("no permission to list its images")?;
+        let inventory = inventory?.context("no permission to list the images (ecr:DescribeImages)")?;
         let figures = Figures::new(&inventory, policy.as_ref(), self.now, self.price);
         Ok(RepositoryStorage { inventory, figures })
     }
 
-    /// The policy that is at work, if there is one.
-    ///
-    /// # Errors
-    /// Nobody knows: it may not be read, or says what this version does not understand.
-    fn policy(&self, desired: &DesiredRepository) -> Result<Option<Policy>, Unknown> {
+    /// The lifecycle policy of the repository; `None` if it has none.
+    fn policy(&self, desired: &DesiredRepository) -> Result<Option<Policy>, UnknownPolicy> {
         let found = self.observed.repositories.get(&desired.name);
-        match found.and_then(|it| it.lifecycle_policy.known()).ok_or(Unknown)? {
-            Some(stored) => stored.document().map(|it| Some(it.policy().clone())).ok_or(Unknown),
+        match found.and_then(|it| it.lifecycle_policy.known()).ok_or(UnknownPolicy)? {
+            Some(stored) => stored.document().map(|it| Some(it.policy().clone())).ok_or(UnknownPolicy),
             None => Ok(None),
         }
     }
 
-    /// Reading a manifest counts as a pull: where pulls decide over images, that would keep them alive.
-    fn manifests(&self, desired: &DesiredRepository, policy: &Result<Option<Policy>, Unknown>) -> Manifests {
+    /// The manifests to read. ECR records a read as a pull, so they are not read if the lifecycle policy
+    /// depends on the time of the last pull: that would keep images alive.
+    fn manifests(
+        &self,
+        desired: &DesiredRepository,
+        policy: &Result<Option<Policy>, UnknownPolicy>,
+    ) -> Manifests {
         if self.keeps_pull_times {
             return Manifests::None;
         }
         let may_depend_on_pulls = match policy {
             Ok(policy) => policy.as_ref().is_some_and(Policy::depends_on_pulls),
-            Err(Unknown) => true,
+            Err(UnknownPolicy) => true,
         };
         if may_depend_on_pulls {
             lock(&self.unread).push(desired.name.to_string());
@@ -92,14 +93,14 @@ impl<'a> StorageReport<'a> {
         Manifests::All
     }
 
-    /// Says where sizes are bounds, and why.
-    pub fn tell_unread(&self) {
+    /// Prints a note if manifests were not read, because sizes are then only bounds.
+    pub fn note_unread_manifests(&self) {
         let mut unread = lock(&self.unread);
         unread.sort();
         if !unread.is_empty() {
             self.session.shell.note(format!(
-                "manifests were not read, as that counts as a pull, and the lifecycle policy depends on pulls, or is \
-                 not known: {}",
+                "manifests were not read, because ECR records each read as a pull and the lifecycle policy \
+                 depends on pulls or is unknown: {}",
                 ecr_types::human::some_of(&unread, 3)
             ));
         }

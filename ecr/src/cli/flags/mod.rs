@@ -1,4 +1,4 @@
-//! argv -> [`Task`]. The only file that knows how a flag is spelled.
+//! The command line as clap types, from which `--help` is generated.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,9 +12,11 @@ use crate::aws::iam::Role;
 use crate::config::tag_template::TagTemplate;
 
 mod shared;
-pub(crate) use shared::{Cargo, Common, GateArgs, Output, Selection, StorageArgs, WorkspaceArgs};
+pub(crate) use shared::{
+    CargoArgs, CommonArgs, GateArgs, OutputArgs, SelectionArgs, StorageArgs, WorkspaceArgs,
+};
 
-/// Container registries and images of this workspace
+/// Manage the container repositories and images of a cargo workspace
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -22,257 +24,258 @@ pub(crate) struct Cli {
     pub task: Task,
 }
 
-/// The tasks of xtask-ecr, to be run by `cargo xtask` or mounted in an enum of one's own.
+/// The tasks of xtask-ecr. An xtask with tasks of its own can flatten them into its own enum.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it in a run")]
+#[expect(clippy::large_enum_variant, reason = "a run has one value of it")]
 #[non_exhaustive]
 pub enum Task {
-    /// Keep Amazon ECR repositories in step with the workspace
+    /// Manage the Amazon ECR repositories of the workspace
     #[command(subcommand)]
     Ecr(EcrTask),
     /// Build the image of each service and push it
     Push(Push),
 }
 
-/// The tasks below `ecr`.
+/// The subcommands of `ecr`.
 #[derive(Debug, Subcommand)]
 #[non_exhaustive]
 pub enum EcrTask {
-    /// Show what `create` would do, field by field
+    /// Show what `ecr create` would change
     Plan(Plan),
-    /// Bring every repository to the desired state
+    /// Create missing repositories and update the settings of existing ones
     Create(Create),
-    /// Delete the repositories with all their images
+    /// Delete the repositories and all their images
     Delete(Delete),
-    /// Show how everything stands: environment, repositories, images, cost
+    /// Show a summary of the environment, repositories, images and storage cost
     Status(Status),
-    /// List what is in the repositories
+    /// List the images in the repositories
     Images(Images),
-    /// Show what ECR's scanner found in the images
+    /// Show the findings of ECR image scans
     Scan(Scan),
-    /// Check lifecycle policies, and see what they would take
+    /// Check lifecycle policies and preview their effect
     #[command(subcommand)]
     Lifecycle(LifecycleTask),
-    /// Print a least-privilege IAM policy for these repositories
+    /// Print a least-privilege IAM policy for the repositories
     IamPolicy(IamPolicy),
-    /// Log docker or podman in; `push` needs no login
+    /// Log docker or podman in to the registry (`push` does not need this)
     Login(Login),
-    /// Run the embedded ECR until Ctrl-C
+    /// Run the embedded ECR in the foreground, until Ctrl-C
     Serve(Serve),
 }
 
-/// The tasks below `ecr lifecycle`.
+/// The subcommands of `ecr lifecycle`.
 #[derive(Debug, Subcommand)]
 #[non_exhaustive]
 pub enum LifecycleTask {
-    /// Find what ECR would refuse, and what would surprise
+    /// Report errors and likely mistakes in lifecycle policies
     Check(LifecycleCheck),
-    /// Show which images a policy would take, and by which rule
+    /// Show which images a policy would expire or archive, and by which rule
     Preview(LifecyclePreview),
 }
 
-/// `ecr lifecycle check`
+/// `ecr lifecycle check`: report errors and likely mistakes in lifecycle policies
 #[derive(Debug, Args)]
 #[non_exhaustive]
 pub struct LifecycleCheck {
-    /// The policy [default: every policy that the workspace uses]
+    /// Policy file to check [default: all policies that the workspace uses]
     pub(crate) file: Option<PathBuf>,
-    /// The manifest of the workspace [default: that of the current directory]
+    /// Path to the workspace's Cargo.toml [default: found from the current directory]
     #[arg(long, value_name = "PATH")]
     pub(crate) manifest_path: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: OutputArgs,
 }
 
-/// `ecr lifecycle preview`
+/// `ecr lifecycle preview`: show which images a policy would expire or archive
 #[derive(Debug, Args)]
 #[non_exhaustive]
 pub struct LifecyclePreview {
-    /// Try this policy instead of each repository's own
+    /// Evaluate the policy in FILE instead of the policy of each repository
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
-    /// Take the images from FILE, as `ecr images --format json` prints them, and ask no registry
+    /// Read the images from FILE, in the output format of `ecr images --format json`, not from a registry
     #[arg(long, value_name = "FILE", conflicts_with = "aws")]
     pub(crate) images: Option<PathBuf>,
-    /// Evaluate as of this time, such as 2026-06-15T12:00:00Z [default: now]
+    /// Evaluate the policy as of TIME, such as 2026-06-15T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME", conflicts_with = "aws")]
     pub(crate) now: Option<Timestamp>,
-    /// Also ask ECR for its own preview, and show where it disagrees
+    /// Also request a preview from ECR and show the differences
     #[arg(long)]
     pub(crate) aws: bool,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
-/// `ecr plan`
+/// `ecr plan`: show what `ecr create` would change
 #[derive(Debug, Args)]
 #[non_exhaustive]
 pub struct Plan {
-    /// Exit with 2 if anything would change
+    /// Exit with code 2 if there are changes
     #[arg(long)]
     pub(crate) check: bool,
-    /// Also look for repositories of this project that the workspace no longer names
+    /// Also list repositories of this project that the workspace no longer defines
     ///
-    /// This reads the resource tags of every other repository in the account.
+    /// This reads the resource tags of all other repositories in the account.
     #[arg(long)]
     pub(crate) orphans: bool,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
-/// `ecr create`
+/// `ecr create`: create missing repositories and update the settings of existing ones
 #[derive(Debug, Args)]
 #[non_exhaustive]
 pub struct Create {
-    /// Do not ask before a lifecycle policy takes tagged images
+    /// Do not ask for confirmation before a lifecycle policy expires or archives tagged images
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Refuse a lifecycle policy that would take an image named in FILE: references or digests, one a line, or
-    /// Kubernetes YAML
+    /// Refuse lifecycle policies that would expire or archive an image listed in FILE: image references or
+    /// digests, one per line, or Kubernetes YAML
     #[arg(long, value_name = "FILE")]
     pub(crate) in_use: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
-/// `ecr delete`
+/// `ecr delete`: delete the repositories and all their images
 #[derive(Debug, Args)]
 #[non_exhaustive]
 pub struct Delete {
-    /// Do not ask for the project's name to be typed
+    /// Do not ask for confirmation
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Also delete repositories of this project that the workspace no longer names
+    /// Also delete repositories of this project that the workspace no longer defines
     #[arg(long)]
     pub(crate) orphans: bool,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
-/// `ecr status`
+/// `ecr status`: show a summary of the environment, repositories, images and storage cost
 #[derive(Debug, Args)]
 #[non_exhaustive]
 pub struct Status {
-    /// Also look for repositories of this project that the workspace no longer names
+    /// Also list repositories of this project that the workspace no longer defines
     ///
-    /// This reads the resource tags of every other repository in the account.
+    /// This reads the resource tags of all other repositories in the account.
     #[arg(long)]
     pub(crate) orphans: bool,
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
-/// `ecr images`
+/// `ecr images`: list the images in the repositories
 #[derive(Debug, Args)]
 #[non_exhaustive]
 pub struct Images {
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
-/// `ecr scan`
+/// `ecr scan`: show the findings of ECR image scans
 #[derive(Debug, Args)]
 #[non_exhaustive]
 pub struct Scan {
-    /// The images with this tag [default: those with the configured tags, else the newest] (repeatable; `{version}`,
-    /// `{git-sha}`, `{git-short-sha}`)
+    /// Tag of the images to show (repeatable; placeholders: `{version}`, `{git-sha}`, `{git-short-sha}`)
+    /// [default: the configured tags, or the newest image if none of them exists]
     #[arg(short, long, value_name = "TAG", conflicts_with = "all")]
     pub(crate) tag: Vec<TagTemplate>,
-    /// Every image, without artifacts such as signatures
+    /// Show all images, except artifacts such as signatures
     #[arg(long)]
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) gate: GateArgs,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
-/// `ecr iam-policy`
+/// `ecr iam-policy`: print a least-privilege IAM policy for the repositories
 #[derive(Debug, Args)]
 #[non_exhaustive]
 pub struct IamPolicy {
-    /// Whom it is for
+    /// Role to generate the policy for
     #[arg(value_enum)]
     pub(crate) role: Role,
-    /// Let --orphans work, too, which looks at every repository of the account
+    /// Also permit the --orphans flag, which reads all repositories in the account
     #[arg(long)]
     pub(crate) orphans: bool,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
-/// `ecr login`
+/// `ecr login`: log docker or podman in to the registry
 #[derive(Debug, Args)]
 #[non_exhaustive]
 pub struct Login {
-    /// docker, podman, or the path of a program with their command line [default: the first that works]
+    /// docker, podman, or the path of a program with the same command line [default: the first that works]
     #[arg(long, value_name = "PROGRAM", conflicts_with = "print_token")]
     pub(crate) engine: Option<PathBuf>,
-    /// Print the password of the user AWS on stdout, for scripts
+    /// Print the password of the user `AWS` on stdout instead of logging in
     #[arg(long)]
     pub(crate) print_token: bool,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
-/// `ecr serve`
+/// `ecr serve`: run the embedded ECR in the foreground, until Ctrl-C
 #[derive(Debug, Args)]
 #[non_exhaustive]
 pub struct Serve {
-    /// The port on 127.0.0.1; 0 for any free one
+    /// Port on 127.0.0.1, or 0 for any free port
     #[arg(long, default_value_t = DEFAULT_PORT)]
     pub(crate) port: u16,
-    /// The folder of the state [default: target/ecr-local]
+    /// Directory of the embedded ECR's data [default: target/ecr-local]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// The account to play [default: the workspace's `account-id`, else 000000000000]
+    /// AWS account ID of the registry [default: the workspace's `account-id`, or 000000000000]
     #[arg(long, value_name = "ID")]
     pub(crate) account_id: Option<RegistryId>,
-    /// Verify every digest of the state, and serve nothing
+    /// Verify the digests of all stored blobs and exit
     #[arg(long)]
     pub(crate) check: bool,
-    /// A failure to inject (repeatable): KIND=OPERATION, KIND=OPERATION:N for the first N, or KIND=OPERATION:P%
+    /// Fault to inject (repeatable): KIND=OPERATION, KIND=OPERATION:N for the first N requests, or
+    /// KIND=OPERATION:P%
     ///
-    /// KIND is deny, ignore, throttle, error (status 500), drop (the connection ends in the middle of a body), expire
-    /// (credentials), forget (an upload) or slow (slow=OPERATION:200ms). OPERATION is one of ECR's, or `*`. `seed=NUMBER` starts the
-    /// generator for percentages.
+    /// KIND is deny (missing permission), ignore (a change of settings succeeds without effect), throttle,
+    /// error (status 500), drop (the connection is closed in the middle of a body), expire (expired
+    /// credentials), forget (the upload is lost) or slow (a delay: slow=OPERATION:200ms). OPERATION is an
+    /// operation of the ECR API, or `*`. `seed=NUMBER` is the seed of the random numbers for percentages.
     #[arg(long, value_name = "FAULT")]
     pub(crate) fault: Vec<Fault>,
-    /// Answer under this name too, beside the loopback ones (repeatable)
+    /// Host name to accept requests for, in addition to loopback names (repeatable)
     #[arg(long, value_name = "NAME")]
     pub(crate) allow_host: Vec<String>,
-    /// Append a line of JSON for each request to FILE
+    /// Append one line of JSON per request to FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) request_log: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) workspace: WorkspaceArgs,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) output: OutputArgs,
 }
 
-/// Who builds images.
+/// The builder of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BuilderKind {
-    /// This program: no Docker, no Dockerfile
+    /// The built-in builder, without Docker and without a Dockerfile
     Native,
-    /// docker or podman, with the service's Dockerfile, or with one around its binary
+    /// docker or podman, with the service's Dockerfile, or with a generated one that adds its binary
     Docker,
 }
 
 /// A binary that was built elsewhere: `linux/arm64=PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenBinary {
-    /// What it runs on.
+pub struct PrebuiltBinary {
     pub platform: Platform,
-    /// The file, or the folder that holds it under the name of its target.
+    /// The file, or the folder that contains it under the name of its cargo target.
     pub path: PathBuf,
 }
 
-impl FromStr for GivenBinary {
+impl FromStr for PrebuiltBinary {
     type Err = InvalidBinary;
 
     fn from_str(text: &str) -> Result<Self, InvalidBinary> {
@@ -282,70 +285,71 @@ impl FromStr for GivenBinary {
     }
 }
 
-/// Why a text is not a binary for a platform.
+/// An invalid value of `--binary`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBinary {
-    /// It is not written as one.
     #[error("`{0}` is not PLATFORM=PATH, such as linux/arm64=target/arm64/my-app")]
     Syntax(String),
-    /// The platform is not one.
     #[error(transparent)]
     Platform(#[from] InvalidPlatform),
 }
 
-/// `push`
+/// `push`: build the image of each service and push it
 #[derive(Debug, Args)]
 #[non_exhaustive]
 pub struct Push {
-    /// Create missing repositories first, as `ecr create` does
+    /// First create and update the repositories, as `ecr create` does
     #[arg(long)]
     pub(crate) create: bool,
-    /// Do not ask, with --create
+    /// Do not ask for confirmation, with --create
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// The tag to push, instead of the configured ones (repeatable; `{version}`, `{git-sha}`, `{git-short-sha}`, `{digest}`)
+    /// Tag to push instead of the configured tags (repeatable; placeholders: `{version}`, `{git-sha}`,
+    /// `{git-short-sha}`, `{digest}`)
     #[arg(short, long, value_name = "TAG")]
     pub(crate) tag: Vec<TagTemplate>,
-    /// Who builds the images [default: docker for services with a Dockerfile, else native]
+    /// Builder of the images [default: docker for services with a Dockerfile, native for all others]
     #[arg(long, value_enum)]
     pub(crate) builder: Option<BuilderKind>,
-    /// Build for these platforms, such as linux/amd64,linux/arm64 [default: the service's, else this machine's]
+    /// Platforms of the images, such as linux/amd64,linux/arm64 [default: the service's `platforms`, or the
+    /// platform of this machine]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub(crate) platform: Vec<Platform>,
-    /// Do not compile for PLATFORM, but take the binary from PATH: a file, or a folder that holds it (repeatable)
+    /// Use the binary at PATH (a file, or a folder that contains it) instead of compiling for PLATFORM
+    /// (repeatable)
     #[arg(long, value_name = "PLATFORM=PATH")]
-    pub(crate) binary: Vec<GivenBinary>,
-    /// Compile, build and hash, but send nothing
+    pub(crate) binary: Vec<PrebuiltBinary>,
+    /// Compile the services and build the images, but do not push them
     #[arg(long, conflicts_with = "fail_on")]
     pub(crate) dry_run: bool,
-    /// Write the images to an OCI layout in DIR instead of pushing them
+    /// Write the images to an OCI image layout in DIR instead of pushing them
     #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "image_refs"])]
     pub(crate) oci_layout: Option<PathBuf>,
     /// Load the images into docker or podman instead of pushing them
     #[arg(long, conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "image_refs"])]
     pub(crate) load: bool,
-    /// docker, podman, or the path of a program with their command line [default: the first that works]
+    /// docker, podman, or the path of a program with the same command line [default: the first that works]
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) engine: Option<PathBuf>,
-    /// Build with `docker buildx build --push` on this builder, which may be remote, and push from there
+    /// Build and push with `docker buildx build --push` on the builder NAME, which may be remote
     #[arg(long, value_name = "NAME", conflicts_with_all = ["load", "oci_layout", "dry_run"])]
     pub(crate) engine_builder: Option<String>,
-    /// Arguments for `docker build`, after `--`
+    /// Additional arguments for `docker build`
     #[arg(last = true, value_name = "ARG")]
     pub(crate) engine_args: Vec<String>,
-    /// Do not build a service whose tags all exist
+    /// Do not build services whose tags all exist
     #[arg(long)]
     pub(crate) skip_existing: bool,
-    /// Push from a working tree with uncommitted changes
+    /// Allow a working tree with uncommitted changes
     #[arg(long)]
     pub(crate) allow_dirty: bool,
-    /// Also write the digest references to FILE, one a line
+    /// Also write the digest references to FILE, one per line
     #[arg(long, value_name = "FILE")]
     pub(crate) image_refs: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) gate: GateArgs,
     #[command(flatten)]
-    pub(crate) cargo: Cargo,
+    pub(crate) cargo: CargoArgs,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }

@@ -1,4 +1,4 @@
-//! Flags that several commands have.
+//! Flags that several commands share.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,88 +12,87 @@ use crate::config::InvalidValue;
 use crate::config::price::Price;
 use crate::scan::{Severity, Unsupported};
 
-/// Flags that go to cargo as they are
+/// Flags that are passed to cargo
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Compilation")]
-pub struct Cargo {
-    /// The cargo profile
+pub struct CargoArgs {
+    /// Cargo profile to build with
     #[arg(long, value_name = "CARGO_PROFILE", default_value = "release")]
     pub profile: String,
-    /// Assert that Cargo.lock stays as it is
+    /// Assert that Cargo.lock remains unchanged
     #[arg(long)]
     pub locked: bool,
-    /// Do not use the network for dependencies
+    /// Run cargo without accessing the network
     #[arg(long)]
     pub offline: bool,
-    /// Both --locked and --offline
+    /// Equivalent to both --locked and --offline
     #[arg(long)]
     pub frozen: bool,
-    /// Parallel jobs of cargo
+    /// Number of parallel cargo jobs [default: the number of CPUs]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<u32>,
 }
 
-/// Flags of every command that talks to a registry
+/// Flags of all commands that use a registry
 #[derive(Debug, Clone, Args)]
-pub struct Common {
+pub struct CommonArgs {
     #[command(flatten)]
-    pub selection: Selection,
+    pub selection: SelectionArgs,
     #[command(flatten)]
-    pub registry: Registry,
+    pub registry: RegistryArgs,
     #[command(flatten)]
     pub workspace: WorkspaceArgs,
     #[command(flatten)]
-    pub output: Output,
+    pub output: OutputArgs,
 }
 
-/// Which services
+/// Flags that select services
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Selection")]
-pub struct Selection {
-    /// Only this service (repeatable; globs such as 'my-*')
+pub struct SelectionArgs {
+    /// Service to select (repeatable; globs such as 'my-*') [default: all services]
     #[arg(short, long, value_name = "SPEC")]
     pub package: Vec<String>,
-    /// All services but this one (repeatable; globs)
+    /// Service to exclude (repeatable; globs such as 'my-*')
     #[arg(long, value_name = "SPEC")]
     pub exclude: Vec<String>,
 }
 
-/// Which registry
+/// Flags that select a registry
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Registry")]
-pub struct Registry {
-    /// Use the embedded ECR instead of AWS; needs no account and no network
+pub struct RegistryArgs {
+    /// Use the embedded ECR instead of AWS, without an AWS account and without network access
     #[arg(long)]
     pub local: bool,
-    /// The folder of the embedded ECR's state [default: target/ecr-local]
+    /// Directory of the embedded ECR's data [default: target/ecr-local]
     #[arg(long, value_name = "DIR", requires = "local")]
     pub data: Option<PathBuf>,
-    /// The AWS profile; --profile is cargo's
+    /// AWS profile to use (--profile selects the cargo profile)
     #[arg(long, value_name = "NAME", conflicts_with = "local")]
     pub aws_profile: Option<String>,
-    /// Requests side by side
+    /// Maximum number of concurrent requests
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
-    /// How long a request may get nowhere, all attempts at it together: 30s, 2m
+    /// Maximum time that a request may take without progress, retries included, such as 30s or 2m
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
     pub network_timeout: Duration,
 }
 
-impl Registry {
-    /// The limits of the HTTP client.
+impl RegistryArgs {
     pub fn limits(&self) -> Limits {
         Limits::within(self.network_timeout).with_concurrency(self.concurrency.into())
     }
 }
 
-/// Which workspace
+/// Flags that locate the workspace
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Workspace")]
 pub struct WorkspaceArgs {
-    /// The AWS region [default: AWS_REGION, the workspace's, the profile's]
+    /// AWS region [default: AWS_REGION, or the workspace's `region`, or the region of the AWS profile]
     #[arg(long, value_name = "REGION", value_parser = region)]
     pub region: Option<String>,
-    /// The manifest of the workspace [default: that of the current directory]
+    /// Path to the workspace's Cargo.toml [default: found from the current directory]
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<PathBuf>,
 }
@@ -102,26 +101,25 @@ fn region(text: &str) -> Result<String, InvalidName> {
     text.parse::<Region>().map(|it| it.to_string())
 }
 
-/// How to talk
+/// Flags that control the output
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Output")]
-pub struct Output {
-    /// What stdout carries
+pub struct OutputArgs {
+    /// Format of the output on stdout
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,
-    /// When to use colour [default: auto]
+    /// When to use colours [default: auto]
     #[arg(long, value_enum, value_name = "WHEN")]
     pub color: Option<Color>,
-    /// Say how things are done
+    /// Print more details
     #[arg(short, long, conflicts_with = "quiet")]
     pub verbose: bool,
-    /// Say only what is wrong
+    /// Print only warnings and errors, apart from the result on stdout
     #[arg(short, long)]
     pub quiet: bool,
 }
 
-impl Output {
-    /// How much is said.
+impl OutputArgs {
     pub fn verbosity(&self) -> Verbosity {
         match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
@@ -131,43 +129,44 @@ impl Output {
     }
 }
 
-/// Which storage, at which price
+/// Flags of storage reports
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Storage")]
 pub struct StorageArgs {
-    /// The price of a GB and month, in USD [default: the workspace's `price-per-gb-month`, else 0.10]
+    /// Storage price in USD per GB and month [default: the workspace's `price-per-gb-month`, or 0.10]
     #[arg(long, value_name = "USD")]
     pub price: Option<Price>,
-    /// Read no manifests, which ECR counts as pulls: layers that images share are then counted for each of them
+    /// Do not read manifests, because ECR records that as a pull; shared layers are then counted once per
+    /// image
     #[arg(long)]
     pub keep_pull_times: bool,
 }
 
-/// The scan gate
+/// Flags of the scan gate
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Scan gate")]
 pub struct GateArgs {
-    /// Exit with 4 unless ECR has scanned the image and found nothing of this severity or worse: CRITICAL, HIGH,
-    /// MEDIUM, LOW, INFORMATIONAL, UNTRIAGED or UNDEFINED, in any case
+    /// Exit with code 4 unless ECR has scanned the image and found nothing of this severity or higher:
+    /// CRITICAL, HIGH, MEDIUM, LOW, INFORMATIONAL, UNTRIAGED or UNDEFINED (case-insensitive)
     #[arg(long, value_name = "SEVERITY")]
     pub fail_on: Option<Severity>,
-    /// Let findings through that no update mends; basic scanning does not tell which
+    /// Ignore findings for which no fix is available; basic scanning does not report fixes
     #[arg(long, requires = "fail_on")]
     pub ignore_unfixed: bool,
-    /// Findings to let through, each with id, reason and expiry date [default: the workspace's `scan-ignore`, else
-    /// ecr/scan-ignore.toml]
+    /// TOML file of findings to ignore, each with an id, a reason and an expiry date [default: the
+    /// workspace's `scan-ignore`, or ecr/scan-ignore.toml]
     #[arg(long, value_name = "FILE", requires = "fail_on")]
     pub ignore_file: Option<PathBuf>,
-    /// What becomes of an image that ECR cannot scan, such as one from scratch
+    /// Whether an image that ECR cannot scan passes or fails, such as an image built from scratch
     #[arg(long, value_name = "WHAT", default_value = "fail", requires = "fail_on")]
     pub unsupported: Unsupported,
-    /// How long to wait for scans, all of them together: 500ms, 30s, 5m, 1h
+    /// Maximum total time to wait for scans, such as 500ms, 30s, 5m or 1h
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     pub timeout: Duration,
 }
 
-/// A time such as `30s` or `1m30s`.
+/// Parses a duration such as `30s` or `1m30s`.
 fn duration(text: &str) -> Result<Duration, InvalidValue> {
-    let invalid = |_| InvalidValue(format!("`{text}` is not a time such as 30s or 5m"));
+    let invalid = |_| InvalidValue(format!("`{text}` is not a duration such as 30s or 5m"));
     humantime::parse_duration(text).map_err(invalid)
 }

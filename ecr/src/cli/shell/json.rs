@@ -1,4 +1,4 @@
-//! A JSON document that is written piece by piece, so that a long list need not be held as a whole.
+//! A JSON document that is written item by item, so that a long list is never in memory as a whole.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Format, Shell};
 use crate::cli::report::Interrupted;
 
-/// `{"KEY": [item, item, ...], ...}` on its way to stdout; nothing where people read.
+/// Writes `{"KEY": [item, item, ...], ...}` to stdout. Writes nothing unless the format is JSON.
 pub struct JsonList<'a> {
     shell: &'a Shell,
     is_empty: bool,
@@ -31,12 +31,11 @@ impl Shell {
             let mut out = BufWriter::new(io::stdout().lock());
             write(&mut out).and_then(|()| out.flush())
         });
-        self.note_lost(result);
+        self.record_write_error(result);
     }
 }
 
 impl JsonList<'_> {
-    /// Writes an item.
     pub fn item(&mut self, item: &impl Serialize) {
         let comma = if std::mem::take(&mut self.is_empty) { "" } else { "," };
         self.shell.write_json(|out| {
@@ -45,7 +44,7 @@ impl JsonList<'_> {
         });
     }
 
-    /// Ends the list and the document, with the fields of `rest`.
+    /// Ends the list, adds the fields of `rest`, and ends the document.
     pub fn end(mut self, rest: &impl Serialize) {
         self.write_end(rest);
     }
@@ -65,7 +64,7 @@ impl JsonList<'_> {
     }
 }
 
-/// After Ctrl-C, in the middle of the list: what is there is a document all the same, and says that it is not all.
+/// After Ctrl-C in the middle of the list, the output is still a valid document, marked as interrupted.
 impl Drop for JsonList<'_> {
     fn drop(&mut self) {
         if !self.is_ended {
@@ -74,7 +73,7 @@ impl Drop for JsonList<'_> {
     }
 }
 
-/// Text whose lines, but for the first, stand further to the right.
+/// A writer that indents all lines except the first.
 struct Indented<'a> {
     out: &'a mut dyn Write,
     indent: &'static str,

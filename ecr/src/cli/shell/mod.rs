@@ -1,4 +1,4 @@
-//! Everything that a person or a script reads: data on stdout, talk on stderr, and the one renderer of errors.
+//! The output of commands: results on stdout; status lines, warnings and errors on stderr.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
+
+use ecr_types::human::duration;
 
 use crate::cli::error::{Exit, Failure};
 use crate::cli::report::{ErrorDetails, ErrorReport, PushReport};
@@ -18,10 +20,10 @@ pub use output_file::OutputFile;
 use progress::Progress;
 pub use progress::{Bar, Waiting};
 
-/// What stdout carries.
+/// The format of the output on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
-    /// Text for people.
+    /// Human-readable text.
     #[default]
     Human,
     /// One JSON document.
@@ -31,7 +33,7 @@ pub enum Format {
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Color {
-    /// On a terminal.
+    /// If the output is a terminal.
     Auto,
     /// Always.
     Always,
@@ -39,27 +41,27 @@ pub enum Color {
     Never,
 }
 
-/// How much is said on stderr.
+/// The amount of output on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Verbosity {
-    /// Only warnings and errors.
+    /// Warnings and errors.
     Quiet,
-    /// What is done.
+    /// Also status lines, notes and help.
     #[default]
     Normal,
-    /// And how.
+    /// Also details of each step.
     Verbose,
 }
 
-/// The terminal, or what stands in for it.
+/// Stdout, stderr and stdin of a command, which may be a terminal.
 #[derive(Debug)]
 pub struct Shell {
     format: Format,
     verbosity: Verbosity,
     color: anstream::ColorChoice,
     progress: Progress,
-    is_stdout_lost: AtomicBool,
-    /// Whether the JSON document, or its beginning, is written.
+    has_stdout_failed: AtomicBool,
+    /// Whether the JSON document was written, or its beginning.
     has_json: AtomicBool,
     began: Instant,
 }
@@ -90,76 +92,75 @@ impl Shell {
             verbosity,
             color,
             progress: Progress::new(has_bars),
-            is_stdout_lost: AtomicBool::new(false),
+            has_stdout_failed: AtomicBool::new(false),
             has_json: AtomicBool::new(false),
             began: Instant::now(),
         }
     }
 
-    /// `     Created my-app`: the verb right-aligned to 12 columns, as in cargo.
+    /// Prints a status line such as `     Created my-app`, with the verb right-aligned to 12 columns as in
+    /// cargo.
     pub fn status(&self, verb: &str, text: impl std::fmt::Display) {
         if self.verbosity >= Verbosity::Normal {
-            self.talk(&format!("{GOOD}{verb:>12}{GOOD:#} {text}"));
+            self.eprint(&format!("{GOOD}{verb:>12}{GOOD:#} {text}"));
         }
     }
 
-    /// A status that nobody may miss: refused, blocked, failed, about to be deleted. `--quiet` does not hide it.
+    /// Prints a status line that `--quiet` does not hide, such as a failure, a refusal or an imminent
+    /// deletion.
     pub fn bad_status(&self, verb: &str, text: impl std::fmt::Display) {
-        self.talk(&format!("{ERROR}{verb:>12}{ERROR:#} {text}"));
+        self.eprint(&format!("{ERROR}{verb:>12}{ERROR:#} {text}"));
     }
 
-    /// How something is done; with `-v` only.
+    /// Prints a status line only with `-v`.
     pub fn verbose(&self, verb: &str, text: impl std::fmt::Display) {
         if self.verbosity >= Verbosity::Verbose {
-            self.talk(&format!("{GOOD}{verb:>12}{GOOD:#} {text}"));
+            self.eprint(&format!("{GOOD}{verb:>12}{GOOD:#} {text}"));
         }
     }
 
-    /// It worked, but.
     pub fn warn(&self, text: impl std::fmt::Display) {
-        self.talk(&format!("{WARNING}warning{WARNING:#}: {text}"));
+        self.eprint(&format!("{WARNING}warning{WARNING:#}: {text}"));
     }
 
-    /// Background.
     pub fn note(&self, text: impl std::fmt::Display) {
         if self.verbosity >= Verbosity::Normal {
-            self.talk(&format!("{HELP}note{HELP:#}: {text}"));
+            self.eprint(&format!("{HELP}note{HELP:#}: {text}"));
         }
     }
 
-    /// Something to type.
     pub fn help(&self, text: impl std::fmt::Display) {
         if self.verbosity >= Verbosity::Normal {
-            self.talk(&format!("{HELP}help{HELP:#}: {text}"));
+            self.eprint(&format!("{HELP}help{HELP:#}: {text}"));
         }
     }
 
-    /// Whether some of the result could not be written.
-    pub fn is_stdout_lost(&self) -> bool {
-        self.is_stdout_lost.load(Ordering::Relaxed)
+    /// Whether a part of the result could not be written to stdout.
+    pub fn has_stdout_failed(&self) -> bool {
+        self.has_stdout_failed.load(Ordering::Relaxed)
     }
 
-    /// A line on stderr as it is.
-    pub fn talk(&self, text: &str) {
+    /// Prints a line on stderr.
+    pub fn eprint(&self, text: &str) {
         self.progress.above(|| {
-            // There is nobody to tell that stderr is gone.
+            // If stderr is closed, there is no place to report that.
             let _ = writeln!(AutoStream::new(std::io::stderr(), self.color), "{text}");
         });
     }
 
-    /// Lines on stderr that belong to the result; `--quiet` hides them unless they are bad news.
-    pub fn detail(&self, is_bad: bool, lines: &[String]) {
-        if is_bad || self.verbosity >= Verbosity::Normal {
-            lines.iter().for_each(|it| self.talk(it));
+    /// Prints lines on stderr that belong to the result. `--quiet` hides them unless they report an error.
+    pub fn detail(&self, is_error: bool, lines: &[String]) {
+        if is_error || self.verbosity >= Verbosity::Normal {
+            lines.iter().for_each(|it| self.eprint(it));
         }
     }
 
-    /// Lines on stderr for whoever outlives this borrow: what another program says while it works. `--quiet` hides them.
-    pub fn talker(&self) -> impl Fn(&str) + Send + Sync + 'static {
+    /// A function that prints the output of another program on stderr, line by line. `--quiet` hides it.
+    pub fn line_printer(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let (progress, color) = (self.progress.clone(), self.color);
-        let is_heard = self.verbosity >= Verbosity::Normal;
+        let is_shown = self.verbosity >= Verbosity::Normal;
         move |line| {
-            if is_heard {
+            if is_shown {
                 progress.above(|| {
                     let _ = writeln!(AutoStream::new(std::io::stderr(), color), "{line}");
                 });
@@ -167,13 +168,13 @@ impl Shell {
         }
     }
 
-    /// Whether a person can answer [`Shell::ask`]: stdin is a terminal.
+    /// Whether stdin is a terminal, so that [`Shell::ask`] can be answered.
     pub fn can_ask(&self) -> bool {
         std::io::stdin().is_terminal()
     }
 
-    /// A question on stderr, and the line that was answered; `None` at the end of the input. Ctrl-C is heard
-    /// meanwhile.
+    /// Asks a question on stderr and returns the line that was typed; `None` at the end of the input. Ctrl-C
+    /// interrupts the command while it waits.
     pub async fn ask(&self, question: &str) -> Option<String> {
         self.progress.above(|| {
             let _ = write!(AutoStream::new(std::io::stderr(), self.color), "{question} ");
@@ -187,14 +188,14 @@ impl Shell {
         answer.await.unwrap_or_default()
     }
 
-    /// A line of the result, for people; nothing in JSON.
+    /// Prints a line of the result on stdout, unless the format is JSON.
     pub fn print(&self, text: impl std::fmt::Display) {
         if self.format == Format::Human {
             self.out(&text.to_string());
         }
     }
 
-    /// The result as JSON, if that is what is wanted.
+    /// Prints the result on stdout if the format is JSON.
     pub fn json(&self, value: &impl serde::Serialize) {
         if self.format == Format::Json {
             self.has_json.store(true, Ordering::Relaxed);
@@ -205,17 +206,18 @@ impl Shell {
     fn out(&self, text: &str) {
         let write = || writeln!(AutoStream::new(std::io::stdout(), self.color), "{text}");
         let result = self.progress.above(write);
-        self.note_lost(result);
+        self.record_write_error(result);
     }
 
-    /// A reader that went away (`| head -1`) has what it wanted; a full disk is another matter.
-    fn note_lost(&self, result: std::io::Result<()>) {
+    /// A closed pipe (`| head -1`) is not an error: the reader has what it needs. Other errors are, such as a
+    /// full disk.
+    fn record_write_error(&self, result: std::io::Result<()>) {
         if result.is_err_and(|it| it.kind() != std::io::ErrorKind::BrokenPipe) {
-            self.is_stdout_lost.store(true, Ordering::Relaxed);
+            self.has_stdout_failed.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Shows an error that stops everything, on stderr and (if that is what is wanted) as JSON.
+    /// Prints a failure on stderr and, if the format is JSON, on stdout.
     pub fn failure(&self, failure: &Failure) {
         let mut text = format!("{ERROR}error{ERROR:#}: {}", failure.message);
         let causes = failure.causes();
@@ -232,41 +234,42 @@ impl Shell {
         if let Some(help) = &failure.help {
             text += &format!("\n\n{HELP}help{HELP:#}: {help}");
         }
-        self.talk(&text);
+        self.eprint(&text);
         self.json_failure(failure);
     }
 
-    /// The same as JSON alone.
+    /// Prints a failure on stdout if the format is JSON.
     pub fn json_failure(&self, failure: &Failure) {
         let (causes, help, message) = (failure.cause_lines(), failure.help.clone(), failure.message.clone());
         self.json(&ErrorReport { error: ErrorDetails { causes, help, message } });
     }
 
-    /// Says as JSON that the command was interrupted, if there is no document yet.
+    /// Prints as JSON that the command was interrupted, unless a document was already begun.
     pub fn interrupted(&self) {
         if !self.has_json.load(Ordering::Relaxed) {
             self.json_failure(&Failure::new("interrupted").with_exit(Exit::Interrupted));
         }
     }
 
-    /// How long this command has run.
+    /// The time since the command started.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// Hands the result of a push to the pipeline that this command runs in, if there is one.
-    pub fn pipeline_outputs(&self, references: &str, report: &PushReport) {
+    /// Writes the result of a push to the step outputs and the job summary of GitHub Actions, if it runs
+    /// there.
+    pub fn github_outputs(&self, references: &str, report: &PushReport) {
         let write = || {
             github::output("references", references)?;
             github::output("images", &serde_json::to_string(&report.images)?)?;
             github::summary(&report.markdown())
         };
         if let Err(error) = write() {
-            self.warn(format!("failed to write the outputs of this step of GitHub Actions: {error}"));
+            self.warn(format!("failed to write the step outputs of GitHub Actions: {error}"));
         }
     }
 
-    /// How cargo is to talk, so that it agrees with us.
+    /// The flags that give cargo the same verbosity and colours.
     pub fn cargo_flags(&self) -> Vec<String> {
         let quiet = (self.verbosity == Verbosity::Quiet).then(|| "--quiet".to_owned());
         let verbose = (self.verbosity == Verbosity::Verbose).then(|| "--verbose".to_owned());
@@ -278,15 +281,16 @@ impl Shell {
         quiet.into_iter().chain(verbose).chain(color.map(str::to_owned)).collect()
     }
 
-    /// Something that is waited for, at most for `timeout`: in the progress line, or told once where nobody watches.
+    /// Shows that the command waits for `what`, at most for `timeout`: in the progress line, or as one status
+    /// line if stderr is not a terminal.
     pub fn waiting(&self, verb: &'static str, what: String, timeout: Duration) -> Waiting {
         if !self.progress.is_visible() {
-            self.status(verb, format!("{what} (waiting for at most {timeout:?})"));
+            self.status(verb, format!("{what} (waiting for at most {})", duration(timeout)));
         }
         self.progress.wait(verb, what)
     }
 
-    /// The share of an upload of `bytes` in the progress line, which is there where somebody watches.
+    /// Adds an upload of `bytes` bytes to the progress line, which is visible only on a terminal.
     pub fn bar(&self, bytes: u64) -> Bar {
         self.progress.begin(bytes)
     }

@@ -1,4 +1,4 @@
-//! A file that a command writes beside stdout.
+//! A file that a command writes in addition to stdout.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -6,12 +6,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// A file that is open from the beginning: a path that cannot be written is reported before any work is done.
+/// A file that is created at the start of a command, so that a path that is not writable is reported before
+/// any work.
 #[derive(Debug)]
 pub struct OutputFile(File);
 
 impl OutputFile {
-    /// Creates the file, or empties it.
+    /// Creates the file, or truncates an existing one.
     ///
     /// # Errors
     /// The file cannot be created.
@@ -20,7 +21,7 @@ impl OutputFile {
         Ok(Self(file))
     }
 
-    /// Writes the whole content.
+    /// Writes `text` as the whole content.
     ///
     /// # Errors
     /// The file cannot be written.

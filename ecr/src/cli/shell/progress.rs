@@ -1,8 +1,7 @@
-//! One line at the bottom of the terminal that tells how far the uploads are, all of them together, or what is waited
-//! for.
+//! The progress line at the bottom of the terminal: the total progress of all uploads, or what the command
+//! waits for.
 //!
-//! Written here rather than taken from a library: four crates more for one line would show in every adopter's cold
-//! build.
+//! This is not a library because four more crates for one line would slow down every adopter's first build.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,71 +11,70 @@ use ecr_types::human::{size, some_of};
 
 use crate::cli::table::cut;
 
-/// The line; clones share it.
+/// A handle to the progress line. Clones share the line.
 #[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<Mutex<Line>>);
+pub struct Progress(Arc<Mutex<LineState>>);
 
 #[derive(Debug, Default)]
-struct Line {
+struct LineState {
     /// Whether there is a terminal to draw on.
     is_visible: bool,
-    /// Uploads that have not ended.
-    open: usize,
+    /// The number of uploads that have not ended.
+    uploads: usize,
     sent: u64,
     total: u64,
-    drawn: Option<Instant>,
-    /// What is waited for, each with a number.
+    drawn_at: Option<Instant>,
+    /// What the command waits for: an ID, a verb and a description each.
     waits: Vec<(u64, &'static str, String)>,
-    /// When the first of them began.
-    since: Option<Instant>,
-    /// The last number.
-    last: u64,
+    /// The start of the first of them.
+    waiting_since: Option<Instant>,
+    /// The last ID.
+    last_id: u64,
 }
 
-/// The share of one upload. When it is dropped, the upload has ended.
+/// One upload in the progress line. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Bar(Progress);
 
-/// Something that is waited for. When it is dropped, the waiting is over.
+/// One thing that the command waits for. The wait ends when this is dropped.
 #[derive(Debug)]
 pub struct Waiting(Progress, u64);
 
-/// How often the line is drawn anew at most.
-const PAUSE: Duration = Duration::from_millis(50);
-/// Characters of the bar between its brackets.
-const WIDTH: u64 = 24;
+/// The minimum time between two redraws during an upload.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(50);
+/// The width of the bar between its brackets, in characters.
+const BAR_WIDTH: u64 = 24;
 
 impl Progress {
-    /// A line that is drawn, or one that nobody sees.
+    /// A progress line. It is never drawn unless `is_visible`.
     pub fn new(is_visible: bool) -> Self {
-        Self(Arc::new(Mutex::new(Line { is_visible, ..Line::default() })))
+        Self(Arc::new(Mutex::new(LineState { is_visible, ..LineState::default() })))
     }
 
-    /// An upload of `bytes` begins.
+    /// Adds an upload of `bytes` bytes.
     pub fn begin(&self, bytes: u64) -> Bar {
         let mut line = self.line();
-        line.open += 1;
+        line.uploads += 1;
         line.total += bytes;
         Bar(self.clone())
     }
 
-    /// Something is waited for.
+    /// Adds something that the command waits for.
     pub fn wait(&self, verb: &'static str, what: String) -> Waiting {
         let mut line = self.line();
-        line.last += 1;
-        let number = line.last;
-        line.since.get_or_insert_with(Instant::now);
-        line.waits.push((number, verb, what));
+        line.last_id += 1;
+        let id = line.last_id;
+        line.waiting_since.get_or_insert_with(Instant::now);
+        line.waits.push((id, verb, what));
         line.draw();
-        Waiting(self.clone(), number)
+        Waiting(self.clone(), id)
     }
 
-    /// Whether somebody sees the line.
     pub fn is_visible(&self) -> bool {
         self.line().is_visible
     }
 
-    /// Writes something above the line.
+    /// Clears the line, calls `write`, and draws the line again.
     pub fn above<T>(&self, write: impl FnOnce() -> T) -> T {
         let mut line = self.line();
         line.clear();
@@ -85,33 +83,33 @@ impl Progress {
         result
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, LineState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Bar {
-    /// `bytes` more have been sent.
+    /// Adds `bytes` to the number of bytes that were sent.
     pub fn advance(&self, bytes: u64) {
         let mut line = self.0.line();
         line.sent += bytes;
-        if line.drawn.is_none_or(|it| it.elapsed() >= PAUSE) {
+        if line.drawn_at.is_none_or(|it| it.elapsed() >= REDRAW_INTERVAL) {
             line.draw();
         }
     }
 }
 
 impl Waiting {
-    /// Sleeps, and lets the line tell how long it has been.
+    /// Sleeps, and updates the elapsed time in the line every second.
     pub async fn sleep(&self, time: Duration) {
         let end = Instant::now() + time;
         loop {
             self.0.line().draw();
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let remaining = end.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
                 return;
             }
-            tokio::time::sleep(left.min(Duration::from_secs(1))).await;
+            tokio::time::sleep(remaining.min(Duration::from_secs(1))).await;
         }
     }
 }
@@ -119,9 +117,9 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut line = self.0.line();
-        line.waits.retain(|(number, ..)| *number != self.1);
+        line.waits.retain(|(id, ..)| *id != self.1);
         if line.waits.is_empty() {
-            line.since = None;
+            line.waiting_since = None;
         }
         line.clear();
         line.draw();
@@ -131,44 +129,44 @@ impl Drop for Waiting {
 impl Drop for Bar {
     fn drop(&mut self) {
         let mut line = self.0.line();
-        line.open -= 1;
-        if line.open == 0 {
+        line.uploads -= 1;
+        if line.uploads == 0 {
             line.clear();
             (line.sent, line.total) = (0, 0);
         }
     }
 }
 
-impl Line {
+impl LineState {
     fn draw(&mut self) {
         let text = match self.waits.first() {
             _ if !self.is_visible => return,
-            _ if self.open > 0 => render(self.sent, self.total),
+            _ if self.uploads > 0 => render(self.sent, self.total),
             Some((_, verb, _)) => {
                 let names: Vec<_> = self.waits.iter().map(|(.., what)| what.as_str()).collect();
-                let seconds = self.since.map_or(0, |it| it.elapsed().as_secs());
+                let seconds = self.waiting_since.map_or(0, |it| it.elapsed().as_secs());
                 format!("{verb:>12} {} ({seconds} s)", cut(&some_of(&names, 2), 56))
             }
             None => return,
         };
-        self.drawn = Some(Instant::now());
+        self.drawn_at = Some(Instant::now());
         // Carriage return and "erase to the end of the line" (ECMA-48).
         let _ = write!(std::io::stderr(), "\r{text}\x1b[K");
         let _ = std::io::stderr().flush();
     }
 
     fn clear(&mut self) {
-        if self.drawn.take().is_some() {
+        if self.drawn_at.take().is_some() {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
 }
 
 fn render(sent: u64, total: u64) -> String {
-    // An attempt that was made anew counts its bytes again.
+    // A retried upload counts its bytes again.
     let sent = sent.min(total);
-    let done = (sent * WIDTH).checked_div(total).unwrap_or(WIDTH) as usize;
-    let bar = "=".repeat(done) + if done < WIDTH as usize { ">" } else { "" };
+    let done = (sent * BAR_WIDTH).checked_div(total).unwrap_or(BAR_WIDTH) as usize;
+    let bar = "=".repeat(done) + if done < BAR_WIDTH as usize { ">" } else { "" };
     format!("{:>12} [{bar:<24}] {} / {}", "Uploading", size(sent), size(total))
 }
 
@@ -177,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bar_fills_up() {
+    fn bar_fills_up() {
         assert_eq!(render(0, 2_000_000), "   Uploading [>                       ] 0 B / 2.0 MB");
         assert_eq!(render(1_000_000, 2_000_000), "   Uploading [============>           ] 1.0 MB / 2.0 MB");
         assert_eq!(render(3_000_000, 2_000_000), "   Uploading [========================] 2.0 MB / 2.0 MB");
@@ -185,17 +183,17 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_empty_again_when_all_uploads_have_ended() {
+    fn line_is_reset_when_all_uploads_have_ended() {
         let progress = Progress::new(false);
-        let (one, two) = (progress.begin(10), progress.begin(20));
-        one.advance(10);
-        drop(one);
+        let (first, second) = (progress.begin(10), progress.begin(20));
+        first.advance(10);
+        drop(first);
         let counts = || {
             let line = progress.line();
             (line.sent, line.total)
         };
         assert_eq!(counts(), (10, 30));
-        drop(two);
+        drop(second);
         assert_eq!(counts(), (0, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! `ecr lifecycle check`: what ECR would refuse, and what would surprise. No registry is asked.
+//! `ecr lifecycle check`: reports errors and likely mistakes in lifecycle policies, without a registry.
 
 use ecr_lifecycle::{Document, lint};
 use ecr_types::document::Place;
@@ -28,13 +28,13 @@ pub async fn run(flags: &flags::LifecycleCheck, shell: &Shell) -> Result<Exit, F
     let counts = format!("{}, {}", count(errors, "error"), count(warnings, "warning"));
     shell.status("Checked", format!("{}: {counts}", count(policies.len() as u64, "policy")));
     if policies.is_empty() {
-        shell.help("name a file, or set `lifecycle-policy` below [workspace.metadata.ecr]");
+        shell.help("pass a policy file, or set `lifecycle-policy` below [workspace.metadata.ecr]");
     }
     shell.json(&report);
     Ok(if report.valid { Exit::Done } else { Exit::Failed })
 }
 
-/// A policy that stands inside another file has places of its own; that of its beginning is better than those.
+/// Findings in a policy that is embedded in another file have the place of the policy in that file.
 fn check(place: &Place, text: &str, report: &mut CheckReport) {
     let is_inline = place.line > 0;
     match Document::parse(&place.file, text) {

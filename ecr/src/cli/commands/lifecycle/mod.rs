@@ -1,4 +1,4 @@
-//! `ecr lifecycle`: what a policy says and what it does.
+//! `ecr lifecycle`: checks lifecycle policies and previews their effect.
 
 pub mod check;
 pub mod preview;
@@ -11,7 +11,7 @@ use ecr_types::document::Problem;
 use crate::cli::error::Failure;
 use crate::config::files;
 
-/// Reads a policy that a person named. What ECR would refuse stops everything.
+/// Reads a policy file. A policy that ECR would reject is a failure.
 fn document(path: &Path) -> Result<Document, Failure> {
     let text = files::read(path)?;
     let problems = |it: Vec<Finding>| it.into_iter().map(Problem::from).collect();

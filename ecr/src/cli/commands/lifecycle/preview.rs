@@ -1,4 +1,5 @@
-//! `ecr lifecycle preview`: which images a policy would take, from a registry or from a list.
+//! `ecr lifecycle preview`: shows which images a policy would expire or archive, from a registry or from a
+//! list of images.
 
 use anyhow::{Context, anyhow};
 use ecr_lifecycle::evaluate::{Decision, evaluate};
@@ -20,16 +21,16 @@ use crate::config::files;
 use crate::config::workspace::Workspace;
 use crate::plan::observed::Observed;
 
-/// Evaluates and prints.
+/// Runs `ecr lifecycle preview`.
 pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit, Failure> {
     let document = flags.policy.as_deref().map(document).transpose()?;
     let repositories = match &flags.images {
         Some(path) => {
             let list = files::read(path)?.parse::<ImageList>();
             let list = list.with_context(|| format!("`{}` is not a list of images", path.display()))?;
-            offline(flags, list, document)?
+            preview_list(flags, list, document)?
         }
-        None => online(flags, shell, document).await?,
+        None => preview_registry(flags, shell, document).await?,
     };
     let failed = repositories.iter().filter(|it| it.error.is_some()).count();
     for repository in &repositories {
@@ -48,14 +49,15 @@ pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit,
     shell.status("Previewed", text);
     let differs = repositories.iter().any(|it| it.disagreements.as_ref().is_some_and(|it| !it.is_empty()));
     if differs {
-        shell.warn("ECR's own preview differs: trust it, and please report the policy");
+        shell.warn("ECR's own preview differs: rely on ECR's preview, and please report the policy as a bug");
     }
     shell.json(&PreviewReport { repositories });
     Ok(if failed > 0 { Exit::Failed } else { Exit::Done })
 }
 
-/// Nothing but the files is looked at; the workspace only where it has to give the policy.
-fn offline(
+/// Evaluates policies for a list of images, without a registry. Loads the workspace only if no policy file is
+/// given.
+fn preview_list(
     flags: &flags::LifecyclePreview,
     list: ImageList,
     document: Option<Document>,
@@ -66,7 +68,8 @@ fn offline(
         None => Some(Workspace::load(flags.common.workspace.manifest_path.as_deref())?),
     };
     let each = list.repositories.into_iter().map(|(name, images)| {
-        let configured = workspace.as_ref().map(|it| configured(&it.desired, name.as_deref())).transpose()?;
+        let configured =
+            workspace.as_ref().map(|it| configured_policy(&it.desired, name.as_deref())).transpose()?;
         let document = document.as_ref().or(configured.flatten());
         let decisions = decide(document, &images, now);
         Ok(PreviewedRepository::new(name, &images, &decisions))
@@ -74,39 +77,40 @@ fn offline(
     each.collect()
 }
 
-/// What becomes of each image. Where there is no policy, all stay.
+/// The outcome for each image. Without a policy, all images are kept.
 fn decide(document: Option<&Document>, images: &[Image], now: Timestamp) -> Vec<Decision> {
     evaluate(document.map_or(&Policy::default(), Document::policy), images, now)
 }
 
-/// The policy that the workspace has for a repository; of a list without a name, that of all repositories.
-fn configured<'a>(desired: &'a Desired, name: Option<&str>) -> Result<Option<&'a Document>, Failure> {
+/// The policy that the workspace configures for a repository. Without a name, the policy that all
+/// repositories share.
+fn configured_policy<'a>(desired: &'a Desired, name: Option<&str>) -> Result<Option<&'a Document>, Failure> {
     let of_name = |it: &&DesiredRepository| name.is_none_or(|name| it.name.as_str() == name);
-    let mut documents: Vec<_> = desired.repositories.iter().filter(of_name).map(wanted).collect();
+    let mut documents: Vec<_> = desired.repositories.iter().filter(of_name).map(desired_policy).collect();
     documents.dedup();
     match (documents.as_slice(), name) {
         ([document], _) => Ok(*document),
         ([], Some(name)) => {
             let failure = Failure::new(format!("the workspace has no repository `{name}`"));
-            Err(failure.with_help("name the policy to try with --policy FILE"))
+            Err(failure.with_help("pass the policy to evaluate with --policy FILE"))
         }
         _ => {
             let failure = Failure::new(
                 "the image list names no repository, and the workspace's repositories use different policies",
             );
-            Err(failure.with_help("name the policy to try with --policy FILE"))
+            Err(failure.with_help("pass the policy to evaluate with --policy FILE"))
         }
     }
 }
 
-fn wanted(repository: &DesiredRepository) -> Option<&Document> {
+fn desired_policy(repository: &DesiredRepository) -> Option<&Document> {
     match &repository.lifecycle_policy {
         Some(LifecyclePolicy::Document(document)) => Some(document),
         Some(LifecyclePolicy::Absent) | None => None,
     }
 }
 
-async fn online(
+async fn preview_registry(
     flags: &flags::LifecyclePreview,
     shell: &Shell,
     document: Option<Document>,
@@ -115,8 +119,8 @@ async fn online(
     let desired = flags.common.selection.repositories(session.desired())?;
     let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
     let reads = |_: &_| Reads { lifecycle_policy: document.is_none(), ..Reads::default() };
-    let observed = session.aws.observe(&names, reads).await.context("failed to look at the repositories")?;
-    session.begin(&observed.0).await?;
+    let observed = session.aws.observe(&names, reads).await.context("failed to read the repositories")?;
+    session.print_header(&observed.0).await?;
     if let Some((name, error)) = observed.1.into_iter().next() {
         return Err(anyhow::Error::new(error).context(format!("failed to read repository `{name}`")).into());
     }
@@ -142,15 +146,15 @@ struct Preview<'a> {
 }
 
 impl Preview<'_> {
-    /// `None` for a repository that does not exist. One whose images cannot be listed is one that could not be previewed,
-    /// and stops no other.
+    /// `None` for a repository that does not exist. An error is printed and recorded in the result, so that
+    /// the other repositories are still previewed.
     async fn repository(&self, desired: &DesiredRepository) -> Option<PreviewedRepository> {
         let name = &desired.name;
         if !self.observed.repositories.contains_key(name) {
             self.session.shell.status("Absent", name);
             return None;
         }
-        Some(self.previewed(desired).await.unwrap_or_else(|error| {
+        Some(self.preview_images(desired).await.unwrap_or_else(|error| {
             let error = one_line(error.as_ref());
             self.session.shell.bad_status("Failed", format!("{name}: {error}"));
             PreviewedRepository {
@@ -160,10 +164,10 @@ impl Preview<'_> {
         }))
     }
 
-    async fn previewed(&self, desired: &DesiredRepository) -> anyhow::Result<PreviewedRepository> {
+    async fn preview_images(&self, desired: &DesiredRepository) -> anyhow::Result<PreviewedRepository> {
         let (aws, name) = (&self.session.aws, &desired.name);
         let inventory = aws.inventory(name, Manifests::Indexes).await?;
-        let images = inventory.context("no permission to list its images")?.images;
+        let images = inventory.context("no permission to list the images (ecr:DescribeImages)")?.images;
         let document = self.document(desired)?;
         let decisions = decide(document, &images, self.now);
         let mut report = PreviewedRepository::new(Some(name.to_string()), &images, &decisions);
@@ -174,17 +178,17 @@ impl Preview<'_> {
         Ok(report)
     }
 
-    /// The policy to try, else the one that the workspace wants, else the one that is there.
+    /// The policy from the flags, or the one that the workspace configures, or the existing one.
     fn document<'a>(&'a self, desired: &'a DesiredRepository) -> anyhow::Result<Option<&'a Document>> {
         if self.document.is_some() || desired.lifecycle_policy.is_some() {
-            return Ok(self.document.as_ref().or(wanted(desired)));
+            return Ok(self.document.as_ref().or(desired_policy(desired)));
         }
         let found = self.observed.repositories.get(&desired.name);
         match found.and_then(|it| it.lifecycle_policy.known()?.as_ref()) {
             None => Ok(None),
             Some(StoredPolicy::Read(document)) => Ok(Some(document)),
             Some(StoredPolicy::Unreadable(_)) => {
-                Err(anyhow!("its lifecycle policy has what this version cannot read"))
+                Err(anyhow!("this version cannot parse the existing lifecycle policy"))
             }
         }
     }

@@ -1,6 +1,7 @@
-//! The third stage: services -> images.
+//! The third stage: builds the image of each service.
 //!
-//! Bases are pulled first. Then one service is compiled after the other: cargo uses all cores for each.
+//! Base images are pulled first. Then services are compiled one after another, because cargo uses all cores
+//! for each.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,9 +11,9 @@ use ecr_oci::image::base::BaseImage;
 use ecr_oci::reference::Reference;
 use ecr_types::{Digest, Platform, human};
 
-use super::connect::{OpenRegistry, RegistryJob, RegistryRecipe};
+use super::connect::{AuthorizedRegistry, RegistryJob, RegistryRecipe};
 use super::engine::{EngineRecipe, EngineSource, Recipe};
-use super::outcome::Done;
+use super::outcome::ServiceResult;
 use super::{Job, Push};
 use crate::build::bases::Bases;
 use crate::build::compile::Binary;
@@ -22,44 +23,47 @@ use crate::build::method::BuildMethods;
 use crate::cli::shell::Shell;
 use crate::config::desired::Service;
 
-/// An image that is on this machine.
+/// An image on this machine.
 pub(super) enum BuiltImage {
-    /// Built by this program.
+    /// Built by the built-in builder.
     Native(Box<NativeImage>),
-    /// Built by an engine, which has it.
+    /// Built by docker or podman, and stored there.
     Engine(EngineImage),
 }
 
-/// An image that an engine has.
+/// An image that is stored in docker or podman.
 pub(super) struct EngineImage {
     pub session: Arc<EngineSession>,
-    /// The image's ID.
+    /// The image ID, as the engine prints it.
     pub id: Digest,
 }
 
-/// What is delivered to a registry.
+/// The input of the delivery to a registry.
 pub(super) enum Product {
-    /// An image.
     Image(BuiltImage),
-    /// What a builder of buildx builds and pushes in one.
-    Remote { session: Arc<EngineSession>, builder: String, build: Box<EngineBuild> },
+    /// A build on a buildx builder, which builds and pushes in one step.
+    Remote {
+        session: Arc<EngineSession>,
+        builder: String,
+        build: Box<EngineBuild>,
+    },
 }
 
-/// A job with its product, or with its end.
-pub(super) type Built<'a> = (&'a RegistryJob, Result<Product, Done>);
+/// A job with its product, or with the result of a build that failed.
+pub(super) type BuiltJob<'a> = (&'a RegistryJob, Result<Product, ServiceResult>);
 
-/// Builds the images of services that go to a registry.
+/// Builds the images that are pushed to a registry.
 pub(super) async fn build<'a>(
     push: &Push<'_>,
-    registry: &OpenRegistry,
+    registry: &AuthorizedRegistry,
     jobs: &'a [RegistryJob],
-) -> Vec<Built<'a>> {
-    let native = |it: &&RegistryJob| matches!(it.recipe, RegistryRecipe::Here(Recipe::Native));
+) -> Vec<BuiltJob<'a>> {
+    let native = |it: &&RegistryJob| matches!(it.recipe, RegistryRecipe::Local(Recipe::Native));
     fetch_bases(push, &registry.bases, jobs.iter().filter(native).map(|it| &it.job)).await;
     let mut built = Vec::with_capacity(jobs.len());
     for it in jobs {
         let product = product(push, &registry.bases, it).await;
-        built.push((it, product.map_err(|error| Done::failed(&it.job, &error))));
+        built.push((it, product.map_err(|error| ServiceResult::failed(&it.job, &error))));
     }
     push.builder.layers.forget_unused();
     built
@@ -67,7 +71,7 @@ pub(super) async fn build<'a>(
 
 async fn product(push: &Push<'_>, bases: &Bases, it: &RegistryJob) -> Result<Product> {
     match &it.recipe {
-        RegistryRecipe::Here(recipe) => Ok(Product::Image(image(push, bases, &it.job, recipe).await?)),
+        RegistryRecipe::Local(recipe) => Ok(Product::Image(image(push, bases, &it.job, recipe).await?)),
         RegistryRecipe::Remote { engine, builder } => {
             let (session, builder) = (engine.session.clone(), builder.clone());
             let build = engine_build(push, &it.job, &engine.source).await?;
@@ -76,15 +80,16 @@ async fn product(push: &Push<'_>, bases: &Bases, it: &RegistryJob) -> Result<Pro
     }
 }
 
-/// Fetches the base images of services, so that what cannot be pulled is known before anything is compiled.
+/// Fetches the base images of all services before anything is compiled. Errors are reported later, by the
+/// builds.
 pub(super) async fn fetch_bases(push: &Push<'_>, bases: &Bases, jobs: impl Iterator<Item = &Job>) {
     for job in jobs {
-        // An error comes up again where the service is built.
+        // The build of the service repeats the request and reports the error.
         let _ = with_bases(push, bases, &job.service).await;
     }
 }
 
-/// Makes the image of one service.
+/// Builds the image of one service.
 pub(super) async fn image(push: &Push<'_>, bases: &Bases, job: &Job, recipe: &Recipe) -> Result<BuiltImage> {
     match recipe {
         Recipe::Native => Ok(BuiltImage::Native(Box::new(native_image(push, bases, job).await?))),
@@ -98,7 +103,7 @@ pub(super) async fn image(push: &Push<'_>, bases: &Bases, job: &Job, recipe: &Re
     }
 }
 
-/// Makes the image of one service without an engine.
+/// Builds the image of one service with the built-in builder.
 pub(super) async fn native_image(push: &Push<'_>, bases: &Bases, job: &Job) -> Result<NativeImage> {
     let platforms = with_bases(push, bases, &job.service).await?;
     let (builder, service) = (push.builder.clone(), job.service.clone());
@@ -137,7 +142,7 @@ async fn with_bases(
     Ok(with_bases)
 }
 
-/// What an engine is given. For a wrapped service that compiles it.
+/// The input of an engine's build. Compiles the service if it has no Dockerfile.
 async fn engine_build(push: &Push<'_>, job: &Job, source: &EngineSource) -> Result<EngineBuild> {
     let (builder, methods) = (push.builder.clone(), push.methods.clone());
     let (service, source) = (job.service.clone(), source.clone());
@@ -160,8 +165,8 @@ fn engine_input(
     }
 }
 
-/// The packages whose binaries carry the list of their crates.
-pub(super) fn auditable(built: &[Built<'_>]) -> BTreeSet<String> {
+/// The packages whose binaries contain `cargo auditable` data.
+pub(super) fn auditable_packages(built: &[BuiltJob<'_>]) -> BTreeSet<String> {
     let is_auditable = |product: &Product| match product {
         Product::Image(BuiltImage::Native(image)) => image.is_auditable(),
         Product::Image(BuiltImage::Engine(_)) | Product::Remote { .. } => false,
@@ -170,13 +175,14 @@ pub(super) fn auditable(built: &[Built<'_>]) -> BTreeSet<String> {
     auditable.map(|(it, _)| it.job.service.package.name.clone()).collect()
 }
 
-/// What a person should know of the build.
+/// Prints the diagnostics and notes of a build.
 fn report(shell: &Shell, service: &Service, image: &NativeImage) {
     image.binaries.iter().for_each(|it| report_binary(shell, service, it));
     let name = &service.package.name;
     if let Some(base) = &image.converted_base {
         shell.warn(format!(
-            "base `{base}` has docker's media types, which know no zstd: the image of `{name}` has OCI's"
+            "base `{base}` uses Docker media types, which do not support zstd: the image of `{name}` uses \
+             OCI media types"
         ));
     }
     shell.verbose("Assembled", format!("{name} {} ({})", image.digest(), human::size(image.size())));
@@ -184,13 +190,13 @@ fn report(shell: &Shell, service: &Service, image: &NativeImage) {
 
 fn report_binary(shell: &Shell, service: &Service, binary: &Binary) {
     if !binary.diagnostics.is_empty() {
-        shell.talk(binary.diagnostics.trim_end());
+        shell.eprint(binary.diagnostics.trim_end());
     }
     if let Some(reason) = &binary.why_dynamic {
         let names: Vec<_> = binary.libraries.iter().filter_map(|it| it.path.rsplit('/').next()).collect();
         let found = match names.is_empty() {
-            true => "it runs with the libraries of its base".to_owned(),
-            false => format!("its image carries {}", names.join(", ")),
+            true => "its image uses the libraries of the base image".to_owned(),
+            false => format!("its image contains {}", names.join(", ")),
         };
         shell.note(format!("`{}` cannot be linked statically ({reason}); {found}", service.package.name));
     }

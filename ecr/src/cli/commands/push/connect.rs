@@ -1,4 +1,4 @@
-//! The second stage: the account, the repositories, a token, the engine.
+//! The second stage: finds the account, the repositories, a token and the engine.
 
 use anyhow::Context;
 use ecr_oci::bases::{BaseImages, Login};
@@ -6,7 +6,7 @@ use ecr_oci::registry::RegistryClient;
 use ecr_types::RepositoryName;
 
 use super::engine::{self, EngineLogin, EngineRecipe, Recipe};
-use super::outcome::Done;
+use super::outcome::ServiceResult;
 use super::repositories::{self, TargetRepository};
 use super::{Job, Push};
 use crate::aws::{AuthorizationToken, Aws, token_renewal};
@@ -17,27 +17,27 @@ use crate::cli::error::Failure;
 use crate::config::desired::{Desired, DesiredRepository};
 use crate::config::workspace::Workspace;
 
-/// A push whose account and repositories are known.
+/// A push with its session and its repositories.
 pub(super) struct Connected<'a> {
     pub session: Session<'a>,
-    /// The registry's host, as the API returns it; `None` where no repository exists.
+    /// The host name of the registry, as the API returns it; `None` if no repository exists.
     pub host: Option<String>,
-    /// What is to be pushed; `None` where no service is left.
-    pub open: Option<Open>,
+    /// The jobs and the registry; `None` if no service can be pushed.
+    pub registry_push: Option<RegistryPush>,
 }
 
-/// Services on their way into a registry.
-pub(super) struct Open {
-    pub registry: OpenRegistry,
+/// The jobs whose repositories exist, with their registry.
+pub(super) struct RegistryPush {
+    pub registry: AuthorizedRegistry,
     pub jobs: Vec<RegistryJob>,
 }
 
-/// A registry that a token opens.
-pub(super) struct OpenRegistry {
+/// A registry, with clients that are authorized.
+pub(super) struct AuthorizedRegistry {
     pub client: RegistryClient,
     pub host: String,
     pub bases: Bases,
-    /// The engine's session ends with this.
+    /// Ends the engine's session when dropped.
     _engine: Option<EngineGuard>,
 }
 
@@ -49,80 +49,76 @@ pub(super) struct RegistryJob {
     pub recipe: RegistryRecipe,
 }
 
-/// Where an image is made.
+/// Where an image is built.
 #[derive(Clone)]
 pub(super) enum RegistryRecipe {
     /// On this machine.
-    Here(Recipe),
-    /// On a builder of buildx, which pushes as well.
-    Remote {
-        /// What is built.
-        engine: EngineRecipe,
-        /// The builder's name.
-        builder: String,
-    },
+    Local(Recipe),
+    /// On a buildx builder, which also pushes it.
+    Remote { engine: EngineRecipe, builder: String },
 }
 
-/// Asks who we are, looks for (or creates) the repositories, and takes a token before the build, so that a missing
-/// permission is reported early.
+/// Requests the identity, finds or creates the repositories, and requests a token before the build, so that a
+/// missing permission is reported early.
 pub(super) async fn connect<'a>(
     push: &Push<'a>,
     connection: Connection,
     workspace: Workspace,
     jobs: Vec<Job>,
-    done: &mut Vec<Done>,
+    done: &mut Vec<ServiceResult>,
 ) -> Result<Connected<'a>, Failure> {
-    let desired = wanted(&jobs, &workspace.desired);
+    let desired = desired_repositories(&jobs, &workspace.desired);
     let project = workspace.desired.project.clone();
     let read = async |aws: &Aws| {
         let token = async { if desired.is_empty() { None } else { Some(aws.authorization_token().await) } };
         tokio::join!(repositories::observe(aws, &desired, project.as_deref(), push.flags), token)
     };
-    let (session, (observed, token)) = Session::identify_and(push.shell, workspace, connection, read).await?;
+    let (session, (observed, token)) =
+        Session::identify_and_read(push.shell, workspace, connection, read).await?;
     let found = repositories::find(&session, &desired, push.flags, observed?).await?;
-    let jobs = located(&session, jobs, &found, done);
-    let open = match (token, &found.host) {
+    let jobs = with_repositories(&session, jobs, &found, done);
+    let registry_push = match (token, &found.host) {
         (Some(token), Some(host)) if !jobs.is_empty() => {
-            let token = token.context("failed to get a token")?;
-            Some(open(push, &session, host, token, jobs, done).await?)
+            let token = token.context("failed to get an authorization token")?;
+            Some(open_registry(push, &session, host, token, jobs, done).await?)
         }
         _ => None,
     };
-    Ok(Connected { session, host: found.host, open })
+    Ok(Connected { session, host: found.host, registry_push })
 }
 
-/// The repositories of the services.
-fn wanted(jobs: &[Job], desired: &Desired) -> Vec<DesiredRepository> {
+/// The desired repositories of the jobs.
+fn desired_repositories(jobs: &[Job], desired: &Desired) -> Vec<DesiredRepository> {
     let is_wanted = |name: &RepositoryName| jobs.iter().any(|it| it.service.repository == *name);
     desired.repositories.iter().filter(|it| is_wanted(&it.name)).cloned().collect()
 }
 
-/// The services whose repositories can be pushed to.
-fn located(
+/// The jobs whose repositories can be pushed to. Adds the results of the others to `done`.
+fn with_repositories(
     session: &Session<'_>,
     jobs: Vec<Job>,
-    found: &repositories::Found,
-    done: &mut Vec<Done>,
+    found: &repositories::TargetRepositories,
+    done: &mut Vec<ServiceResult>,
 ) -> Vec<(Job, TargetRepository)> {
     let mut located = Vec::new();
     for job in jobs {
         match found.repositories.get(&job.service.repository) {
             Some(Ok(repository)) => located.push((job, repository.clone())),
-            Some(Err(refusal)) => done.push(refusal.done(&job)),
+            Some(Err(refusal)) => done.push(refusal.result(&job)),
             None => done.push(repositories::missing(session, &job)),
         }
     }
     located
 }
 
-async fn open(
+async fn open_registry(
     push: &Push<'_>,
     session: &Session<'_>,
     host: &str,
     token: AuthorizationToken,
     located: Vec<(Job, TargetRepository)>,
-    done: &mut Vec<Done>,
-) -> Result<Open, Failure> {
+    done: &mut Vec<ServiceResult>,
+) -> Result<RegistryPush, Failure> {
     let login = EngineLogin { host: token.host().to_owned(), password: token.password.clone() };
     let ready = engine::open(push, located, Some(login)).await?;
     done.extend(ready.failed);
@@ -132,12 +128,13 @@ async fn open(
     };
     let jobs = ready.jobs.into_iter().map(job).collect();
     let http = session.aws.http().clone();
-    // Bases in the same registry are opened by the same token.
-    let own = Login { host: host.to_owned(), credentials: ("AWS".to_owned(), token.password.clone()) };
-    let images = BaseImages::new(push.builder.bases.clone(), http.clone(), Some(own));
+    // The token is also valid for base images in the same registry.
+    let login_for_bases =
+        Login { host: host.to_owned(), credentials: ("AWS".to_owned(), token.password.clone()) };
+    let images = BaseImages::new(push.builder.bases.clone(), http.clone(), Some(login_for_bases));
     let client = RegistryClient::new(http, host, token.authorization(), token_renewal(session.aws.clone()));
     let (host, bases) = (host.to_owned(), Bases::new(images));
-    Ok(Open { registry: OpenRegistry { client, host, bases, _engine: ready.guard }, jobs })
+    Ok(RegistryPush { registry: AuthorizedRegistry { client, host, bases, _engine: ready.guard }, jobs })
 }
 
 fn registry_recipe(push: &Push<'_>, recipe: Recipe) -> RegistryRecipe {
@@ -145,6 +142,6 @@ fn registry_recipe(push: &Push<'_>, recipe: Recipe) -> RegistryRecipe {
         (Recipe::Engine(engine), Some(builder)) => {
             RegistryRecipe::Remote { engine, builder: builder.clone() }
         }
-        (recipe, _) => RegistryRecipe::Here(recipe),
+        (recipe, _) => RegistryRecipe::Local(recipe),
     }
 }

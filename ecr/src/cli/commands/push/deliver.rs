@@ -1,15 +1,15 @@
-//! The last stage: images -> the registry.
+//! The last stage: pushes the images to the registry.
 
 use ecr_oci::reference::Reference;
 use ecr_types::Digest;
 use futures_util::stream::{self, StreamExt};
 
-use super::build::{Built, BuiltImage, EngineImage, Product};
-use super::connect::{OpenRegistry, RegistryJob};
+use super::build::{BuiltImage, BuiltJob, EngineImage, Product};
+use super::connect::{AuthorizedRegistry, RegistryJob};
 use super::engine_push::EnginePush;
 use super::existing_tags::ExistingTags;
 use super::mount::{MountSources, uploads_first};
-use super::outcome::{Done, entry, report};
+use super::outcome::{ServiceResult, entry, report};
 use super::remote::RemoteBuild;
 use super::upload::Upload;
 use super::{Job, Push};
@@ -17,50 +17,50 @@ use crate::build::image::{NativeImage, base_of};
 use crate::cli::commands::session::Session;
 use crate::cli::report::{PushEntry, PushOutcome};
 
-/// Images that are sent side by side.
-const PARALLEL: usize = 4;
+/// The maximum number of images that are pushed concurrently.
+const CONCURRENCY: usize = 4;
 
-/// What every delivery needs.
 struct Delivery<'a> {
     push: &'a Push<'a>,
     session: &'a Session<'a>,
-    registry: &'a OpenRegistry,
+    registry: &'a AuthorizedRegistry,
     sources: MountSources,
     existing: ExistingTags,
 }
 
-/// Pushes the images side by side; first those with blobs that others share.
+/// Pushes the images concurrently. Images with blobs that others share are pushed first.
 pub(super) async fn deliver(
     push: &Push<'_>,
     session: &Session<'_>,
-    registry: &OpenRegistry,
-    built: Vec<Built<'_>>,
+    registry: &AuthorizedRegistry,
+    built: Vec<BuiltJob<'_>>,
     existing: ExistingTags,
-) -> Vec<Done> {
+) -> Vec<ServiceResult> {
     let sources = sources(session, registry, &built);
     let delivery = &Delivery { push, session, registry, sources, existing };
     let first = uploads_first(&built);
     let (first, then): (Vec<_>, Vec<_>) = built.into_iter().enumerate().partition(|(n, _)| first.contains(n));
     let deliver = |(_, (job, product))| delivery.deliver(job, product);
-    let mut done: Vec<_> = stream::iter(first.into_iter().map(deliver)).buffered(PARALLEL).collect().await;
-    done.extend(stream::iter(then.into_iter().map(deliver)).buffered(PARALLEL).collect::<Vec<_>>().await);
+    let mut done: Vec<_> = stream::iter(first.into_iter().map(deliver)).buffered(CONCURRENCY).collect().await;
+    done.extend(stream::iter(then.into_iter().map(deliver)).buffered(CONCURRENCY).collect::<Vec<_>>().await);
     done
 }
 
-/// The digest reference of a service's image, as it is printed.
+/// The digest reference of an image, as printed.
 pub(super) fn reference(
     session: &Session<'_>,
-    registry: &OpenRegistry,
+    registry: &AuthorizedRegistry,
     job: &Job,
     digest: &Digest,
 ) -> String {
-    session.shown(&format!("{}/{}@{digest}", registry.host, job.service.repository))
+    session.display_reference(&format!("{}/{}@{digest}", registry.host, job.service.repository))
 }
 
-/// The repositories that may have what is to be sent. Those of bases in the same registry surely have it.
-fn sources(session: &Session<'_>, registry: &OpenRegistry, built: &[Built<'_>]) -> MountSources {
+/// The repositories from which blobs may be mounted. Repositories of base images in the same registry have
+/// the inherited blobs.
+fn sources(session: &Session<'_>, registry: &AuthorizedRegistry, built: &[BuiltJob<'_>]) -> MountSources {
     let names = session.desired().repositories.iter().map(|it| it.name.clone());
-    let sources = MountSources::among(names.collect());
+    let sources = MountSources::new(names.collect());
     for (it, product) in built {
         let Ok(Product::Image(BuiltImage::Native(image))) = product else { continue };
         let base = base_of(&it.job.service).parse::<Reference>().ok();
@@ -73,7 +73,7 @@ fn sources(session: &Session<'_>, registry: &OpenRegistry, built: &[Built<'_>]) 
 }
 
 impl Delivery<'_> {
-    async fn deliver(&self, job: &RegistryJob, product: Result<Product, Done>) -> Done {
+    async fn deliver(&self, job: &RegistryJob, product: Result<Product, ServiceResult>) -> ServiceResult {
         let done = match product {
             Err(done) => done,
             Ok(Product::Image(BuiltImage::Native(image))) => self.upload(job, &image).await,
@@ -87,11 +87,11 @@ impl Delivery<'_> {
         done
     }
 
-    async fn upload(&self, it: &RegistryJob, image: &NativeImage) -> Done {
+    async fn upload(&self, it: &RegistryJob, image: &NativeImage) -> ServiceResult {
         let job = &it.job;
         let tags = match self.push.tags(job, Some(image.digest())) {
             Ok(tags) => tags,
-            Err(error) => return Done::failed(job, &error.into()),
+            Err(error) => return ServiceResult::failed(job, &error.into()),
         };
         let entry = PushEntry {
             tags: tags.clone(),
@@ -112,10 +112,10 @@ impl Delivery<'_> {
         upload.run(entry).await
     }
 
-    async fn push_from_engine(&self, it: &RegistryJob, image: EngineImage) -> Done {
+    async fn push_from_engine(&self, it: &RegistryJob, image: EngineImage) -> ServiceResult {
         let tags = match self.push.tags(&it.job, Some(&image.id)) {
             Ok(tags) => tags,
-            Err(error) => return Done::failed(&it.job, &error.into()),
+            Err(error) => return ServiceResult::failed(&it.job, &error.into()),
         };
         let platform = self.push.builder.platforms(&it.job.service).first.0.to_string();
         let entry = PushEntry {
@@ -123,14 +123,14 @@ impl Delivery<'_> {
             platforms: vec![platform],
             ..entry(&it.job.service, PushOutcome::Failed)
         };
-        let push = EnginePush { registry: self.registry, image, it, tags: &tags };
+        let push = EnginePush { registry: self.registry, image, job: it, tags: &tags };
         self.with_reference(&it.job, push.run(entry).await)
     }
 
-    async fn build_remotely(&self, it: &RegistryJob, remote: RemoteBuild<'_>) -> Done {
+    async fn build_remotely(&self, it: &RegistryJob, remote: RemoteBuild<'_>) -> ServiceResult {
         let tags = match self.push.tags(&it.job, None) {
             Ok(tags) => tags,
-            Err(error) => return Done::failed(&it.job, &error.into()),
+            Err(error) => return ServiceResult::failed(&it.job, &error.into()),
         };
         let platforms = self.push.builder.platforms(&it.job.service);
         let entry = PushEntry {
@@ -141,14 +141,14 @@ impl Delivery<'_> {
         self.with_reference(&it.job, remote.run(&tags, entry).await)
     }
 
-    fn with_reference(&self, job: &Job, mut done: Done) -> Done {
+    fn with_reference(&self, job: &Job, mut done: ServiceResult) -> ServiceResult {
         let digest = done.entry.digest.as_ref();
         done.entry.reference = digest.map(|it| reference(self.session, self.registry, job, it));
         done
     }
 }
 
-/// What is known of an image before it is delivered.
+/// The report entry of an image before it is delivered.
 pub(super) fn native_entry(job: &Job, image: &NativeImage) -> PushEntry {
     PushEntry {
         digest: Some(image.digest().clone()),

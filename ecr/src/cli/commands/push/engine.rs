@@ -1,10 +1,10 @@
-//! Docker or podman, made ready for the services that need it.
+//! Starts a session of docker or podman for the services that need it.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::outcome::Done;
+use super::outcome::ServiceResult;
 use super::{Job, Push};
 use crate::build::docker::{Engine, EngineGuard, EngineSession};
 use crate::build::method::{BuildMethod, DockerfileBuild};
@@ -12,67 +12,70 @@ use crate::cli::commands::login;
 use crate::cli::error::Failure;
 use crate::cli::flags;
 
-/// How an image is made, now that the engine is ready.
+/// How an image is built, with the engine's session if needed.
 #[derive(Clone)]
 pub(super) enum Recipe {
-    /// By this program.
+    /// With the built-in builder.
     Native,
-    /// By an engine.
+    /// With docker or podman.
     Engine(EngineRecipe),
 }
 
-/// An image that an engine makes.
+/// A build with an engine.
 #[derive(Clone)]
 pub(super) struct EngineRecipe {
     pub session: Arc<EngineSession>,
     pub source: EngineSource,
 }
 
-/// What an engine is given.
+/// The Dockerfile of an engine's build.
 #[derive(Debug, Clone)]
 pub(super) enum EngineSource {
     /// A Dockerfile of the workspace.
     Dockerfile(DockerfileBuild),
-    /// A Dockerfile around the service's binary.
+    /// A generated Dockerfile that adds the service's binary.
     Wrapped,
 }
 
-/// Jobs with their recipes, and with what the caller gave along.
-pub(super) struct Ready<T> {
+/// Jobs with their recipes and the data of the caller.
+pub(super) struct ReadyJobs<T> {
     pub jobs: Vec<(Job, T, Recipe)>,
-    /// Services that need the engine, where it cannot be made ready.
-    pub failed: Vec<Done>,
-    /// Ends the engine's session, and with it whatever still runs there.
+    /// The results of services that need the engine, if its session could not be started.
+    pub failed: Vec<ServiceResult>,
+    /// Ends the engine's session and stops its processes when dropped.
     pub guard: Option<EngineGuard>,
 }
 
-/// The password for a registry. It goes to the engine by standard input.
+/// The password for a registry, which is passed to the engine on stdin.
 pub(super) struct EngineLogin {
     pub host: String,
     pub password: String,
 }
 
-/// The engine that the flags name, else the first that is installed.
+/// The engine that the flags select, or the first that is installed.
 pub(super) fn find(flags: &flags::Push) -> Result<Engine, Failure> {
     Engine::find(flags.engine.as_deref()).ok_or_else(login::no_engine)
 }
 
-/// Makes the engine ready, if a job needs it. Where that fails, those jobs have failed.
+/// Starts the engine's session if a job needs it. If that fails, those jobs fail.
 pub(super) async fn open<T>(
     push: &Push<'_>,
     jobs: Vec<(Job, T)>,
     login: Option<EngineLogin>,
-) -> Result<Ready<T>, Failure> {
+) -> Result<ReadyJobs<T>, Failure> {
     let (native, others): (Vec<_>, Vec<_>) =
         jobs.into_iter().partition(|(job, _)| job.method == BuildMethod::Native);
     let native = native.into_iter().map(|(job, more)| (job, more, Recipe::Native));
     if others.is_empty() {
         if !push.flags.engine_args.is_empty() {
-            let failure =
-                Failure::new("there is no `docker build` that the arguments after `--` could go to");
-            return Err(failure.with_help("no service has a Dockerfile; --builder docker builds without one"));
+            let failure = Failure::new(
+                "the arguments after `--` are for `docker build`, but no service is built with docker",
+            );
+            return Err(failure.with_help(
+                "remove the arguments, or pass --builder docker to build services without a Dockerfile",
+            ));
         }
-        return Ok(Ready { jobs: native.collect(), failed: Vec::new(), guard: None });
+        return Ok(ReadyJobs { jobs: native.collect(), failed: Vec::new(), guard: None });
     }
     match session(push, login).await {
         Ok(guard) => {
@@ -81,11 +84,11 @@ pub(super) async fn open<T>(
                 let recipe = recipe(&job, session.clone());
                 (job, more, recipe)
             });
-            Ok(Ready { jobs: native.chain(others).collect(), failed: Vec::new(), guard: Some(guard) })
+            Ok(ReadyJobs { jobs: native.chain(others).collect(), failed: Vec::new(), guard: Some(guard) })
         }
         Err(error) => {
-            let failed = others.iter().map(|(job, _)| Done::failed(job, &error)).collect();
-            Ok(Ready { jobs: native.collect(), failed, guard: None })
+            let failed = others.iter().map(|(job, _)| ServiceResult::failed(job, &error)).collect();
+            Ok(ReadyJobs { jobs: native.collect(), failed, guard: None })
         }
     }
 }
@@ -100,16 +103,16 @@ fn recipe(job: &Job, session: Arc<EngineSession>) -> Recipe {
 }
 
 async fn session(push: &Push<'_>, login: Option<EngineLogin>) -> anyhow::Result<EngineGuard> {
-    let (engine, talk) = (find(push.flags)?, push.shell.talker());
+    let (engine, on_output) = (find(push.flags)?, push.shell.line_printer());
     let name = engine.name().to_owned();
     let opening = tokio::task::spawn_blocking(move || {
         let host = login.as_ref().map(|it| it.host.as_str()).unwrap_or_default();
-        let session = EngineSession::new(engine, host, talk)?;
+        let session = EngineSession::new(engine, host, on_output)?;
         if let Some(EngineLogin { host, password }) = &login {
             session.log_in(host, "AWS", password)?;
         }
         anyhow::Ok(EngineGuard::new(session))
     });
     let opened = opening.await.context("the login was interrupted")?;
-    opened.with_context(|| format!("failed to make {name} ready"))
+    opened.with_context(|| format!("failed to prepare {name}"))
 }

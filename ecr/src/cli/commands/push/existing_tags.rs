@@ -1,5 +1,5 @@
-//! What tags hold already. They are asked for while images are built, so that the answers, and a connection, are there when
-//! they are needed.
+//! The images that tags point to before the push. They are looked up during the build, so that the push need
+//! not wait for the responses, nor for a connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,29 +8,32 @@ use ecr_types::{Digest, ImageTag, RepositoryName};
 use futures_util::stream::{self, StreamExt};
 
 use super::Push;
-use super::connect::{OpenRegistry, RegistryJob};
+use super::connect::{AuthorizedRegistry, RegistryJob};
 use super::deliver::reference;
-use super::outcome::{Done, entry};
+use super::outcome::{ServiceResult, entry};
 use crate::cli::commands::session::Session;
 use crate::cli::report::{PushEntry, PushOutcome};
 use crate::config::tag_template::TagTemplate;
 
-/// What tags of repositories hold; `None` for a tag that does not exist. A tag that could not be asked for is missing, and
-/// is asked for again.
+/// The digests that tags point to; `None` for a tag that does not exist. A tag whose lookup failed is
+/// missing, and is looked up again by the push.
 pub(super) type ExistingTags = BTreeMap<(RepositoryName, ImageTag), Option<Digest>>;
 
-/// Requests side by side.
-const PARALLEL: usize = 4;
+/// The maximum number of concurrent requests.
+const CONCURRENCY: usize = 4;
 
-/// Asks for those tags that do not depend on what is built, and that may not be moved. Others are asked for when they are
-/// about to be written.
-pub(super) async fn look_up(push: &Push<'_>, registry: &OpenRegistry, jobs: &[RegistryJob]) -> ExistingTags {
+/// Looks up the immutable tags that do not depend on the digest of the image. The push looks up the others.
+pub(super) async fn look_up(
+    push: &Push<'_>,
+    registry: &AuthorizedRegistry,
+    jobs: &[RegistryJob],
+) -> ExistingTags {
     let wanted = jobs.iter().flat_map(|it| protected_tags(push, it));
     let answers = wanted.map(async |(name, tag)| {
         let found = registry.client.digest(&name, tag.as_str()).await.ok()?;
         Some(((name, tag), found))
     });
-    stream::iter(answers).buffer_unordered(PARALLEL).filter_map(async |it| it).collect().await
+    stream::iter(answers).buffer_unordered(CONCURRENCY).filter_map(async |it| it).collect().await
 }
 
 fn protected_tags(push: &Push<'_>, it: &RegistryJob) -> Vec<(RepositoryName, ImageTag)> {
@@ -39,19 +42,20 @@ fn protected_tags(push: &Push<'_>, it: &RegistryJob) -> Vec<(RepositoryName, Ima
     tags.filter(|tag| it.repository.protects(tag)).map(|tag| (name.clone(), tag)).collect()
 }
 
-/// The tags of a service, if they are known before its image is built.
+/// The tags of a service; `None` if they are not known before its image is built.
 fn known_tags(push: &Push<'_>, it: &RegistryJob) -> Option<Vec<ImageTag>> {
     let needs_digest = it.job.tags.iter().any(TagTemplate::needs_digest);
     if needs_digest { None } else { push.tags(&it.job, None).ok() }
 }
 
-/// With `--skip-existing`, the services whose tags all exist are not built. Gives the others, and those that are done.
+/// With `--skip-existing`, services whose tags all exist are not built. Returns the jobs of the others, and
+/// the results of the skipped services.
 pub(super) async fn skip_existing(
     push: &Push<'_>,
     session: &Session<'_>,
-    registry: &OpenRegistry,
+    registry: &AuthorizedRegistry,
     jobs: &[RegistryJob],
-) -> (Vec<RegistryJob>, Vec<Done>) {
+) -> (Vec<RegistryJob>, Vec<ServiceResult>) {
     if !push.flags.skip_existing {
         return (jobs.to_vec(), Vec::new());
     }
@@ -62,7 +66,7 @@ pub(super) async fn skip_existing(
                 let reference = Some(reference(session, registry, &it.job, &digest));
                 let entry = entry(&it.job.service, PushOutcome::Unchanged);
                 let digest = Some(digest);
-                done.push(Done::good(&it.job, PushEntry { tags, reference, digest, ..entry }));
+                done.push(ServiceResult::succeeded(&it.job, PushEntry { tags, reference, digest, ..entry }));
             }
             None => wanted.push(it.clone()),
         }
@@ -70,8 +74,8 @@ pub(super) async fn skip_existing(
     (wanted, done)
 }
 
-/// The one image that all tags of a service hold. Tags that hold different images are a matter for the push, and so is
-/// what may not be asked for.
+/// The image that all tags of a service point to; `None` if a tag does not exist or cannot be looked up, or
+/// if the tags point to different images.
 async fn existing_image(
     push: &Push<'_>,
     client: &RegistryClient,

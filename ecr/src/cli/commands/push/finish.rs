@@ -1,23 +1,23 @@
-//! How a push ends: references on stdout and in files, a last line, the report, the exit code.
+//! The end of a push: references on stdout and in files, the summary, the report, and the exit code.
 
 use super::connect::Connected;
-use super::outcome::{Done, summary};
+use super::outcome::{ServiceResult, summary};
 use crate::cli::commands::session::Session;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::report::{PushOutcome, PushReport, ScannedImage};
 use crate::cli::shell::{OutputFile, Shell};
 
-/// A push that is over.
-pub(super) struct Finish<'a> {
+/// The input of [`finish`].
+pub(super) struct FinishedPush<'a> {
     pub shell: &'a Shell,
-    /// The registry; `None` where images did not go to one.
+    /// `None` if the images were not pushed to a registry.
     pub connected: Option<&'a Connected<'a>>,
-    pub done: Vec<Done>,
+    pub done: Vec<ServiceResult>,
 }
 
-/// Prints what became of each service, and gives the exit code.
-pub(super) fn finish(finish: Finish<'_>, file: Option<OutputFile>) -> Result<Exit, Failure> {
-    let Finish { shell, connected, mut done } = finish;
+/// Prints the results and returns the exit code.
+pub(super) fn finish(finish: FinishedPush<'_>, file: Option<OutputFile>) -> Result<Exit, Failure> {
+    let FinishedPush { shell, connected, mut done } = finish;
     done.sort_by_key(|it| it.index);
     let session = connected.map(|it| &it.session);
     let references: Vec<_> = done.iter().filter(|it| is_present(it)).collect();
@@ -27,23 +27,27 @@ pub(super) fn finish(finish: Finish<'_>, file: Option<OutputFile>) -> Result<Exi
     session.into_iter().for_each(Session::warn_of_denials);
     let text: String = references.iter().map(|it| format!("{it}\n")).collect();
     let written = file.map_or(Ok(()), |it| it.write(&text));
-    let written = written.inspect_err(|it| shell.bad_status("Failed", format!("to write references: {it}")));
+    let written =
+        written.inspect_err(|it| shell.bad_status("Failed", format!("to write the references: {it}")));
     summary(shell, &done, shell.elapsed());
-    if let Some(session) = session.filter(|it| it.ends_with_command() && !references.is_empty()) {
+    if let Some(session) = session.filter(|it| it.has_own_server() && !references.is_empty()) {
         let data = session.data_flag();
-        shell.help(format!("the embedded ECR listens there while `cargo xtask ecr serve{data}` runs"));
+        shell.help(format!(
+            "to keep the embedded ECR running at this address, run `cargo xtask ecr serve{data}`"
+        ));
     }
     let of_file = if written.is_ok() { Exit::Done } else { Exit::Failed };
     let exit = Exit::of_parts(done.iter().map(|it| it.exit).chain([of_file]));
-    let registry = connected.and_then(|it| Some(it.session.shown(it.host.as_ref()?)));
+    let registry = connected.and_then(|it| Some(it.session.display_reference(it.host.as_ref()?)));
     let report = PushReport { registry, images: done.into_iter().map(|it| it.entry).collect() };
-    shell.pipeline_outputs(text.trim_end(), &report);
+    shell.github_outputs(text.trim_end(), &report);
     shell.json(&report);
     Ok(exit)
 }
 
-/// Whether the image is in the registry and may be used: what the gate did not let through is there all the same.
-fn is_present(done: &Done) -> bool {
+/// Whether the image is in the registry and passed the gate. An image that did not pass was pushed, but its
+/// reference is not printed.
+fn is_present(done: &ServiceResult) -> bool {
     matches!(done.entry.outcome, PushOutcome::Pushed | PushOutcome::Unchanged)
         && done.entry.scans.iter().flatten().all(ScannedImage::is_through)
 }

@@ -1,4 +1,4 @@
-//! Images that do not go to a registry: into an OCI layout, into docker or podman, or nowhere.
+//! Images that are not pushed to a registry: `--oci-layout`, `--load` and `--dry-run`.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,8 @@ use ecr_types::{ImageTag, Platform};
 
 use super::build::{BuiltImage, fetch_bases, image, native_image};
 use super::deliver::native_entry;
-use super::engine::{self, Ready, Recipe};
-use super::outcome::{Done, entry};
+use super::engine::{self, ReadyJobs, Recipe};
+use super::outcome::{ServiceResult, entry};
 use super::{Job, Push};
 use crate::build::bases::Bases;
 use crate::build::docker::Engine;
@@ -20,63 +20,67 @@ use crate::build::method::BuildMethod;
 use crate::cli::error::Failure;
 use crate::cli::report::{PushEntry, PushOutcome};
 
-/// Builds images and writes them into an OCI layout; the engine, if there is one, loads them as well.
+/// Builds images and writes them to an OCI layout. Also loads them into `engine`, if given.
 pub(super) async fn write_layout(
     push: &Push<'_>,
     jobs: Vec<Job>,
     folder: PathBuf,
     engine: Option<Engine>,
-) -> Vec<Done> {
+) -> Vec<ServiceResult> {
     let bases = bases(push);
     fetch_bases(push, &bases, jobs.iter().filter(|it| it.method == BuildMethod::Native)).await;
     let mut done = Vec::new();
     for job in jobs {
-        let sinks = Sinks { layout: Some(folder.clone()), engine: engine.clone() };
-        let ended = match job.method {
+        let targets = ExportTargets { layout: Some(folder.clone()), engine: engine.clone() };
+        let result = match job.method {
             BuildMethod::Native => match native_image(push, &bases, &job).await {
-                Ok(image) => export(push, &job, &image, sinks).await,
-                Err(error) => Done::failed(&job, &error),
+                Ok(image) => export(push, &job, &image, targets).await,
+                Err(error) => ServiceResult::failed(&job, &error),
             },
             BuildMethod::Dockerfile(_) | BuildMethod::Wrapped => {
-                let error = anyhow::anyhow!("what docker builds cannot be written to an OCI layout");
-                let help = "load it with --load, or leave it out with -p or --exclude".to_owned();
-                Done { help: Some(help), ..Done::failed(&job, &error) }
+                let error = anyhow::anyhow!("images that docker builds cannot be written to an OCI layout");
+                let help = "load the image with --load, or exclude the service with --exclude".to_owned();
+                ServiceResult { help: Some(help), ..ServiceResult::failed(&job, &error) }
             }
         };
-        done.push(ended);
+        done.push(result);
     }
     push.builder.layers.forget_unused();
     done
 }
 
-/// Builds images and loads them into an engine. Those that the engine builds get their names there.
-pub(super) async fn load(push: &Push<'_>, jobs: Vec<Job>, engine: Engine) -> Result<Vec<Done>, Failure> {
-    each(push, jobs, async |job, image| match image {
+/// Builds images and loads them into an engine. Images that the engine built are only tagged.
+pub(super) async fn load(
+    push: &Push<'_>,
+    jobs: Vec<Job>,
+    engine: Engine,
+) -> Result<Vec<ServiceResult>, Failure> {
+    build_each(push, jobs, async |job, image| match image {
         BuiltImage::Native(image) => {
-            export(push, job, &image, Sinks { layout: None, engine: Some(engine.clone()) }).await
+            export(push, job, &image, ExportTargets { layout: None, engine: Some(engine.clone()) }).await
         }
         BuiltImage::Engine(image) => {
             let tags = match push.tags(job, Some(&image.id)) {
                 Ok(tags) => tags,
-                Err(error) => return Done::failed(job, &error.into()),
+                Err(error) => return ServiceResult::failed(job, &error.into()),
             };
             let names = names(job, &tags);
             let (session, wanted) = (image.session, names.clone());
             let named = tokio::task::spawn_blocking(move || {
                 wanted.iter().try_for_each(|name| session.tag(&image.id, name))
             });
-            match named.await.context("naming the image was interrupted").and_then(|it| it) {
-                Ok(()) => Done::good(job, exported(engine_entry(push, job, tags), names)),
-                Err(error) => Done::failed(job, &error),
+            match named.await.context("tagging the image was interrupted").and_then(|it| it) {
+                Ok(()) => ServiceResult::succeeded(job, exported(engine_entry(push, job, tags), names)),
+                Err(error) => ServiceResult::failed(job, &error),
             }
         }
     })
     .await
 }
 
-/// Builds images and hashes them.
-pub(super) async fn dry_run(push: &Push<'_>, jobs: Vec<Job>) -> Result<Vec<Done>, Failure> {
-    each(push, jobs, async |job, image| {
+/// Builds images without writing them anywhere.
+pub(super) async fn dry_run(push: &Push<'_>, jobs: Vec<Job>) -> Result<Vec<ServiceResult>, Failure> {
+    build_each(push, jobs, async |job, image| {
         let (tags, entry) = match &image {
             BuiltImage::Native(image) => (push.tags(job, Some(image.digest())), native_entry(job, image)),
             BuiltImage::Engine(image) => {
@@ -84,30 +88,30 @@ pub(super) async fn dry_run(push: &Push<'_>, jobs: Vec<Job>) -> Result<Vec<Done>
             }
         };
         match tags {
-            Ok(tags) => Done::good(job, PushEntry { tags, ..entry }),
-            Err(error) => Done::failed(job, &error.into()),
+            Ok(tags) => ServiceResult::succeeded(job, PushEntry { tags, ..entry }),
+            Err(error) => ServiceResult::failed(job, &error.into()),
         }
     })
     .await
 }
 
-/// Builds the image of each job, and ends the job with it.
-async fn each(
+/// Builds the image of each job and passes it to `end`, which returns the result of the job.
+async fn build_each(
     push: &Push<'_>,
     jobs: Vec<Job>,
-    end: impl AsyncFn(&Job, BuiltImage) -> Done,
-) -> Result<Vec<Done>, Failure> {
+    end: impl AsyncFn(&Job, BuiltImage) -> ServiceResult,
+) -> Result<Vec<ServiceResult>, Failure> {
     let jobs = jobs.into_iter().map(|it| (it, ())).collect();
-    let Ready { jobs, failed: mut done, guard: _guard } = engine::open(push, jobs, None).await?;
+    let ReadyJobs { jobs, failed: mut done, guard: _guard } = engine::open(push, jobs, None).await?;
     let bases = bases(push);
     let native = jobs.iter().filter(|(_, (), recipe)| matches!(recipe, Recipe::Native));
     fetch_bases(push, &bases, native.map(|(job, ..)| job)).await;
     for (job, (), recipe) in &jobs {
-        let ended = match image(push, &bases, job, recipe).await {
+        let result = match image(push, &bases, job, recipe).await {
             Ok(image) => end(job, image).await,
-            Err(error) => Done::failed(job, &error),
+            Err(error) => ServiceResult::failed(job, &error),
         };
-        done.push(ended);
+        done.push(result);
     }
     push.builder.layers.forget_unused();
     Ok(done)
@@ -118,32 +122,32 @@ fn bases(push: &Push<'_>) -> Bases {
     Bases::new(BaseImages::new(push.builder.bases.clone(), http, None))
 }
 
-/// Where an image is written.
-struct Sinks {
+struct ExportTargets {
     layout: Option<PathBuf>,
     engine: Option<Engine>,
 }
 
-async fn export(push: &Push<'_>, job: &Job, image: &NativeImage, sinks: Sinks) -> Done {
+async fn export(push: &Push<'_>, job: &Job, image: &NativeImage, targets: ExportTargets) -> ServiceResult {
     let tags = match push.tags(job, Some(image.digest())) {
         Ok(tags) => tags,
-        Err(error) => return Done::failed(job, &error.into()),
+        Err(error) => return ServiceResult::failed(job, &error.into()),
     };
     let bundle = image.bundle(names(job, &tags));
-    // What an engine runs.
+    // The platform that the engine runs.
     let host = push.builder.toolchain.platform().clone();
-    let written = tokio::task::spawn_blocking(move || sinks.write(&bundle, &host));
+    let written = tokio::task::spawn_blocking(move || targets.write(&bundle, &host));
     match written.await.context("the export was interrupted").and_then(|it| it) {
         Ok(names) => {
             let entry = PushEntry { tags, ..native_entry(job, image) };
-            Done::good(job, exported(entry, names))
+            ServiceResult::succeeded(job, exported(entry, names))
         }
-        Err(error) => Done::failed(job, &error),
+        Err(error) => ServiceResult::failed(job, &error),
     }
 }
 
-impl Sinks {
-    /// Writes an image, and gives what it can be named by: `oci:DIR:NAME` as skopeo takes it, `NAME` as docker does.
+impl ExportTargets {
+    /// Writes an image and returns its names: `oci:DIR:NAME` in a layout, as skopeo accepts it, and `NAME` in
+    /// an engine.
     fn write(&self, bundle: &ecr_oci::image::bundle::Bundle, host: &Platform) -> Result<Vec<String>> {
         let mut names = Vec::new();
         if let Some(folder) = &self.layout {
@@ -159,7 +163,7 @@ impl Sinks {
     }
 }
 
-/// What an image is called on this machine: `my-app:1.0.0`.
+/// The names of an image on this machine, such as `my-app:1.0.0`.
 fn names(job: &Job, tags: &[ImageTag]) -> Vec<String> {
     tags.iter().map(|tag| format!("{}:{tag}", job.service.repository)).collect()
 }
@@ -168,7 +172,7 @@ fn exported(entry: PushEntry, names: Vec<String>) -> PushEntry {
     PushEntry { outcome: PushOutcome::Exported, names: Some(names), ..entry }
 }
 
-/// What is known of an image that an engine has.
+/// The report entry of an image that is stored in an engine.
 fn engine_entry(push: &Push<'_>, job: &Job, tags: Vec<ImageTag>) -> PushEntry {
     let platforms = vec![push.builder.platforms(&job.service).first.0.to_string()];
     PushEntry { tags, platforms, ..entry(&job.service, PushOutcome::DryRun) }

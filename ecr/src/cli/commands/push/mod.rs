@@ -1,8 +1,9 @@
 //! `push`: builds the image of each service and pushes it, in stages.
 //!
-//! [`prepare`] reads the workspace and checks what can be known without asking a server. [`connect`] finds the account, the
-//! repositories and the engine. [`build`] makes images, and [`deliver`] pushes them. [`local`] takes the place of the last
-//! three where images do not go to a registry. A service that fails leaves the stages with its [`Done`]; the others go on.
+//! [`prepare`] loads the workspace and makes all checks that need no server. [`connect`] finds the account,
+//! the repositories and the engine. [`build`] builds the images, and [`deliver`] pushes them. [`local`]
+//! replaces the last three stages if the images are not pushed to a registry. A service that fails skips the
+//! other stages with its [`ServiceResult`]; the other services continue.
 
 use std::sync::Arc;
 
@@ -37,14 +38,14 @@ mod repositories;
 mod tree;
 mod upload;
 
-use connect::{Connected, Open, connect};
-use finish::{Finish, finish};
-use outcome::{Done, report};
+use connect::{Connected, RegistryPush, connect};
+use finish::{FinishedPush, finish};
+use outcome::{ServiceResult, report};
 use prepare::{Destination, Prepared, prepare};
 
-/// Builds and pushes the selected services. One that fails does not stop the others.
+/// Builds and pushes the selected services. A service that fails does not stop the others.
 pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
-    let Prepared { push, jobs, mut done, destination, gate, references, warming } =
+    let Prepared { push, jobs, mut done, destination, gate, references, layer_preparation } =
         prepare(flags, shell).await?;
     let connected = match destination {
         Destination::Registry(connection, workspace) => {
@@ -58,52 +59,52 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
             done.extend(local::load(&push, jobs, engine).await?);
             None
         }
-        Destination::Nowhere => {
+        Destination::DryRun => {
             done.extend(local::dry_run(&push, jobs).await?);
             None
         }
     };
     done.iter().for_each(|it| report(shell, it));
-    warming.await.context("the work on given binaries was interrupted")?;
-    if let Some(Connected { session, open: Some(open), .. }) = &connected {
-        done.extend(to_registry(&push, session, open, gate.as_ref()).await);
+    layer_preparation.await.context("the compression of the binaries was interrupted")?;
+    if let Some(Connected { session, registry_push: Some(registry_push), .. }) = &connected {
+        done.extend(to_registry(&push, session, registry_push, gate.as_ref()).await);
     }
-    finish(Finish { shell, connected: connected.as_ref(), done }, references)
+    finish(FinishedPush { shell, connected: connected.as_ref(), done }, references)
 }
 
-/// Builds and pushes the images of services whose repositories are there.
+/// Builds and pushes the images of services whose repositories exist.
 async fn to_registry(
     push: &Push<'_>,
     session: &Session<'_>,
-    Open { registry, jobs }: &Open,
+    RegistryPush { registry, jobs }: &RegistryPush,
     gate: Option<&Gate>,
-) -> Vec<Done> {
+) -> Vec<ServiceResult> {
     let (jobs, mut done) = existing_tags::skip_existing(push, session, registry, jobs).await;
     done.iter().for_each(|it| report(push.shell, it));
     let (built, existing) =
         tokio::join!(build::build(push, registry, &jobs), existing_tags::look_up(push, registry, &jobs));
-    let auditable = build::auditable(&built);
+    let auditable = build::auditable_packages(&built);
     done.extend(deliver::deliver(push, session, registry, built, existing).await);
     if let Some(gate) = gate {
-        gate::pass(session, gate, &push.flags.gate, &auditable, &mut done).await;
+        gate::apply(session, gate, &push.flags.gate, &auditable, &mut done).await;
     }
     done
 }
 
-/// What every stage needs of a push.
+/// The state that all stages share.
 struct Push<'a> {
     flags: &'a flags::Push,
     shell: &'a Shell,
     builder: Arc<ImageBuilder>,
     methods: Arc<BuildMethods>,
-    /// What git says of the workspace; `None` outside of git.
+    /// The git working tree of the workspace; `None` if it is not in one.
     tree: Option<WorkingTree>,
 }
 
-/// A service that is to be pushed.
+/// A service to push.
 #[derive(Debug, Clone)]
 struct Job {
-    /// Where the service is in the order of the output.
+    /// The position of the service in the output.
     index: usize,
     service: Service,
     tags: Vec<TagTemplate>,
@@ -111,7 +112,7 @@ struct Job {
 }
 
 impl Push<'_> {
-    /// The tags of a job. `digest` is that of its image, once it is built.
+    /// The tags of a job. `digest` is the digest of its image; `None` before the image is built.
     fn tags(&self, job: &Job, digest: Option<&Digest>) -> Result<Vec<ImageTag>, InvalidTag> {
         let values = TagValues {
             version: &job.service.package.version,

@@ -1,4 +1,4 @@
-//! Blobs that another repository has, to be mounted from there instead of being sent once more.
+//! Blobs that can be mounted from another repository instead of being uploaded again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -8,32 +8,35 @@ use ecr_oci::registry::{RegistryClient, RegistryError};
 use ecr_types::{Digest, RepositoryName, lock};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::build::{Built, BuiltImage, Product};
+use super::build::{BuiltImage, BuiltJob, Product};
 
-/// Which repository has a blob, and a manifest that names it, as ECR wants it before it mounts.
+/// Repositories from which blobs can be mounted. ECR mounts a blob only if a manifest in the source
+/// repository lists it.
 #[derive(Debug, Default)]
 pub(super) struct MountSources {
     known: Mutex<BTreeMap<Digest, RepositoryName>>,
-    /// The workspace's repositories, where earlier runs may have pushed.
+    /// The repositories of the workspace, to which earlier runs may have pushed.
     others: Vec<RepositoryName>,
-    /// The registry was asked to mount, and does not.
-    has_refused: AtomicBool,
+    /// Whether the registry has uploaded a blob instead of mounting it.
+    is_search_stopped: AtomicBool,
 }
 
-/// Repositories that are asked for a blob, side by side, and at most: more would take longer than to send it.
-const PARALLEL: usize = 8;
-const ASKED: usize = 16;
-/// Bytes from which on a shared blob is worth a wait for the service that sends it.
-const MUCH: u64 = 1_000_000;
+/// The maximum number of concurrent requests for one blob.
+const CONCURRENCY: usize = 8;
+/// The maximum number of repositories that are searched for a blob: more requests would take longer than the
+/// upload.
+const MAX_SEARCHED: usize = 16;
+/// The minimum size in bytes of a shared blob for which other images wait until it is uploaded once.
+const MIN_SHARED_SIZE: u64 = 1_000_000;
 
 impl MountSources {
-    /// Of these repositories nothing is known yet.
-    pub(super) fn among(others: Vec<RepositoryName>) -> Self {
+    /// `others` are repositories whose blobs are unknown.
+    pub(super) fn new(others: Vec<RepositoryName>) -> Self {
         Self { others, ..Self::default() }
     }
 
-    /// Where a blob can be mounted from. Only a blob of a base is looked for: what a service is made of itself is in no
-    /// other repository.
+    /// The repository from which a blob can be mounted. Only blobs of base images (`is_inherited`) are
+    /// searched for, because the other blobs of an image are rarely in another repository.
     pub(super) async fn find(
         &self,
         client: &RegistryClient,
@@ -44,17 +47,17 @@ impl MountSources {
         if let Some(name) = self.known(digest).filter(|it| it != own) {
             return Ok(Some(name));
         }
-        if !is_inherited || self.has_refused.load(Ordering::Relaxed) {
+        if !is_inherited || self.is_search_stopped.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let others = self.others.iter().filter(|it| *it != own).take(ASKED);
+        let others = self.others.iter().filter(|it| *it != own).take(MAX_SEARCHED);
         let answers =
             others.map(|it| async move { Ok(client.has_blob(it, digest).await?.then(|| it.clone())) });
-        let found: Vec<_> = stream::iter(answers).buffered(PARALLEL).try_collect().await?;
+        let found: Vec<_> = stream::iter(answers).buffered(CONCURRENCY).try_collect().await?;
         Ok(found.into_iter().flatten().next())
     }
 
-    /// The registry has a manifest in `name` that names these blobs.
+    /// Records that a manifest in the repository `name` lists these blobs.
     pub(super) fn add<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>, name: &RepositoryName) {
         let mut known = lock(&self.known);
         for digest in digests {
@@ -62,9 +65,9 @@ impl MountSources {
         }
     }
 
-    /// A mount became an upload: nobody else need be asked for blobs.
-    pub(super) fn give_up(&self) {
-        self.has_refused.store(true, Ordering::Relaxed);
+    /// Stops the search, because the registry has uploaded a blob instead of mounting it.
+    pub(super) fn stop_search(&self) {
+        self.is_search_stopped.store(true, Ordering::Relaxed);
     }
 
     fn known(&self, digest: &Digest) -> Option<RepositoryName> {
@@ -72,15 +75,15 @@ impl MountSources {
     }
 }
 
-/// The services that are pushed first: a blob that several of them share is uploaded once, and mounted into the
-/// repositories of the others.
-pub(super) fn uploads_first(built: &[Built<'_>]) -> BTreeSet<usize> {
-    let mut holders: BTreeMap<&Digest, Vec<usize>> = BTreeMap::new();
+/// The indices of the images that are pushed first, so that a blob that several images share is uploaded once
+/// and mounted into the other repositories.
+pub(super) fn uploads_first(built: &[BuiltJob<'_>]) -> BTreeSet<usize> {
+    let mut images: BTreeMap<&Digest, Vec<usize>> = BTreeMap::new();
     for (n, (_, product)) in built.iter().enumerate() {
         let Ok(Product::Image(BuiltImage::Native(image))) = product else { continue };
-        for blob in image.blobs.iter().filter(|it| it.size >= MUCH) {
-            holders.entry(&blob.digest).or_default().push(n);
+        for blob in image.blobs.iter().filter(|it| it.size >= MIN_SHARED_SIZE) {
+            images.entry(&blob.digest).or_default().push(n);
         }
     }
-    holders.into_values().filter(|it| it.len() > 1).filter_map(|it| it.first().copied()).collect()
+    images.into_values().filter(|it| it.len() > 1).filter_map(|it| it.first().copied()).collect()
 }

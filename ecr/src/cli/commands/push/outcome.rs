@@ -1,4 +1,4 @@
-//! What becomes of each service, and how that is told.
+//! The result of each service, and how it is printed.
 
 use std::time::Duration;
 
@@ -13,43 +13,43 @@ use crate::cli::report::{PushEntry, PushOutcome};
 use crate::cli::shell::Shell;
 use crate::config::desired::Service;
 
-/// What became of a service, and its part in the exit code.
-pub(super) struct Done {
-    /// Where the service is in the order of the output.
+/// The result of a service.
+pub(super) struct ServiceResult {
+    /// The position of the service in the output.
     pub index: usize,
     pub entry: PushEntry,
     pub exit: Exit,
     pub help: Option<String>,
 }
 
-impl Done {
-    /// An end that is not a failure.
-    pub(super) fn good(job: &Job, entry: PushEntry) -> Self {
+impl ServiceResult {
+    pub(super) fn succeeded(job: &Job, entry: PushEntry) -> Self {
         Self { index: job.index, entry, exit: Exit::Done, help: None }
     }
 
-    /// A service that failed, with what to type if that is known.
+    /// A failure, with the help for its error.
     pub(super) fn failed(job: &Job, error: &anyhow::Error) -> Self {
-        // Diagnostics of the compiler come with the colours of a terminal, which JSON is not.
+        // Diagnostics of the compiler may contain colours, which do not belong in JSON.
         let text = anstream::adapter::strip_str(&one_line(error.as_ref())).to_string();
         let entry = PushEntry { error: Some(text), ..entry(&job.service, PushOutcome::Failed) };
         Self { index: job.index, entry, exit: Exit::Failed, help: help_for(error) }
     }
 
-    /// The same with what is known of the image.
+    /// The same, with an entry that describes the image.
     pub(super) fn failed_with(job: &Job, entry: PushEntry, error: &anyhow::Error) -> Self {
         let failed = Self::failed(job, error);
         let entry = PushEntry { error: failed.entry.error, outcome: PushOutcome::Failed, ..entry };
         Self { entry, ..failed }
     }
 
-    /// An immutable tag that holds another image.
+    /// A conflict: an immutable tag points to another image.
     pub(super) fn conflict(job: &Job, entry: PushEntry, reason: String) -> Self {
         let folder = &job.service.package.folder;
         let manifest =
             if folder.is_empty() { "Cargo.toml".to_owned() } else { format!("{folder}/Cargo.toml") };
         let help = format!(
-            "bump the version in {manifest}, or push another tag: `--tag '{{version}}-{{digest}}'` is never in conflict"
+            "bump the version in {manifest}, or push another tag, such as `--tag '{{version}}-{{digest}}'`, \
+             which never conflicts"
         );
         let entry = PushEntry { outcome: PushOutcome::Conflict, error: Some(reason), ..entry };
         Self { index: job.index, entry, exit: Exit::Conflict, help: Some(help) }
@@ -75,7 +75,7 @@ pub(super) fn entry(service: &Service, outcome: PushOutcome) -> PushEntry {
     }
 }
 
-pub(super) fn report(shell: &Shell, done: &Done) {
+pub(super) fn report(shell: &Shell, done: &ServiceResult) {
     let entry = &done.entry;
     let tags = entry.tags.iter().map(ImageTag::as_str).collect::<Vec<_>>().join(", ");
     let name = format!("{} {tags}", entry.package);
@@ -84,7 +84,7 @@ pub(super) fn report(shell: &Shell, done: &Done) {
         PushOutcome::Pushed => {
             let skipped = match entry.skipped_bytes {
                 0 => String::new(),
-                bytes => format!(", {} there already", size(bytes)),
+                bytes => format!(", {} already present", size(bytes)),
             };
             let mounted = match entry.mounted_bytes {
                 0 => String::new(),
@@ -110,7 +110,7 @@ pub(super) fn report(shell: &Shell, done: &Done) {
     }
 }
 
-pub(super) fn summary(shell: &Shell, done: &[Done], took: Duration) {
+pub(super) fn summary(shell: &Shell, done: &[ServiceResult], took: Duration) {
     let words = [
         (PushOutcome::Pushed, "pushed"),
         (PushOutcome::Unchanged, "unchanged"),

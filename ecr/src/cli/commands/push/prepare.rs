@@ -1,4 +1,5 @@
-//! The first stage: flags and workspace -> services, builder, and where images go.
+//! The first stage: finds the services, their builder and the destination of the images from the flags and
+//! the workspace.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,7 @@ use ecr_oci::cache::LayerCache;
 use ecr_oci::image::compression::Compression;
 use tokio::task::JoinHandle;
 
-use super::outcome::Done;
+use super::outcome::ServiceResult;
 use super::{Job, Push, engine, tree};
 use crate::aws;
 use crate::build::compile::{self, Toolchain};
@@ -26,38 +27,33 @@ use crate::config::desired::Service;
 use crate::config::workspace::Workspace;
 use crate::scan::Gate;
 
-/// A push of which nobody else knows yet.
+/// A push before any request to a server.
 pub(super) struct Prepared<'a> {
     pub push: Push<'a>,
     pub jobs: Vec<Job>,
-    /// Services that cannot be built.
-    pub done: Vec<Done>,
+    /// The results of services that cannot be built.
+    pub done: Vec<ServiceResult>,
     pub destination: Destination,
     pub gate: Option<Gate>,
-    /// Where digest references are written, beside stdout.
+    /// The file of `--image-refs`.
     pub references: Option<OutputFile>,
-    /// Compresses the binaries that are given, while servers are asked.
-    pub warming: JoinHandle<()>,
+    /// Compresses prebuilt binaries while the next stage waits for servers.
+    pub layer_preparation: JoinHandle<()>,
 }
 
-/// Where images go.
+/// The destination of the images.
 pub(super) enum Destination {
-    /// A registry.
     Registry(Box<Connection>, Box<Workspace>),
-    /// An OCI layout; an engine loads them as well, if that is asked for.
+    /// An OCI layout and, with `--load`, an engine.
     Layout {
-        /// The layout's folder.
         folder: PathBuf,
-        /// The engine.
         engine: Option<Engine>,
     },
-    /// Docker or podman.
     Engine(Engine),
-    /// Nowhere: they are built and hashed.
-    Nowhere,
+    DryRun,
 }
 
-/// Reads the workspace, and checks what can be known without asking a server. What takes time runs side by side.
+/// Loads the workspace and makes all checks that need no server. Slow steps run concurrently.
 pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Result<Prepared<'a>, Failure> {
     let manifest = flags.common.workspace.manifest_path.clone();
     let folder = manifest.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
@@ -67,32 +63,32 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&folder));
     let workspace = workspace.await.context("failed to read the workspace")??;
     let services = services(flags, &workspace)?;
-    let toolchain = toolchain.await.context("failed to ask rustc")??;
+    let toolchain = toolchain.await.context("failed to query rustc")??;
     let builder = Arc::new(builder(flags, shell, &workspace, &services, toolchain)?);
     let methods = Arc::new(methods(flags, &workspace)?);
     let gate = scan::gate(&flags.gate, &workspace)?;
     let root = workspace.root.clone();
     let (jobs, done) = jobs(flags, services, &builder, &methods);
-    let warming = warm(&builder, &jobs);
+    let layer_preparation = prepare_layers(&builder, &jobs);
     let destination = destination(flags, shell, workspace).await?;
     let tree = tree.result(&root).await?;
-    tree::guard(flags, shell, tree.as_ref())?;
+    tree::require_clean(flags, shell, tree.as_ref())?;
     let references = flags.image_refs.as_deref().map(OutputFile::create).transpose()?;
     let push = Push { flags, shell, builder, methods, tree };
-    Ok(Prepared { push, jobs, done, destination, gate, references, warming })
+    Ok(Prepared { push, jobs, done, destination, gate, references, layer_preparation })
 }
 
 fn services(flags: &flags::Push, workspace: &Workspace) -> Result<Vec<Service>, Failure> {
     let services = flags.common.selection.services(&workspace.desired)?;
     if services.is_empty() {
-        return Err(Failure::new("the workspace has no service to push").with_help(
-            "a package becomes a service by an empty table [package.metadata.ecr] in its Cargo.toml",
+        return Err(Failure::new("there is no service to push").with_help(
+            "to make a package a service, add an empty table [package.metadata.ecr] to its Cargo.toml",
         ));
     }
     Ok(services.into_iter().cloned().collect())
 }
 
-/// How everything is built. A binary that is given for all services has to be a folder of them.
+/// The builder of all images. If several services are pushed, `--binary` must be a folder.
 fn builder(
     flags: &flags::Push,
     shell: &Shell,
@@ -104,10 +100,9 @@ fn builder(
     let file = compile::single_file(&binaries);
     if let (Some(path), true) = (file, services.len() > 1) {
         let message =
-            format!("`{}` is one binary, and {} services are to be pushed", path.display(), services.len());
-        return Err(
-            Failure::new(message).with_help("choose one with -p, or name a folder that holds all of them")
-        );
+            format!("`{}` is a single binary, but {} services are selected", path.display(), services.len());
+        return Err(Failure::new(message)
+            .with_help("select one service with -p, or pass a folder that contains all binaries"));
     }
     let options = compile::Options {
         root: workspace.root.clone(),
@@ -122,7 +117,8 @@ fn builder(
         bases: BaseCache::new(workspace.target.join("xtask-ecr/bases")),
         platforms: flags.platform.clone(),
         binaries: binaries.into_iter().collect(),
-        // An engine unpacks what it is given and keeps the bytes of no layer, so it gets what every version reads.
+        // An engine unpacks layers and does not keep their bytes, so it gets the compression that every
+        // version supports.
         compression: (flags.load && flags.oci_layout.is_none()).then_some(Compression::Gzip),
         prebuilt: Mutex::default(),
     })
@@ -139,10 +135,10 @@ fn cargo_flags(flags: &flags::Push, shell: &Shell) -> Vec<String> {
 fn methods(flags: &flags::Push, workspace: &Workspace) -> Result<BuildMethods, Failure> {
     let is_docker = flags.builder == Some(flags::BuilderKind::Docker);
     if is_docker && flags.platform.len() > 1 && flags.engine_builder.is_none() {
-        let failure = Failure::new("docker builds for one platform at a time");
-        return Err(
-            failure.with_help("build natively, name one platform, or one of buildx: --engine-builder NAME")
-        );
+        let failure = Failure::new("docker builds for only one platform at a time");
+        return Err(failure.with_help(
+            "pass --builder native, one --platform, or a buildx builder with --engine-builder NAME",
+        ));
     }
     let state = flags.common.registry.data.clone();
     let excluded = [workspace.target.clone(), workspace.root.join("target"), workspace.root.join(".git")];
@@ -159,13 +155,13 @@ fn methods(flags: &flags::Push, workspace: &Workspace) -> Result<BuildMethods, F
     })
 }
 
-/// The services that can be built, and those that cannot.
+/// The jobs of services that can be built, and the results of those that cannot.
 fn jobs(
     flags: &flags::Push,
     services: Vec<Service>,
     builder: &ImageBuilder,
     methods: &BuildMethods,
-) -> (Vec<Job>, Vec<Done>) {
+) -> (Vec<Job>, Vec<ServiceResult>) {
     let (mut jobs, mut done) = (Vec::new(), Vec::new());
     for (index, service) in services.into_iter().enumerate() {
         let tags = if flags.tag.is_empty() { service.tag_templates() } else { flags.tag.clone() };
@@ -179,15 +175,15 @@ fn jobs(
             Ok(method) => jobs.push(Job { index, service, tags, method }),
             Err(error) => {
                 let job = Job { index, service, tags, method: BuildMethod::Native };
-                done.push(Done::failed(&job, &error));
+                done.push(ServiceResult::failed(&job, &error));
             }
         }
     }
     (jobs, done)
 }
 
-/// Compresses the binaries that are given while servers are asked. The build finds the layers in the cache.
-fn warm(builder: &Arc<ImageBuilder>, jobs: &[Job]) -> JoinHandle<()> {
+/// Compresses prebuilt binaries in the background. The build finds their layers in the cache.
+fn prepare_layers(builder: &Arc<ImageBuilder>, jobs: &[Job]) -> JoinHandle<()> {
     let native = jobs.iter().filter(|it| it.method == BuildMethod::Native);
     let services: Vec<_> = native.map(|it| it.service.clone()).collect();
     let builder = builder.clone();
@@ -201,7 +197,7 @@ async fn destination(
 ) -> Result<Destination, Failure> {
     let engine = if flags.load { Some(engine::find(flags)?) } else { None };
     Ok(match (flags.oci_layout.clone(), engine) {
-        _ if flags.dry_run => Destination::Nowhere,
+        _ if flags.dry_run => Destination::DryRun,
         (Some(folder), engine) => Destination::Layout { folder, engine },
         (None, Some(engine)) => Destination::Engine(engine),
         (None, None) => {

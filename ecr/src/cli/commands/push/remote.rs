@@ -1,18 +1,19 @@
-//! An image that a builder of buildx builds and pushes in one: on another machine, or in Kubernetes.
+//! An image that a buildx builder builds and pushes in one step, for example on another machine or in
+//! Kubernetes.
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use ecr_types::{Digest, ImageTag};
 
-use super::connect::{OpenRegistry, RegistryJob};
-use super::outcome::Done;
+use super::connect::{AuthorizedRegistry, RegistryJob};
+use super::outcome::ServiceResult;
 use crate::build::docker::{EngineBuild, EngineSession};
 use crate::cli::report::{PushEntry, PushOutcome};
 
-/// A build on a builder of buildx.
+/// A build on a buildx builder.
 pub(super) struct RemoteBuild<'a> {
-    pub registry: &'a OpenRegistry,
+    pub registry: &'a AuthorizedRegistry,
     pub session: Arc<EngineSession>,
     pub builder: String,
     pub build: Box<EngineBuild>,
@@ -20,32 +21,33 @@ pub(super) struct RemoteBuild<'a> {
 }
 
 impl RemoteBuild<'_> {
-    /// Builds and pushes, unless a tag is taken: what would be built cannot be compared beforehand.
-    pub(super) async fn run(self, tags: &[ImageTag], entry: PushEntry) -> Done {
+    /// Builds and pushes. An immutable tag that exists is a conflict: the digest of the image is not known
+    /// before it is pushed.
+    pub(super) async fn run(self, tags: &[ImageTag], entry: PushEntry) -> ServiceResult {
         let (job, exit) = (&self.job.job, self.job.repository.exit());
-        match self.taken(tags).await {
-            Ok(Some(reason)) => return Done::conflict(job, entry, reason),
+        match self.conflict(tags).await {
+            Ok(Some(reason)) => return ServiceResult::conflict(job, entry, reason),
             Ok(None) => {}
-            Err(error) => return Done::failed_with(job, entry, &error),
+            Err(error) => return ServiceResult::failed_with(job, entry, &error),
         }
         let it = self.job;
         match self.push(tags).await {
             Ok(digest) => {
                 let entry = PushEntry { outcome: PushOutcome::Pushed, digest: Some(digest), ..entry };
-                Done { exit, ..Done::good(&it.job, entry) }
+                ServiceResult { exit, ..ServiceResult::succeeded(&it.job, entry) }
             }
-            Err(error) => Done::failed_with(&it.job, entry, &error),
+            Err(error) => ServiceResult::failed_with(&it.job, entry, &error),
         }
     }
 
-    /// Why a tag may not be written, if there is one that exists and may not be moved.
-    async fn taken(&self, tags: &[ImageTag]) -> Result<Option<String>> {
+    /// The reason if an immutable tag exists.
+    async fn conflict(&self, tags: &[ImageTag]) -> Result<Option<String>> {
         let name = &self.job.job.service.repository;
         for tag in tags.iter().filter(|it| self.job.repository.protects(it)) {
             if let Some(digest) = self.registry.client.digest(name, tag.as_str()).await? {
                 return Ok(Some(format!(
-                    "tag `{tag}` is immutable and holds {digest}; buildx pushes while it builds, so that nothing can \
-                     be compared with it (--skip-existing takes it for done)"
+                    "tag `{tag}` is immutable and points to {digest}; buildx pushes while it builds, so the \
+                     images cannot be compared before the push (--skip-existing skips the service)"
                 )));
             }
         }

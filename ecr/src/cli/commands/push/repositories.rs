@@ -1,4 +1,4 @@
-//! The repositories that a push goes to: they are looked for, or created, before anything is built.
+//! The repositories of a push, which are found or created before anything is built.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use ecr_lifecycle::in_use::InUse;
 use ecr_types::{ImageTag, ImageTagMutability, RepositoryName};
 
 use super::Job;
-use super::outcome::Done;
+use super::outcome::ServiceResult;
 use crate::aws::{Aws, Reads};
-use crate::cli::commands::create::{agreed, converge};
+use crate::cli::commands::create::{apply_plan, confirmed_plan};
 use crate::cli::commands::session::{self, Observation, Session};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
@@ -22,12 +22,11 @@ use crate::plan::observed::ObservedRepository;
 pub(super) struct TargetRepository {
     mutability: Option<ImageTagMutability>,
     filters: Vec<String>,
-    /// It differs from what is desired, and cannot be changed.
+    /// Whether a difference from the desired state cannot be changed.
     is_blocked: bool,
 }
 
 impl TargetRepository {
-    /// A repository of which nothing is known.
     fn unknown() -> Self {
         Self { mutability: None, filters: Vec::new(), is_blocked: false }
     }
@@ -42,18 +41,18 @@ impl TargetRepository {
         Self { mutability, filters: desired.exclusion_filters.clone(), is_blocked: false }
     }
 
-    /// What `ecr create` would have ended with.
+    /// The exit code that `ecr create` would return for the repository.
     pub(super) fn exit(&self) -> Exit {
         if self.is_blocked { Exit::Failed } else { Exit::Done }
     }
 
-    /// Whether a tag must stay where it is.
+    /// Whether a tag is immutable.
     pub(super) fn protects(&self, tag: &ImageTag) -> bool {
         self.mutability.is_some_and(|it| it.protects(&self.filters, tag.as_str()))
     }
 }
 
-/// Why a repository cannot be pushed to.
+/// The reason why a repository cannot be pushed to.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
     reason: String,
@@ -61,30 +60,33 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// The end of the service that wanted the repository.
-    pub(super) fn done(&self, job: &Job) -> Done {
+    /// The result of the service whose repository this is.
+    pub(super) fn result(&self, job: &Job) -> ServiceResult {
         let name = &job.service.repository;
-        let done = Done::failed(job, &anyhow::anyhow!("repository `{name}`: {}", self.reason));
-        Done { exit: self.exit, ..done }
+        let done = ServiceResult::failed(job, &anyhow::anyhow!("repository `{name}`: {}", self.reason));
+        ServiceResult { exit: self.exit, ..done }
     }
 }
 
-/// Repositories that exist, or why they cannot be pushed to.
-pub(super) struct Found {
+/// The repositories of a push, each with the reason if it cannot be pushed to.
+pub(super) struct TargetRepositories {
     pub repositories: BTreeMap<RepositoryName, Result<TargetRepository, Refusal>>,
-    /// The registry's host, as the API returns it; `None` where no repository exists.
+    /// The host name of the registry, as the API returns it; `None` if no repository exists.
     pub host: Option<String>,
 }
 
-/// The end of a service whose repository does not exist.
-pub(super) fn missing(session: &Session<'_>, job: &Job) -> Done {
-    let done = Done::failed(job, &anyhow::anyhow!("repository `{}` does not exist", job.service.repository));
+/// The result of a service whose repository does not exist.
+pub(super) fn missing(session: &Session<'_>, job: &Job) -> ServiceResult {
+    let done = ServiceResult::failed(
+        job,
+        &anyhow::anyhow!("repository `{}` does not exist", job.service.repository),
+    );
     let local = session.local_flags();
     let help = format!("create it with `cargo xtask ecr create{local}`, or pass --create");
-    Done { help: Some(help), ..done }
+    ServiceResult { help: Some(help), ..done }
 }
 
-/// The repositories as they are. Nothing is written, so the account need not be known yet.
+/// Reads the state of the repositories. Nothing is written, so this may run before the account is checked.
 pub(super) async fn observe(
     aws: &Aws,
     desired: &[DesiredRepository],
@@ -92,34 +94,35 @@ pub(super) async fn observe(
     flags: &flags::Push,
 ) -> Result<Observation, Failure> {
     if flags.create {
-        return session::observe(aws, desired, session::names_lifecycle).await;
+        return session::observe(aws, desired, session::configures_lifecycle_policy).await;
     }
     let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
     let reads = |_: &RepositoryName| Reads { tags: project.is_some(), ..Reads::default() };
     let observed = aws.observe(&names, reads).await;
-    Ok(observed.map_err(|it| anyhow::Error::new(it).context("failed to look at the repositories"))?)
+    Ok(observed.map_err(|it| anyhow::Error::new(it).context("failed to read the repositories"))?)
 }
 
-/// The repositories that exist, created first if that is wanted, and the registry's host as the API returns it.
+/// The repositories that exist; with `--create`, they are created and updated first.
 pub(super) async fn find(
     session: &Session<'_>,
     desired: &[DesiredRepository],
     flags: &flags::Push,
     observation: Observation,
-) -> Result<Found, Failure> {
+) -> Result<TargetRepositories, Failure> {
     match flags.create {
         true => created(session, desired, flags.yes, observation).await,
         false => found(session, observation).await,
     }
 }
 
-async fn found(session: &Session<'_>, (observed, failures): Observation) -> Result<Found, Failure> {
-    session.begin(&observed).await?;
+async fn found(
+    session: &Session<'_>,
+    (observed, failures): Observation,
+) -> Result<TargetRepositories, Failure> {
+    session.print_header(&observed).await?;
     let host = observed.repositories.values().find_map(|it| Some(it.uri.split_once('/')?.0.to_owned()));
     let target = |found: &ObservedRepository| match foreign_owner(found, session.project()) {
-        Some(owner) => {
-            Err(Refusal { reason: format!("it belongs to project `{owner}`"), exit: Exit::Refused })
-        }
+        Some(owner) => Err(Refusal { reason: format!("owned by project `{owner}`"), exit: Exit::Refused }),
         None => Ok(TargetRepository::of(found)),
     };
     let mut repositories: BTreeMap<_, _> =
@@ -127,7 +130,7 @@ async fn found(session: &Session<'_>, (observed, failures): Observation) -> Resu
     for (name, error) in failures {
         repositories.insert(name, Err(Refusal { reason: error.to_string(), exit: Exit::Failed }));
     }
-    Ok(Found { repositories, host })
+    Ok(TargetRepositories { repositories, host })
 }
 
 async fn created(
@@ -135,11 +138,11 @@ async fn created(
     desired: &[DesiredRepository],
     yes: bool,
     mut observation: Observation,
-) -> Result<Found, Failure> {
-    session.begin(&observation.0).await?;
+) -> Result<TargetRepositories, Failure> {
+    session.print_header(&observation.0).await?;
     let observed = observation.0.clone();
-    let plan = agreed(session, desired, &mut observation, &InUse::default(), yes).await?;
-    let created = converge(session, desired, plan, observation).await;
+    let plan = confirmed_plan(session, desired, &mut observation, &InUse::default(), yes).await?;
+    let created = apply_plan(session, desired, plan, observation).await;
     let mut repositories = BTreeMap::new();
     for (desired, report) in desired.iter().zip(&created.reports) {
         let result = &report.result;
@@ -149,7 +152,7 @@ async fn created(
         };
         let target = match result.outcome {
             CreateOutcome::Created => Ok(TargetRepository::as_desired(desired)),
-            // Where the mutability may not be changed, the one that is there counts.
+            // If changing the mutability was denied, the existing mutability applies.
             CreateOutcome::Updated
                 if !result.denied.iter().any(|it| it.starts_with("imageTagMutability")) =>
             {
@@ -168,5 +171,5 @@ async fn created(
         };
         repositories.insert(desired.name.clone(), target);
     }
-    Ok(Found { repositories, host: created.host })
+    Ok(TargetRepositories { repositories, host: created.host })
 }

@@ -1,4 +1,4 @@
-//! Whether the working tree is clean.
+//! The check that the working tree is clean.
 
 use ecr_types::human::count;
 
@@ -7,8 +7,13 @@ use crate::cli::error::Failure;
 use crate::cli::flags;
 use crate::cli::shell::Shell;
 
-/// An image says which version it is; from an unclean tree that would not be true.
-pub(super) fn guard(flags: &flags::Push, shell: &Shell, tree: Option<&WorkingTree>) -> Result<(), Failure> {
+/// Refuses a working tree with uncommitted changes, because the image's version and revision would not
+/// describe its content. With `--local` and `--load`, only warns.
+pub(super) fn require_clean(
+    flags: &flags::Push,
+    shell: &Shell,
+    tree: Option<&WorkingTree>,
+) -> Result<(), Failure> {
     let changes = tree.map(|it| it.changes.as_slice()).unwrap_or_default();
     if changes.is_empty() || flags.allow_dirty {
         return Ok(());
@@ -20,5 +25,5 @@ pub(super) fn guard(flags: &flags::Push, shell: &Shell, tree: Option<&WorkingTre
     }
     let details = changes.iter().take(10).cloned().collect();
     let failure = Failure::refused(format!("the working tree has {changed}")).with_details(details);
-    Err(failure.with_help("commit them, or pass --allow-dirty"))
+    Err(failure.with_help("commit the changes, or pass --allow-dirty"))
 }

@@ -1,4 +1,4 @@
-//! One image -> the registry: compare tags, send what is missing, the manifest last.
+//! Pushes one image: compares its tags, uploads missing blobs, and puts the manifest last.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,15 +10,15 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::Job;
 use super::existing_tags::ExistingTags;
 use super::mount::MountSources;
-use super::outcome::Done;
+use super::outcome::ServiceResult;
 use super::repositories::TargetRepository;
 use crate::aws::Denials;
 use crate::build::image::NativeImage;
 use crate::cli::report::{PushEntry, PushOutcome};
 use crate::cli::shell::Shell;
 
-/// Blobs of one image that are sent side by side.
-const PARALLEL: usize = 4;
+/// The maximum number of blobs of one image that are uploaded concurrently.
+const CONCURRENCY: usize = 4;
 
 /// The push of one image.
 pub(super) struct Upload<'a> {
@@ -30,73 +30,73 @@ pub(super) struct Upload<'a> {
     pub image: &'a NativeImage,
     pub tags: &'a [ImageTag],
     pub sources: &'a MountSources,
-    /// What was found while images were built.
+    /// The tags that were looked up during the build.
     pub existing: &'a ExistingTags,
 }
 
-/// Bytes that were sent, and that were mounted.
+/// The sizes of the blobs that were uploaded and mounted, in bytes.
 #[derive(Debug, Default)]
-struct Sent {
+struct ByteCounts {
     uploaded: AtomicU64,
     mounted: AtomicU64,
 }
 
-/// What a tag holds.
-enum Holder {
-    Nothing,
-    Us,
-    Other(Digest),
-    /// It may not be looked up.
+/// The image that a tag points to.
+enum TagState {
+    Absent,
+    SameImage,
+    OtherImage(Digest),
+    /// The permission to look it up is missing.
     Unknown,
 }
 
 /// Why an image was not pushed.
-enum Stopped {
+enum UploadError {
     Conflict(String),
     Failed(RegistryError),
 }
 
-impl From<RegistryError> for Stopped {
+impl From<RegistryError> for UploadError {
     fn from(error: RegistryError) -> Self {
         Self::Failed(error)
     }
 }
 
 impl Upload<'_> {
-    /// Pushes, and fills in `entry` with what became of it.
-    pub(super) async fn run(&self, mut entry: PushEntry) -> Done {
-        let sent = Sent::default();
+    /// Pushes the image and completes `entry`.
+    pub(super) async fn run(&self, mut entry: PushEntry) -> ServiceResult {
+        let sent = ByteCounts::default();
         let result = self.push(&sent).await;
         entry.uploaded_bytes = sent.uploaded.into_inner();
         entry.mounted_bytes = sent.mounted.into_inner();
         match result {
             Ok(outcome) => {
                 entry.skipped_bytes = entry.compressed_bytes - entry.uploaded_bytes - entry.mounted_bytes;
-                let done = Done::good(self.job, PushEntry { outcome, ..entry });
-                Done { exit: self.repository.exit(), ..done }
+                let done = ServiceResult::succeeded(self.job, PushEntry { outcome, ..entry });
+                ServiceResult { exit: self.repository.exit(), ..done }
             }
-            Err(Stopped::Conflict(reason)) => Done::conflict(self.job, entry, reason),
-            Err(Stopped::Failed(error)) => Done::failed_with(self.job, entry, &error.into()),
+            Err(UploadError::Conflict(reason)) => ServiceResult::conflict(self.job, entry, reason),
+            Err(UploadError::Failed(error)) => ServiceResult::failed_with(self.job, entry, &error.into()),
         }
     }
 
-    async fn push(&self, sent: &Sent) -> Result<PushOutcome, Stopped> {
+    async fn push(&self, sent: &ByteCounts) -> Result<PushOutcome, UploadError> {
         let outcome = self.send(sent).await?;
-        // A manifest names the blobs there now, also where nothing had to be sent.
+        // A manifest in the repository lists the blobs now, even if no blob was uploaded.
         self.sources.add(self.image.blobs.iter().map(|it| &it.digest), &self.job.service.repository);
         Ok(outcome)
     }
 
-    async fn send(&self, sent: &Sent) -> Result<PushOutcome, Stopped> {
+    async fn send(&self, sent: &ByteCounts) -> Result<PushOutcome, UploadError> {
         let name = &self.job.service.repository;
         let mut missing = Vec::new();
         for tag in self.tags {
-            match self.first_holder(tag).await? {
-                Holder::Us => {}
-                Holder::Other(digest) if self.repository.protects(tag) => {
-                    return Err(Stopped::Conflict(self.conflict(tag, Some(&digest))));
+            match self.initial_tag_state(tag).await? {
+                TagState::SameImage => {}
+                TagState::OtherImage(digest) if self.repository.protects(tag) => {
+                    return Err(UploadError::Conflict(self.conflict(tag, Some(&digest))));
                 }
-                Holder::Other(_) | Holder::Nothing | Holder::Unknown => missing.push(tag),
+                TagState::OtherImage(_) | TagState::Absent | TagState::Unknown => missing.push(tag),
             }
         }
         if missing.is_empty() && !self.tags.is_empty() {
@@ -121,7 +121,7 @@ impl Upload<'_> {
         Ok(if has_written { PushOutcome::Pushed } else { PushOutcome::Unchanged })
     }
 
-    /// Whether the image is there, under whatever tag.
+    /// Whether the repository has the image, with or without tags.
     async fn exists(&self) -> Result<bool, RegistryError> {
         let digest = self.image.digest();
         let found = self.client.digest(&self.job.service.repository, digest.as_str()).await;
@@ -131,37 +131,37 @@ impl Upload<'_> {
         }
     }
 
-    /// What a tag held while the image was built, else what it holds.
-    async fn first_holder(&self, tag: &ImageTag) -> Result<Holder, RegistryError> {
+    /// The image that the tag pointed to during the build or, if it was not looked up then, points to now.
+    async fn initial_tag_state(&self, tag: &ImageTag) -> Result<TagState, RegistryError> {
         match self.existing.get(&(self.job.service.repository.clone(), tag.clone())) {
-            Some(found) => Ok(self.compared(found.clone())),
-            None => self.holder(tag).await,
+            Some(found) => Ok(self.compare(found.clone())),
+            None => self.tag_state(tag).await,
         }
     }
 
-    fn compared(&self, found: Option<Digest>) -> Holder {
+    fn compare(&self, found: Option<Digest>) -> TagState {
         match found {
-            None => Holder::Nothing,
-            Some(digest) if digest == *self.image.digest() => Holder::Us,
-            Some(digest) => Holder::Other(digest),
+            None => TagState::Absent,
+            Some(digest) if digest == *self.image.digest() => TagState::SameImage,
+            Some(digest) => TagState::OtherImage(digest),
         }
     }
 
-    async fn holder(&self, tag: &ImageTag) -> Result<Holder, RegistryError> {
+    async fn tag_state(&self, tag: &ImageTag) -> Result<TagState, RegistryError> {
         match self.client.digest(&self.job.service.repository, tag.as_str()).await {
-            Ok(found) => Ok(self.compared(found)),
+            Ok(found) => Ok(self.compare(found)),
             Err(error) if error.kind() == RegistryErrorKind::Denied => {
                 let name = self.job.service.repository.as_str();
                 let skipped = "tags were not compared before the push";
                 self.denials.add("ecr:BatchGetImage", skipped, name);
-                Ok(Holder::Unknown)
+                Ok(TagState::Unknown)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Sends the blobs that the repository does not have.
-    async fn send_blobs(&self, sent: &Sent) -> Result<(), RegistryError> {
+    /// Uploads or mounts the blobs that the repository does not have.
+    async fn send_blobs(&self, sent: &ByteCounts) -> Result<(), RegistryError> {
         let name = &self.job.service.repository;
         let bar = Arc::new(self.shell.bar(self.image.size()));
         let progress: OnSent = {
@@ -180,7 +180,7 @@ impl Upload<'_> {
                 match self.client.upload(name, blob, source.as_ref(), progress).await? {
                     BlobUpload::Uploaded => {
                         if source.is_some() {
-                            self.sources.give_up();
+                            self.sources.stop_search();
                         }
                         sent.uploaded.fetch_add(blob.size, Ordering::Relaxed)
                     }
@@ -192,30 +192,31 @@ impl Upload<'_> {
                 Ok(())
             }
         });
-        stream::iter(uploads).buffer_unordered(PARALLEL).try_collect::<()>().await
+        stream::iter(uploads).buffer_unordered(CONCURRENCY).try_collect::<()>().await
     }
 
-    /// Points a tag to the image. Another run may have been faster: with the same image that is as good.
-    async fn put(&self, tag: &ImageTag) -> Result<bool, Stopped> {
+    /// Points a tag to the image. Returns `false` if another run did that first.
+    async fn put(&self, tag: &ImageTag) -> Result<bool, UploadError> {
         let name = &self.job.service.repository;
         match self.client.put_manifest(name, tag.as_str(), &self.image.manifest()).await {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == RegistryErrorKind::ImmutableTag => match self.holder(tag).await? {
-                Holder::Us => Ok(false),
-                Holder::Other(digest) => Err(Stopped::Conflict(self.conflict(tag, Some(&digest)))),
-                Holder::Nothing | Holder::Unknown => Err(Stopped::Conflict(self.conflict(tag, None))),
+            Err(error) if error.kind() == RegistryErrorKind::ImmutableTag => match self.tag_state(tag).await?
+            {
+                TagState::SameImage => Ok(false),
+                TagState::OtherImage(digest) => Err(UploadError::Conflict(self.conflict(tag, Some(&digest)))),
+                TagState::Absent | TagState::Unknown => Err(UploadError::Conflict(self.conflict(tag, None))),
             },
             Err(error) => Err(error.into()),
         }
     }
 
-    fn conflict(&self, tag: &ImageTag, holder: Option<&Digest>) -> String {
+    fn conflict(&self, tag: &ImageTag, other: Option<&Digest>) -> String {
         let ours = self.image.digest();
-        match holder {
-            Some(theirs) => format!("tag `{tag}` is immutable and holds {theirs}; this image is {ours}"),
+        match other {
+            Some(theirs) => format!("tag `{tag}` is immutable and points to {theirs}; this image is {ours}"),
             None => format!(
-                "tag `{tag}` is immutable and taken; without ecr:BatchGetImage it cannot be compared \
-                 with this image, which is {ours}"
+                "tag `{tag}` is immutable and exists; without permission for ecr:BatchGetImage, its image \
+                 cannot be compared with this image, {ours}"
             ),
         }
     }

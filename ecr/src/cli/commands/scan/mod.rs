@@ -1,4 +1,4 @@
-//! `ecr scan`: findings, and the gate that a pipeline passes or does not.
+//! `ecr scan`: shows the findings of ECR image scans, and applies the scan gate.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -22,42 +22,44 @@ use crate::scan::{Date, Gate, IgnoreFile};
 mod targets;
 mod wait;
 
-pub use targets::{GRACE, Target, resolve};
-use wait::Wait;
+pub use targets::{SCAN_START_TIMEOUT, ScanTarget, resolve_index};
+use wait::ScanWaiter;
 
-/// Shows the findings of the selected images, one after the other.
+/// Runs `ecr scan`. Images are printed in order, as soon as their scans are complete.
 pub async fn run(flags: &flags::Scan, shell: &Shell) -> Result<Exit, Failure> {
     let workspace = Workspace::load(flags.common.workspace.manifest_path.as_deref())?;
     let gate = gate(&flags.gate, &workspace)?;
     let session = Session::connect(shell, &flags.common, workspace).await?;
-    let (targets, failures) = targets::of(&session, flags, gate.is_some()).await?;
+    let (targets, failures) = targets::select(&session, flags, gate.is_some()).await?;
     if targets.is_empty() && failures.is_empty() {
-        let nothing = Failure::new("there is no image to look at");
-        return Err(nothing.with_help(format!("push one with `cargo xtask push{}`", session.local_flags())));
+        let nothing = Failure::new("no images found");
+        return Err(
+            nothing.with_help(format!("push an image with `cargo xtask push{}`", session.local_flags()))
+        );
     }
     let scanner = Scanner::new(&session, gate.as_ref(), flags.gate.timeout);
     let mut scans = std::pin::pin!(scanner.scan(targets));
-    let mut tally = Tally { failures, ..Tally::default() };
+    let mut totals = Totals { failures, ..Totals::default() };
     let mut json = shell.json_list("images");
     while let Some(scanned) = scans.next().await {
         match scanned {
             Ok(image) => {
                 image.lines().iter().for_each(|it| shell.print(it));
                 json.item(&image);
-                tally.add(&image);
+                totals.add(&image);
             }
-            Err(failure) => tally.failures.push(failure),
+            Err(failure) => totals.failures.push(failure),
         }
     }
-    let is_everything = flags.common.selection.is_everything() && flags.tag.is_empty();
-    let report = tally.report(gate.as_ref(), is_everything);
-    tell(shell, &report, &tally, &flags.gate);
+    let is_everything = flags.common.selection.selects_all() && flags.tag.is_empty();
+    let report = totals.report(gate.as_ref(), is_everything);
+    print_summary(shell, &report, &totals, &flags.gate);
     session.warn_of_denials();
     json.end(&report);
-    Ok(Exit::of_parts([tally.exit, if report.failures.is_empty() { Exit::Done } else { Exit::Failed }]))
+    Ok(Exit::of_parts([totals.exit, if report.failures.is_empty() { Exit::Done } else { Exit::Failed }]))
 }
 
-/// The gate that the flags ask for, with the ignore file; `None` without `--fail-on`.
+/// The gate that the flags configure, with its ignore file; `None` without `--fail-on`.
 pub fn gate(flags: &flags::GateArgs, workspace: &Workspace) -> Result<Option<Gate>, Failure> {
     let Some(fail_on) = flags.fail_on else { return Ok(None) };
     let (place, path) = match (&flags.ignore_file, &workspace.desired.scan_ignore) {
@@ -81,36 +83,36 @@ pub fn gate(flags: &flags::GateArgs, workspace: &Workspace) -> Result<Option<Gat
     Ok(Some(Gate { fail_on, ignore_unfixed, unsupported, ignored }))
 }
 
-/// Where the ignore file is looked for.
+/// The default ignore file, relative to the workspace.
 const IGNORE_FILE: &str = "ecr/scan-ignore.toml";
 
 fn today() -> Date {
     Date::from_unix_seconds(now().seconds())
 }
 
-/// Waits for scans and judges them.
+/// Waits for scans and applies the gate to them.
 pub struct Scanner<'a> {
     session: &'a Session<'a>,
     gate: Option<&'a Gate>,
-    wait: Wait,
+    waiter: ScanWaiter,
 }
 
-/// Images that are waited for side by side.
-const PARALLEL: usize = 256;
+/// The maximum number of images whose scans are polled concurrently.
+const CONCURRENCY: usize = 256;
 
 impl<'a> Scanner<'a> {
-    /// A scanner that waits for all scans together no longer than `timeout` from now on.
+    /// `timeout` is the total time for all scans, from now on.
     pub fn new(session: &'a Session<'a>, gate: Option<&'a Gate>, timeout: Duration) -> Self {
-        Self { session, gate, wait: Wait::new(timeout) }
+        Self { session, gate, waiter: ScanWaiter::new(timeout) }
     }
 
-    /// Waits for the scans of all targets side by side, and gives them in their order.
-    pub fn scan(&self, targets: Vec<Target>) -> impl Stream<Item = Result<ScannedImage, ScanFailure>> {
-        stream::iter(targets).map(|target| self.scan_one(target)).buffered(PARALLEL)
+    /// Waits for the scans of all targets concurrently, and returns them in the order of the targets.
+    pub fn scan(&self, targets: Vec<ScanTarget>) -> impl Stream<Item = Result<ScannedImage, ScanFailure>> {
+        stream::iter(targets).map(|target| self.scan_one(target)).buffered(CONCURRENCY)
     }
 
-    async fn scan_one(&self, target: Target) -> Result<ScannedImage, ScanFailure> {
-        let scan = self.wait.scan(self.session, &target).await;
+    async fn scan_one(&self, target: ScanTarget) -> Result<ScannedImage, ScanFailure> {
+        let scan = self.waiter.scan(self.session, &target).await;
         let scan = scan.map_err(|error| failure(&target.subject, &error))?;
         Ok(ScannedImage::new(target.subject, scan.as_ref(), self.gate))
     }
@@ -124,36 +126,36 @@ fn failure(subject: &Subject, error: &ServiceError) -> ScanFailure {
     }
 }
 
-/// What is remembered of images that were told already.
+/// Totals of the images that were printed.
 #[derive(Default)]
-struct Tally {
+struct Totals {
     images: usize,
-    /// Those whose findings are there.
+    /// Images whose scan is complete.
     done: usize,
-    /// Those that the gate lets through.
-    through: usize,
+    /// Images that pass the gate.
+    passed: usize,
     hints: Hints,
-    /// Identifiers of all findings.
+    /// The IDs of all findings.
     found: BTreeSet<String>,
-    /// Whether some findings are counted and not listed.
+    /// Whether ECR counted findings that it did not list.
     has_unlisted: bool,
     exit: Exit,
     failures: Vec<ScanFailure>,
 }
 
-impl Tally {
+impl Totals {
     fn add(&mut self, image: &ScannedImage) {
         self.images += 1;
         self.done += usize::from(image.is_done());
-        self.through += usize::from(image.is_through());
+        self.passed += usize::from(image.is_through());
         self.hints.add(image);
         self.found.extend(image.findings.iter().map(|it| it.finding.name.clone()));
         self.has_unlisted |= !image.unlisted.is_empty();
-        self.exit = Exit::of_parts([self.exit, exit_of(image)]);
+        self.exit = Exit::of_parts([self.exit, image_exit(image)]);
     }
 
-    /// With what the ignore file has that is of no use any more. That an entry is stale can be said only once
-    /// everything was looked at.
+    /// The report, with the expired and stale entries of the ignore file. An entry is known to be stale only
+    /// if all findings of all images were read.
     fn report(&self, gate: Option<&Gate>, is_everything: bool) -> ScanReport {
         let is_known =
             is_everything && self.failures.is_empty() && self.done == self.images && !self.has_unlisted;
@@ -168,35 +170,35 @@ impl Tally {
     }
 }
 
-/// What is to be said after all images.
-fn tell(shell: &Shell, report: &ScanReport, tally: &Tally, flags: &flags::GateArgs) {
+/// Prints failures, hints, warnings about the ignore file, and the counts.
+fn print_summary(shell: &Shell, report: &ScanReport, totals: &Totals, flags: &flags::GateArgs) {
     for failure in &report.failures {
         shell.bad_status("Failed", &failure.error);
         failure.help.iter().for_each(|it| shell.help(it));
     }
-    tally.hints.tell(shell, flags, &BTreeSet::new());
+    totals.hints.print(shell, flags, &BTreeSet::new());
     for ignore in report.ignore.iter() {
         warn_of_expired(shell, &ignore.expired);
         for id in ignore.stale.iter().flatten() {
-            shell.warn(format!("`{id}` in the ignore file is stale: none of these images has the finding"));
+            shell.warn(format!("ignore entry `{id}` is stale: no image has this finding"));
         }
     }
     let failed = (report.failures.len(), "failed");
     let counts = match flags.fail_on {
-        Some(_) => [(tally.through, "passed"), (tally.images - tally.through, "not passed"), failed],
-        None => [(tally.done, "scanned"), (tally.images - tally.done, "without findings"), failed],
+        Some(_) => [(totals.passed, "passed"), (totals.images - totals.passed, "not passed"), failed],
+        None => [(totals.done, "scanned"), (totals.images - totals.done, "without findings"), failed],
     };
-    shell.status("Finished", counted(tally.images + report.failures.len(), "image", &counts));
+    shell.status("Finished", counted(totals.images + report.failures.len(), "image", &counts));
 }
 
-/// Entries whose time is over say so, until somebody looks at them again.
+/// Warns of expired entries of the ignore file.
 pub fn warn_of_expired<'a>(shell: &Shell, ids: impl IntoIterator<Item = &'a String>) {
     for id in ids {
-        shell.warn(format!("the time of `{id}` in the ignore file is over: the finding counts again"));
+        shell.warn(format!("ignore entry `{id}` has expired: the finding is no longer ignored"));
     }
 }
 
-/// What to know of scans that looked into nothing, or that cannot tell about fixes.
+/// Hints about images that ECR cannot scan, and about findings for which ECR does not report fixes.
 #[derive(Default)]
 pub struct Hints {
     /// Packages whose images ECR cannot scan.
@@ -205,37 +207,37 @@ pub struct Hints {
 }
 
 impl Hints {
-    /// Looks at an image.
     pub fn add(&mut self, image: &ScannedImage) {
         self.unsupported.extend(image.subject.package.clone().filter(|_| image.is_unsupported()));
         self.has_unknown_fixes |= image.has_unknown_fixes();
     }
 
-    /// Says it. `auditable` are packages whose binaries are known to carry the list of their crates.
-    pub fn tell(&self, shell: &Shell, flags: &flags::GateArgs, auditable: &BTreeSet<String>) {
+    /// Prints the hints. `auditable` are the packages whose binaries contain `cargo auditable` data.
+    pub fn print(&self, shell: &Shell, flags: &flags::GateArgs, auditable: &BTreeSet<String>) {
         let known: Vec<_> = self.unsupported.intersection(auditable).collect();
         if !known.is_empty() {
             shell.note(format!(
-                "{} carries `cargo auditable` data, into which ECR's scanner cannot see on scratch: `cargo audit bin`, \
-                 `trivy` and `grype` read it, and --unsupported pass leaves the matter to them",
+                "ECR cannot scan images built from scratch, but {} contains `cargo auditable` data: scan it \
+                 with `cargo audit bin`, `trivy` or `grype`, and let it pass the gate with --unsupported \
+                 pass",
                 some_of(&known, 3)
             ));
         } else if !self.unsupported.is_empty() {
             shell.note(
-                "ECR's scanner cannot see into a Rust binary on scratch. One that was built with `cargo auditable` \
-                 carries the list of its crates, which `cargo audit bin`, `trivy` and `grype` read",
+                "ECR cannot scan images built from scratch. To scan such an image, build its binary with \
+                 `cargo auditable` and use `cargo audit bin`, `trivy` or `grype`",
             );
         }
         if flags.ignore_unfixed && self.has_unknown_fixes {
             shell.warn(
-                "basic scanning does not tell whether there is a fix: --ignore-unfixed lets none of its findings \
-                 through",
+                "basic scanning does not report whether a fix is available: --ignore-unfixed ignores none of \
+                 its findings",
             );
         }
     }
 }
 
-/// What an image alone would make the command end with.
-pub fn exit_of(image: &ScannedImage) -> Exit {
+/// The exit code that one image causes.
+pub fn image_exit(image: &ScannedImage) -> Exit {
     if image.is_through() { Exit::Done } else { Exit::Gate }
 }

@@ -1,4 +1,5 @@
-//! Which images `ecr scan` looks at: those of the configured tags, else the newest; an index as what it lists.
+//! The images of `ecr scan`: those with the configured tags, or the newest one. An index stands for the
+//! images that it lists.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,47 +22,45 @@ use crate::config::tag_template::TagValues;
 use crate::inventory::Inventory;
 use crate::scan::index;
 
-/// An image whose scan is asked for.
+/// An image whose scan is requested.
 #[derive(Debug, Clone)]
-pub struct Target {
-    /// Which image.
+pub struct ScanTarget {
     pub subject: Subject,
-    /// How long it may still be without any scan: ECR begins a moment after the push.
-    pub grace: Duration,
+    /// How long to wait for a scan to begin. ECR begins a moment after the push.
+    pub start_timeout: Duration,
 }
 
-/// How long a young image may be without any scan.
-pub const GRACE: Duration = Duration::from_secs(30);
-/// Until when an image is young, in nanoseconds since its push.
-const YOUNG: i64 = 300_000_000_000;
+/// How long to wait for the scan of a recently pushed image to begin.
+pub const SCAN_START_TIMEOUT: Duration = Duration::from_secs(30);
+/// The age in nanoseconds up to which an image counts as recently pushed.
+const RECENT: i64 = 300_000_000_000;
 
-/// The images that the flags choose, and the repositories in which none could be chosen.
-pub async fn of(
+/// The images that the flags select, and a failure for each repository in which none could be selected.
+pub async fn select(
     session: &Session<'_>,
     flags: &flags::Scan,
     has_gate: bool,
-) -> Result<(Vec<Target>, Vec<ScanFailure>), Failure> {
+) -> Result<(Vec<ScanTarget>, Vec<ScanFailure>), Failure> {
     if let Some(tag) = flags.tag.iter().find(|it| it.needs_digest()) {
-        let failure =
-            Failure::new(format!("tag `{tag}` names the image's own digest, which only a build knows"));
-        return Err(
-            failure.with_help("name the tag as the push printed it, or look at every image with --all")
-        );
+        let failure = Failure::new(format!(
+            "tag `{tag}` contains the digest of the image, which is known only during a build"
+        ));
+        return Err(failure.with_help("pass the tag as `push` printed it, or show all images with --all"));
     }
     let desired = flags.common.selection.repositories(session.desired())?;
     let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
     let observed = session.aws.observe(&names, |_| Reads::default()).await;
-    let (observed, mut failures) = observed.context("failed to look at the repositories")?;
-    session.begin(&observed).await?;
-    let chooser = Chooser { session, flags, has_gate, commit: commit(session, flags, &desired) };
+    let (observed, mut failures) = observed.context("failed to read the repositories")?;
+    session.print_header(&observed).await?;
+    let selector = Selector { session, flags, has_gate, commit: commit(session, flags, &desired) };
     let each = desired.iter().map(|desired| {
         let failure = failures.remove(&desired.name);
         let exists = observed.repositories.contains_key(&desired.name);
-        let chooser = &chooser;
+        let selector = &selector;
         async move {
-            let chosen = match failure {
+            let selected = match failure {
                 Some(error) => Err(anyhow::Error::new(error.clone())),
-                None if exists => chooser.targets(desired).await,
+                None if exists => selector.targets(desired).await,
                 None => Err(anyhow::anyhow!("the repository does not exist")),
             };
             let named = |error: anyhow::Error| {
@@ -72,21 +71,21 @@ pub async fn of(
                     help: None,
                 }
             };
-            chosen.map_err(named)
+            selected.map_err(named)
         }
     });
-    let chosen: Vec<_> = stream::iter(each).buffered(session.aws_concurrency()).collect().await;
+    let selected: Vec<_> = stream::iter(each).buffered(session.aws_concurrency()).collect().await;
     let (mut targets, mut failed) = (Vec::new(), Vec::new());
-    for chosen in chosen {
-        match chosen {
-            Ok(chosen) => targets.extend(chosen),
+    for selected in selected {
+        match selected {
+            Ok(selected) => targets.extend(selected),
             Err(failure) => failed.push(failure),
         }
     }
     Ok((targets, failed))
 }
 
-/// The commit, if a tag needs it.
+/// The commit of the working tree, if a tag needs it.
 fn commit(session: &Session<'_>, flags: &flags::Scan, desired: &[DesiredRepository]) -> Option<String> {
     let services = desired.iter().filter_map(|it| service(session, it));
     let configured = services.flat_map(Service::tag_templates);
@@ -99,15 +98,15 @@ fn service<'a>(session: &'a Session<'_>, desired: &DesiredRepository) -> Option<
     session.desired().services.iter().find(|it| it.repository == desired.name)
 }
 
-struct Chooser<'a> {
+struct Selector<'a> {
     session: &'a Session<'a>,
     flags: &'a flags::Scan,
     has_gate: bool,
     commit: Option<String>,
 }
 
-impl Chooser<'_> {
-    async fn targets(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<Target>> {
+impl Selector<'_> {
+    async fn targets(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<ScanTarget>> {
         if self.flags.all {
             return self.all(desired).await;
         }
@@ -130,12 +129,13 @@ impl Chooser<'_> {
         }
         let mut targets = Vec::new();
         for image in found {
-            targets.extend(self.resolved(desired, &image).await?);
+            targets.extend(self.resolve(desired, &image).await?);
         }
         Ok(targets)
     }
 
-    /// The tags to look for; those that name the image's own digest are known to nobody but the build.
+    /// The tags to look for. Tags that contain the digest of the image are known only during a build and are
+    /// omitted.
     fn tags(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<String>> {
         let service = service(self.session, desired);
         let templates = match (self.flags.tag.as_slice(), service) {
@@ -154,27 +154,28 @@ impl Chooser<'_> {
         manifests: Manifests,
     ) -> anyhow::Result<Inventory> {
         let inventory = self.session.aws.inventory(&desired.name, manifests).await;
-        inventory?.context("no permission to list its images")
+        inventory?.context("no permission to list the images (ecr:DescribeImages)")
     }
 
     async fn newest(&self, desired: &DesiredRepository, missing: &[String]) -> anyhow::Result<Option<Image>> {
         let mut inventory = self.inventory(desired, Manifests::None).await?;
         let shell = self.session.shell;
         let Some(newest) = inventory.newest() else {
-            return self.nothing(desired).map(|()| None);
+            return self.report_no_images(desired).map(|()| None);
         };
         let image = inventory.images.swap_remove(newest);
         if let Some(tag) = missing.first() {
             let name = image.tags.first().map_or(image.digest.short(), String::as_str);
-            let text = "has no image with the tag";
-            shell
-                .warn(format!("`{}` {text} `{tag}`: the newest is looked at, which is {name}", desired.name));
+            shell.warn(format!(
+                "`{}` has no image with the tag `{tag}`: showing the newest, {name}",
+                desired.name
+            ));
         }
         Ok(Some(image))
     }
 
-    /// Every image that could run; what an index lists is among them.
-    async fn all(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<Target>> {
+    /// All runnable images, including those that indexes list.
+    async fn all(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<ScanTarget>> {
         let inventory = self.inventory(desired, Manifests::Indexes).await?;
         let is_scanned = |n: &usize| {
             let image = &inventory.images[*n];
@@ -183,13 +184,13 @@ impl Chooser<'_> {
         let images = (0..inventory.images.len()).filter(is_scanned).map(|n| &inventory.images[n]);
         let targets: Vec<_> = images.map(|it| target(desired, it)).collect();
         if targets.is_empty() {
-            self.nothing(desired)?;
+            self.report_no_images(desired)?;
         }
         Ok(targets)
     }
 
-    /// A gate that looked at nothing let nothing through.
-    fn nothing(&self, desired: &DesiredRepository) -> anyhow::Result<()> {
+    /// A repository without images is an error with a gate, otherwise a warning.
+    fn report_no_images(&self, desired: &DesiredRepository) -> anyhow::Result<()> {
         if self.has_gate {
             anyhow::bail!("the repository has no images");
         }
@@ -197,15 +198,15 @@ impl Chooser<'_> {
         Ok(())
     }
 
-    async fn resolved(&self, desired: &DesiredRepository, image: &Image) -> anyhow::Result<Vec<Target>> {
+    async fn resolve(&self, desired: &DesiredRepository, image: &Image) -> anyhow::Result<Vec<ScanTarget>> {
         let target = target(desired, image);
-        if image.is_index() { resolve(self.session, target).await } else { Ok(vec![target]) }
+        if image.is_index() { resolve_index(self.session, target).await } else { Ok(vec![target]) }
     }
 }
 
-/// The images that an index lists, and those that indexes below it list, each once; an image that is no index stands for
-/// itself.
-pub async fn resolve(session: &Session<'_>, index: Target) -> anyhow::Result<Vec<Target>> {
+/// The images that an index lists, directly or through nested indexes, each once. If `index` is an image,
+/// returns the image itself.
+pub async fn resolve_index(session: &Session<'_>, index: ScanTarget) -> anyhow::Result<Vec<ScanTarget>> {
     let mut targets = Vec::new();
     let mut open = vec![index.subject.digest.clone()];
     let mut seen: BTreeSet<Digest> = BTreeSet::from([index.subject.digest.clone()]);
@@ -214,7 +215,7 @@ pub async fn resolve(session: &Session<'_>, index: Target) -> anyhow::Result<Vec
         let manifest = manifest?;
         let Some(listed) = index::listed(&manifest)? else {
             let subject = Subject { digest, ..index.subject.clone() };
-            targets.push(Target { subject, grace: index.grace });
+            targets.push(ScanTarget { subject, start_timeout: index.start_timeout });
             continue;
         };
         for listed in listed.into_iter().filter(|it| seen.insert(it.digest.clone())) {
@@ -228,13 +229,13 @@ pub async fn resolve(session: &Session<'_>, index: Target) -> anyhow::Result<Vec
                 platform: listed.platform,
                 ..index.subject.clone()
             };
-            targets.push(Target { subject, grace: index.grace });
+            targets.push(ScanTarget { subject, start_timeout: index.start_timeout });
         }
     }
     Ok(targets)
 }
 
-fn target(desired: &DesiredRepository, image: &Image) -> Target {
+fn target(desired: &DesiredRepository, image: &Image) -> ScanTarget {
     let subject = Subject {
         repository: desired.name.clone(),
         package: desired.package.clone(),
@@ -243,6 +244,6 @@ fn target(desired: &DesiredRepository, image: &Image) -> Target {
         index: None,
         platform: None,
     };
-    let is_young = now().since(image.pushed_at) < YOUNG;
-    Target { subject, grace: if is_young { GRACE } else { Duration::ZERO } }
+    let is_recent = now().since(image.pushed_at) < RECENT;
+    ScanTarget { subject, start_timeout: if is_recent { SCAN_START_TIMEOUT } else { Duration::ZERO } }
 }
