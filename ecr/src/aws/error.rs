@@ -131,15 +131,15 @@ fn help_for(error: &(dyn Error + 'static), code: Option<&str>) -> Option<String>
     }
     match code? {
         "ThrottlingException" | "TooManyRequestsException" | "RequestLimitExceeded" => {
-            Some("AWS throttles the requests: wait a moment, or lower --concurrency".to_owned())
+            Some("AWS limits the rate of requests: retry later, or lower --concurrency".to_owned())
         }
         "RepositoryNotFoundException" => Some(
-            "create the repository with `cargo xtask ecr create`; if it should exist, check account and region with \
+            "create the repository with `cargo xtask ecr create`; if it exists, check the account and the region with \
              `cargo xtask ecr status`"
                 .to_owned(),
         ),
         "ImageTagAlreadyExistsException" => Some(
-            "the tag already exists: bump the version, or push another tag such as `--tag '{version}-{digest}'`".to_owned(),
+            "bump the version, or push another tag such as `--tag '{version}-{digest}'`".to_owned(),
         ),
         "UnsupportedImageTypeException" => Some(
             "ECR cannot scan images without an operating system (scratch, distroless); the image itself works"

@@ -57,12 +57,12 @@ const ADVICE: [(&[&str], &str); 10] = [
             "repositorynotfoundexception",
             "does not exist in the registry",
         ],
-        "create the repository with `cargo xtask ecr create`; if it should exist, check account and region with \
+        "create the repository with `cargo xtask ecr create`; if it exists, check the account and the region with \
          `cargo xtask ecr status`",
     ),
     (
         &["toomanyrequests", "too many requests", "rate exceeded"],
-        "the registry limits the rate of requests: wait a moment, or lower --concurrency",
+        "the registry limits the rate of requests: retry later, or lower --concurrency",
     ),
     (
         &["archive/tar: invalid tar header"],

@@ -67,5 +67,5 @@ impl RepositoryPlan {
     }
 }
 
-const IGNORED: &str = "AWS accepted the write, but the field still has its old value: check the settings of the registry \
+const IGNORED: &str = "AWS accepted the change, but it had no effect: check the settings of the registry \
                        (target/xtask-ecr/ignored-writes.json suppresses this write for a day)";
