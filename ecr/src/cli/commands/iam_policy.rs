@@ -73,7 +73,7 @@ async fn account_and_region(
     }
     let profile = flags.common.registry.aws_profile.clone();
     let target = Target::Environment { region, workspace_region, profile };
-    let aws = Aws::connect(&target, HttpClient::default()).await?;
+    let aws = Aws::connect(&target, HttpClient::new(flags.common.registry.limits())).await?;
     let account = match pinned {
         Some(account) => account,
         None => {
