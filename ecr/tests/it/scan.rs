@@ -4,7 +4,7 @@ use expect_test::expect;
 use serde_json::{Value, json};
 
 use crate::support::scans::{basic_scan, enhanced_scan, gate, one_image, verdict};
-use crate::support::{Fixture, Output, Workspace, without_digests};
+use crate::support::{Fixture, Output, Workspace, static_binary, without_digests};
 
 #[test]
 fn scan_findings_have_package_versions_and_link() {
@@ -263,6 +263,17 @@ fn push_fails_at_the_scan_gate() {
     assert_eq!(json["images"][0]["scans"][0]["gate"], "failed");
     let dry = push(&["--dry-run"]);
     assert_eq!(dry.code, 1, "a dry run has nothing to scan: {dry:#?}");
+}
+
+#[test]
+fn push_prints_no_reference_of_an_image_whose_scan_cannot_be_read() {
+    let fixture = Fixture::service().with_faults(&["deny=DescribeImageScanFindings"]).created();
+    fixture.workspace.file("bin/my-app", static_binary("x86_64", 10));
+    let args = ["push", "--allow-dirty", "--binary", "linux/amd64=bin", "--fail-on", "high", "-q"];
+    let output = fixture.run(&args);
+    assert_eq!(output.code, 1, "{output:#?}");
+    assert_eq!(output.stdout, "", "{output:#?}");
+    assert!(output.stderr.contains("ecr:DescribeImageScanFindings"), "{}", output.stderr);
 }
 
 #[test]

@@ -72,8 +72,8 @@ async fn account_and_region(
         return Ok((local_account(pinned), local_region(region, workspace_region)?.to_string()));
     }
     let profile = flags.common.registry.aws_profile.clone();
-    let target = ClientConfig::Environment { region, workspace_region, profile };
-    let aws = Aws::connect(&target, HttpClient::default()).await?;
+    let config = ClientConfig::Environment { region, workspace_region, profile };
+    let aws = Aws::connect(&config, HttpClient::new(flags.common.registry.limits())).await?;
     let account = match pinned {
         Some(account) => account,
         None => {

@@ -353,3 +353,15 @@ pub struct Push {
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -45,9 +45,10 @@ pub(super) fn finish(finish: FinishedPush<'_>, file: Option<OutputFile>) -> Resu
     Ok(exit)
 }
 
-/// Whether the image is in the registry and passed the gate. An image that did not pass was pushed, but its
-/// reference is not printed.
+/// Whether the image is in the registry and passed the gate. The reference of an image that did not pass, or whose
+/// scan cannot be read, is not printed, although the image was pushed.
 fn is_present(done: &ServiceResult) -> bool {
     matches!(done.entry.outcome, PushOutcome::Pushed | PushOutcome::Unchanged)
+        && done.entry.error.is_none()
         && done.entry.scans.iter().flatten().all(ScannedImage::is_through)
 }
