@@ -258,7 +258,7 @@ fn configuration_settings_that_ecr_refuses_are_refused() {
 
 #[test]
 fn configuration_pinned_account_refuses_another_account() {
-    let workspace = Workspace::seed()
+    let workspace = Workspace::example()
         .metadata("region = \"us-east-1\"\naccount-id = \"999999999999\"\nproject = \"p\"\n");
     let fixture = workspace.start();
     for command in ["plan", "create", "delete"] {
@@ -277,7 +277,7 @@ fn configuration_pinned_account_refuses_another_account() {
 
 #[test]
 fn configuration_without_region_fails() {
-    let workspace = Workspace::seed().metadata("project = \"my-project\"\n");
+    let workspace = Workspace::example().metadata("project = \"my-project\"\n");
     let output = workspace.command(&["ecr", "plan"]).env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").run();
     expect![[r#"
         --- stderr
@@ -291,7 +291,7 @@ fn configuration_without_region_fails() {
 
 #[test]
 fn configuration_without_credentials_fails() {
-    let fixture = Fixture::seed();
+    let fixture = Fixture::example();
     let output = fixture.command(&["ecr", "plan"]).without_keys().run();
     assert_eq!(fixture.registry.calls().len(), 0);
     expect![[r#"
@@ -316,7 +316,7 @@ fn configuration_unreachable_endpoint_fails() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", free.local_addr().unwrap());
     drop(free);
-    let output = Workspace::seed().command(&["ecr", "plan"]).env("AWS_ENDPOINT_URL", &url).run();
+    let output = Workspace::example().command(&["ecr", "plan"]).env("AWS_ENDPOINT_URL", &url).run();
     expect![[r#"
         --- stderr
         error: failed to identify the AWS account

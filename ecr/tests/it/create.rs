@@ -20,7 +20,7 @@ const OPTIONAL_PERMISSIONS: [&str; 9] = [
 
 #[test]
 fn create_makes_absent_repositories_and_then_writes_nothing() {
-    let fixture = Fixture::seed();
+    let fixture = Fixture::example();
     let first = fixture.run(&["ecr", "create", "--concurrency", "1"]).good();
     expect![[r#"
         127.0.0.1:[PORT]/my-app
@@ -50,7 +50,7 @@ fn create_makes_absent_repositories_and_then_writes_nothing() {
 
 #[test]
 fn create_converges_an_existing_repository() {
-    let fixture = Fixture::seed();
+    let fixture = Fixture::example();
     fixture.registry.create_plain("my-app");
     let json = fixture.run(&["ecr", "create", "-p", "my-app", "--format", "json"]).json_with(0);
     assert_eq!(
@@ -63,7 +63,7 @@ fn create_converges_an_existing_repository() {
 
 #[test]
 fn create_restores_only_a_changed_lifecycle_policy() {
-    let fixture = Fixture::seed().created();
+    let fixture = Fixture::example().created();
     let other = POLICY.replace("10}", "99}");
     fixture.registry.sdk(async |ecr| {
         ecr.put_lifecycle_policy().repository_name("my-app").lifecycle_policy_text(other).send().await
@@ -95,7 +95,7 @@ fn create_without_changes_makes_few_calls() {
 
 #[test]
 fn create_and_delete_work_without_the_optional_permissions() {
-    let fixture = Fixture::seed().with_faults(&OPTIONAL_PERMISSIONS);
+    let fixture = Fixture::example().with_faults(&OPTIONAL_PERMISSIONS);
     let first = fixture.run(&["ecr", "create"]).good();
     expect!["no permission for ecr:TagResource: repositories were created without resource tags (my-app, my-app-worker)"].assert_eq(&first.warnings().join("\n"));
     assert_eq!(fixture.registry.names(), ["my-app", "my-app-worker"]);
@@ -129,7 +129,7 @@ fn create_without_permission_to_repair_drift_warns() {
 
 #[test]
 fn create_without_permission_fails_only_its_repository() {
-    let fixture = Workspace::seed()
+    let fixture = Workspace::example()
         .service("third", "lifecycle-policy = false\n")
         .start()
         .with_faults(&["deny=PutLifecyclePolicy"]);
@@ -150,7 +150,7 @@ fn create_without_permission_fails_only_its_repository() {
 
 #[test]
 fn create_refuses_a_foreign_repository_and_creates_the_rest() {
-    let fixture = Fixture::seed();
+    let fixture = Fixture::example();
     fixture.registry.create_plain("my-app");
     fixture.registry.tag("my-app", &[("Project", "another")]);
     let output = fixture.run(&["ecr", "create", "--format", "json"]);
@@ -199,7 +199,7 @@ fn create_leaves_scan_on_push_to_registry_scanning_rules() {
 #[test]
 fn create_survives_throttling() {
     let fixture =
-        Fixture::seed().with_faults(&["throttle=CreateRepository:2", "throttle=ListTagsForResource:1"]);
+        Fixture::example().with_faults(&["throttle=CreateRepository:2", "throttle=ListTagsForResource:1"]);
     fixture.run(&["ecr", "create"]).good();
     fixture.run(&["ecr", "create"]).good();
     assert_eq!(fixture.registry.names(), ["my-app", "my-app-worker"]);

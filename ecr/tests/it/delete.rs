@@ -7,7 +7,7 @@ use crate::support::{Fixture, Workspace, by_name};
 
 #[test]
 fn delete_without_terminal_or_yes_keeps_everything() {
-    let fixture = Fixture::seed().created();
+    let fixture = Fixture::example().created();
     let output = fixture.run(&["ecr", "delete"]);
     expect![[r#"
         --- stderr
@@ -29,7 +29,7 @@ fn delete_without_terminal_or_yes_keeps_everything() {
 
 #[test]
 fn delete_with_yes_deletes_and_then_finds_nothing() {
-    let fixture = Fixture::seed().created();
+    let fixture = Fixture::example().created();
     fixture.registry.create_plain("not-ours");
     let json = fixture.run(&["ecr", "delete", "--yes", "--format", "json"]).json_with(0);
     assert_eq!((&json["account"], &json["project"]), (&json!("123456789012"), &json!("my-project")));
@@ -51,7 +51,7 @@ fn delete_with_yes_deletes_and_then_finds_nothing() {
 
 #[test]
 fn delete_with_a_refused_repository_deletes_nothing() {
-    let fixture = Workspace::seed().service("vault", "protect = true\n").start().created();
+    let fixture = Workspace::example().service("vault", "protect = true\n").start().created();
     fixture.registry.tag("my-app", &[("Project", "another")]);
     fixture.registry.calls();
     let output = fixture.run(&["ecr", "delete", "--yes"]);
@@ -77,7 +77,7 @@ fn delete_with_a_refused_repository_deletes_nothing() {
 
 #[test]
 fn delete_takes_orphans_only_with_the_flag() {
-    let fixture = Fixture::seed().created();
+    let fixture = Fixture::example().created();
     fixture.registry.create_plain("old");
     fixture.registry.tag("old", &[("ManagedBy", "cargo-xtask-ecr"), ("Project", "my-project")]);
     fixture.run(&["ecr", "delete", "--yes", "-p", "my-app"]).good();
@@ -88,7 +88,7 @@ fn delete_takes_orphans_only_with_the_flag() {
 
 #[test]
 fn delete_without_permission_reports_the_failure() {
-    let fixture = Fixture::seed().with_faults(&["deny=DeleteRepository"]).created();
+    let fixture = Fixture::example().with_faults(&["deny=DeleteRepository"]).created();
     let json = fixture.run(&["ecr", "delete", "--yes", "--format", "json"]).json_with(1);
     assert_eq!(json["repositories"][0]["outcome"], "failed");
     assert!(json["repositories"][0]["error"].as_str().unwrap().contains("AccessDeniedException"), "{json}");

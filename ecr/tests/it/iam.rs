@@ -50,7 +50,8 @@ fn asked(registry: &Registry) -> BTreeSet<String> {
 /// A workspace that uses every kind of setting.
 fn with_every_setting() -> Fixture {
     let policy = "repository-policy = \"policy.json\"\n";
-    let workspace = Workspace::seed().service("bare", "lifecycle-policy = false\n").service("shared", policy);
+    let workspace =
+        Workspace::example().service("bare", "lifecycle-policy = false\n").service("shared", policy);
     workspace.file("shared/policy.json", r#"{"Version": "2012-10-17", "Statement": [{"Sid": "Pull",
         "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::210987654321:root"}, "Action": "ecr:BatchGetImage"}]}"#);
     workspace.start()
@@ -161,7 +162,7 @@ fn iam_policy_ci_matches_the_calls_of_push() {
 
 #[test]
 fn iam_policy_covers_only_the_repositories_of_the_workspace() {
-    let workspace = Workspace::seed();
+    let workspace = Workspace::example();
     let arn = |name: &str| format!("arn:aws:ecr:us-east-1:000000000000:repository/{name}");
     for role in ["ci", "node", "provision", "read"] {
         let document = document(&workspace, role, &[]);
@@ -200,7 +201,7 @@ fn iam_policy_covers_only_the_repositories_of_the_workspace() {
 
 #[test]
 fn iam_policy_prints_a_complete_document() {
-    let workspace = Workspace::seed().metadata("region = \"cn-north-1\"\naccount-id = \"123456789012\"\n");
+    let workspace = Workspace::example().metadata("region = \"cn-north-1\"\naccount-id = \"123456789012\"\n");
     // The workspace names its account and region, so that no request is made.
     let output = workspace.command(&["ecr", "iam-policy", "node"]).without_keys().run().good();
     expect![[r#"

@@ -144,7 +144,7 @@ fn images_reading_manifests_counts_as_a_pull() {
 
 #[test]
 fn images_without_permissions_shows_what_it_can() {
-    let fixture = Fixture::seed().with_faults(&["deny=BatchGetImage", "deny=GetLifecyclePolicy"]);
+    let fixture = Fixture::example().with_faults(&["deny=BatchGetImage", "deny=GetLifecyclePolicy"]);
     fixture.run(&["ecr", "create"]);
     fixture.registry.image("my-app", "1.0.0");
     let output = fixture.run(&["ecr", "images"]).good();

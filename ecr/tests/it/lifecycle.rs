@@ -99,7 +99,7 @@ const TWO_WORDS: &str = r#"{"rules": [
 
 #[test]
 fn lifecycle_check_reports_errors_and_warnings() {
-    let workspace = Workspace::seed();
+    let workspace = Workspace::example();
     workspace.file("ecr/lifecycle-policy.json", TWO_WORDS);
     let output = workspace.command(&["ecr", "lifecycle", "check"]).run().good();
     expect![[r#"
@@ -223,7 +223,7 @@ fn keep_one() -> String {
 
 #[test]
 fn lifecycle_preview_online_agrees_with_the_preview_of_ecr() {
-    let fixture = Fixture::seed().created();
+    let fixture = Fixture::example().created();
     for tag in ["1.0.0", "1.0.1"] {
         fixture.registry.image("my-app", tag);
     }
@@ -243,7 +243,7 @@ fn lifecycle_preview_online_agrees_with_the_preview_of_ecr() {
 
 #[test]
 fn create_asks_before_a_policy_expires_tagged_images() {
-    let fixture = Fixture::seed().created();
+    let fixture = Fixture::example().created();
     for tag in ["1.0.0", "1.0.1"] {
         fixture.registry.image("my-app", tag);
     }
@@ -304,7 +304,7 @@ fn create_asks_before_a_policy_expires_tagged_images() {
 
 #[test]
 fn create_without_describe_images_warns_and_writes_policies() {
-    let fixture = Fixture::seed().with_faults(&["deny=DescribeImages"]).created();
+    let fixture = Fixture::example().with_faults(&["deny=DescribeImages"]).created();
     fixture.registry.image("my-app", "1.0.0");
     fixture.registry.image("my-app", "1.0.1");
     fixture.workspace.file("ecr/lifecycle-policy.json", keep_one());

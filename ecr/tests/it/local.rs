@@ -167,7 +167,7 @@ fn registry_describe_fails_for_absent_names_and_has_pages() {
 
 #[test]
 fn serve_state_survives_kill_and_serves_local_commands() {
-    let workspace = Workspace::seed();
+    let workspace = Workspace::example();
     let serve = || {
         let mut child = workspace.command(&["ecr", "serve", "--port", "0"]).spawn();
         let mut url = String::new();
@@ -192,7 +192,7 @@ fn serve_state_survives_kill_and_serves_local_commands() {
 
 #[test]
 fn registry_state_drops_a_torn_line_and_reports_damage() {
-    let workspace = Workspace::seed();
+    let workspace = Workspace::example();
     workspace.local(&["ecr", "create", "-p", "my-app"]).good();
     let journal = workspace.root().join("target/ecr-local/journal.jsonl");
     let whole = std::fs::read_to_string(&journal).unwrap();

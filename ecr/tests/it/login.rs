@@ -6,7 +6,7 @@ use crate::support::Fixture;
 
 #[test]
 fn login_sends_the_password_by_standard_input() {
-    let fixture = Fixture::seed();
+    let fixture = Fixture::example();
     let engine = fixture
         .workspace
         .program("engine", "echo \"$@\" >args; cat >password; echo 'WARNING! stored unencrypted' >&2");
@@ -30,7 +30,7 @@ fn login_sends_the_password_by_standard_input() {
 
 #[test]
 fn login_engine_error_becomes_advice() {
-    let fixture = Fixture::seed();
+    let fixture = Fixture::example();
     let engine = fixture
         .workspace
         .program("engine", "echo 'Cannot connect to the Docker daemon at unix:///x' >&2; exit 1");
@@ -51,7 +51,7 @@ fn login_engine_error_becomes_advice() {
 
 #[test]
 fn login_hides_a_password_that_the_engine_repeats() {
-    let fixture = Fixture::seed();
+    let fixture = Fixture::example();
     let engine =
         fixture.workspace.program("engine", "read -r word; echo \"wrong password $word\" >&2; exit 1");
     let output = fixture.run(&["ecr", "login", "--engine", &engine, "--format", "json"]);
@@ -61,7 +61,7 @@ fn login_hides_a_password_that_the_engine_repeats() {
 
 #[test]
 fn login_takes_the_first_engine_that_works() {
-    let fixture = Fixture::seed();
+    let fixture = Fixture::example();
     fixture.workspace.program("bin/docker", "[ \"$1\" = --version ] || { echo 'no daemon' >&2; exit 1; }");
     fixture.workspace.program("bin/podman", "echo podman version 5.0.0");
     let cargo = std::env::var("CARGO").unwrap();
@@ -79,7 +79,7 @@ fn login_takes_the_first_engine_that_works() {
 
 #[test]
 fn login_without_engine_gives_advice() {
-    let fixture = Fixture::seed();
+    let fixture = Fixture::example();
     let output = fixture.command(&["ecr", "login"]).without_path().run();
     expect![[r#"
         --- stderr

@@ -7,7 +7,7 @@ use crate::support::{Fixture, Workspace};
 
 #[test]
 fn output_usage_error_exits_with_1() {
-    let workspace = Workspace::seed();
+    let workspace = Workspace::example();
     let output = workspace.command(&["ecr", "plan", "--chek"]).run();
     expect![[r#"
         --- stderr
@@ -29,7 +29,7 @@ fn output_usage_error_exits_with_1() {
 
 #[test]
 fn output_fatal_error_is_json_too() {
-    let workspace = Workspace::seed().service("third", "scan-on-psh = true\n");
+    let workspace = Workspace::example().service("third", "scan-on-psh = true\n");
     let json = workspace.local(&["ecr", "plan", "--format", "json"]).json_with(1);
     expect![[r#"
         {
@@ -46,14 +46,14 @@ fn output_fatal_error_is_json_too() {
 
 #[test]
 fn output_json_quiet_is_one_document_and_no_stderr() {
-    let output = Fixture::seed().run(&["ecr", "create", "--format", "json", "--quiet"]).good();
+    let output = Fixture::example().run(&["ecr", "create", "--format", "json", "--quiet"]).good();
     assert!(serde_json::from_str::<Value>(&output.stdout).is_ok());
     assert_eq!(output.stderr, "");
 }
 
 #[test]
 fn output_colour_only_on_demand() {
-    let workspace = Workspace::seed();
+    let workspace = Workspace::example();
     let coloured = |args: &[&str], env: Option<(&str, &str)>| {
         let args = [&["ecr", "plan", "--local"], args].concat();
         let mut run = workspace.command(&args);
@@ -71,7 +71,7 @@ fn output_colour_only_on_demand() {
 
 #[test]
 fn aws_environment_sets_region_and_endpoints_below_flags() {
-    let fixture = Fixture::seed();
+    let fixture = Fixture::example();
     let region = |args: &[&str], env: &[(&str, &str)]| {
         let args = [&["ecr", "plan", "--format", "json"], args].concat();
         let run = env.iter().fold(fixture.command(&args), |run, (k, v)| run.env(k, v));

@@ -7,7 +7,7 @@ use crate::support::{Fixture, Workspace, by_name};
 
 #[test]
 fn plan_shows_each_field_and_changes_nothing() {
-    let fixture = Fixture::seed();
+    let fixture = Fixture::example();
     fixture.registry.create_plain("my-app");
     let output = fixture.run(&["ecr", "plan"]).good();
     assert_eq!(fixture.registry.writes(), [""; 0]);
@@ -55,7 +55,7 @@ fn plan_shows_each_field_and_changes_nothing() {
 #[test]
 fn plan_check_exit_code_tells_the_state() {
     let check = |fixture: &Fixture| fixture.run(&["ecr", "plan", "--check"]).code;
-    let fixture = Fixture::seed();
+    let fixture = Fixture::example();
     assert_eq!(check(&fixture), 2);
     let fixture = fixture.created();
     assert_eq!(check(&fixture), 0);
@@ -83,7 +83,7 @@ fn plan_check_fails_for_a_blocked_repository() {
 
 #[test]
 fn plan_looks_for_orphans_only_with_the_flag() {
-    let fixture = Fixture::seed().created();
+    let fixture = Fixture::example().created();
     for (name, project) in [("old", "my-project"), ("theirs", "another")] {
         fixture.registry.create_plain(name);
         fixture.registry.tag(name, &[("ManagedBy", "cargo-xtask-ecr"), ("Project", project)]);
@@ -99,7 +99,7 @@ fn plan_looks_for_orphans_only_with_the_flag() {
 
 #[test]
 fn plan_selection_limits_the_repositories() {
-    let fixture = Workspace::seed().repositories(r#"{"repositories": [{"name": "extra"}]}"#).start();
+    let fixture = Workspace::example().repositories(r#"{"repositories": [{"name": "extra"}]}"#).start();
     let names = |args: &[&str]| {
         let args = [&["ecr", "plan", "--format", "json"], args].concat();
         let json = fixture.run(&args).json_with(0);

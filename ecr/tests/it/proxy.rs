@@ -24,7 +24,7 @@ fn refusing(answer: &'static str) -> (String, Receiver<Vec<String>>) {
 }
 
 fn plan(proxy: &str, endpoint: &str, not_for: &str) -> Output {
-    let workspace = Workspace::seed().metadata("region = \"us-east-1\"\n");
+    let workspace = Workspace::example().metadata("region = \"us-east-1\"\n");
     let command = workspace.command(&["ecr", "plan"]).env("AWS_ENDPOINT_URL", endpoint);
     command.env("HTTPS_PROXY", proxy).env("NO_PROXY", not_for).run()
 }

@@ -102,7 +102,7 @@ fn registry_connection_survives_a_refused_request() {
 
 #[test]
 fn registry_invalid_scan_file_is_a_failed_scan() {
-    let workspace = Workspace::seed();
+    let workspace = Workspace::example();
     workspace.local(&["ecr", "create", "-p", "my-app"]).good();
     let state = workspace.root().join("target/ecr-local");
     let registry = Registry::on(&state);
@@ -135,7 +135,7 @@ fn registry_invalid_scan_file_is_a_failed_scan() {
 
 #[test]
 fn serve_check_finds_damage_and_changes_nothing() {
-    let workspace = Workspace::seed();
+    let workspace = Workspace::example();
     workspace.local(&["ecr", "create"]).good();
     let state = workspace.root().join("target/ecr-local");
     let check = || workspace.command(&["ecr", "serve", "--check"]).run();
@@ -171,7 +171,7 @@ fn serve_check_finds_damage_and_changes_nothing() {
 
 #[test]
 fn registry_refuses_a_data_folder_with_other_files() {
-    let workspace = Workspace::seed();
+    let workspace = Workspace::example();
     workspace.file("pictures/uploads/holiday.jpg", "a picture");
     workspace.file("pictures/blobs/sha256/notes.txt", "a note");
     // A folder with other files but without a state is refused.

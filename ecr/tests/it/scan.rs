@@ -278,7 +278,7 @@ fn push_prints_no_reference_of_an_image_whose_scan_cannot_be_read() {
 
 #[test]
 fn scan_gate_fails_where_there_is_no_image() {
-    let fixture = Fixture::seed().created();
+    let fixture = Fixture::example().created();
     let clean = fixture.registry.image("my-app-worker", "1.0.0");
     fixture.registry.scan(&clean, &basic_scan(&[]));
     let reason = |output: &Output| output.json_with(1)["failures"][0]["error"].clone();

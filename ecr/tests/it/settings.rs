@@ -59,7 +59,7 @@ fn configuration_of_repositories_without_services_is_applied() {
 }"#;
     for policy in [POLICY, second_policy] {
         // Repositories without services, and with services of the same names, give the same result.
-        for workspace in [Workspace::new(), Workspace::seed()] {
+        for workspace in [Workspace::new(), Workspace::example()] {
             let workspace = workspace.repositories(definitions);
             workspace.file("ecr/lifecycle-policy.json", policy);
             let Fixture { registry, .. } = workspace.start().created();

@@ -86,11 +86,13 @@ fn status_json_matches_the_page() {
 
 #[test]
 fn status_price_comes_from_the_workspace() {
-    let fixture =
-        Workspace::seed().metadata("price-per-gb-month = 0.25\nregion = \"us-east-1\"\n").start().created();
+    let fixture = Workspace::example()
+        .metadata("price-per-gb-month = 0.25\nregion = \"us-east-1\"\n")
+        .start()
+        .created();
     let json = fixture.run(&["ecr", "status", "--format", "json"]).json_with(0);
     assert_eq!(json["price"], 0.25);
-    let wrong = Workspace::seed().metadata("price-per-gb-month = \"cheap\"\nscan-ignore = 5\n");
+    let wrong = Workspace::example().metadata("price-per-gb-month = \"cheap\"\nscan-ignore = 5\n");
     let output = wrong.on(&fixture.registry, &["ecr", "status"]);
     expect![[r#"
         --- stderr
@@ -144,7 +146,7 @@ fn status_does_not_wait_for_a_hanging_engine() {
 
 #[test]
 fn status_without_permission_shows_the_rest() {
-    let fixture = Fixture::seed().with_faults(&["deny=DescribeImages"]);
+    let fixture = Fixture::example().with_faults(&["deny=DescribeImages"]);
     fixture.run(&["ecr", "create"]);
     let output = fixture.command(&["ecr", "status"]).without_path().run();
     expect![[r#"

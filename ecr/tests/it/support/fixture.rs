@@ -17,15 +17,15 @@ impl Fixture {
         Workspace::new().service("my-app", "").start()
     }
 
-    /// The services of [`Workspace::seed`].
-    pub fn seed() -> Self {
-        Workspace::seed().start()
+    /// The services of [`Workspace::example`].
+    pub fn example() -> Self {
+        Workspace::example().start()
     }
 
-    /// The services of [`Workspace::seed`]. `my-app` contains two versions that share a layer, an index of two images, an
+    /// The services of [`Workspace::example`]. `my-app` contains two versions that share a layer, an index of two images, an
     /// artifact, and scans of some of them.
     pub fn filled() -> Self {
-        let it = Self::seed().created();
+        let it = Self::example().created();
         let base = ('B', 300_000);
         let image = |layers: &[(char, usize)], tag| it.registry.layered("my-app", layers, json!({}), tag);
         let old = image(&[base, ('a', 50_000)], Some("1.0.0"));

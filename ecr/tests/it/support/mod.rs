@@ -35,7 +35,7 @@ impl Workspace {
     }
 
     /// A workspace with the services `my-app` and `my-app-worker` and the project `my-project`.
-    pub fn seed() -> Self {
+    pub fn example() -> Self {
         let workspace = Self::new().metadata("region = \"us-east-1\"\nproject = \"my-project\"\n");
         workspace.service("my-app", "").service("my-app-worker", "")
     }
