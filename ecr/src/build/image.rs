@@ -347,7 +347,7 @@ impl ImageBuilder {
         if let Some(configured) = image.compression.as_ref().filter(|it| it.value == Compression::Zstd) {
             anyhow::ensure!(
                 zstd::IS_BUILT_IN,
-                "{}: this xtask cannot do zstd; {}",
+                "{}: this xtask was built without zstd; {}",
                 configured.place,
                 zstd::HOW
             );

@@ -49,5 +49,5 @@ pub fn decoder<'a>(input: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
 
 #[cfg(not(feature = "zstd"))]
 fn missing<T>(_: T) -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, format!("this xtask cannot do zstd; {HOW}"))
+    io::Error::new(io::ErrorKind::Unsupported, format!("this xtask was built without zstd; {HOW}"))
 }
