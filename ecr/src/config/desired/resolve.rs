@@ -106,6 +106,7 @@ impl<'a> Resolver<'a> {
         let names = bins.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
         let help = match did_you_mean(&bin.value, bins.iter().map(String::as_str)) {
             Some(similar) => format!("did you mean `{similar}`?"),
+            None if bins.is_empty() => "add src/main.rs, or a [[bin]] table".to_owned(),
             None => format!("its binaries are: {names}"),
         };
         self.problems.add_with_help(&bin.place, message, help);
@@ -256,7 +257,8 @@ impl<'a> Resolver<'a> {
         if source.value == PolicySource::Absent {
             return Some(LifecyclePolicy::Absent);
         }
-        let text = self.policy_text(source, "the lifecycle policy")?;
+        let help = "create the file, or name another one; `false` means no policy";
+        let text = self.policy_text(source, "the lifecycle policy", help)?;
         match Document::parse(&text.file, &text.text) {
             Ok(document) => Some(LifecyclePolicy::Document(document)),
             Err(findings) => {
@@ -267,7 +269,8 @@ impl<'a> Resolver<'a> {
     }
 
     fn repository_policy(&self, source: &Located<PolicySource>) -> Option<String> {
-        let text = self.policy_text(source, "the repository policy")?;
+        let help = "create the file, or name another one";
+        let text = self.policy_text(source, "the repository policy", help)?;
         match parse_json(&text.file, &text.text) {
             Ok(_) => Some(text.text),
             Err(problem) => {
@@ -278,7 +281,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The text of a policy. `None` if the policy must be absent, or if its file cannot be read, which is reported.
-    fn policy_text(&self, source: &Located<PolicySource>, name: &str) -> Option<PolicyText> {
+    fn policy_text(&self, source: &Located<PolicySource>, name: &str, help: &str) -> Option<PolicyText> {
         match &source.value {
             PolicySource::Absent => None,
             PolicySource::Inline(json) => Some(PolicyText {
@@ -290,7 +293,6 @@ impl<'a> Resolver<'a> {
                 Ok(text) => Some(PolicyText { file: path.clone(), text: text.clone(), place: None }),
                 Err(reason) => {
                     let message = format!("{name} `{path}` cannot be read: {reason}");
-                    let help = "create the file, or name another one; `false` means no policy";
                     self.problems.add_with_help(&source.place, message, help);
                     None
                 }
