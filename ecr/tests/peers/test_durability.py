@@ -1,6 +1,7 @@
 """What the embedded ECR acknowledged is whole after kill -9; gigabytes pass through little memory; requests built to hurt
 do no harm."""
 
+import contextlib
 import base64
 import hashlib
 import http.client
@@ -159,7 +160,9 @@ class Hostile(unittest.TestCase):
     def raw(self, data):
         with socket.create_connection(self.url.removeprefix("http://").split(":"), timeout=20) as connection:
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
+            # The server may have closed the connection already.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_WR)
             answer = b""
             while part := connection.recv(65536):
                 answer += part

@@ -115,43 +115,54 @@ impl FromStr for Fault {
         }
         let mut parts = rest.split(':');
         let operation = known_operation(parts.next().unwrap_or_default())?;
-        if kind == "ignore" && !IGNORABLE.contains(&operation.as_str()) {
-            return Err(InvalidFault::Only("ignore", IGNORABLE.join(" and ")));
-        }
-        if kind == "forget" && operation != "CompleteLayerUpload" {
-            return Err(InvalidFault::Only("forget", "CompleteLayerUpload".to_owned()));
-        }
-        if kind == "deny" && operation == "GetCallerIdentity" {
-            return Err(InvalidFault::NeverDenied);
-        }
-        let kind = match kind {
-            "deny" => FaultKind::Deny,
-            "ignore" => FaultKind::Ignore,
-            "throttle" => FaultKind::Throttle,
-            "error" => FaultKind::Error,
-            "drop" => FaultKind::Drop,
-            "expire" => FaultKind::Expire,
-            "forget" => FaultKind::Forget,
-            "slow" => {
-                let time =
-                    parts.next().and_then(|it| it.strip_suffix("ms")?.parse().ok()).ok_or_else(wrong)?;
-                FaultKind::Slow(Duration::from_millis(time))
-            }
-            _ => return Err(wrong()),
-        };
-        let rate = match parts.next() {
-            None => Rate::Always,
-            Some(rate) => match rate.strip_suffix('%') {
-                Some(percent) => {
-                    Rate::Percent(percent.parse().ok().filter(|it| *it <= 100).ok_or_else(wrong)?)
-                }
-                None => Rate::First(rate.parse().map_err(|_| wrong())?),
-            },
-        };
+        let kind = FaultKind::parse(kind, &mut parts).ok_or_else(wrong)?;
+        kind.check(&operation)?;
+        let rate = parts.next().map_or(Some(Rate::Always), Rate::parse).ok_or_else(wrong)?;
         if parts.next().is_some() {
             return Err(wrong());
         }
         Ok(Self::Inject(Rule { kind, operation, rate }))
+    }
+}
+
+impl FaultKind {
+    /// The kind with this name. `slow` takes its time from the next of the parts.
+    fn parse<'a>(name: &str, parts: &mut impl Iterator<Item = &'a str>) -> Option<Self> {
+        Some(match name {
+            "deny" => Self::Deny,
+            "ignore" => Self::Ignore,
+            "throttle" => Self::Throttle,
+            "error" => Self::Error,
+            "drop" => Self::Drop,
+            "expire" => Self::Expire,
+            "forget" => Self::Forget,
+            "slow" => Self::Slow(Duration::from_millis(parts.next()?.strip_suffix("ms")?.parse().ok()?)),
+            _ => return None,
+        })
+    }
+
+    /// Whether ECR can fail in this way for the operation.
+    fn check(self, operation: &str) -> Result<(), InvalidFault> {
+        match self {
+            Self::Ignore if !IGNORABLE.contains(&operation) => {
+                Err(InvalidFault::Only("ignore", IGNORABLE.join(" and ")))
+            }
+            Self::Forget if operation != "CompleteLayerUpload" => {
+                Err(InvalidFault::Only("forget", "CompleteLayerUpload".to_owned()))
+            }
+            Self::Deny if operation == "GetCallerIdentity" => Err(InvalidFault::NeverDenied),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Rate {
+    /// `N`, or `P%`.
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_suffix('%') {
+            Some(percent) => percent.parse().ok().filter(|it| *it <= 100).map(Self::Percent),
+            None => text.parse().ok().map(Self::First),
+        }
     }
 }
 

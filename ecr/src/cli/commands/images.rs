@@ -7,11 +7,12 @@ use futures_util::stream::{self, StreamExt};
 
 use super::session::Session;
 use super::storage::{RepositoryStorage, StorageReport};
-use crate::aws::Reads;
+use crate::aws::{Reads, ServiceError};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{ImagesTotal, ListedRepository, figures_text};
 use crate::cli::shell::Shell;
+use crate::config::desired::DesiredRepository;
 use crate::inventory::Figures;
 
 /// The number of repositories that are read ahead of the one that is printed, which bounds the memory.
@@ -28,22 +29,13 @@ pub async fn run(flags: &flags::Images, shell: &Shell) -> Result<Exit, Failure> 
     session.print_header(&observed).await?;
     let storage_report = StorageReport::new(&session, &observed, &flags.storage);
     let each = desired.iter().map(|desired| {
-        let failure = failures.remove(&desired.name);
-        let (storage_report, observed) = (&storage_report, &observed);
-        async move {
-            let exists = failure.is_none().then(|| observed.repositories.contains_key(&desired.name));
-            let result = match failure {
-                Some(error) => Err(anyhow::Error::new(error.clone())),
-                None if exists == Some(true) => storage_report.read(desired).await,
-                None => Ok(RepositoryStorage::default()),
-            };
-            (desired, exists, result)
-        }
+        let exists = observed.repositories.contains_key(&desired.name);
+        read(&storage_report, desired, exists, failures.remove(&desired.name))
     });
     let mut repositories = stream::iter(each).buffered(AHEAD.min(session.aws_concurrency()));
     let (mut total, mut failed) = (Figures::default(), 0);
     let mut json = shell.json_list("repositories");
-    while let Some((desired, exists, result)) = repositories.next().await {
+    while let Some(ReadRepository { desired, exists, result }) = repositories.next().await {
         let error = result.as_ref().err().map(|it| one_line(it.as_ref()));
         if let Some(error) = &error {
             shell.bad_status("Failed", format!("{}: {error}", desired.name));
@@ -71,4 +63,26 @@ pub async fn run(flags: &flags::Images, shell: &Shell) -> Result<Exit, Failure> 
     shell.status("Listed", format!("{repositories}; {left_out}"));
     json.end(&ImagesTotal { total });
     Ok(if failed > 0 { Exit::Failed } else { Exit::Done })
+}
+
+struct ReadRepository<'a> {
+    desired: &'a DesiredRepository,
+    /// `None` if that is unknown.
+    exists: Option<bool>,
+    result: anyhow::Result<RepositoryStorage>,
+}
+
+/// Reads the images of a repository, unless it is absent or `failure` says why it could not be observed.
+async fn read<'a>(
+    storage_report: &StorageReport<'_>,
+    desired: &'a DesiredRepository,
+    exists: bool,
+    failure: Option<ServiceError>,
+) -> ReadRepository<'a> {
+    let (exists, result) = match failure {
+        Some(error) => (None, Err(error.into())),
+        None if exists => (Some(true), storage_report.read(desired).await),
+        None => (Some(false), Ok(RepositoryStorage::default())),
+    };
+    ReadRepository { desired, exists, result }
 }

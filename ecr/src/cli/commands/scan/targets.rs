@@ -10,7 +10,7 @@ use ecr_types::Digest;
 use ecr_types::error::one_line;
 use futures_util::stream::{self, StreamExt};
 
-use crate::aws::{Manifests, Reads};
+use crate::aws::{Manifests, Reads, ServiceError};
 use crate::build::git;
 use crate::cli::commands::session::Session;
 use crate::cli::error::Failure;
@@ -54,25 +54,8 @@ pub async fn select(
     session.print_header(&observed).await?;
     let selector = Selector { session, flags, has_gate, commit: commit(session, flags, &desired) };
     let each = desired.iter().map(|desired| {
-        let failure = failures.remove(&desired.name);
         let exists = observed.repositories.contains_key(&desired.name);
-        let selector = &selector;
-        async move {
-            let selected = match failure {
-                Some(error) => Err(anyhow::Error::new(error.clone())),
-                None if exists => selector.targets(desired).await,
-                None => Err(anyhow::anyhow!("the repository does not exist")),
-            };
-            let named = |error: anyhow::Error| {
-                let repository = desired.name.clone();
-                ScanFailure {
-                    error: format!("{repository}: {}", one_line(error.as_ref())),
-                    repository,
-                    help: None,
-                }
-            };
-            selected.map_err(named)
-        }
+        selector.select(desired, exists, failures.remove(&desired.name))
     });
     let selected: Vec<_> = stream::iter(each).buffered(session.aws_concurrency()).collect().await;
     let (mut targets, mut failed) = (Vec::new(), Vec::new());
@@ -106,6 +89,25 @@ struct Selector<'a> {
 }
 
 impl Selector<'_> {
+    /// The selected images of a repository. `failure` says why the repository could not be observed.
+    async fn select(
+        &self,
+        desired: &DesiredRepository,
+        exists: bool,
+        failure: Option<ServiceError>,
+    ) -> Result<Vec<ScanTarget>, ScanFailure> {
+        let selected = match failure {
+            Some(error) => Err(error.into()),
+            None if exists => self.targets(desired).await,
+            None => Err(anyhow::anyhow!("the repository does not exist")),
+        };
+        selected.map_err(|error| {
+            let repository = desired.name.clone();
+            let error = format!("{repository}: {}", one_line(error.as_ref()));
+            ScanFailure { error, repository, help: None }
+        })
+    }
+
     async fn targets(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<ScanTarget>> {
         if self.flags.all {
             return self.all(desired).await;
