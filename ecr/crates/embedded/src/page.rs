@@ -17,7 +17,7 @@ const SHOWN: usize = 100;
 
 const STYLE: &str = include_str!("page.css");
 
-pub fn answer(shared: &Shared) -> Response {
+pub fn response(shared: &Shared) -> Response {
     let response = text_response(200, "text/html; charset=utf-8", html(shared));
     let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let response = with_header(response, "content-security-policy", policy);

@@ -109,7 +109,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
 async fn logged(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Response> {
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
     let operation = header(&request, "x-amz-target").map(str::to_owned);
-    let response = answer(shared.clone(), request).await;
+    let response = response(shared.clone(), request).await;
     shared.log_request(&serde_json::json!({
         "time": shared.now(),
         "method": method,
@@ -121,7 +121,7 @@ async fn logged(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Respo
 }
 
 /// Answers a request; `None` if an injected fault drops the connection.
-async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Response> {
+async fn response(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Response> {
     // Prevents DNS rebinding: a web page under a name that resolves to 127.0.0.1 cannot use the server.
     let host = header(&request, "host").unwrap_or_default().to_ascii_lowercase();
     if !host::is_loopback(&host) && !shared.allows_host(&host) {
@@ -142,9 +142,11 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Respo
     }
     let path = request.uri().path();
     match (request.method(), path) {
-        (_, path) if path == "/v2" || path.starts_with("/v2/") => distribution::answer(shared, request).await,
+        (_, path) if path == "/v2" || path.starts_with("/v2/") => {
+            distribution::response(shared, request).await
+        }
         (&Method::POST, "/") => control_plane(&shared, request).await,
-        (&Method::GET | &Method::HEAD, "/") => Some(page::answer(&shared)),
+        (&Method::GET | &Method::HEAD, "/") => Some(page::response(&shared)),
         (&Method::GET | &Method::HEAD, path) if path.starts_with("/download/") => {
             Some(download(&shared, &request))
         }
@@ -204,7 +206,7 @@ async fn control_plane(shared: &Shared, request: Request<Incoming>) -> Option<Re
         None if operation == "GetCallerIdentity" => {
             text_response(200, "text/xml", api::caller_identity(shared))
         }
-        None => aws_json(api::answer(&call, operation, &body)),
+        None => aws_json(api::response(&call, operation, &body)),
     };
     Some(if injected.drop { broken(response) } else { response })
 }
@@ -233,8 +235,8 @@ fn injected_error(injected: InjectedFaults) -> Option<ApiError> {
     }
 }
 
-fn aws_json(answer: Result<serde_json::Value, ApiError>) -> Response {
-    let (status, body) = match answer {
+fn aws_json(response: Result<serde_json::Value, ApiError>) -> Response {
+    let (status, body) = match response {
         Ok(body) => (200, body),
         Err(error) => (error.status, error.body()),
     };

@@ -4,12 +4,12 @@ use ecr_types::ImageTag;
 use serde_json::{Value, json};
 
 use super::images::{ImageId, Missing};
-use super::{Answer, Call, Input};
+use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
 use crate::images::{self, DeleteError};
 
 /// Deletes images. A request can have indexes and the images that they reference in any order.
-pub fn batch_delete(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn batch_delete(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let ids: Vec<_> = input.parts("imageIds").unwrap_or_default().into_iter().map(ImageId::new).collect();
     call.with(input, |_, _| Ok(()))?;
     let (mut deleted, mut failures) = (Vec::new(), Vec::new());

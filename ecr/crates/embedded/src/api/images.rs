@@ -4,7 +4,7 @@ use ecr_types::{Digest, ImageTag, RepositoryName};
 use serde_json::{Value, json};
 
 use super::page::{paged, paged_by};
-use super::{Answer, Call, Input, scans};
+use super::{ApiResult, Call, Input, scans};
 use crate::error::ApiError;
 use crate::images::{self, NewImage, PutError};
 use crate::model::{Image, Repository};
@@ -108,7 +108,7 @@ pub fn is_wanted(input: Input<'_>, is_tagged: bool) -> bool {
     by_tag && matches!(filter.text("imageStatus"), None | Some("ACTIVE" | "ANY"))
 }
 
-pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn describe(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let ids = input.parts("imageIds").map(|it| it.into_iter().map(ImageId::new).collect::<Vec<_>>());
     let details = call.with(input, |name, repository| {
         let tags = repository.tags_by_digest();
@@ -140,7 +140,7 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
 }
 
 /// Lists one entry for each tag, and one for each untagged image.
-pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn list(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let rows = call.with(input, |_, repository| {
         let tagged =
             repository.image_tags.iter().map(|(tag, digest)| json!({"imageDigest": digest, "imageTag": tag}));
@@ -159,7 +159,7 @@ pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
 }
 
 /// Returns manifests in their own media type. They are not converted to one of `acceptedMediaTypes`.
-pub fn batch_get(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn batch_get(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let ids: Vec<_> = input.parts("imageIds").unwrap_or_default().into_iter().map(ImageId::new).collect();
     let (found, failures) = call.with(input, |name, repository| {
         let (mut found, mut failures) = (Vec::new(), Vec::new());
@@ -189,7 +189,7 @@ pub fn batch_get(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(json!({"images": images, "failures": failures}))
 }
 
-pub fn put(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn put(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.name(input.required("repositoryName"))?;
     let manifest = input.required("imageManifest");
     let new = NewImage {

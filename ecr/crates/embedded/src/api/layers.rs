@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use ecr_types::{Digest, RepositoryName};
 use serde_json::json;
 
-use super::{Answer, Call, Input};
+use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
 use crate::shared::UploadGuard;
 use crate::token;
@@ -18,7 +18,7 @@ const MIN_PART: u64 = 5 * 1024 * 1024;
 /// The validity of a URL from `GetDownloadUrlForLayer` in seconds.
 const URL_LIFETIME: u64 = 60 * 60;
 
-pub fn check(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn check(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     call.with(input, |_, repository| {
         let (mut layers, mut failures) = (Vec::new(), Vec::new());
         for text in input.texts("layerDigests").unwrap_or_default() {
@@ -40,14 +40,14 @@ pub fn check(call: &Call<'_>, input: Input<'_>) -> Answer {
     })
 }
 
-pub fn initiate(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn initiate(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.with(input, |name, _| Ok(name.clone()))?;
     let id = call.shared.begin_upload(&call.registry, &name)?;
     Ok(json!({"uploadId": id, "partSize": PART_SIZE}))
 }
 
 /// Receives a part. Parts must be in order and without gaps.
-pub fn upload(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn upload(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.with(input, |name, _| Ok(name.clone()))?;
     let id = input.required("uploadId");
     let bytes = BASE64_STANDARD.decode(input.required("layerPartBlob")).unwrap_or_default();
@@ -63,7 +63,7 @@ pub fn upload(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(call.about(&name, json!({"uploadId": id, "lastByteReceived": size.saturating_sub(1)})))
 }
 
-pub fn complete(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn complete(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.with(input, |name, _| Ok(name.clone()))?;
     let id = input.required("uploadId");
     let upload = take(call, &name, id)?.into_upload();
@@ -125,7 +125,7 @@ fn invalid_part(call: &Call<'_>, name: &RepositoryName, id: &str, size: u64) -> 
 }
 
 /// Returns a URL from which this blob can be downloaded without credentials for an hour.
-pub fn download_url(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn download_url(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let text = input.required("layerDigest");
     call.with(input, |name, repository| {
         let digest = text.parse::<Digest>().ok().filter(|it| repository.layers.contains_key(it));

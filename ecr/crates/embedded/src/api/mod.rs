@@ -24,7 +24,7 @@ mod tags;
 use input::Input;
 pub use preview::lifecycle_images;
 
-type Answer = Result<Value, ApiError>;
+type ApiResult = Result<Value, ApiError>;
 
 /// A request to one registry.
 pub struct Call<'a> {
@@ -33,7 +33,7 @@ pub struct Call<'a> {
 }
 
 /// Answers a request. `operation` is the part of `X-Amz-Target` after the dot.
-pub fn answer(call: &Call<'_>, operation: &str, body: &[u8]) -> Answer {
+pub fn response(call: &Call<'_>, operation: &str, body: &[u8]) -> ApiResult {
     match service_model::support(operation) {
         Support::Supported => {}
         Support::Unsupported => {
@@ -55,7 +55,7 @@ pub fn answer(call: &Call<'_>, operation: &str, body: &[u8]) -> Answer {
     dispatch(call, operation, input)
 }
 
-fn dispatch(call: &Call<'_>, operation: &str, input: Input<'_>) -> Answer {
+fn dispatch(call: &Call<'_>, operation: &str, input: Input<'_>) -> ApiResult {
     match operation {
         "CreateRepository" => repositories::create(call, input),
         "DescribeRepositories" => repositories::describe(call, input),
@@ -189,11 +189,11 @@ impl Call<'_> {
 
     /// An object with `registryId`, `repositoryName` and the members of `more`.
     fn about(&self, name: &RepositoryName, more: Value) -> Value {
-        let mut answer = json!({"registryId": self.shared.settings.account, "repositoryName": name});
-        if let (Some(answer), Value::Object(more)) = (answer.as_object_mut(), more) {
-            answer.extend(more);
+        let mut response = json!({"registryId": self.shared.settings.account, "repositoryName": name});
+        if let (Some(response), Value::Object(more)) = (response.as_object_mut(), more) {
+            response.extend(more);
         }
-        answer
+        response
     }
 
     fn arn(&self, name: &RepositoryName) -> String {

@@ -29,11 +29,11 @@ pub fn paged_by(
 }
 
 /// Adds the token of the next page to a response, if there is one.
-pub fn with_next(mut answer: Value, next: Option<String>) -> Value {
+pub fn with_next(mut response: Value, next: Option<String>) -> Value {
     if let Some(next) = next {
-        answer["nextToken"] = json!(next);
+        response["nextToken"] = json!(next);
     }
-    answer
+    response
 }
 
 /// A page of a list that is sorted by `key_of`, and the token of the next page. The token is the key of the last item, so that

@@ -3,10 +3,10 @@
 use ecr_lifecycle::{Document, Finding};
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Input};
+use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
 
-pub fn put_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn put_lifecycle(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let text = input.required("lifecyclePolicyText").to_owned();
     checked_lifecycle(&text)?;
     let name = call.change_settings(input.required("repositoryName"), |it| {
@@ -16,7 +16,7 @@ pub fn put_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(call.about(&name, json!({"lifecyclePolicyText": text})))
 }
 
-pub fn get_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn get_lifecycle(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let account = &call.shared.settings.account;
     call.with(input, |name, repository| match &repository.settings.lifecycle_policy {
         Some(text) => Ok(call.about(name, json!({"lifecyclePolicyText": text}))),
@@ -24,16 +24,16 @@ pub fn get_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
     })
 }
 
-pub fn delete_lifecycle(call: &Call<'_>, input: Input<'_>) -> Answer {
-    let answer = get_lifecycle(call, input)?;
+pub fn delete_lifecycle(call: &Call<'_>, input: Input<'_>) -> ApiResult {
+    let response = get_lifecycle(call, input)?;
     call.change_settings(input.required("repositoryName"), |it| {
         it.lifecycle_policy = None;
         Ok(())
     })?;
-    Ok(answer)
+    Ok(response)
 }
 
-pub fn set_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn set_repository(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let text = input.required("policyText").to_owned();
     if !is_policy(&text) {
         return Err(ApiError::invalid("PolicyText", "Invalid repository policy provided"));
@@ -62,7 +62,7 @@ fn is_policy(text: &str) -> bool {
     }
 }
 
-pub fn get_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn get_repository(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let account = &call.shared.settings.account;
     call.with(input, |name, repository| match &repository.settings.repository_policy {
         Some(text) => Ok(call.about(name, json!({"policyText": text}))),
@@ -76,13 +76,13 @@ pub fn get_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
     })
 }
 
-pub fn delete_repository(call: &Call<'_>, input: Input<'_>) -> Answer {
-    let answer = get_repository(call, input)?;
+pub fn delete_repository(call: &Call<'_>, input: Input<'_>) -> ApiResult {
+    let response = get_repository(call, input)?;
     call.change_settings(input.required("repositoryName"), |it| {
         it.repository_policy = None;
         Ok(())
     })?;
-    Ok(answer)
+    Ok(response)
 }
 
 /// The parsed policy, or the first reason for which ECR would reject it.

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::images::{ImageId, is_wanted};
 use super::page::paged;
-use super::{Answer, Call, Input};
+use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
 use crate::model::Repository;
 use crate::shared::Preview;
 
 /// Evaluates a policy. Without `lifecyclePolicyText` it is the policy of the repository.
-pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.name(input.required("repositoryName"))?;
     let preview = call.with(input, |name, repository| {
         let own = || repository.settings.lifecycle_policy.clone();
@@ -33,7 +33,7 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(call.about(&name, json!({"lifecyclePolicyText": text, "status": "IN_PROGRESS"})))
 }
 
-pub fn get(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn get(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.with(input, |name, _| Ok(name.clone()))?;
     let preview = call.shared.previews().get(&(call.registry.clone(), name.clone())).cloned();
     let preview = preview.ok_or_else(|| {
@@ -54,14 +54,14 @@ pub fn get(call: &Call<'_>, input: Input<'_>) -> Answer {
         let is_tagged = it["imageTags"].as_array().is_some_and(|it| !it.is_empty());
         is_wanted(input, is_tagged) && ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.is_of(it)))
     });
-    let mut answer = call.about(&name, paged("previewResults", results, input)?);
-    answer["lifecyclePolicyText"] = json!(preview.text);
-    answer["status"] = json!("COMPLETE");
-    answer["summary"] = json!({
+    let mut response = call.about(&name, paged("previewResults", results, input)?);
+    response["lifecyclePolicyText"] = json!(preview.text);
+    response["status"] = json!("COMPLETE");
+    response["summary"] = json!({
         "expiringImageTotalCount": expiring,
         "transitioningImageTotalCounts": [{"targetStorageClass": "ARCHIVE", "imageTotalCount": transitioning}],
     });
-    Ok(answer)
+    Ok(response)
 }
 
 /// The images of a repository for the lifecycle engine. All are in the standard storage class, as archiving is not supported.

@@ -4,11 +4,11 @@ use ecr_types::Digest;
 use serde_json::json;
 
 use super::page::{page_by, with_next};
-use super::{Answer, Call, Input};
+use super::{ApiResult, Call, Input};
 use crate::images::{referrer, referrers};
 use crate::model::Image;
 
-pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn list(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let subject = input.part("subjectId").map(|it| it.required("imageDigest")).unwrap_or_default();
     let filter = input.part("filter");
     let types = filter.and_then(|it| it.texts("artifactTypes")).filter(|it| !it.is_empty());

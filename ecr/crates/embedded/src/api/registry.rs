@@ -3,7 +3,7 @@
 use ecr_types::RepositoryName;
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Input};
+use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
 use crate::model::{Change, Registry};
 use crate::token;
@@ -15,7 +15,7 @@ const SETTINGS: [(&str, [&str; 2]); 3] = [
     ("REGISTRY_POLICY_SCOPE", ["V2", "V1"]),
 ];
 
-pub fn authorization_token(call: &Call<'_>) -> Answer {
+pub fn authorization_token(call: &Call<'_>) -> ApiResult {
     let expires_at = call.shared.now() as u64 + token::LIFETIME;
     let token = token::issue(call.shared.store().secret(), &call.registry, expires_at);
     Ok(json!({"authorizationData": [{
@@ -25,18 +25,18 @@ pub fn authorization_token(call: &Call<'_>) -> Answer {
     }]}))
 }
 
-pub fn describe(call: &Call<'_>) -> Answer {
+pub fn describe(call: &Call<'_>) -> ApiResult {
     Ok(json!({"registryId": call.shared.settings.account, "replicationConfiguration": {"rules": []}}))
 }
 
-pub fn get_setting(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn get_setting(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let (name, values) = setting(input)?;
     let store = call.shared.store();
     let value = store.model().registry(&call.registry).and_then(|it| it.settings.get(name));
     Ok(json!({"name": name, "value": value.map_or(values[0], String::as_str)}))
 }
 
-pub fn put_setting(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn put_setting(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let (name, values) = setting(input)?;
     let value = input.required("value");
     if !values.contains(&value) {
@@ -55,7 +55,7 @@ fn setting(input: Input<'_>) -> Result<(&'static str, [&'static str; 2]), ApiErr
         .ok_or_else(|| ApiError::new("ValidationException", format!("there is no account setting {name}")))
 }
 
-pub fn get_scanning(call: &Call<'_>) -> Answer {
+pub fn get_scanning(call: &Call<'_>) -> ApiResult {
     let store = call.shared.store();
     let scanning = store.model().registry(&call.registry).and_then(|it| it.scanning.clone());
     let scanning = scanning.unwrap_or_else(|| json!({"scanType": "BASIC", "rules": []}));
@@ -64,7 +64,7 @@ pub fn get_scanning(call: &Call<'_>) -> Answer {
 
 /// Stores the configuration of basic or enhanced scanning. The scans themselves, which Amazon Inspector does for enhanced
 /// scanning, are not emulated.
-pub fn put_scanning(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn put_scanning(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let scan_type = input.text("scanType").unwrap_or("BASIC");
     let rules = input.value()["rules"].as_array().cloned().unwrap_or_default();
     let continuous = rules.iter().any(|it| it["scanFrequency"] == "CONTINUOUS_SCAN");
@@ -77,7 +77,7 @@ pub fn put_scanning(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(json!({"registryScanningConfiguration": scanning}))
 }
 
-pub fn repository_scanning(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn repository_scanning(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     let store = call.shared.store();
     let registry = store.model().registry(&call.registry);

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::page::{paged, paged_by};
 use super::tags::checked_tags;
-use super::{Answer, Call, Input};
+use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
 use crate::model::{Change, Settings};
 
-pub fn create(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn create(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.name(input.required("repositoryName"))?;
     if input.parts("tags").is_some_and(|it| !it.is_empty()) {
         call.check_permission("TagResource")?;
@@ -49,7 +49,7 @@ fn settings(call: &Call<'_>, input: Input<'_>) -> Result<Settings, ApiError> {
 }
 
 /// Describes the named repositories or all of them. The request fails if one of the names does not exist, as in ECR.
-pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn describe(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let described = match input.texts("repositoryNames") {
         Some(names) => names
             .into_iter()
@@ -72,7 +72,7 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
 
 /// Deletes a repository. The state is locked between the check that it is empty and the deletion, so that no push in between is
 /// lost.
-pub fn delete(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn delete(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let account = &call.shared.settings.account;
     let name = call.name(input.required("repositoryName"))?;
     let mut store = call.shared.store();
@@ -96,7 +96,7 @@ pub fn delete(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(json!({"repository": described}))
 }
 
-pub fn put_mutability(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn put_mutability(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let (mutability, filters) = mutability(input)?;
     let is_ignored = call.shared.faults.ignores("PutImageTagMutability");
     let name = call.change_settings(input.required("repositoryName"), |settings| {
@@ -106,14 +106,14 @@ pub fn put_mutability(call: &Call<'_>, input: Input<'_>) -> Answer {
         }
         Ok(())
     })?;
-    let mut answer = call.about(&name, json!({"imageTagMutability": mutability.as_str()}));
+    let mut response = call.about(&name, json!({"imageTagMutability": mutability.as_str()}));
     if !filters.is_empty() {
-        answer["imageTagMutabilityExclusionFilters"] = filters_json(&filters);
+        response["imageTagMutabilityExclusionFilters"] = filters_json(&filters);
     }
-    Ok(answer)
+    Ok(response)
 }
 
-pub fn put_scanning(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn put_scanning(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let scan_on_push = scan_on_push(input);
     let is_ignored = call.shared.faults.ignores("PutImageScanningConfiguration");
     let name = call.change_settings(input.required("repositoryName"), |settings| {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::images::{ImageId, image_not_found, shown};
 use super::page::{page, with_next};
-use super::{Answer, Call, Input};
+use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
 use crate::model::{Change, Image, RegistryKey};
 use crate::shared::Shared;
@@ -146,7 +146,7 @@ fn status_of(file: &Value, requests: usize) -> Result<String, String> {
 
 /// Starts a scan. The state is locked between the lookup and the change, so that an image which is deleted in between is not
 /// restored.
-pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let id = ImageId::new(input.part("imageId").unwrap_or(input));
     let name = call.name(input.required("repositoryName"))?;
     let now = call.shared.now();
@@ -171,7 +171,7 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(call.about(&name, json!({"imageId": id.json(), "imageScanStatus": {"status": "IN_PROGRESS"}})))
 }
 
-pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn describe(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let id = ImageId::new(input.part("imageId").unwrap_or(input));
     let (name, digest, image) = find(call, input, &id)?;
     // The request of a further page does not advance the status.
@@ -188,13 +188,13 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> Answer {
         return Err(ApiError::new("ScanNotFoundException", message));
     };
     let id = ImageId { digest: Some(digest.to_string()), tag: id.tag };
-    let mut answer = call.about(&name, json!({"imageId": id.json(), "imageScanStatus": scan.status()}));
+    let mut response = call.about(&name, json!({"imageId": id.json(), "imageScanStatus": scan.status()}));
     if let Some(findings) = scan.findings() {
         let (findings, next) = findings_page(findings, input)?;
-        answer["imageScanFindings"] = findings;
-        answer = with_next(answer, next);
+        response["imageScanFindings"] = findings;
+        response = with_next(response, next);
     }
-    Ok(answer)
+    Ok(response)
 }
 
 /// The findings with one page of `findings` or `enhancedFindings`, and the token of the next page.

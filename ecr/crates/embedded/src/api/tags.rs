@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Input};
+use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
 
 /// The maximum number of tags of a resource (AWS, "Tag restrictions").
 const MAX_RESOURCE_TAGS: usize = 50;
 
-pub fn tag(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn tag(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.name_of_arn(input.required("resourceArn"))?;
     call.change_settings(name.as_str(), |settings| {
         settings.tags = checked_tags(std::mem::take(&mut settings.tags), input)?;
@@ -19,7 +19,7 @@ pub fn tag(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(json!({}))
 }
 
-pub fn untag(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn untag(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.name_of_arn(input.required("resourceArn"))?;
     let keys = input.texts("tagKeys").unwrap_or_default();
     call.change_settings(name.as_str(), |settings| {
@@ -29,7 +29,7 @@ pub fn untag(call: &Call<'_>, input: Input<'_>) -> Answer {
     Ok(json!({}))
 }
 
-pub fn list(call: &Call<'_>, input: Input<'_>) -> Answer {
+pub fn list(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.name_of_arn(input.required("resourceArn"))?;
     call.with_named(name.as_str(), |_, repository| {
         let tags = repository.settings.tags.iter();

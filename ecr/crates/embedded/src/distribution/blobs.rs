@@ -8,12 +8,12 @@ use std::path::Path;
 use ecr_types::{Digest, InvalidName};
 use hyper::Method;
 
-use super::{Answer, Call};
+use super::{Call, OciResult};
 use crate::error::OciError;
 use crate::http::{builder, empty, file_body};
 
 /// `HEAD` or `GET /v2/NAME/blobs/DIGEST`. `range` is the header `Range` of the request.
-pub fn get(call: &Call, digest: &str, method: &Method, range: Option<&str>) -> Answer {
+pub fn get(call: &Call, digest: &str, method: &Method, range: Option<&str>) -> OciResult {
     let unknown = || OciError::new(404, "BLOB_UNKNOWN", format!("blob {digest} is not in this repository"));
     let digest: Digest = digest.parse().map_err(|it: InvalidName| digest_invalid(&it.to_string()))?;
     let (path, size) = {
@@ -30,7 +30,7 @@ pub fn get(call: &Call, digest: &str, method: &Method, range: Option<&str>) -> A
 }
 
 /// The response with a blob's content, after the permission was checked.
-pub fn send(path: &Path, digest: &Digest, size: u64, method: &Method, range: Option<&str>) -> Answer {
+pub fn send(path: &Path, digest: &Digest, size: u64, method: &Method, range: Option<&str>) -> OciResult {
     // "The Range header field ... is only defined for GET" (RFC 9110, section 14.2).
     let range = range.filter(|_| *method == Method::GET);
     let requested = match range.map(|it| parse_range(it, size)) {

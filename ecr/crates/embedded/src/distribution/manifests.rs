@@ -7,13 +7,13 @@ use hyper::body::Incoming;
 use hyper::{Method, Request};
 use serde_json::json;
 
-use super::{Answer, Call};
+use super::{Call, OciResult};
 use crate::error::OciError;
 use crate::http::{builder, empty, full, header, json_response, query, text_response, with_header};
 use crate::images::{self, DeleteError, MAX_MANIFEST, NO_MEDIA_TYPE, NewImage, PutError, immutable_sentence};
 
 /// `HEAD` or `GET /v2/NAME/manifests/REFERENCE`.
-pub fn get(call: &Call, reference: &str, method: &Method) -> Answer {
+pub fn get(call: &Call, reference: &str, method: &Method) -> OciResult {
     let unknown = || OciError::new(404, "MANIFEST_UNKNOWN", "Requested image not found");
     let (digest, media_type, size, path) = {
         let store = call.shared.store();
@@ -54,7 +54,7 @@ fn pulled(call: &Call, digest: &Digest) -> Result<(), OciError> {
 }
 
 /// `DELETE /v2/NAME/manifests/REFERENCE`: deletes a tag, or an image with all of its tags.
-pub fn delete(call: &Call, reference: &str) -> Answer {
+pub fn delete(call: &Call, reference: &str) -> OciResult {
     let unknown = || OciError::new(404, "MANIFEST_UNKNOWN", "Requested image not found");
     let mut store = call.shared.store();
     let repository = store.model().repository(&call.registry, &call.name).ok_or_else(unknown)?;
@@ -78,7 +78,7 @@ pub fn delete(call: &Call, reference: &str) -> Answer {
 }
 
 /// `GET /v2/NAME/referrers/DIGEST?artifactType=TYPE` (specification, "Listing Referrers").
-pub fn referrers(call: &Call, digest: &str, artifact_type: Option<&str>) -> Answer {
+pub fn referrers(call: &Call, digest: &str, artifact_type: Option<&str>) -> OciResult {
     let subject: Digest =
         digest.parse().map_err(|it: InvalidName| OciError::new(400, "DIGEST_INVALID", it.to_string()))?;
     let store = call.shared.store();
@@ -96,7 +96,7 @@ pub fn referrers(call: &Call, digest: &str, artifact_type: Option<&str>) -> Answ
 }
 
 /// `PUT /v2/NAME/manifests/REFERENCE`. As in ECR, the response has no `Location`.
-pub async fn put(call: &Call, reference: &str, request: &mut Request<Incoming>) -> Answer {
+pub async fn put(call: &Call, reference: &str, request: &mut Request<Incoming>) -> OciResult {
     let digest = reference.parse::<Digest>().ok();
     let tag = if digest.is_none() { Some(parsed_tag(reference)?) } else { None };
     let media_type =
@@ -115,7 +115,7 @@ pub async fn put(call: &Call, reference: &str, request: &mut Request<Incoming>) 
 }
 
 /// `GET /v2/NAME/tags/list?n=N&last=TAG`.
-pub fn tags<B>(call: &Call, request: &Request<B>) -> Answer {
+pub fn tags<B>(call: &Call, request: &Request<B>) -> OciResult {
     let limit = match query(request, "n") {
         None => 1000,
         Some(n) => n.parse::<usize>().map_err(|_| {

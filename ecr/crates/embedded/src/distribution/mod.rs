@@ -24,9 +24,9 @@ mod uploads;
 pub use blobs::send;
 use route::{Route, RouteTarget};
 
-type Answer = Result<Response, OciError>;
+type OciResult = Result<Response, OciError>;
 /// The result of requests that an injected fault may leave without a response.
-type AnswerOrDrop = Result<Response, NoResponse>;
+type ResponseOrDrop = Result<Response, NoResponse>;
 
 /// A request to one repository.
 pub struct Call {
@@ -38,7 +38,7 @@ pub struct Call {
 }
 
 /// Answers a request under `/v2/`; `None` if an injected fault drops the connection.
-pub async fn answer(shared: Arc<Shared>, mut request: Request<Incoming>) -> Option<Response> {
+pub async fn response(shared: Arc<Shared>, mut request: Request<Incoming>) -> Option<Response> {
     let route = Route::parse(request.uri().path());
     let operation = match &route {
         Some(Route::In(_, target)) => operation(request.method(), target),
@@ -64,7 +64,7 @@ async fn dispatch(
     route: Option<Route>,
     (operation, carried): (&str, &[&str]),
     injected: InjectedFaults,
-) -> AnswerOrDrop {
+) -> ResponseOrDrop {
     let registry = authenticate(&shared, header(request, "authorization"), injected)?;
     let route = route.ok_or_else(|| OciError::new(404, "NAME_INVALID", "no such path"))?;
     let Some((name, target)) = route.repository() else {
@@ -77,18 +77,18 @@ async fn dispatch(
     carried.iter().try_for_each(|it| permitted(&shared, it))?;
     let call = Call { shared, registry, name, injected };
     call.check_repository()?;
-    call.answer(request, target).await
+    call.response(request, target).await
 }
 
 impl Call {
-    async fn answer(&self, request: &mut Request<Incoming>, target: RouteTarget) -> AnswerOrDrop {
+    async fn response(&self, request: &mut Request<Incoming>, target: RouteTarget) -> ResponseOrDrop {
         match target {
             RouteTarget::Uploads | RouteTarget::Upload(_) => self.upload(request, target).await,
             target => Ok(self.read_or_write(request, target).await?),
         }
     }
 
-    async fn upload(&self, request: &mut Request<Incoming>, target: RouteTarget) -> AnswerOrDrop {
+    async fn upload(&self, request: &mut Request<Incoming>, target: RouteTarget) -> ResponseOrDrop {
         match (request.method().clone(), target) {
             (Method::POST, RouteTarget::Uploads) => uploads::start(self, request).await,
             (Method::PATCH, RouteTarget::Upload(id)) => uploads::append(self, &id, request).await,
@@ -99,7 +99,7 @@ impl Call {
         }
     }
 
-    async fn read_or_write(&self, request: &mut Request<Incoming>, target: RouteTarget) -> Answer {
+    async fn read_or_write(&self, request: &mut Request<Incoming>, target: RouteTarget) -> OciResult {
         let method = request.method().clone();
         match (&method, target) {
             (&Method::HEAD | &Method::GET, RouteTarget::Blob(digest)) => {

@@ -9,7 +9,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 
 use super::blobs::digest_invalid;
-use super::{Answer, AnswerOrDrop, Call};
+use super::{Call, OciResult, ResponseOrDrop};
 use crate::error::{NoResponse, OciError};
 use crate::http::{Response, builder, empty, header, query};
 use crate::model::Change;
@@ -18,7 +18,7 @@ use crate::upload::Upload;
 
 /// `POST /v2/NAME/blobs/uploads/`. With `?mount=&from=` it mounts a blob if that is allowed, with `?digest=` it uploads the
 /// whole blob.
-pub async fn start(call: &Call, request: &mut Request<Incoming>) -> AnswerOrDrop {
+pub async fn start(call: &Call, request: &mut Request<Incoming>) -> ResponseOrDrop {
     if let Some(response) = mount(call, request)? {
         return Ok(response);
     }
@@ -53,7 +53,7 @@ fn mount(call: &Call, request: &Request<Incoming>) -> Result<Option<Response>, O
 }
 
 /// `PATCH /v2/NAME/blobs/uploads/ID`.
-pub async fn append(call: &Call, id: &str, request: &mut Request<Incoming>) -> AnswerOrDrop {
+pub async fn append(call: &Call, id: &str, request: &mut Request<Incoming>) -> ResponseOrDrop {
     let mut guard = take(call, id)?;
     check_range(request, guard.upload().size()).map_err(|size| out_of_order(call, id, size))?;
     receive(call, guard.upload(), request).await?;
@@ -62,7 +62,7 @@ pub async fn append(call: &Call, id: &str, request: &mut Request<Incoming>) -> A
 }
 
 /// `PUT /v2/NAME/blobs/uploads/ID?digest=DIGEST`, with the rest of the body or without any.
-pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> AnswerOrDrop {
+pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> ResponseOrDrop {
     let digest = digest_of_query(request)?;
     let mut guard = take(call, id)?;
     check_range(request, guard.upload().size()).map_err(|size| out_of_order(call, id, size))?;
@@ -94,13 +94,13 @@ fn digest_of_query(request: &Request<Incoming>) -> Result<Digest, OciError> {
 }
 
 /// `GET /v2/NAME/blobs/uploads/ID`.
-pub fn status(call: &Call, id: &str) -> Answer {
+pub fn status(call: &Call, id: &str) -> OciResult {
     let size = take(call, id)?.upload().size();
     progress(call, id, size, 204)
 }
 
 /// `DELETE /v2/NAME/blobs/uploads/ID`.
-pub fn cancel(call: &Call, id: &str) -> Answer {
+pub fn cancel(call: &Call, id: &str) -> OciResult {
     take(call, id)?.into_upload();
     call.shared.store().discard(id);
     builder(204).body(empty()).map_err(Into::into)
@@ -153,7 +153,7 @@ fn unknown_upload() -> OciError {
     OciError::new(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
 }
 
-fn created(call: &Call, digest: &Digest) -> Answer {
+fn created(call: &Call, digest: &Digest) -> OciResult {
     builder(201)
         .header("location", format!("/v2/{}/blobs/{digest}", call.name))
         .header("docker-content-digest", digest.as_str())
@@ -161,7 +161,7 @@ fn created(call: &Call, digest: &Digest) -> Answer {
         .map_err(Into::into)
 }
 
-fn progress(call: &Call, id: &str, size: u64, status: u16) -> Answer {
+fn progress(call: &Call, id: &str, size: u64, status: u16) -> OciResult {
     builder(status)
         .header("location", format!("/v2/{}/blobs/uploads/{id}", call.name))
         .header("docker-upload-uuid", id)

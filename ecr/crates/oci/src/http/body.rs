@@ -153,14 +153,14 @@ impl Body for Watched {
 
 /// The body of a response. Reading fails if no data arrives for [`super::Limits::idle`].
 #[derive(Debug)]
-pub struct AnswerBody {
+pub struct ResponseBody {
     body: Incoming,
     idle: Duration,
     /// Runs while the next frame is awaited.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl AnswerBody {
+impl ResponseBody {
     pub(super) fn new(body: Incoming, idle: Duration) -> Self {
         Self { body, idle, timer: None }
     }
@@ -192,7 +192,7 @@ impl AnswerBody {
     }
 }
 
-impl Body for AnswerBody {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = HttpError;
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use hyper::{Request, Response};
+use hyper::Request;
 use hyper_util::client::legacy;
 use tokio::sync::Semaphore;
 
@@ -19,7 +19,7 @@ mod proxy;
 mod resolve;
 mod retry;
 
-pub use body::{AnswerBody, BoxError, RequestBody, boxed, empty, file, full, stream};
+pub use body::{BoxError, RequestBody, ResponseBody, boxed, empty, file, full, stream};
 pub use connect::Trust;
 pub use error::{HttpError, is_connection_refused, is_permanent, is_tls};
 
@@ -27,7 +27,7 @@ use body::{Progress, Watched};
 use connect::Connector;
 
 /// A response whose body has not been read.
-pub type Answer = Response<AnswerBody>;
+pub type Response = hyper::Response<ResponseBody>;
 
 /// The limits of a client on time and concurrency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,18 +124,18 @@ impl HttpClient {
     pub async fn send(
         &self,
         request: hyper::http::Result<Request<RequestBody>>,
-    ) -> Result<Answer, HttpError> {
+    ) -> Result<Response, HttpError> {
         let request = request.map_err(HttpError::Request)?;
         let pool = self.pool(Trust::of(request.uri()))?;
         let _slot = self.slots.acquire().await;
         let progress = Progress::begin();
         let request = request.map(|body| Watched::new(body, progress.clone()));
         let idle = self.limits.idle;
-        let answer = tokio::select! {
-            answer = pool.request(request) => answer?,
+        let response = tokio::select! {
+            response = pool.request(request) => response?,
             () = progress.stalled(idle) => return Err(HttpError::idle(&progress, idle)),
         };
-        Ok(answer.map(|body| AnswerBody::new(body, idle)))
+        Ok(response.map(|body| ResponseBody::new(body, idle)))
     }
 
     fn pool(&self, trust: Trust) -> Result<&Pool, HttpError> {

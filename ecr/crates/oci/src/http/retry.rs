@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::time::Instant;
 
-use super::{Answer, HttpClient, HttpError};
+use super::{HttpClient, HttpError, Response};
 
 /// The maximum number of attempts at one request.
 const ATTEMPTS: u32 = 8;
@@ -36,8 +36,8 @@ impl HttpClient {
     /// The error of the last attempt. A last response with an error status is `Ok`.
     pub async fn retry(
         &self,
-        attempt: impl AsyncFn() -> Result<Answer, HttpError>,
-    ) -> Result<Answer, HttpError> {
+        attempt: impl AsyncFn() -> Result<Response, HttpError>,
+    ) -> Result<Response, HttpError> {
         let mut attempts = Attempts::new(self.limits.total, self.limits.idle);
         loop {
             let began = Instant::now();
@@ -57,9 +57,9 @@ impl Attempts {
 
     /// The wait before the next attempt; `None` if the result of this one is final. An attempt counts for at most `idle` of
     /// the budget: an upload of several minutes whose connection broke made progress until then.
-    fn next_wait(&mut self, result: &Result<Answer, HttpError>, took: Duration) -> Option<Duration> {
+    fn next_wait(&mut self, result: &Result<Response, HttpError>, took: Duration) -> Option<Duration> {
         let asked = match result {
-            Ok(answer) if is_transient(answer.status()) => retry_after(answer),
+            Ok(response) if is_transient(response.status()) => retry_after(response),
             Err(error) if !error.is_permanent() => None,
             _ => return None,
         };
@@ -72,8 +72,8 @@ impl Attempts {
 }
 
 /// `Retry-After` in seconds (RFC 9110, section 10.2.3).
-fn retry_after(answer: &Answer) -> Option<Duration> {
-    let seconds = answer.headers().get("retry-after")?.to_str().ok()?.parse().ok()?;
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get("retry-after")?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 

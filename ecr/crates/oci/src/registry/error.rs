@@ -5,7 +5,7 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::http::{Answer, BoxError, HttpError};
+use crate::http::{BoxError, HttpError, Response};
 
 /// A failed request to a registry. It displays the intention, such as `failed to push ...`; its source is the cause: the
 /// registry's error, or the reason for which there is no response.
@@ -21,8 +21,8 @@ pub struct RegistryError {
 #[derive(Debug, Error)]
 pub(super) enum Cause {
     /// An error of the registry (OCI distribution specification, "Error Codes").
-    #[error("{}", answered(*.status, .code.as_deref(), .message.as_deref()))]
-    Answer {
+    #[error("{}", response_text(*.status, .code.as_deref(), .message.as_deref()))]
+    Response {
         /// The HTTP status.
         status: StatusCode,
         /// The error code, such as `MANIFEST_UNKNOWN`.
@@ -89,13 +89,13 @@ impl RegistryError {
     }
 
     /// The error of a response with an error status.
-    pub(super) async fn of(action: &str, answer: Answer) -> Self {
-        let status = answer.status();
-        let text = answer.into_body().read(MAX_ERROR).await.unwrap_or_default();
+    pub(super) async fn of(action: &str, response: Response) -> Self {
+        let status = response.status();
+        let text = response.into_body().read(MAX_ERROR).await.unwrap_or_default();
         let body: Option<Body> = serde_json::from_slice(&text).ok();
         let entry = body.and_then(|it| it.errors.into_iter().next());
         let (code, message) = entry.map(|it| (it.code, it.message)).unwrap_or_default();
-        Self::new(action, Cause::Answer { status, code, message: message.filter(|it| !it.is_empty()) })
+        Self::new(action, Cause::Response { status, code, message: message.filter(|it| !it.is_empty()) })
     }
 
     /// The error for a response that the specification does not allow for the request.
@@ -109,12 +109,12 @@ impl RegistryError {
             Cause::NoCredentials => RegistryErrorKind::Unauthorized,
             Cause::Http(error) if crate::http::is_tls(error) => RegistryErrorKind::Tls,
             // ECR has changed its message for immutable tags before, but not the code.
-            Cause::Answer { code: Some(code), message: Some(message), .. }
+            Cause::Response { code: Some(code), message: Some(message), .. }
                 if code == "TAG_INVALID" && message.contains("immutable") =>
             {
                 RegistryErrorKind::ImmutableTag
             }
-            Cause::Answer { status, .. } => match *status {
+            Cause::Response { status, .. } => match *status {
                 StatusCode::UNAUTHORIZED => RegistryErrorKind::Unauthorized,
                 StatusCode::FORBIDDEN => RegistryErrorKind::Denied,
                 StatusCode::NOT_FOUND => RegistryErrorKind::NotFound,
@@ -126,7 +126,7 @@ impl RegistryError {
     }
 }
 
-fn answered(status: StatusCode, code: Option<&str>, message: Option<&str>) -> String {
+fn response_text(status: StatusCode, code: Option<&str>, message: Option<&str>) -> String {
     let said = message.map_or_else(|| format!("HTTP status {status}"), str::to_owned);
     code.map_or(said.clone(), |code| format!("{code}: {said}"))
 }

@@ -22,7 +22,7 @@ pub use error::{RegistryError, RegistryErrorKind};
 pub use pull::RemoteRepository;
 pub use push::{BlobUpload, OnSent};
 
-use crate::http::{Answer, HttpClient, HttpError, empty};
+use crate::http::{HttpClient, HttpError, Response, empty};
 use credentials::Credentials;
 use endpoint::Endpoint;
 use error::Cause;
@@ -72,15 +72,15 @@ impl RegistryClient {
     /// The registry returns an error other than 404 or no `Docker-Content-Digest`, or there is no response.
     pub async fn digest(&self, name: &RepositoryName, reference: &str) -> Result<Option<Digest>> {
         let action = format!("look up `{name}:{reference}`");
-        let answer = self.ask_for_manifest(&action, Method::HEAD, name, reference).await?;
-        match answer.status() {
+        let response = self.ask_for_manifest(&action, Method::HEAD, name, reference).await?;
+        match response.status() {
             StatusCode::OK => {
-                let digest = answer.headers().get(CONTENT_DIGEST).and_then(|it| it.to_str().ok());
+                let digest = response.headers().get(CONTENT_DIGEST).and_then(|it| it.to_str().ok());
                 let missing = || RegistryError::unexpected(&action, "no Docker-Content-Digest header");
                 digest.and_then(|it| it.parse().ok()).map(Some).ok_or_else(missing)
             }
             StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(RegistryError::of(&action, answer).await),
+            _ => Err(RegistryError::of(&action, response).await),
         }
     }
 
@@ -92,10 +92,10 @@ impl RegistryClient {
     pub async fn image(&self, name: &RepositoryName, reference: &str) -> Result<Option<RemoteImage>> {
         let action = format!("read `{name}:{reference}`");
         let failed = |cause: Cause| RegistryError::new(&action, cause);
-        let answer = self.ask_for_manifest(&action, Method::GET, name, reference).await?;
-        match answer.status() {
+        let response = self.ask_for_manifest(&action, Method::GET, name, reference).await?;
+        match response.status() {
             StatusCode::OK => {
-                let bytes = answer.into_body().read(MAX_MANIFEST).await.map_err(|it| failed(it.into()))?;
+                let bytes = response.into_body().read(MAX_MANIFEST).await.map_err(|it| failed(it.into()))?;
                 let manifest = Manifest::parse(&bytes, None).map_err(|it| failed(it.into()))?;
                 let config = match manifest {
                     Manifest::Image(image) => Some(image.config.digest),
@@ -104,7 +104,7 @@ impl RegistryClient {
                 Ok(Some(RemoteImage { digest: Digest::of(&bytes), config }))
             }
             StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(RegistryError::of(&action, answer).await),
+            _ => Err(RegistryError::of(&action, response).await),
         }
     }
 
@@ -116,16 +116,16 @@ impl RegistryClient {
     pub async fn has_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<bool> {
         let action = format!("look up the blob {} in `{name}`", digest.short());
         let path = format!("/v2/{name}/blobs/{digest}");
-        let answer = self.retry(&action, async |authorization| {
+        let response = self.retry(&action, async |authorization| {
             let request = self.endpoint.request(Method::HEAD, &path, Some(authorization));
             self.endpoint.http.send(request.body(empty())).await
         });
-        let answer = answer.await?;
-        match answer.status() {
+        let response = response.await?;
+        match response.status() {
             // ECR redirects to the URL of an existing blob.
             StatusCode::OK | StatusCode::TEMPORARY_REDIRECT => Ok(true),
             StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
-            _ => Err(RegistryError::of(&action, answer).await),
+            _ => Err(RegistryError::of(&action, response).await),
         }
     }
 
@@ -135,7 +135,7 @@ impl RegistryClient {
         method: Method,
         name: &RepositoryName,
         reference: &str,
-    ) -> Result<Answer> {
+    ) -> Result<Response> {
         let path = format!("/v2/{name}/manifests/{reference}");
         let attempt = async |authorization: &str| {
             let request = self.endpoint.request(method.clone(), &path, Some(authorization));
@@ -150,19 +150,19 @@ impl RegistryClient {
     async fn retry(
         &self,
         action: &str,
-        attempt: impl AsyncFn(&str) -> std::result::Result<Answer, HttpError>,
-    ) -> Result<Answer> {
+        attempt: impl AsyncFn(&str) -> std::result::Result<Response, HttpError>,
+    ) -> Result<Response> {
         let unauthorized = |it| RegistryError::new(action, Cause::Credentials(it));
         let mut authorization = self.credentials.get().await.map_err(unauthorized)?;
         loop {
-            let answer = self.endpoint.http.retry(async || attempt(&authorization).await).await;
-            let answer = answer.map_err(|it| RegistryError::new(action, it))?;
-            if !matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-                return Ok(answer);
+            let response = self.endpoint.http.retry(async || attempt(&authorization).await).await;
+            let response = response.map_err(|it| RegistryError::new(action, it))?;
+            if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                return Ok(response);
             }
             match self.credentials.instead_of(&authorization).await.map_err(unauthorized)? {
                 Some(renewed) => authorization = renewed,
-                None => return Ok(answer),
+                None => return Ok(response),
             }
         }
     }

@@ -18,7 +18,7 @@ use super::endpoint::Endpoint;
 use super::error::Cause;
 use super::{MAX_MANIFEST, RegistryError, Result};
 use crate::files::Temporary;
-use crate::http::{Answer, HttpClient, HttpError, empty};
+use crate::http::{HttpClient, HttpError, Response, empty};
 use crate::reference::Reference;
 
 /// A client that reads one repository of any registry. It authenticates as the registry's challenge requires.
@@ -61,8 +61,8 @@ impl RemoteRepository {
     pub async fn manifest(&self, version: &str) -> Result<(Digest, Vec<u8>)> {
         let action = format!("read the base image `{}:{version}` of {}", self.name, self.endpoint.host);
         let path = format!("manifests/{version}");
-        let answer = self.get(&action, &path, &media_type::MANIFESTS.join(", ")).await?;
-        let bytes = answer.into_body().read(MAX_MANIFEST).await;
+        let response = self.get(&action, &path, &media_type::MANIFESTS.join(", ")).await?;
+        let bytes = response.into_body().read(MAX_MANIFEST).await;
         let bytes = bytes.map_err(|it| RegistryError::new(&action, it))?.to_vec();
         let digest = Digest::of(&bytes);
         match version.parse::<Digest>() {
@@ -95,21 +95,21 @@ impl RemoteRepository {
     }
 
     /// A GET request within the repository. If the registry requires authorization, it is requested and sent, once.
-    async fn get(&self, action: &str, path: &str, accept: &str) -> Result<Answer> {
+    async fn get(&self, action: &str, path: &str, accept: &str) -> Result<Response> {
         let path = format!("/v2/{}/{path}", self.name);
         let mut is_renewed = false;
         loop {
             let authorization = self.authorization.lock().await.clone();
-            let answer = self.follow(action, &path, accept, authorization.as_deref()).await?;
-            match answer.status() {
-                StatusCode::OK => return Ok(answer),
+            let response = self.follow(action, &path, accept, authorization.as_deref()).await?;
+            match response.status() {
+                StatusCode::OK => return Ok(response),
                 StatusCode::UNAUTHORIZED if !is_renewed => {
                     is_renewed = true;
-                    let challenge = answer.headers().get(WWW_AUTHENTICATE).and_then(|it| it.to_str().ok());
+                    let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|it| it.to_str().ok());
                     let fresh = self.authorize(action, challenge.unwrap_or_default()).await?;
                     *self.authorization.lock().await = Some(fresh);
                 }
-                _ => return Err(RegistryError::of(action, answer).await),
+                _ => return Err(RegistryError::of(action, response).await),
             }
         }
     }
@@ -121,15 +121,15 @@ impl RemoteRepository {
         path: &str,
         accept: &str,
         authorization: Option<&str>,
-    ) -> Result<Answer> {
+    ) -> Result<Response> {
         let mut location = path.to_owned();
         for _ in 0..=REDIRECTIONS {
-            let answer = self.attempt(&location, Some(accept), authorization).await;
-            let answer = answer.map_err(|it| RegistryError::new(action, it))?;
-            if !answer.status().is_redirection() {
-                return Ok(answer);
+            let response = self.attempt(&location, Some(accept), authorization).await;
+            let response = response.map_err(|it| RegistryError::new(action, it))?;
+            if !response.status().is_redirection() {
+                return Ok(response);
             }
-            let next = answer.headers().get(LOCATION).and_then(|it| it.to_str().ok());
+            let next = response.headers().get(LOCATION).and_then(|it| it.to_str().ok());
             location = next.unwrap_or_default().to_owned();
         }
         Err(RegistryError::unexpected(action, "too many redirects"))
@@ -140,7 +140,7 @@ impl RemoteRepository {
         location: &str,
         accept: Option<&str>,
         authorization: Option<&str>,
-    ) -> std::result::Result<Answer, HttpError> {
+    ) -> std::result::Result<Response, HttpError> {
         let http = &self.endpoint.http;
         let send = async || {
             let request = self.endpoint.request(Method::GET, location, authorization);
@@ -164,12 +164,12 @@ impl RemoteRepository {
         }
         let no_realm = || RegistryError::unexpected(action, "a Bearer challenge without a realm");
         let url = token_url(parameters).ok_or_else(no_realm)?;
-        let answer = self.request_token(&url, basic.as_deref()).await;
-        let answer = answer.map_err(|it| RegistryError::new(action, it))?;
-        if answer.status() != StatusCode::OK {
-            return Err(RegistryError::of(action, answer).await);
+        let response = self.request_token(&url, basic.as_deref()).await;
+        let response = response.map_err(|it| RegistryError::new(action, it))?;
+        if response.status() != StatusCode::OK {
+            return Err(RegistryError::of(action, response).await);
         }
-        let text = answer.into_body().read(MAX_TOKEN).await;
+        let text = response.into_body().read(MAX_TOKEN).await;
         let text = text.map_err(|it| RegistryError::new(action, it))?;
         let token = serde_json::from_slice::<Token>(&text).ok().and_then(|it| it.token.or(it.access_token));
         let token = token.ok_or_else(|| RegistryError::unexpected(action, "no token"))?;
@@ -178,7 +178,11 @@ impl RemoteRepository {
 
     /// Requests a token. The endpoint is usually another host than the registry. It receives the credentials because the
     /// registry, which is trusted with them, names it.
-    async fn request_token(&self, url: &str, basic: Option<&str>) -> std::result::Result<Answer, HttpError> {
+    async fn request_token(
+        &self,
+        url: &str,
+        basic: Option<&str>,
+    ) -> std::result::Result<Response, HttpError> {
         let http = &self.endpoint.http;
         let send = async || {
             let request = hyper::Request::builder().method(Method::GET).uri(url);

@@ -9,7 +9,7 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use hyper::{Method, StatusCode};
 
 use super::{RegistryClient, RegistryError, Result};
-use crate::http::{Answer, HttpError, empty, file, full};
+use crate::http::{HttpError, Response, empty, file, full};
 use crate::image::bundle::{Blob, Content, RawManifest};
 
 /// The way in which a blob was added to a repository.
@@ -41,7 +41,7 @@ impl RegistryClient {
     ) -> Result<BlobUpload> {
         let action = format!("upload the blob {} to `{name}`", blob.digest.short());
         let has_sent = AtomicBool::new(false);
-        let answer = self.retry(&action, async |authorization| {
+        let response = self.retry(&action, async |authorization| {
             let mount = source.map(|it| (&blob.digest, it));
             let begun = self.begin_upload(name, mount, authorization).await?;
             if begun.status() != StatusCode::ACCEPTED {
@@ -57,11 +57,11 @@ impl RegistryClient {
                 _ => Ok(finished),
             }
         });
-        let answer = answer.await?;
-        match (answer.status(), has_sent.into_inner()) {
+        let response = response.await?;
+        match (response.status(), has_sent.into_inner()) {
             (StatusCode::CREATED | StatusCode::NO_CONTENT, true) => Ok(BlobUpload::Uploaded),
             (StatusCode::CREATED | StatusCode::NO_CONTENT, false) => Ok(BlobUpload::Mounted),
-            _ => Err(RegistryError::of(&action, answer).await),
+            _ => Err(RegistryError::of(&action, response).await),
         }
     }
 
@@ -79,17 +79,17 @@ impl RegistryClient {
     ) -> Result<()> {
         let action = format!("push `{name}:{reference}`");
         let path = format!("/v2/{name}/manifests/{reference}");
-        let answer = self.retry(&action, async |authorization| {
+        let response = self.retry(&action, async |authorization| {
             let request = self.endpoint.request(Method::PUT, &path, Some(authorization));
             let request = request.header(CONTENT_TYPE, manifest.media_type);
             let request = request.header(CONTENT_LENGTH, manifest.bytes.len());
             self.endpoint.http.send(request.body(full(manifest.bytes.clone()))).await
         });
-        let answer = answer.await?;
-        match answer.status() {
+        let response = response.await?;
+        match response.status() {
             // ECR sends no `Location`. The digest is known from the bytes.
             StatusCode::CREATED | StatusCode::OK => Ok(()),
-            _ => Err(RegistryError::of(&action, answer).await),
+            _ => Err(RegistryError::of(&action, response).await),
         }
     }
 
@@ -100,7 +100,7 @@ impl RegistryClient {
         name: &RepositoryName,
         mount: Option<(&Digest, &RepositoryName)>,
         authorization: &str,
-    ) -> std::result::Result<Answer, HttpError> {
+    ) -> std::result::Result<Response, HttpError> {
         let query = mount.map(|(digest, from)| format!("?mount={digest}&from={from}")).unwrap_or_default();
         let path = format!("/v2/{name}/blobs/uploads/{query}");
         let request = self.endpoint.request(Method::POST, &path, Some(authorization));
@@ -113,7 +113,7 @@ impl RegistryClient {
         blob: &Blob,
         on_sent: &OnSent,
         authorization: &str,
-    ) -> std::result::Result<Answer, HttpError> {
+    ) -> std::result::Result<Response, HttpError> {
         let separator = if location.contains('?') { '&' } else { '?' };
         let location = format!("{location}{separator}digest={}", blob.digest);
         let body = match &blob.content {
