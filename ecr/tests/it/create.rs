@@ -201,7 +201,9 @@ fn create_survives_throttling() {
     let fixture =
         Fixture::example().with_faults(&["throttle=CreateRepository:2", "throttle=ListTagsForResource:1"]);
     fixture.run(&["ecr", "create"]).good();
+    assert_eq!(fixture.registry.calls()["CreateRepository"], 4, "two were throttled");
     fixture.run(&["ecr", "create"]).good();
+    assert_eq!(fixture.registry.calls()["ListTagsForResource"], 3, "one was throttled");
     assert_eq!(fixture.registry.names(), ["my-app", "my-app-worker"]);
 }
 

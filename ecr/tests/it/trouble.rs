@@ -23,9 +23,16 @@ const HERE: &str = "linux/arm64=my-app/binary";
 
 /// Pushes in spite of a fault, and checks that the image is whole.
 fn survives(fault: &str) {
-    let fixture = with_binary(&[fault]);
-    let json = fixture.run(&args()).json_with(0);
-    assert_eq!(json["images"][0]["outcome"], "pushed", "{fault}");
+    let operation = fault.split(['=', ':']).nth(1).unwrap();
+    let pushed = |faults: &[&str]| {
+        let fixture = with_binary(faults);
+        let json = fixture.run(&args()).json_with(0);
+        assert_eq!(json["images"][0]["outcome"], "pushed", "{fault}");
+        let calls = fixture.registry.calls().remove(operation);
+        (fixture, calls.unwrap_or_default())
+    };
+    let ((_, without_fault), (fixture, with_fault)) = (pushed(&[]), pushed(&[fault]));
+    assert!(with_fault > without_fault, "{fault}: {with_fault} calls, and {without_fault} without the fault");
     let manifest = fixture.registry.manifest("my-app", "1.0.0");
     let blobs = [&manifest["config"]].into_iter().chain(manifest["layers"].as_array().unwrap());
     for blob in blobs {
