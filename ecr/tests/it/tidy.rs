@@ -60,12 +60,16 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The sources of all crates, relative to `ecr/`.
-fn sources() -> Vec<(String, PathBuf)> {
-    let folders = ["src", "crates"].map(|it| root().join(it));
-    let files = folders.iter().flat_map(|it| files_below(it));
+/// The Rust files of all crates, tests and benchmarks among them, relative to `ecr/`.
+fn rust_files() -> impl Iterator<Item = (String, PathBuf)> {
+    let files = ["src", "crates", "tests"].into_iter().flat_map(|it| files_below(&root().join(it)));
     let named = |path: PathBuf| (path.strip_prefix(root()).unwrap().display().to_string(), path);
-    files.map(named).filter(|(name, _)| name.ends_with(".rs") && name.contains("src/")).collect()
+    files.map(named).filter(|(name, _)| name.ends_with(".rs"))
+}
+
+/// The sources of all crates.
+fn sources() -> impl Iterator<Item = (String, PathBuf)> {
+    rust_files().filter(|(name, _)| name.contains("src/"))
 }
 
 /// The lines of a file that are neither comments nor tests.
@@ -78,9 +82,7 @@ fn code(path: &Path) -> Vec<(usize, String)> {
 
 fn violations(is_checked: impl Fn(&str) -> bool, is_wrong: impl Fn(&str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
-    for (name, path) in
-        sources().into_iter().filter(|(name, _)| is_checked(name) && !name.ends_with("tests.rs"))
-    {
+    for (name, path) in sources().filter(|(name, _)| is_checked(name) && !name.ends_with("tests.rs")) {
         let lines = code(&path).into_iter().filter(|(_, line)| is_wrong(line));
         found.extend(lines.map(|(n, line)| format!("{name}:{n}: {line}")));
     }
@@ -110,8 +112,7 @@ fn tidy_only_the_shell_prints() {
 
 #[test]
 fn tidy_files_are_small() {
-    let long: Vec<_> = sources()
-        .into_iter()
+    let long: Vec<_> = rust_files()
         .map(|(name, path)| (std::fs::read_to_string(path).unwrap().lines().count(), name))
         .filter(|(lines, _)| *lines > 420)
         .collect();
