@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result};
 use ecr_oci::bases::BaseCache;
 use ecr_oci::cache::{self, LayerCache};
-use ecr_oci::image::assemble::{Image, Index, Settings};
+use ecr_oci::image::assemble::{Image, ImageSettings, Index};
 use ecr_oci::image::base::BaseImage;
 use ecr_oci::image::bundle::{Blob, Bundle, Content, RawManifest};
 use ecr_oci::image::compression::Compression;
@@ -74,7 +74,7 @@ pub struct WrappedBinary {
     /// The paths of the layers, which are compressed with gzip.
     pub layers: Vec<PathBuf>,
     /// The runtime settings of the image, such as its entrypoint.
-    pub settings: Settings,
+    pub settings: ImageSettings,
 }
 
 impl ImageBuilder {
@@ -367,7 +367,7 @@ fn entrypoint(binary: &Binary) -> String {
     format!("/usr/local/bin/{}", binary.name)
 }
 
-fn settings(service: &Service, binary: &Binary) -> Settings {
+fn settings(service: &Service, binary: &Binary) -> ImageSettings {
     let image = &service.image;
     let package = &service.package;
     let own = [
@@ -381,7 +381,7 @@ fn settings(service: &Service, binary: &Binary) -> Settings {
         .into_iter()
         .filter_map(|(key, value)| Some((format!("org.opencontainers.image.{key}"), value?.clone())));
     let configured = image.labels.iter().map(|(key, value)| (key.clone(), value.value.clone()));
-    Settings {
+    ImageSettings {
         entrypoint: entrypoint(binary),
         args: image.args.iter().flat_map(|it| &it.value).map(|it| it.value.clone()).collect(),
         env: image.env.iter().map(|(key, value)| (key.clone(), value.value.clone())).collect(),

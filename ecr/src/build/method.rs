@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use ecr_oci::image::assemble::Settings;
+use ecr_oci::image::assemble::ImageSettings;
 
 use super::docker::ignore::DockerIgnore;
 use super::docker::{BuildContext, Dockerfile, EngineBuild};
@@ -88,7 +88,7 @@ impl BuildMethods {
     }
 
     /// The input of a build from a generated Dockerfile.
-    pub fn wrapped_build(&self, base: &str, layers: Vec<PathBuf>, settings: &Settings) -> EngineBuild {
+    pub fn wrapped_build(&self, base: &str, layers: Vec<PathBuf>, settings: &ImageSettings) -> EngineBuild {
         let named = layers.into_iter().enumerate().map(|(n, path)| (format!("layer-{n}.tar.gz"), path));
         let files: Vec<_> = named.collect();
         let names = files.iter().map(|(name, _)| name.as_str());
@@ -128,7 +128,11 @@ fn dockerfile_in(context: &Path, ignore: &DockerIgnore, path: &Path) -> Result<D
 }
 
 /// Generates the Dockerfile for a binary. `ADD` unpacks the archives of the layers.
-fn dockerfile_around<'a>(base: &str, layers: impl Iterator<Item = &'a str>, settings: &Settings) -> String {
+fn dockerfile_around<'a>(
+    base: &str,
+    layers: impl Iterator<Item = &'a str>,
+    settings: &ImageSettings,
+) -> String {
     let quoted =
         |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$"));
     let list = |items: &[String]| serde_json::to_string(items).unwrap_or_default();
@@ -150,13 +154,13 @@ mod tests {
 
     #[test]
     fn dockerfile_around_a_binary() {
-        let settings = Settings {
+        let settings = ImageSettings {
             entrypoint: "/usr/local/bin/app".to_owned(),
             args: vec!["--port".to_owned(), "80".to_owned()],
             env: [("GREETING".to_owned(), "say \"hi\" for $5".to_owned())].into(),
             ports: vec![80],
             user: "65532:65532".to_owned(),
-            ..Settings::default()
+            ..ImageSettings::default()
         };
         expect_test::expect![[r#"
             FROM scratch

@@ -12,4 +12,4 @@ pub mod workspace;
 /// A text that is not a valid value. The message names the text and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct InvalidValue(pub String);
+pub struct InvalidSetting(pub String);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::InvalidValue;
+use super::InvalidSetting;
 
 /// The price of storage in USD for a GB (10⁹ bytes) and month.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
@@ -21,13 +21,13 @@ impl Price {
 
 /// Parses a number such as `0.10`.
 impl std::str::FromStr for Price {
-    type Err = InvalidValue;
+    type Err = InvalidSetting;
 
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+    fn from_str(text: &str) -> Result<Self, InvalidSetting> {
         let is_price = |it: &f64| it.is_sign_positive() && (0.0..=1000.0).contains(it);
         let price = text.parse().ok().filter(is_price);
         price.map(Self).ok_or_else(|| {
-            InvalidValue(format!("`{text}` is not a price in USD per GB and month, such as 0.10"))
+            InvalidSetting(format!("`{text}` is not a price in USD per GB and month, such as 0.10"))
         })
     }
 }

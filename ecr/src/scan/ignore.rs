@@ -14,7 +14,7 @@ use std::str::FromStr;
 use ecr_types::document::{Fields, Located, Node, Place, Problem, Problems, Value, parse_toml};
 use time::Month;
 
-use crate::config::InvalidValue;
+use crate::config::InvalidSetting;
 
 /// A date in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,10 +29,10 @@ impl Date {
 }
 
 impl FromStr for Date {
-    type Err = InvalidValue;
+    type Err = InvalidSetting;
 
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let wrong = || InvalidValue(format!("`{text}` is not a date such as 2027-03-31"));
+    fn from_str(text: &str) -> Result<Self, InvalidSetting> {
+        let wrong = || InvalidSetting(format!("`{text}` is not a date such as 2027-03-31"));
         let parts: Vec<_> = text.split('-').collect();
         let [year, month, day] = parts.as_slice() else { return Err(wrong()) };
         let is_padded = (year.len(), month.len(), day.len()) == (4, 2, 2) && !text.contains('+');

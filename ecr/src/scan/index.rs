@@ -5,7 +5,7 @@ use thiserror::Error;
 
 /// An image that an index lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedImage {
+pub struct IndexImage {
     pub digest: Digest,
     /// The platform, such as `linux/arm64`, if the index contains it.
     pub platform: Option<String>,
@@ -27,7 +27,7 @@ pub enum UnknownImages {
 ///
 /// # Errors
 /// The manifest cannot be read, or lists no image.
-pub fn listed(manifest: &str) -> Result<Option<Vec<ListedImage>>, UnknownImages> {
+pub fn listed(manifest: &str) -> Result<Option<Vec<IndexImage>>, UnknownImages> {
     let index = match Manifest::parse(manifest.as_bytes(), None)? {
         Manifest::Index(index) => index,
         Manifest::Image(_) => return Ok(None),
@@ -36,8 +36,8 @@ pub fn listed(manifest: &str) -> Result<Option<Vec<ListedImage>>, UnknownImages>
     if images.is_empty() { Err(UnknownImages::None) } else { Ok(Some(images)) }
 }
 
-fn image(it: &Descriptor) -> ListedImage {
-    ListedImage {
+fn image(it: &Descriptor) -> IndexImage {
+    IndexImage {
         digest: it.digest.clone(),
         platform: it.platform.as_ref().map(ToString::to_string),
         is_index: media_type::is_index(&it.media_type),
@@ -75,6 +75,6 @@ mod tests {
                   "annotations": {{"vnd.docker.reference.type": "attestation-manifest"}}}}]}}"#
         );
         let platform = Some("linux/arm64/v8".to_owned());
-        assert_eq!(listed(&text).unwrap(), Some(vec![ListedImage { digest, platform, is_index: false }]));
+        assert_eq!(listed(&text).unwrap(), Some(vec![IndexImage { digest, platform, is_index: false }]));
     }
 }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::config::InvalidValue;
+use crate::config::InvalidSetting;
 
 mod gate;
 mod ignore;
@@ -82,12 +82,12 @@ impl Serialize for Severity {
 
 /// Parses the API value in any letter case.
 impl FromStr for Severity {
-    type Err = InvalidValue;
+    type Err = InvalidSetting;
 
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+    fn from_str(text: &str) -> Result<Self, InvalidSetting> {
         let found = SEVERITIES.into_iter().find(|it| it.as_str().eq_ignore_ascii_case(text));
         let names = || SEVERITIES.map(|it| it.as_str()).join(", ");
-        found.ok_or_else(|| InvalidValue(format!("`{text}` is not one of {}", names())))
+        found.ok_or_else(|| InvalidSetting(format!("`{text}` is not one of {}", names())))
     }
 }
 
@@ -243,7 +243,7 @@ pub(crate) mod tests {
         assert!(Severity::Critical > Severity::High && Severity::Unknown > Severity::Critical);
         assert_eq!(Severity::from_api("CATASTROPHIC"), Severity::Unknown);
         let error = "`sever` is not one of CRITICAL, HIGH, MEDIUM, LOW, INFORMATIONAL, UNTRIAGED, UNDEFINED";
-        assert_eq!("sever".parse::<Severity>(), Err(InvalidValue(error.to_owned())));
+        assert_eq!("sever".parse::<Severity>(), Err(InvalidSetting(error.to_owned())));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use super::faults::{Fault, Faults};
 use super::lock;
 use super::server::Server;
-use super::shared::{Settings, Shared};
+use super::shared::{ServerSettings, Shared};
 use super::store::Store;
 use super::{default_account, default_region};
 
@@ -26,7 +26,7 @@ pub struct Builder {
     is_announced: bool,
     request_log: Option<PathBuf>,
     faults: Vec<Fault>,
-    settings: Settings,
+    settings: ServerSettings,
 }
 
 /// The reason for which a server could not start, or a state could not be checked.
@@ -93,7 +93,7 @@ impl Default for Builder {
             is_announced: false,
             request_log: None,
             faults: Vec::new(),
-            settings: Settings {
+            settings: ServerSettings {
                 account: default_account(),
                 region: default_region(),
                 allowed_hosts: Vec::new(),

@@ -68,7 +68,7 @@ enum Rate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// A fault that affects requests of an operation.
-    Inject(Rule),
+    Inject(FaultRule),
     /// `seed=NUMBER`: the seed of the random numbers for percentages. The default is 0.
     Seed(u64),
 }
@@ -98,7 +98,7 @@ pub enum InvalidFault {
 
 /// A fault of one kind for one operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
+pub struct FaultRule {
     kind: FaultKind,
     operation: String,
     rate: Rate,
@@ -121,7 +121,7 @@ impl FromStr for Fault {
         if parts.next().is_some() {
             return Err(wrong());
         }
-        Ok(Self::Inject(Rule { kind, operation, rate }))
+        Ok(Self::Inject(FaultRule { kind, operation, rate }))
     }
 }
 
@@ -205,19 +205,19 @@ impl InjectedFaults {
 /// The faults of a server, with the remaining number of requests of each.
 #[derive(Debug, Default)]
 pub struct Faults {
-    state: Mutex<State>,
+    state: Mutex<FaultState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    rules: Vec<Rule>,
+struct FaultState {
+    rules: Vec<FaultRule>,
     generator: u64,
 }
 
 impl Faults {
     /// The faults of a server that has not received a request.
     pub fn new(faults: &[Fault]) -> Self {
-        let mut state = State::default();
+        let mut state = FaultState::default();
         for fault in faults {
             match fault {
                 Fault::Inject(rule) => state.rules.push(rule.clone()),
@@ -256,14 +256,14 @@ impl Faults {
 
     fn next(&self, operation: &str, is_wanted: impl Fn(FaultKind) -> bool) -> Option<FaultKind> {
         let mut state = lock(&self.state);
-        let State { rules, generator } = &mut *state;
+        let FaultState { rules, generator } = &mut *state;
         let is_about =
-            |it: &&mut Rule| is_wanted(it.kind) && (it.operation == "*" || it.operation == operation);
+            |it: &&mut FaultRule| is_wanted(it.kind) && (it.operation == "*" || it.operation == operation);
         rules.iter_mut().filter(is_about).find_map(|rule| rule.applies(generator).then_some(rule.kind))
     }
 }
 
-impl Rule {
+impl FaultRule {
     fn applies(&mut self, generator: &mut u64) -> bool {
         match &mut self.rate {
             Rate::Always => true,

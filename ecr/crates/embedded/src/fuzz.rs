@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::distribution::fuzzing::{Route, parse_range};
 use super::images::{NewImage, put};
-use super::model::{Change, RegistryKey, Settings};
+use super::model::{Change, RegistryKey, RepositorySettings};
 use super::store::Store;
 use super::{Fault, service_model, token};
 
@@ -142,7 +142,7 @@ fn manifests_are_read_soundly() {
     let folder = tempfile::tempdir().unwrap();
     let lock = std::fs::File::create(folder.path().join("lock")).unwrap();
     let mut store = Store::open(folder.path(), lock).unwrap();
-    let settings = Settings {
+    let settings = RepositorySettings {
         created_at: 0.0,
         image_tag_mutability: ImageTagMutability::Immutable,
         exclusion_filters: Vec::new(),

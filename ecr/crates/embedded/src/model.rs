@@ -65,7 +65,7 @@ pub struct Registry {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Repository {
-    pub settings: Settings,
+    pub settings: RepositorySettings,
     /// Images, indexes and artifacts by the digest of their manifest.
     #[serde(default)]
     pub images: BTreeMap<Digest, Image>,
@@ -79,7 +79,7 @@ pub struct Repository {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Settings {
+pub struct RepositorySettings {
     /// In seconds since 1970.
     pub created_at: f64,
     pub image_tag_mutability: ImageTagMutability,
@@ -129,7 +129,7 @@ pub struct Image {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Change {
     /// Creates a repository, or replaces its settings.
-    PutSettings(RegistryKey, RepositoryName, Box<Settings>),
+    PutSettings(RegistryKey, RepositoryName, Box<RepositorySettings>),
     /// Removes a repository with its images and blobs.
     DeleteRepository(RegistryKey, RepositoryName),
     /// Adds a blob, with its size in bytes.
@@ -213,7 +213,7 @@ impl Model {
         }
     }
 
-    fn put_settings(&mut self, key: RegistryKey, name: RepositoryName, settings: Settings) {
+    fn put_settings(&mut self, key: RegistryKey, name: RepositoryName, settings: RepositorySettings) {
         let repositories = &mut self.registries.entry(key).or_default().repositories;
         match repositories.get_mut(&name) {
             Some(repository) => repository.settings = settings,
@@ -250,7 +250,7 @@ impl Registry {
 }
 
 impl Repository {
-    fn new(settings: Settings) -> Self {
+    fn new(settings: RepositorySettings) -> Self {
         Self { settings, images: BTreeMap::new(), image_tags: BTreeMap::new(), layers: BTreeMap::new() }
     }
 

@@ -29,7 +29,7 @@ pub struct Preview {
 
 /// The configuration of a server.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ServerSettings {
     /// The account of all requests.
     pub account: RegistryId,
     /// The region of requests without a credential scope.
@@ -51,14 +51,14 @@ pub struct Shared {
     request_log: Option<Mutex<File>>,
     /// The number of requests for the findings of each image.
     scan_requests: Mutex<HashMap<String, usize>>,
-    pub settings: Settings,
+    pub settings: ServerSettings,
     /// The host and port of the server, as clients use it.
     pub host: String,
     pub faults: Faults,
 }
 
 impl Shared {
-    pub fn new(store: Store, settings: Settings, host: String, faults: Faults) -> Self {
+    pub fn new(store: Store, settings: ServerSettings, host: String, faults: Faults) -> Self {
         Self {
             folder: store.folder().to_owned(),
             blobs: store.blobs().clone(),

@@ -70,7 +70,7 @@ pub struct Decision {
 /// Each pattern is matched once with each tag. Each rule visits each image that it sees once, and once more for every
 /// [`Question`] that can matter for this policy and these images.
 pub fn evaluate(policy: &Policy, images: &[Image], now: Timestamp) -> Vec<Decision> {
-    let repository = Repository::new(images);
+    let repository = RepositoryImages::new(images);
     let seen: Vec<Vec<usize>> = policy.rules.iter().map(|it| repository.seen(it, false)).collect();
     let outcomes = repository.decide(policy, &seen, now, None, &[]);
     let mut decisions: Vec<_> =
@@ -90,7 +90,7 @@ pub fn evaluate(policy: &Policy, images: &[Image], now: Timestamp) -> Vec<Decisi
 const DAY: i64 = 86_400_000_000_000;
 
 /// The images of a repository, prepared for several evaluations. Images are identified by their index in `images`.
-struct Repository<'a> {
+struct RepositoryImages<'a> {
     images: &'a [Image],
     /// From the youngest to the oldest.
     order: Vec<usize>,
@@ -103,7 +103,7 @@ struct Repository<'a> {
     subjects: Vec<(usize, usize)>,
 }
 
-impl<'a> Repository<'a> {
+impl<'a> RepositoryImages<'a> {
     fn new(images: &'a [Image]) -> Self {
         let tagged = images.iter().enumerate();
         let tags = tagged.flat_map(|(n, image)| image.tags.iter().map(move |tag| (tag.as_str(), n)));

@@ -94,14 +94,14 @@ pub struct ImageList {
 
 #[derive(Deserialize)]
 struct File {
-    repositories: Option<Vec<Repository>>,
+    repositories: Option<Vec<RepositoryImages>>,
     #[serde(alias = "imageDetails")]
     images: Option<Vec<Image>>,
     now: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
-struct Repository {
+struct RepositoryImages {
     name: Option<String>,
     images: Vec<Image>,
 }

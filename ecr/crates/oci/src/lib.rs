@@ -6,7 +6,7 @@
 //! ```
 //! use std::num::NonZero;
 //!
-//! use ecr_oci::image::assemble::{Image, Settings};
+//! use ecr_oci::image::assemble::{Image, ImageSettings};
 //! use ecr_oci::image::compression::Compression;
 //! use ecr_oci::image::layer::Files;
 //! use ecr_types::Digest;
@@ -17,10 +17,10 @@
 //! let layer = files.write(&mut blob, Compression::Gzip, NonZero::<usize>::MIN)?;
 //! assert_eq!(layer.digest, Digest::of(&blob));
 //!
-//! let settings = Settings {
+//! let settings = ImageSettings {
 //!     entrypoint: "/usr/local/bin/my-app".to_owned(),
 //!     user: "65532:65532".to_owned(),
-//!     ..Settings::default()
+//!     ..ImageSettings::default()
 //! };
 //! let platform = "linux/amd64".parse()?;
 //! let image = Image::assemble(&platform, &settings, &[("my-app", layer)], None);

@@ -5,10 +5,10 @@ use glob::{MatchOptions, Pattern};
 
 /// The rules of a file in their order. The last rule that matches a path decides.
 #[derive(Debug, Clone, Default)]
-pub struct DockerIgnore(Vec<Rule>);
+pub struct DockerIgnore(Vec<IgnoreRule>);
 
 #[derive(Debug, Clone)]
-struct Rule {
+struct IgnoreRule {
     pattern: Pattern,
     /// `!pattern`: matching paths are included again.
     is_exception: bool,
@@ -24,18 +24,18 @@ impl DockerIgnore {
     /// Parses the rules. A line that is not a valid pattern is ignored, because it cannot match a path.
     pub fn parse(text: &str) -> Self {
         let lines = text.lines().map(str::trim).filter(|it| !it.is_empty() && !it.starts_with('#'));
-        Self(lines.filter_map(Rule::parse).collect())
+        Self(lines.filter_map(IgnoreRule::parse).collect())
     }
 
     /// Appends an exclusion of `path`, which overrides all earlier rules.
     pub fn exclude(&mut self, path: &str) {
-        self.0.extend(Rule::parse(&Pattern::escape(path)));
+        self.0.extend(IgnoreRule::parse(&Pattern::escape(path)));
     }
 
     /// Whether a path is excluded. It is relative to the context, with `/` as separator.
     pub fn excludes(&self, path: &str) -> bool {
         let parts: Vec<_> = path.match_indices('/').map(|(at, _)| &path[..at]).chain([path]).collect();
-        let is_about = |it: &&Rule| parts.iter().any(|part| it.pattern.matches_with(part, OPTIONS));
+        let is_about = |it: &&IgnoreRule| parts.iter().any(|part| it.pattern.matches_with(part, OPTIONS));
         self.0.iter().rev().find(is_about).is_some_and(|it| !it.is_exception)
     }
 
@@ -45,7 +45,7 @@ impl DockerIgnore {
     }
 }
 
-impl Rule {
+impl IgnoreRule {
     fn parse(line: &str) -> Option<Self> {
         let (is_exception, pattern) = match line.strip_prefix('!') {
             Some(rest) => (true, rest.trim()),

@@ -276,10 +276,10 @@ pub struct PrebuiltBinary {
 }
 
 impl FromStr for PrebuiltBinary {
-    type Err = InvalidBinary;
+    type Err = InvalidPrebuiltBinary;
 
-    fn from_str(text: &str) -> Result<Self, InvalidBinary> {
-        let wrong = || InvalidBinary::Syntax(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, InvalidPrebuiltBinary> {
+        let wrong = || InvalidPrebuiltBinary::Syntax(text.to_owned());
         let (platform, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or_else(wrong)?;
         Ok(Self { platform: platform.parse()?, path: path.into() })
     }
@@ -287,7 +287,7 @@ impl FromStr for PrebuiltBinary {
 
 /// An invalid value of `--binary`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidBinary {
+pub enum InvalidPrebuiltBinary {
     #[error("`{0}` is not PLATFORM=PATH, such as linux/arm64=target/arm64/my-app")]
     Syntax(String),
     #[error(transparent)]

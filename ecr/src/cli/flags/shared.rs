@@ -8,7 +8,7 @@ use ecr_oci::http::Limits;
 use ecr_types::{InvalidName, Region};
 
 use crate::cli::shell::{Color, Format, Verbosity};
-use crate::config::InvalidValue;
+use crate::config::InvalidSetting;
 use crate::config::price::Price;
 use crate::scan::{Severity, Unsupported};
 
@@ -166,7 +166,7 @@ pub struct GateArgs {
 }
 
 /// Parses a duration such as `30s` or `1m30s`.
-fn duration(text: &str) -> Result<Duration, InvalidValue> {
-    let invalid = |_| InvalidValue(format!("`{text}` is not a duration such as 30s or 5m"));
+fn duration(text: &str) -> Result<Duration, InvalidSetting> {
+    let invalid = |_| InvalidSetting(format!("`{text}` is not a duration such as 30s or 5m"));
     humantime::parse_duration(text).map_err(invalid)
 }

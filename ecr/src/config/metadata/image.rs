@@ -8,7 +8,7 @@ use ecr_oci::image::compression::Compression;
 use ecr_types::Platform;
 use ecr_types::document::{Fields, Located, Node, Problems, Value};
 
-use crate::config::InvalidValue;
+use crate::config::InvalidSetting;
 use crate::config::tag_template::TagTemplate;
 
 /// The image table. `[workspace.metadata.ecr.image]` contains the defaults for all services.
@@ -169,9 +169,9 @@ fn file_copy(node: &Node, problems: &Problems) -> Option<FileCopy> {
 struct NumericUser(String);
 
 impl FromStr for NumericUser {
-    type Err = InvalidValue;
+    type Err = InvalidSetting;
 
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+    fn from_str(text: &str) -> Result<Self, InvalidSetting> {
         // Kubernetes can verify `runAsNonRoot` for numeric users only.
         let number = |it: &str| it.parse::<u32>().is_ok();
         let is_valid = match text.split_once(':') {
@@ -179,18 +179,18 @@ impl FromStr for NumericUser {
             None => number(text),
         };
         let message = || format!("`{text}` is not a numeric user: write UID or UID:GID, such as 65532:65532");
-        is_valid.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(message()))
+        is_valid.then(|| Self(text.to_owned())).ok_or_else(|| InvalidSetting(message()))
     }
 }
 
 struct AbsolutePath(String);
 
 impl FromStr for AbsolutePath {
-    type Err = InvalidValue;
+    type Err = InvalidSetting;
 
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+    fn from_str(text: &str) -> Result<Self, InvalidSetting> {
         let is_valid = text.starts_with('/') && !text.split('/').any(|it| it == ".." || it == ".");
         let message = || format!("`{text}` must be an absolute path in the image, without `.` or `..`");
-        is_valid.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(message()))
+        is_valid.then(|| Self(text.to_owned())).ok_or_else(|| InvalidSetting(message()))
     }
 }

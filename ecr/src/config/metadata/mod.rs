@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ecr_types::document::{Fields, Located, Node, Place, Problems, Value};
 use ecr_types::{Region, RegistryId, RepositoryName};
 
-use crate::config::InvalidValue;
+use crate::config::InvalidSetting;
 use crate::config::price::Price;
 use crate::config::settings::{PolicySource, RepositorySettings};
 
@@ -104,14 +104,14 @@ impl PackageMetadata {
 struct Prefix(String);
 
 impl std::str::FromStr for Prefix {
-    type Err = InvalidValue;
+    type Err = InvalidSetting;
 
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+    fn from_str(text: &str) -> Result<Self, InvalidSetting> {
         let is_valid = text.is_empty() || format!("{text}x1").parse::<RepositoryName>().is_ok();
         let message = || {
             format!("`{text}` is not a valid prefix for repository names: write one such as `my-project/`")
         };
-        is_valid.then(|| Self(text.to_owned())).ok_or_else(|| InvalidValue(message()))
+        is_valid.then(|| Self(text.to_owned())).ok_or_else(|| InvalidSetting(message()))
     }
 }
 
@@ -119,15 +119,15 @@ impl std::str::FromStr for Prefix {
 pub(crate) struct Project(pub(crate) String);
 
 impl std::str::FromStr for Project {
-    type Err = InvalidValue;
+    type Err = InvalidSetting;
 
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+    fn from_str(text: &str) -> Result<Self, InvalidSetting> {
         let is_valid = (1..=256).contains(&text.chars().count())
             && text.chars().all(crate::config::settings::is_resource_tag_character);
         let wanted = "1 to 256 letters, digits, spaces and + - = . _ : / @, as in a resource tag";
         is_valid
             .then(|| Self(text.to_owned()))
-            .ok_or_else(|| InvalidValue(format!("`{text}` is not a valid project name ({wanted})")))
+            .ok_or_else(|| InvalidSetting(format!("`{text}` is not a valid project name ({wanted})")))
     }
 }
 

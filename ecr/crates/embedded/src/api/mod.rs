@@ -4,7 +4,7 @@ use ecr_types::{Digest, RepositoryName};
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::model::{Change, RegistryKey, Repository, Settings};
+use super::model::{Change, RegistryKey, Repository, RepositorySettings};
 use super::service_model::{self, Support};
 use super::shared::Shared;
 
@@ -169,7 +169,7 @@ impl Call<'_> {
     fn change_settings(
         &self,
         name: &str,
-        change: impl FnOnce(&mut Settings) -> Result<(), ApiError>,
+        change: impl FnOnce(&mut RepositorySettings) -> Result<(), ApiError>,
     ) -> Result<RepositoryName, ApiError> {
         let name = self.name(name)?;
         let mut store = self.shared.store();

@@ -9,7 +9,7 @@ use super::page::{paged, paged_by};
 use super::tags::checked_tags;
 use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
-use crate::model::{Change, Settings};
+use crate::model::{Change, RepositorySettings};
 
 pub fn create(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.name(input.required("repositoryName"))?;
@@ -31,11 +31,11 @@ pub fn create(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     Ok(json!({"repository": described}))
 }
 
-fn settings(call: &Call<'_>, input: Input<'_>) -> Result<Settings, ApiError> {
+fn settings(call: &Call<'_>, input: Input<'_>) -> Result<RepositorySettings, ApiError> {
     let (image_tag_mutability, exclusion_filters) = mutability(input)?;
     let encryption = input.part("encryptionConfiguration");
     let encryption_type = encryption.and_then(|it| it.required("encryptionType").parse().ok());
-    Ok(Settings {
+    Ok(RepositorySettings {
         created_at: call.shared.now(),
         image_tag_mutability,
         exclusion_filters,
@@ -151,7 +151,7 @@ fn filters_json(filters: &[String]) -> Value {
     filters.iter().map(|it| json!({"filterType": "WILDCARD", "filter": it})).collect()
 }
 
-fn describe_one(call: &Call<'_>, name: &RepositoryName, settings: &Settings) -> Value {
+fn describe_one(call: &Call<'_>, name: &RepositoryName, settings: &RepositorySettings) -> Value {
     let mut encryption = json!({"encryptionType": settings.encryption_type});
     if let Some(key) = &settings.kms_key {
         encryption["kmsKey"] = json!(key);

@@ -36,7 +36,7 @@ pub struct Image {
 
 /// The execution parameters and labels of an image (OCI image specification, "Image Configuration", `config`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct ImageSettings {
     /// `Entrypoint`: the absolute path of the binary, which is its only element.
     pub entrypoint: String,
     /// `Cmd`: the default arguments of the binary.
@@ -96,7 +96,7 @@ impl Image {
     /// if those of `base` are and no layer is compressed with Zstandard, else OCI's.
     pub fn assemble(
         platform: &Platform,
-        settings: &Settings,
+        settings: &ImageSettings,
         layers: &[(&str, Layer)],
         base: Option<&BaseImage>,
     ) -> Self {
@@ -172,7 +172,7 @@ impl Index {
 
 fn config<'a>(
     platform: &'a Platform,
-    settings: &'a Settings,
+    settings: &'a ImageSettings,
     layers: &'a [(&str, Layer)],
     base: Option<&'a BaseImage>,
 ) -> Config<'a> {
@@ -223,13 +223,13 @@ mod tests {
     fn image_config_has_the_settings() {
         let compression = Compression::Gzip;
         let layer = Layer { digest: Digest::of(b"gz"), diff_id: Digest::of(b"tar"), size: 2, compression };
-        let settings = Settings {
+        let settings = ImageSettings {
             entrypoint: "/usr/local/bin/my-app".to_owned(),
             env: [("RUST_LOG".to_owned(), "info".to_owned())].into(),
             ports: vec![8080],
             user: super::super::scratch::USER.to_owned(),
             labels: [("org.opencontainers.image.title".to_owned(), "my-app".to_owned())].into(),
-            ..Settings::default()
+            ..ImageSettings::default()
         };
         let platform = "linux/amd64".parse().unwrap();
         let image = Image::assemble(&platform, &settings, &[("binary", layer)], None);

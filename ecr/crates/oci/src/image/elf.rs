@@ -26,7 +26,7 @@ pub struct Elf {
 
 /// Why the headers of a binary cannot be used.
 #[derive(Debug, Error)]
-pub enum InvalidBinary {
+pub enum InvalidElf {
     /// The file does not begin with the magic bytes of ELF.
     #[error("not a Linux executable (no ELF header)")]
     NotElf,
@@ -46,12 +46,12 @@ impl Elf {
     ///
     /// # Errors
     /// The file is not an ELF file, its headers are malformed, or it cannot be read.
-    pub fn read<R: Read + Seek>(mut file: R) -> Result<Self, InvalidBinary> {
+    pub fn read<R: Read + Seek>(mut file: R) -> Result<Self, InvalidElf> {
         let mut magic = [0; 4];
         match file.rewind().and_then(|()| file.read_exact(&mut magic)) {
             Ok(()) if magic == abi::ELFMAGIC[..4] => {}
             Err(error) if error.kind() != ErrorKind::UnexpectedEof => return Err(error.into()),
-            _ => return Err(InvalidBinary::NotElf),
+            _ => return Err(InvalidElf::NotElf),
         }
         let mut file = File::open_stream(file)?;
         let mut found = Self { machine: file.ehdr.e_machine, ..Self::default() };

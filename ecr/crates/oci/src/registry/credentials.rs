@@ -24,11 +24,11 @@ pub type Renew = Arc<dyn Fn() -> BoxFuture<'static, Result<Authorization, BoxErr
 /// The credentials of a registry, in memory only.
 pub(super) struct Credentials {
     renew: Renew,
-    state: Mutex<State>,
+    state: Mutex<TokenState>,
 }
 
 #[derive(Default)]
-struct State {
+struct TokenState {
     header: String,
     /// The time at which the authorization is to be renewed.
     end: Option<Instant>,
@@ -49,7 +49,7 @@ impl fmt::Debug for Credentials {
 
 impl Credentials {
     pub(super) fn new(first: Authorization, renew: Renew) -> Self {
-        let mut state = State::default();
+        let mut state = TokenState::default();
         state.set(first);
         Self { renew, state: Mutex::new(state) }
     }
@@ -77,13 +77,13 @@ impl Credentials {
         self.fresh(&mut state).await.map(Some)
     }
 
-    async fn fresh(&self, state: &mut State) -> Result<String, BoxError> {
+    async fn fresh(&self, state: &mut TokenState) -> Result<String, BoxError> {
         state.set((self.renew)().await?);
         Ok(state.header.clone())
     }
 }
 
-impl State {
+impl TokenState {
     fn set(&mut self, authorization: Authorization) {
         let Authorization { header, lifetime } = authorization;
         self.end = lifetime.map(|it| Instant::now() + it - MARGIN.min(it / 2));

@@ -71,11 +71,11 @@ pub enum RegistryErrorKind {
 
 #[derive(Deserialize)]
 struct Body {
-    errors: Vec<Entry>,
+    errors: Vec<ErrorEntry>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct ErrorEntry {
     code: Option<String>,
     message: Option<String>,
 }
