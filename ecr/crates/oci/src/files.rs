@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
-use ecr_types::Digest;
+use ecr_types::{Digest, lock};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
@@ -34,7 +34,7 @@ pub const PREFIX: &str = ".tmp-";
 static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 fn open() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&OPEN)
 }
 
 /// Removes all temporary files of this process, also those that other threads are writing. To be called before the process

@@ -4,10 +4,11 @@
 //! This is not a library because four more crates for one line would slow down every adopter's first build.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use ecr_types::human::{size, some_of};
+use ecr_types::lock;
 
 use crate::cli::table::cut;
 
@@ -84,7 +85,7 @@ impl Progress {
     }
 
     fn line(&self) -> MutexGuard<'_, LineState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
