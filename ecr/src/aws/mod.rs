@@ -34,7 +34,7 @@ pub use error::{ServiceError, UNTRUSTED};
 pub use http::Connections;
 pub use images::ImageTotals;
 pub use inventory::{Manifests, ServicePreview};
-pub use observe::Reads;
+pub use observe::{Failures, Reads};
 pub use token::{AuthorizationToken, token_renewal};
 
 /// The source of region, endpoint and credentials.

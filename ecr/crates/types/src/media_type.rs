@@ -8,8 +8,6 @@ pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// The config of an OCI image.
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-/// The empty JSON object that an artifact has for a config (OCI image specification, "Guidance for an Empty Descriptor").
-pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// An uncompressed OCI layer.
 pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// An OCI layer compressed with gzip.

@@ -1,25 +1,20 @@
 //! The impact of new lifecycle policies, and the confirmation before they are written.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use ecr_lifecycle::Document;
 use ecr_lifecycle::impact::Impact;
 use ecr_lifecycle::in_use::InUse;
-use ecr_types::RepositoryName;
 use ecr_types::human::count;
 use futures_util::stream::{self, StreamExt};
 
 use super::session::Session;
-use crate::aws::{Manifests, ServiceError};
+use crate::aws::{Failures, Manifests};
 use crate::cli::error::Failure;
 use crate::cli::report::impact_lines;
 use crate::clock::now;
 use crate::config::files;
 use crate::plan::{Plan, RepositoryPlan};
-
-/// The repositories whose images could not be read, with the errors.
-type Failures = BTreeMap<RepositoryName, ServiceError>;
 
 /// The images listed in the file of `--in-use`.
 pub fn in_use(session: &Session<'_>, path: Option<&Path>) -> Result<InUse, Failure> {

@@ -30,13 +30,12 @@ impl RemoteBuild<'_> {
             Ok(None) => {}
             Err(error) => return ServiceResult::failed_with(job, entry, &error),
         }
-        let it = self.job;
         match self.push(tags).await {
             Ok(digest) => {
                 let entry = PushEntry { outcome: PushOutcome::Pushed, digest: Some(digest), ..entry };
-                ServiceResult { exit, ..ServiceResult::succeeded(&it.job, entry) }
+                ServiceResult { exit, ..ServiceResult::succeeded(job, entry) }
             }
-            Err(error) => ServiceResult::failed_with(&it.job, entry, &error),
+            Err(error) => ServiceResult::failed_with(job, entry, &error),
         }
     }
 
