@@ -1,6 +1,6 @@
 //! The rules for images on both planes: which manifests are valid, and which tags may be moved.
 
-use ecr_types::media_type::{self, is_index};
+use ecr_types::media_type::is_index;
 use ecr_types::{
     Descriptor, Digest, ImageIndex, ImageManifest, ImageTag, InvalidManifest, Manifest, RepositoryName,
 };
@@ -42,8 +42,6 @@ pub enum PutError {
     RepositoryNotFound,
     /// The text is not a valid manifest.
     Invalid(InvalidManifest),
-    /// Neither the manifest nor the client names the media type.
-    NoMediaType,
     /// The digest of the client is not that of the text.
     DigestMismatch {
         expected: Digest,
@@ -66,9 +64,6 @@ pub enum PutError {
     /// The state cannot be read or written.
     Internal(anyhow::Error),
 }
-
-/// The reason of [`PutError::NoMediaType`].
-pub const NO_MEDIA_TYPE: &str = "neither the manifest nor the request names its media type";
 
 /// Stores a manifest and its tag in one transaction. `now` is in seconds since 1970.
 pub fn put(
@@ -159,10 +154,8 @@ fn read_manifest(
     now: f64,
 ) -> Result<Image, PutError> {
     let manifest = Manifest::parse(bytes, named_type).map_err(PutError::Invalid)?;
-    // "Clients SHOULD set the Content-Type header to the type of the manifest being pushed" (OCI distribution
-    // specification, "Pushing Manifests"). A registry does not guess the type.
-    let named_type = named_type.filter(|it| media_type::MANIFESTS.contains(it));
-    let media_type = manifest.media_type().or(named_type).ok_or(PutError::NoMediaType)?.to_owned();
+    // A registry does not guess the type.
+    let media_type = manifest.declared_media_type(named_type).map_err(PutError::Invalid)?.to_owned();
     let contents = match &manifest {
         Manifest::Image(image) => check_blobs(store, repository, image)?,
         Manifest::Index(index) => check_children(store, repository, index)?,

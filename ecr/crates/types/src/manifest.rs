@@ -116,6 +116,9 @@ pub enum InvalidManifest {
         /// The media type that the sender declared, as in the header `Content-Type`.
         named: String,
     },
+    /// The manifest has no `mediaType`, and the sender declared none that is known.
+    #[error("neither the manifest nor the request names its media type")]
+    NoMediaType,
     /// The media type is neither that of an image nor that of an index.
     #[error("the manifest's media type `{0}` is neither that of an image nor that of an index")]
     MediaType(String),
@@ -194,6 +197,15 @@ impl Manifest {
             Self::Image(image) => image.media_type.as_deref(),
             Self::Index(index) => index.media_type.as_deref(),
         }
+    }
+
+    /// The `mediaType` of the manifest, else `named`, the media type that the sender declared: "Clients SHOULD set the
+    /// Content-Type header to the type of the manifest being pushed" (OCI distribution specification, "Pushing Manifests").
+    ///
+    /// # Errors
+    /// The manifest has none, and `named` is not that of a manifest.
+    pub fn declared_media_type<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, InvalidManifest> {
+        self.media_type().or_else(|| known(named)).ok_or(InvalidManifest::NoMediaType)
     }
 
     /// The manifest to which this one is attached (OCI image specification, "subject").
@@ -280,7 +292,7 @@ impl Kind {
     /// Whether the manifest is an index: by its own media type, else by the sender's, else by its fields. Two different
     /// media types are an error, as an image could otherwise be treated as an index.
     fn is_index(&self, named: Option<&str>) -> Result<bool, InvalidManifest> {
-        let named = named.filter(|it| media_type::MANIFESTS.contains(it));
+        let named = known(named);
         match (self.media_type.as_deref(), named) {
             (Some(own), Some(named)) if own != named => {
                 Err(InvalidManifest::MediaTypes { own: own.to_owned(), named: named.to_owned() })
@@ -292,6 +304,11 @@ impl Kind {
             (None, None) => Ok(self.has_manifests),
         }
     }
+}
+
+/// The media type, if it is that of a manifest.
+fn known(media_type: Option<&str>) -> Option<&str> {
+    media_type.filter(|it| media_type::MANIFESTS.contains(it))
 }
 
 /// `true` for any value, including `null`.

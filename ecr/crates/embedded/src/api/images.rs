@@ -277,10 +277,6 @@ fn image_exists(call: &Call<'_>, name: &RepositoryName, digest: &Digest, tag: Op
     ApiError::new("ImageAlreadyExistsException", message)
 }
 
-fn invalid_manifest(reason: &dyn std::fmt::Display) -> ApiError {
-    ApiError::invalid("ImageManifest", &format!("Invalid image manifest provided: {reason}"))
-}
-
 fn refused(call: &Call<'_>, name: &RepositoryName, error: PutError) -> ApiError {
     let joined = |digests: &[Digest]| digests.iter().map(Digest::as_str).collect::<Vec<_>>().join(", ");
     let account = &call.shared.settings.account;
@@ -293,8 +289,9 @@ fn refused(call: &Call<'_>, name: &RepositoryName, error: PutError) -> ApiError 
     };
     match error {
         PutError::RepositoryNotFound => ApiError::repository_not_found(name.as_str(), account.as_str()),
-        PutError::Invalid(error) => invalid_manifest(&error),
-        PutError::NoMediaType => invalid_manifest(&images::NO_MEDIA_TYPE),
+        PutError::Invalid(error) => {
+            ApiError::invalid("ImageManifest", &format!("Invalid image manifest provided: {error}"))
+        }
         PutError::DigestMismatch { expected, found } => ApiError::new(
             "ImageDigestDoesNotMatchException",
             format!("The provided digest '{expected}' does not match the digest '{found}' of the image"),

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Call, OciResult};
 use crate::error::OciError;
 use crate::http::{builder, empty, full, header, json_response, query, text_response, with_header};
-use crate::images::{self, DeleteError, MAX_MANIFEST, NO_MEDIA_TYPE, NewImage, PutError, immutable_sentence};
+use crate::images::{self, DeleteError, MAX_MANIFEST, NewImage, PutError, immutable_sentence};
 
 /// `HEAD` or `GET /v2/NAME/manifests/REFERENCE`.
 pub fn get(call: &Call, reference: &str, method: &Method) -> OciResult {
@@ -150,7 +150,6 @@ fn refused(call: &Call, error: PutError) -> OciError {
             OciError::name_unknown(call.name.as_str(), call.shared.settings.account.as_str())
         }
         PutError::Invalid(error) => OciError::new(400, "MANIFEST_INVALID", error.to_string()),
-        PutError::NoMediaType => OciError::new(400, "MANIFEST_INVALID", NO_MEDIA_TYPE),
         PutError::DigestMismatch { expected, found } => {
             let message = format!("the manifest has digest {found}, not {expected}");
             OciError::new(400, "DIGEST_INVALID", message)
