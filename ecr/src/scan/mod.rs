@@ -18,6 +18,8 @@ mod status;
 
 pub use gate::{Gate, GateEvaluation, Unsupported, Verdict};
 pub use ignore::{Date, IgnoreFile};
+#[cfg(test)]
+pub use status::SCAN_STATUSES;
 pub use status::{NEVER_SCANNED, ScanProgress, ScanStatus};
 
 /// The severity of a finding. Basic scanning uses `UNDEFINED` and Amazon Inspector uses `UNTRIAGED` for

@@ -20,6 +20,21 @@ pub enum ScanStatus {
     Other(String),
 }
 
+/// The values of the API that are known, for tests and for the JSON Schema.
+#[cfg(test)]
+pub const SCAN_STATUSES: [&str; 10] = [
+    "IN_PROGRESS",
+    "COMPLETE",
+    "FAILED",
+    "UNSUPPORTED_IMAGE",
+    "ACTIVE",
+    "PENDING",
+    "SCAN_ELIGIBILITY_EXPIRED",
+    "FINDINGS_UNAVAILABLE",
+    "LIMIT_EXCEEDED",
+    "IMAGE_ARCHIVED",
+];
+
 /// The state of a scan for a caller that waits for its findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScanProgress {
@@ -203,19 +218,7 @@ mod tests {
 
     #[test]
     fn status_has_a_description_and_help() {
-        let statuses = [
-            "IN_PROGRESS",
-            "COMPLETE",
-            "FAILED",
-            "UNSUPPORTED_IMAGE",
-            "ACTIVE",
-            "PENDING",
-            "SCAN_ELIGIBILITY_EXPIRED",
-            "FINDINGS_UNAVAILABLE",
-            "LIMIT_EXCEEDED",
-            "IMAGE_ARCHIVED",
-        ];
-        for text in statuses {
+        for text in SCAN_STATUSES {
             let status = ScanStatus::from_api(text);
             assert_eq!(status.as_str(), text);
             let scan = with(status, None);

@@ -8,9 +8,8 @@ use schemars::{JsonSchema, Schema};
 
 pub mod rules;
 mod values;
-pub use values::{
-    Counts, CreateRequest, Field, Operation, Policy, RepositoryState, SCAN_STATUSES, WritableField,
-};
+pub use crate::scan::SCAN_STATUSES;
+pub use values::{Counts, CreateRequest, Field, Operation, Policy, RepositoryState, WritableField};
 
 /// The schema of a document. `name` is that of its file, and `title` is the command.
 fn schema_of<T: JsonSchema>(name: &str, title: &str) -> String {

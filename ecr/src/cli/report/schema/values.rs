@@ -9,20 +9,6 @@ use serde_json::Value;
 
 use crate::scan::Severity;
 
-/// The values of `imageScanStatus.status` in the ECR API.
-pub const SCAN_STATUSES: [&str; 10] = [
-    "IN_PROGRESS",
-    "COMPLETE",
-    "FAILED",
-    "UNSUPPORTED_IMAGE",
-    "ACTIVE",
-    "PENDING",
-    "SCAN_ELIGIBILITY_EXPIRED",
-    "FINDINGS_UNAVAILABLE",
-    "LIMIT_EXCEEDED",
-    "IMAGE_ARCHIVED",
-];
-
 /// The number of findings of each severity. A severity without findings may be absent.
 #[derive(JsonSchema)]
 #[schemars(rename = "FindingCounts")]
