@@ -85,6 +85,13 @@ def wait_for_port(port, seconds=30):
     raise RuntimeError(f"nothing listens on port {port}")
 
 
+def run(*args, **options):
+    """The standard output of a program, which must succeed."""
+    result = subprocess.run(list(map(str, args)), text=True, capture_output=True, **options)
+    assert result.returncode == 0, f"{args}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
 @contextlib.contextmanager
 def process(args, **options):
     """A process that ends with the block."""

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
-from peers import BIN, ROOT, environment, need
+from peers import BIN, ROOT, environment, need, run
 
 CRATE = ROOT / "ecr/crates/embedded"
 MANIFEST = f"""\
@@ -25,12 +25,6 @@ debug = false
 
 [workspace]
 """
-
-
-def run(*args, **options):
-    result = subprocess.run(list(map(str, args)), text=True, capture_output=True, **options)
-    assert result.returncode == 0, f"{args}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
-    return result.stdout.strip()
 
 
 def layout(folder):
@@ -75,12 +69,12 @@ class Program(unittest.TestCase):
             host, aws = url.removeprefix("http://"), [BIN / "aws", "ecr"]
             options = {"env": environment(url)}
             run(*aws, "create-repository", "--repository-name", "my-app", **options)
-            credentials = f"AWS:{run(*aws, 'get-login-password', **options)}"
+            credentials = f"AWS:{run(*aws, 'get-login-password', **options).strip()}"
             target = f"docker://{host}/my-app:1.0.0"
             run("skopeo", "copy", "--dest-tls-verify=false", "--dest-creds", credentials, image, target)
             described = run(*aws, "describe-images", "--repository-name", "my-app", "--output", "text",
                             "--query", "imageDetails[].[imageDigest, imageTags[0]]", **options)
-            expected = run("skopeo", "inspect", "--format", "{{.Digest}}", image)
+            expected = run("skopeo", "inspect", "--format", "{{.Digest}}", image).strip()
             self.assertEqual(described.split(), [expected, "1.0.0"])
             program.stdin.close()
             self.assertEqual(program.wait(10), 0)

@@ -6,19 +6,12 @@ import json
 import os
 import pathlib
 import struct
-import subprocess
 import tempfile
 import unittest
 
-from peers import ROOT, XTASK, Workspace, environment, embedded, need
+from peers import ROOT, XTASK, Workspace, environment, embedded, need, run
 
 NOWHERE = "http://127.0.0.1:9"
-
-
-def run(*args, **options):
-    result = subprocess.run(list(map(str, args)), text=True, capture_output=True, **options)
-    assert result.returncode == 0, f"{args}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
-    return result.stdout
 
 
 def arm_binary(folder):
