@@ -81,7 +81,7 @@ fn failed(error: HttpError) -> ConnectorError {
     let is_invalid = of_hyper.is_some_and(hyper::Error::is_user);
     let is_not_http = of_hyper.is_some_and(hyper::Error::is_parse);
     match error {
-        HttpError::NoAnswer(_) | HttpError::NotTaken(_) => ConnectorError::timeout(error.into()),
+        HttpError::NoResponse(_) | HttpError::NotAccepted(_) => ConnectorError::timeout(error.into()),
         HttpError::Request(_) | HttpError::Certificates(_) => ConnectorError::user(error.into()),
         error if is_invalid => ConnectorError::user(error.into()),
         error if is_not_http || is_permanent(&error) => ConnectorError::other(error.into(), None),

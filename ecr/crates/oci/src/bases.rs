@@ -15,7 +15,7 @@ use crate::image::base::{BaseImage, LayersDiffer};
 use crate::reference::Reference;
 use crate::registry::{RegistryError, RemoteRepository};
 
-/// Where base images come from, and where they are kept.
+/// Pulls base images through a cache on disk.
 #[derive(Debug)]
 pub struct BaseImages {
     cache: BaseCache,
@@ -27,36 +27,36 @@ pub struct BaseImages {
 #[derive(Debug, Clone)]
 pub struct BaseCache(PathBuf);
 
-/// Credentials for one registry, in memory: the user's own configuration need not have them.
+/// Credentials for one registry, which are used instead of those in the configuration of Docker.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// The registry's host.
+    /// The host of the registry, with its port if it has one.
     pub host: String,
     /// User and password.
     pub credentials: Credentials,
 }
 
-/// Why a base image could not be pulled.
+/// The reason for which a base image could not be pulled.
 #[derive(Debug, Error)]
 pub enum PullError {
-    /// The registry refuses, or cannot be reached.
+    /// The registry returned an error or cannot be reached.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The manifest cannot be read.
+    /// The manifest is not valid.
     #[error(transparent)]
     Manifest(#[from] InvalidManifest),
     /// The config is not JSON.
     #[error("the base's config is not JSON")]
     Config(#[source] serde_json::Error),
-    /// The config does not fit the manifest.
+    /// The config and the manifest list different numbers of layers.
     #[error(transparent)]
     Layers(#[from] LayersDiffer),
     /// The index has no image for the platform.
     #[error("it has no image for {wanted}, only for {}", .found.join(", "))]
     NoPlatform {
-        /// The platform that was asked for.
+        /// The requested platform.
         wanted: Platform,
-        /// The platforms that the index has.
+        /// The platforms in the index.
         found: Vec<String>,
     },
     /// The index lists an index for the platform.
@@ -65,7 +65,7 @@ pub enum PullError {
     /// The image is for another platform.
     #[error("it is built for linux/{found}, and the image is for {wanted}")]
     OtherPlatform {
-        /// The platform that was asked for.
+        /// The requested platform.
         wanted: Platform,
         /// The architecture in the image's config.
         found: String,
@@ -78,17 +78,17 @@ pub enum PullError {
 type Result<T> = std::result::Result<T, PullError>;
 
 impl BaseCache {
-    /// The cache in a folder, which need not exist.
+    /// The cache in `folder`, which is created when the first file is stored.
     pub fn new(folder: PathBuf) -> Self {
         Self(folder)
     }
 
-    /// Where a manifest, config or layer is or would be.
+    /// The path of the manifest, config or layer with this digest, whether or not it is stored.
     pub fn path(&self, digest: &Digest) -> PathBuf {
         self.0.join(digest.hex())
     }
 
-    /// A blob that is there and has its digest.
+    /// The content with this digest; `None` if it is not stored or damaged.
     fn read(&self, digest: &Digest) -> Option<Vec<u8>> {
         let bytes = fs::read(self.path(digest)).ok()?;
         (Digest::of(&bytes) == *digest).then_some(bytes)
@@ -96,18 +96,18 @@ impl BaseCache {
 }
 
 impl BaseImages {
-    /// Base images that are kept in `cache` and fetched with `http`. `login` opens one registry; for others the
-    /// configuration of Docker is asked.
+    /// Base images that are stored in `cache` and fetched with `http`. `login` is used for its registry; for others the
+    /// credentials come from the configuration of Docker.
     pub fn new(cache: BaseCache, http: HttpClient, login: Option<Login>) -> Self {
         Self { cache, http, login }
     }
 
-    /// Pulls an image for a platform: what the cache has is not fetched again. `on_fetch` is called before each blob that
+    /// Pulls the image for a platform. Content in the cache is not fetched again. `on_fetch` is called before each blob that
     /// is fetched.
     ///
     /// # Errors
-    /// The registry refuses or cannot be reached, the image is not valid or not for the platform, or the cache cannot be
-    /// written.
+    /// The registry returns an error or cannot be reached, the image is not valid or not for the platform, or the cache
+    /// cannot be written.
     pub async fn pull(
         &self,
         reference: &Reference,
@@ -141,12 +141,12 @@ impl BaseImages {
         if let Some(login) = self.login.as_ref().filter(|it| it.host == reference.host) {
             return Some(login.credentials.clone());
         }
-        // A credential helper is a program, and may take its time.
+        // A credential helper is a program, which may block.
         let key = reference.credential_key().to_owned();
         tokio::task::spawn_blocking(move || credentials_for(&key)).await.unwrap_or_default()
     }
 
-    /// What the reference names. A digest is looked up in the cache first, as it can name nothing else.
+    /// The manifest of the reference. A digest is first looked up in the cache, because its content cannot change.
     async fn manifest(&self, remote: &RemoteRepository, reference: &Reference) -> Result<(Digest, Manifest)> {
         if let Some(digest) = &reference.digest {
             return Ok((digest.clone(), self.by_digest(remote, digest).await?));
@@ -194,7 +194,7 @@ impl BaseImages {
     }
 }
 
-/// The image of an index for a platform. A variant counts only where it is asked for.
+/// The image of an index for a platform. Variants are compared only if `wanted` has one.
 fn of_platform(index: &ImageIndex, wanted: &Platform) -> Result<Digest> {
     let fits = |found: &Platform| {
         found.os == wanted.os

@@ -1,4 +1,4 @@
-//! Credentials for registries, as the configuration of Docker has them.
+//! Credentials for registries from the configuration of Docker.
 
 use std::fs;
 use std::io::Write;
@@ -9,17 +9,17 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-/// User and password.
+/// A user name and a password.
 pub type Credentials = (String, String);
 
-/// The folder of the user's Docker configuration, if there is one: `DOCKER_CONFIG`, else `~/.docker`.
+/// The folder of the user's Docker configuration, if it exists: `DOCKER_CONFIG`, else `~/.docker`.
 pub fn docker_config_folder() -> Option<PathBuf> {
     let set = std::env::var_os("DOCKER_CONFIG").filter(|it| !it.is_empty()).map(PathBuf::from);
     set.or_else(|| Some(std::env::home_dir()?.join(".docker"))).filter(|it| it.is_dir())
 }
 
-/// The credentials that the user's Docker configuration has for a registry: its own, or by way of a credential helper.
-/// `key` is the registry's key in that configuration. Nothing is written.
+/// The credentials of a registry from a credential helper or from the user's Docker configuration, which is not written.
+/// `key` is the registry's key in that configuration; see [`crate::reference::Reference::credential_key`].
 pub fn credentials_for(key: &str) -> Option<Credentials> {
     let text = fs::read(docker_config_folder()?.join("config.json")).ok()?;
     let config: Value = serde_json::from_slice(&text).ok()?;

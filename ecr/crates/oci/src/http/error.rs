@@ -27,10 +27,10 @@ pub enum HttpError {
     Connection(#[from] hyper_util::client::legacy::Error),
     /// The request was sent, and no response arrived within this time.
     #[error("no response within {}", human::duration(*.0))]
-    NoAnswer(Duration),
+    NoResponse(Duration),
     /// The server has not accepted data of the request for this time: it did not accept the connection, or stopped reading.
     #[error("the server accepted no data of the request for {}", human::duration(*.0))]
-    NotTaken(Duration),
+    NotAccepted(Duration),
     /// The connection broke before the end of the response's body.
     #[error("the response ended early")]
     Body(#[source] hyper::Error),
@@ -50,7 +50,7 @@ pub enum HttpError {
 
 impl HttpError {
     pub(super) fn idle(progress: &Progress, idle: Duration) -> Self {
-        if progress.is_sent() { Self::NoAnswer(idle) } else { Self::NotTaken(idle) }
+        if progress.is_sent() { Self::NoResponse(idle) } else { Self::NotAccepted(idle) }
     }
 
     /// Whether another attempt would fail in the same way.
@@ -58,7 +58,7 @@ impl HttpError {
         match self {
             Self::Request(_) | Self::Certificates(_) | Self::TooLong(_) | Self::File(_) => true,
             Self::Connection(error) => is_permanent(error),
-            Self::NoAnswer(_) | Self::NotTaken(_) | Self::Body(_) | Self::BodyIdle(_) => false,
+            Self::NoResponse(_) | Self::NotAccepted(_) | Self::Body(_) | Self::BodyIdle(_) => false,
             Self::Unexpected(_) => false,
         }
     }
