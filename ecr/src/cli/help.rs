@@ -4,6 +4,7 @@ use std::error::Error;
 
 use ecr_oci::bases::PullError;
 use ecr_oci::registry::{RegistryError, RegistryErrorKind};
+use ecr_types::text::NotText;
 
 use crate::aws::{NoRegion, ServiceError, UNTRUSTED};
 use crate::build::bases::MissingBase;
@@ -30,6 +31,9 @@ fn help_for_one(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<EngineError>() {
         return error.help().map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<std::io::Error>() {
+        return NotText::of(error).map(|it| it.help().to_owned());
     }
     error.is::<NoRegion>().then(|| {
         "pass --region, set AWS_REGION, or write `region = \"...\"` below [workspace.metadata.ecr]".to_owned()

@@ -4,19 +4,20 @@ use std::path::Path;
 use std::{fs, io};
 
 use anyhow::{Context, Result};
+use ecr_types::text::decode;
 
-/// Reads a file, with an error that names it.
+/// Reads a text file, with an error that names it.
 ///
 /// # Errors
 /// The file cannot be read, or is not UTF-8.
 pub fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("failed to read `{}`", path.display()))
+    text(path).with_context(|| format!("failed to read `{}`", path.display()))
 }
 
-/// Reads a file. The caller handles a missing file.
+/// Reads a text file, which may begin with a byte order mark. The caller handles a missing file.
 ///
 /// # Errors
-/// The file cannot be read, or is not UTF-8.
+/// The file cannot be read. If it is not UTF-8, [`NotText::of`](ecr_types::text::NotText::of) the error is the reason.
 pub fn text(path: &Path) -> io::Result<String> {
-    fs::read_to_string(path)
+    Ok(decode(fs::read(path)?)?)
 }

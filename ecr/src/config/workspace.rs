@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 use ecr_types::document::{Located, Node, Place, Problem, Problems, parse_json, parse_toml};
+use ecr_types::text::NotText;
 use thiserror::Error;
 
 use crate::config::definitions::Definitions;
 use crate::config::desired::{self, Configuration, Desired, Member, Package, PolicyFiles};
+use crate::config::files;
 use crate::config::metadata::{PackageMetadata, WorkspaceMetadata};
 use crate::config::settings::PolicySource;
 
@@ -40,9 +42,9 @@ impl Workspace {
             match &source.value {
                 PolicySource::Absent => {}
                 PolicySource::Inline(json) => drop(policies.insert(source.place.clone(), json.to_string())),
-                PolicySource::File(path) => match std::fs::read_to_string(root.join(path)) {
+                PolicySource::File(path) => match files::text(&root.join(path)) {
                     Ok(text) => drop(policies.insert(Place::file(path), text)),
-                    Err(error) => problems.add(&source.place, format!("`{path}` cannot be read: {error}")),
+                    Err(error) => problems.push(unreadable(&source.place, &format!("`{path}` "), &error)),
                 },
             }
         }
@@ -154,14 +156,14 @@ impl Reader<'_> {
     /// Reads `repositories.json`. A missing file is an error only if its path is configured.
     fn definitions(&self, configured: Option<&Located<String>>) -> Definitions {
         let path = configured.map_or(REPOSITORIES, |it| &it.value);
-        let text = match (std::fs::read_to_string(self.root.join(path)), configured) {
+        let text = match (files::text(&self.root.join(path)), configured) {
             (Ok(text), _) => text,
             (Err(error), None) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Definitions::default();
             }
             (Err(error), configured) => {
                 let place = configured.map_or_else(|| Place::file(path), |it| it.place.clone());
-                self.problems.add(&place, format!("`{path}` cannot be read: {error}"));
+                self.problems.push(unreadable(&place, &format!("`{path}` "), &error));
                 return Definitions::default();
             }
         };
@@ -171,10 +173,10 @@ impl Reader<'_> {
     }
 
     fn toml(&self, path: &str) -> Option<Node> {
-        match std::fs::read_to_string(self.root.join(path)) {
+        match files::text(&self.root.join(path)) {
             Ok(text) => self.parsed(parse_toml(path, &text)),
             Err(error) => {
-                self.problems.add(&Place::file(path), format!("cannot be read: {error}"));
+                self.problems.push(unreadable(&Place::file(path), "", &error));
                 None
             }
         }
@@ -190,8 +192,14 @@ impl Reader<'_> {
     }
 }
 
+/// The problem of a file that cannot be read. `subject` is its name with a space, if `place` is in another file.
+fn unreadable(place: &Place, subject: &str, error: &std::io::Error) -> Problem {
+    let help = NotText::of(error).map(|it| it.help().to_owned());
+    Problem { place: place.clone(), message: format!("{subject}cannot be read: {error}"), help }
+}
+
 fn policy_files(root: &Path, configuration: &Configuration) -> PolicyFiles {
-    let read = |path: &str| std::fs::read_to_string(root.join(path));
+    let read = |path: &str| files::text(&root.join(path));
     let files: BTreeMap<_, _> =
         configuration.policy_files().into_iter().map(|path| (path.to_owned(), read(path))).collect();
     files

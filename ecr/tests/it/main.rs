@@ -10,6 +10,7 @@ mod bases;
 mod configuration;
 mod create;
 mod delete;
+mod encoding;
 mod export;
 mod gate;
 mod hub;

@@ -28,6 +28,7 @@ mod platform;
 pub mod property;
 mod repository;
 mod sync;
+pub mod text;
 mod time;
 
 pub use manifest::{Descriptor, ImageIndex, ImageManifest, InvalidManifest, Manifest};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ecr_lifecycle::Document;
 use ecr_types::document::{Located, Place, Problem, Problems, did_you_mean, parse_json};
+use ecr_types::text::NotText;
 use ecr_types::{ImageTagMutability, RepositoryName};
 
 use super::{
@@ -293,6 +294,7 @@ impl<'a> Resolver<'a> {
                 Ok(text) => Some(PolicyText { file: path.clone(), text: text.clone(), place: None }),
                 Err(reason) => {
                     let message = format!("{name} `{path}` cannot be read: {reason}");
+                    let help = NotText::of(reason).map_or(help, |it| it.help());
                     self.problems.add_with_help(&source.place, message, help);
                     None
                 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use ecr_types::document::Place;
+use ecr_types::document::{Place, Problem};
 use ecr_types::human::{counted, some_of};
+use ecr_types::text::NotText;
 use futures_util::stream::{self, Stream, StreamExt};
 
 use super::session::Session;
@@ -75,8 +76,8 @@ pub fn gate(flags: &flags::GateArgs, workspace: &Workspace) -> Result<Option<Gat
         Err(error) => {
             let place = place.cloned().unwrap_or_else(|| Place::file(&file));
             let message = format!("`{file}` cannot be read: {error}");
-            let problem = ecr_types::document::Problem { place, message, help: None };
-            return Err(Failure::configuration(vec![problem]));
+            let help = NotText::of(&error).map(|it| it.help().to_owned());
+            return Err(Failure::configuration(vec![Problem { place, message, help }]));
         }
     };
     let (ignore_unfixed, unsupported) = (flags.ignore_unfixed, flags.unsupported);
