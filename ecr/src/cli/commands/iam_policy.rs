@@ -23,7 +23,7 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
     }
     let workspace = Workspace::load(flags.common.workspace.manifest_path.as_deref())?;
     let repositories = flags.common.selection.repositories(&workspace.desired)?;
-    let (account, region) = account_and_region(flags, &workspace).await?;
+    let (account, region) = account_and_region(flags, &workspace, shell).await?;
     let scope = Scope {
         region: &region,
         account: &account,
@@ -64,6 +64,7 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
 async fn account_and_region(
     flags: &flags::IamPolicy,
     workspace: &Workspace,
+    shell: &Shell,
 ) -> Result<(RegistryId, String), Failure> {
     let pinned = workspace.desired.account_id.clone();
     let region = flags.common.workspace.region.clone();
@@ -73,7 +74,8 @@ async fn account_and_region(
     }
     let profile = flags.common.registry.aws_profile.clone();
     let config = ClientConfig::Environment { region, workspace_region, profile };
-    let aws = Aws::connect(&config, HttpClient::new(flags.common.registry.limits())).await?;
+    let http = HttpClient::new(flags.common.registry.limits()).with_observer(shell.wait_printer());
+    let aws = Aws::connect(&config, http).await?;
     let account = match pinned {
         Some(account) => account,
         None => {

@@ -33,7 +33,7 @@ impl Connection {
     /// is running.
     pub async fn open(shell: &Shell, common: &CommonArgs, workspace: &Workspace) -> Result<Self, Failure> {
         let (target, server) = connection_target(shell, common, workspace).await?;
-        let http = HttpClient::new(common.registry.limits());
+        let http = HttpClient::new(common.registry.limits()).with_observer(shell.wait_printer());
         let aws = Arc::new(Aws::connect(&target, http).await?);
         let (is_local, data) = (common.registry.local, common.registry.data.clone());
         Ok(Self { aws, server, is_local, data })

@@ -1,13 +1,16 @@
 //! The output of commands: results on stdout; status lines, warnings and errors on stderr.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 
 use ecr_types::human::duration;
+use ecr_types::lock;
 
 use crate::cli::error::{Exit, Failure};
 use crate::cli::report::{ErrorDetails, ErrorReport, PushReport};
@@ -70,6 +73,9 @@ const GOOD: Style = AnsiColor::Green.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HELP: Style = AnsiColor::Cyan.on_default().bold();
+
+/// The minimum time between two lines about requests that wait for one host.
+const WAIT_INTERVAL: Duration = Duration::from_secs(29);
 
 impl Shell {
     /// A shell for this process. The flag wins over CARGO_TERM_COLOR, that over NO_COLOR and CLICOLOR_FORCE.
@@ -288,6 +294,18 @@ impl Shell {
             self.status(verb, format!("{what} (waiting for at most {})", duration(timeout)));
         }
         self.progress.wait(verb, what)
+    }
+
+    /// A function that shows for which host a request waits, at most twice a minute for each.
+    pub fn wait_printer(&self) -> Arc<dyn Fn(&str) + Send + Sync> {
+        let (print, told) = (self.line_printer(), Mutex::new(BTreeMap::<String, Instant>::new()));
+        Arc::new(move |host| {
+            let mut told = lock(&told);
+            if told.get(host).is_none_or(|it| it.elapsed() >= WAIT_INTERVAL) {
+                told.insert(host.to_owned(), Instant::now());
+                print(&format!("{GOOD}{:>12}{GOOD:#} for {host}", "Waiting"));
+            }
+        })
     }
 
     /// Adds an upload of `bytes` bytes to the progress line, which is visible only on a terminal.

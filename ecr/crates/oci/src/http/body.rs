@@ -1,5 +1,6 @@
 //! Bodies of requests and responses, and their progress.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::HttpError;
+use super::{HttpError, OnWait, PATIENCE};
 
 /// An error of any type, as bodies of other libraries have it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -156,13 +157,51 @@ impl Body for Watched {
 pub struct ResponseBody {
     body: Incoming,
     idle: Duration,
+    patience: Option<Patience>,
     /// Runs while the next frame is awaited.
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Timer>,
+}
+
+/// Who is told that the next frame is awaited, and from which host.
+#[derive(Clone)]
+pub(super) struct Patience {
+    pub(super) on_wait: OnWait,
+    pub(super) host: String,
+}
+
+impl fmt::Debug for Patience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Patience {{ {} }}", self.host)
+    }
+}
+
+#[derive(Debug)]
+struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    /// Whether the observer was told already, so that the end of the sleep is that of the wait.
+    is_last: bool,
 }
 
 impl ResponseBody {
-    pub(super) fn new(body: Incoming, idle: Duration) -> Self {
-        Self { body, idle, timer: None }
+    pub(super) fn new(body: Incoming, idle: Duration, patience: Option<Patience>) -> Self {
+        Self { body, idle, patience, timer: None }
+    }
+
+    /// Ready when no data has arrived for `idle`. Tells the observer before.
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let is_told = self.patience.is_none() || self.idle <= PATIENCE;
+        let first = if is_told { self.idle } else { PATIENCE };
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Timer { sleep: Box::pin(tokio::time::sleep(first)), is_last: is_told });
+        ready!(timer.sleep.as_mut().poll(context));
+        if !timer.is_last {
+            timer.is_last = true;
+            timer.sleep.as_mut().reset(Instant::now() + self.idle.saturating_sub(PATIENCE));
+            self.patience.iter().for_each(|it| (it.on_wait)(&it.host));
+            ready!(timer.sleep.as_mut().poll(context));
+        }
+        Poll::Ready(())
     }
 
     /// Reads the whole body of at most `limit` bytes.
@@ -204,10 +243,8 @@ impl Body for ResponseBody {
             self.timer = None;
             return Poll::Ready(frame.map(|it| it.map_err(HttpError::Body)));
         }
-        let idle = self.idle;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        ready!(timer.as_mut().poll(context));
-        Poll::Ready(Some(Err(HttpError::BodyIdle(idle))))
+        ready!(self.poll_idle(context));
+        Poll::Ready(Some(Err(HttpError::BodyIdle(self.idle))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -46,17 +46,29 @@ pub enum HttpError {
     /// The response is not one that the protocol allows for the request; why. Another attempt may succeed.
     #[error("{0}")]
     Unexpected(String),
+    /// The same, where no other attempt would succeed.
+    #[error("{0}")]
+    Invalid(String),
 }
 
 impl HttpError {
-    pub(super) fn idle(progress: &Progress, idle: Duration) -> Self {
+    pub(super) fn without_progress(progress: &Progress, idle: Duration) -> Self {
         if progress.is_sent() { Self::NoResponse(idle) } else { Self::NotAccepted(idle) }
+    }
+
+    /// The time without progress that is the error; `None` for an error of another kind.
+    pub fn idle(&self) -> Option<Duration> {
+        match self {
+            Self::NoResponse(idle) | Self::NotAccepted(idle) | Self::BodyIdle(idle) => Some(*idle),
+            _ => None,
+        }
     }
 
     /// Whether another attempt would fail in the same way.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Request(_) | Self::Certificates(_) | Self::TooLong(_) | Self::File(_) => true,
+            Self::Invalid(_) => true,
             Self::Connection(error) => is_permanent(error),
             Self::NoResponse(_) | Self::NotAccepted(_) | Self::Body(_) | Self::BodyIdle(_) => false,
             Self::Unexpected(_) => false,

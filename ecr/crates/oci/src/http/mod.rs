@@ -4,6 +4,7 @@
 //! without progress in either direction for [`Limits::idle`] fails, and at most [`Limits::concurrency`] requests wait for
 //! their response at the same time.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -22,8 +23,9 @@ mod retry;
 pub use body::{BoxError, RequestBody, ResponseBody, boxed, empty, file, full, stream};
 pub use connect::Trust;
 pub use error::{HttpError, is_connection_refused, is_permanent, is_tls};
+pub use retry::Attempts;
 
-use body::{Progress, Watched};
+use body::{Patience, Progress, Watched};
 use connect::Connector;
 
 /// A response whose body has not been read.
@@ -76,7 +78,16 @@ pub struct HttpClient {
     limits: Limits,
     pools: Arc<Pools>,
     slots: Arc<Semaphore>,
+    on_wait: Option<OnWait>,
 }
+
+/// A callback that is told for which host a request waits.
+pub type OnWait = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// The time without progress after which [`OnWait`] is called.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The time after which it is called again.
+const REMINDER: Duration = Duration::from_secs(30);
 
 /// The pools of connections, created when they are first needed: reading the system's certificates takes ten milliseconds,
 /// and a registry on loopback needs none.
@@ -102,13 +113,19 @@ impl HttpClient {
     /// A new client. It connects on the first request.
     pub fn new(limits: Limits) -> Self {
         let slots = Arc::new(Semaphore::new(limits.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { limits, pools: Arc::default(), slots }
+        Self { limits, pools: Arc::default(), slots, on_wait: None }
     }
 
     /// A client with other limits on time. It shares the limit on concurrency, but not the connections.
     pub fn with_times(&self, connect: Duration, idle: Duration) -> Self {
         let limits = Limits { connect, idle, ..self.limits };
-        Self { limits, pools: Arc::default(), slots: self.slots.clone() }
+        Self { limits, pools: Arc::default(), ..self.clone() }
+    }
+
+    /// A client that calls `on_wait` when a request is without progress for five seconds: no data of it accepted, no response
+    /// begun, no data of it received.
+    pub fn with_observer(self, on_wait: OnWait) -> Self {
+        Self { on_wait: Some(on_wait), ..self }
     }
 
     /// The limits of this client.
@@ -131,11 +148,24 @@ impl HttpClient {
         let progress = Progress::begin();
         let request = request.map(|body| Watched::new(body, progress.clone()));
         let idle = self.limits.idle;
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let response = tokio::select! {
             response = pool.request(request) => response?,
-            () = progress.stalled(idle) => return Err(HttpError::idle(&progress, idle)),
+            () = progress.stalled(idle) => return Err(HttpError::without_progress(&progress, idle)),
+            never = self.observe(&progress, &host) => match never {},
         };
-        Ok(response.map(|body| ResponseBody::new(body, idle)))
+        let on_wait = self.on_wait.clone().map(|it| Patience { on_wait: it, host });
+        Ok(response.map(|body| ResponseBody::new(body, idle, on_wait)))
+    }
+
+    /// Tells the observer about a request without progress, again and again.
+    async fn observe(&self, progress: &Progress, host: &str) -> Infallible {
+        let Some(on_wait) = &self.on_wait else { return std::future::pending().await };
+        loop {
+            progress.stalled(PATIENCE).await;
+            on_wait(host);
+            tokio::time::sleep(REMINDER).await;
+        }
     }
 
     fn pool(&self, trust: Trust) -> Result<&Pool, HttpError> {

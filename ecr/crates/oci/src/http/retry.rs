@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
+use hyper::body::Bytes;
 use tokio::time::Instant;
 
-use super::{HttpClient, HttpError, Response};
+use super::{HttpClient, HttpError, Limits, Response};
 
 /// The maximum number of attempts at one request.
 const ATTEMPTS: u32 = 8;
@@ -16,13 +17,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The remaining attempts at one request.
 #[derive(Debug)]
-struct Attempts {
+pub struct Attempts {
+    limits: Limits,
     left: u32,
     wait: Duration,
     /// The remaining time without progress.
     budget: Duration,
-    /// The maximum time without progress in one attempt.
-    idle: Duration,
 }
 
 impl HttpClient {
@@ -38,35 +38,76 @@ impl HttpClient {
         &self,
         attempt: impl AsyncFn() -> Result<Response, HttpError>,
     ) -> Result<Response, HttpError> {
-        let mut attempts = Attempts::new(self.limits.total, self.limits.idle);
+        let mut attempts = self.attempts();
         loop {
             let began = Instant::now();
             let result = attempt().await;
-            match attempts.next_wait(&result, began.elapsed()) {
+            let wait = match &result {
+                Ok(response) if is_transient(response.status()) => {
+                    attempts.next_wait(retry_after(response), began.elapsed())
+                }
+                Err(error) if !error.is_permanent() => attempts.next_wait(None, began.elapsed()),
+                _ => None,
+            };
+            match wait {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return result,
             }
         }
     }
+
+    /// Calls `attempt` as [`HttpClient::retry`] does, and reads the body of at most `limit` bytes. If it breaks off, the request
+    /// is repeated.
+    ///
+    /// # Errors
+    /// The error of the last attempt. A last response with an error status is `Ok`.
+    pub async fn retry_whole(
+        &self,
+        limit: usize,
+        attempt: impl AsyncFn() -> Result<Response, HttpError>,
+    ) -> Result<(StatusCode, Bytes), HttpError> {
+        let mut attempts = self.attempts();
+        loop {
+            let began = Instant::now();
+            let response = self.retry(&attempt).await?;
+            let status = response.status();
+            match response.into_body().read(limit).await {
+                Ok(body) => return Ok((status, body)),
+                Err(error) if attempts.again(&error, began.elapsed()).await => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The attempts at a request, for callers that do more in an attempt than [`HttpClient::retry`].
+    pub fn attempts(&self) -> Attempts {
+        Attempts { limits: self.limits, left: ATTEMPTS, wait: FIRST_WAIT, budget: self.limits.total }
+    }
 }
 
 impl Attempts {
-    fn new(budget: Duration, idle: Duration) -> Self {
-        Self { left: ATTEMPTS, wait: FIRST_WAIT, budget, idle }
+    /// Waits before the next attempt after one that failed and was without progress for so long; `false` if there is none.
+    pub async fn again(&mut self, error: &HttpError, idle: Duration) -> bool {
+        let wait = if error.is_permanent() { None } else { self.next_wait(None, idle) };
+        match wait {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return false,
+        }
+        true
     }
 
-    /// The wait before the next attempt; `None` if the result of this one is final. An attempt counts for at most `idle` of
-    /// the budget: an upload of several minutes whose connection broke made progress until then.
-    fn next_wait(&mut self, result: &Result<Response, HttpError>, took: Duration) -> Option<Duration> {
-        let asked = match result {
-            Ok(response) if is_transient(response.status()) => retry_after(response),
-            Err(error) if !error.is_permanent() => None,
-            _ => return None,
-        };
+    /// Makes all attempts available again, after progress. The time without progress still adds up.
+    pub fn renew(&mut self) {
+        (self.left, self.wait) = (ATTEMPTS, FIRST_WAIT);
+    }
+
+    /// The wait before the next attempt; `None` if there is none. An attempt counts for at most `idle` of the budget: an upload
+    /// of several minutes whose connection broke made progress until then.
+    fn next_wait(&mut self, asked: Option<Duration>, took: Duration) -> Option<Duration> {
         self.left -= 1;
         let wait = asked.unwrap_or(self.wait).min(LONGEST_WAIT);
         self.wait *= 2;
-        self.budget = self.budget.saturating_sub(took.min(self.idle) + wait);
+        self.budget = self.budget.saturating_sub(took.min(self.limits.idle) + wait);
         (self.left > 0 && !self.budget.is_zero()).then_some(wait)
     }
 }
@@ -81,4 +122,34 @@ fn is_transient(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::REQUEST_TIMEOUT
         || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_end_by_their_number_or_by_the_time_without_progress() {
+        let client = HttpClient::default();
+        let count = |idle: Duration, is_renewed: bool| {
+            let mut attempts = client.attempts();
+            let again = std::iter::from_fn(|| {
+                if is_renewed {
+                    attempts.renew();
+                }
+                attempts.next_wait(None, idle)
+            });
+            again.take(100).count()
+        };
+        assert_eq!(count(Duration::ZERO, false), 7);
+        assert_eq!(count(Duration::from_secs(60), false), 1);
+        // Progress renews the number of attempts, and not the time.
+        assert_eq!(count(Duration::ZERO, true), 100);
+        assert_eq!(count(Duration::from_secs(60), true), 1);
+        // `Retry-After` is limited.
+        assert_eq!(
+            client.attempts().next_wait(Some(Duration::from_secs(3600)), Duration::ZERO),
+            Some(LONGEST_WAIT)
+        );
+    }
 }

@@ -118,7 +118,7 @@ async fn build_each(
 }
 
 fn bases(push: &Push<'_>) -> Bases {
-    let http = HttpClient::new(push.flags.common.registry.limits());
+    let http = HttpClient::new(push.flags.common.registry.limits()).with_observer(push.shell.wait_printer());
     Bases::new(BaseImages::new(push.builder.bases.clone(), http, None))
 }
 
