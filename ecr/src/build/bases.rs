@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ecr_oci::bases::{BaseImages, PullError};
+use ecr_oci::bases::{BaseImages, OnPull, PullError};
 use ecr_oci::image::base::BaseImage;
 use ecr_oci::reference::Reference;
-use ecr_types::{Digest, Platform};
+use ecr_types::Platform;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
@@ -34,7 +34,7 @@ impl Bases {
         Self { images, pulled: Mutex::default() }
     }
 
-    /// The base image for a platform. `on_fetch` is called before each download of a blob.
+    /// The base image for a platform. `on_event` is called with what happens during a pull.
     ///
     /// # Errors
     /// The image cannot be pulled, or an earlier attempt has failed.
@@ -42,14 +42,14 @@ impl Bases {
         &self,
         reference: &Reference,
         platform: &Platform,
-        on_fetch: impl Fn(&Digest),
+        on_event: OnPull<'_>,
     ) -> Result<Arc<BaseImage>, MissingBase> {
         let mut pulled = self.pulled.lock().await;
         let key = (reference.to_string(), platform.clone());
         let found = match pulled.get(&key) {
             Some(found) => found.clone(),
             None => {
-                let new = self.images.pull(reference, platform, on_fetch).await;
+                let new = self.images.pull(reference, platform, on_event).await;
                 let new = new.map(Arc::new).map_err(Arc::new);
                 pulled.insert(key, new.clone());
                 new

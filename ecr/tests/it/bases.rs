@@ -287,3 +287,90 @@ fn base_not_pullable_fails_only_its_service() {
     let output = workspace.on(&registry, &["push", "-p", "my-app", "--binary", "linux/amd64=amd"]);
     assert!(output.stderr.contains("the registry requires credentials"), "{output:#?}");
 }
+
+/// The same credentials, where the programs of others keep them.
+#[test]
+fn base_credentials_come_from_the_files_of_docker_and_podman() {
+    let (registry, elsewhere) = (Registry::start(), with_base());
+    let digest = base(&elsewhere, "oci", "amd64", &["bin/sh"]);
+    let workspace = standing_on(&registry, &elsewhere, &format!("base@{digest}"), "");
+    let config = std::fs::read_to_string(workspace.root().join(".docker/config.json")).unwrap();
+    std::fs::remove_file(workspace.root().join(".docker/config.json")).unwrap();
+    let place = |path: &str| workspace.root().join(path).display().to_string();
+    let helper = "read key; echo '{\"Username\":\"AWS\",\"Secret\":\"'$SECRET'\"}'";
+    let folder = workspace.program("docker-credential-test", helper).replace("/docker-credential-test", "");
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+    let basic = BASE64_STANDARD.decode(elsewhere.basic().strip_prefix("Basic ").unwrap()).unwrap();
+    let secret = String::from_utf8(basic).unwrap().split_once(':').unwrap().1.to_owned();
+    let helpers = json!({"credHelpers": {elsewhere.host(): "test"}}).to_string();
+    for (tag, file, content, variable, value) in [
+        ("1", "named.json", &config, "REGISTRY_AUTH_FILE", place("named.json")),
+        ("2", "run/containers/auth.json", &config, "XDG_RUNTIME_DIR", place("run")),
+        ("3", "xdg/containers/auth.json", &config, "XDG_CONFIG_HOME", place("xdg")),
+        ("4", ".config/containers/auth.json", &config, "REGISTRY_AUTH_FILE", String::new()),
+        ("5", "docker/config.json", &helpers, "DOCKER_CONFIG", place("docker")),
+        ("6", "unused", &config, "DOCKER_AUTH_CONFIG", config.clone()),
+    ] {
+        workspace.file(file, content);
+        // What an earlier run has fetched would need no credentials.
+        let _ = std::fs::remove_dir_all(workspace.root().join("target/xtask-ecr"));
+        let args = ["push", "--binary", "linux/amd64=amd", "-t", tag];
+        let run = workspace.command(&args).registry(&registry).env("PATH", &path).env("SECRET", &secret);
+        run.env(variable, &value).run().good();
+        std::fs::remove_file(workspace.root().join(file)).unwrap();
+    }
+}
+
+#[test]
+fn base_is_pulled_although_a_configuration_of_docker_is_malformed() {
+    let (registry, elsewhere) = (Registry::start(), with_base());
+    let digest = base(&elsewhere, "oci", "amd64", &["bin/sh"]);
+    let workspace = standing_on(&registry, &elsewhere, &format!("base@{digest}"), "");
+    let auth = elsewhere.basic();
+    let (host, auth) = (elsewhere.host(), auth.strip_prefix("Basic ").unwrap());
+    let config = json!({"credHelpers": [], "credsStore": "missing", "auths": {host: {"auth": auth}}});
+    workspace.file(".docker/config.json", config.to_string());
+    let output = workspace.on(&registry, &["push", "--binary", "linux/amd64=amd"]).good();
+    let warnings = output.warnings();
+    assert!(warnings[0].ends_with(".docker/config.json`: `credHelpers` is not an object"), "{warnings:?}");
+    let helper = "the credential helper `docker-credential-missing` cannot be run: ";
+    assert!(warnings[1].starts_with(helper), "{warnings:?}");
+    // An engine gets the rest of such a configuration.
+    workspace.file("my-app/Dockerfile", "FROM scratch\n");
+    let engine =
+        workspace.program("engine", "test \"$1\" = login && cat \"$DOCKER_CONFIG/config.json\" >seen; exit 1");
+    let output = workspace.on(&registry, &["push", "--engine", &engine]);
+    assert!(output.warnings()[0].ends_with("`credHelpers` is not an object"), "{output:#?}");
+    let seen: Value = serde_json::from_slice(&std::fs::read(workspace.root().join("seen")).unwrap()).unwrap();
+    assert_eq!((&seen["credsStore"], &seen["auths"]), (&config["credsStore"], &config["auths"]));
+    assert_eq!(seen["credHelpers"][registry.host()], "");
+}
+
+#[test]
+fn base_index_without_platforms_is_decided_by_the_configs() {
+    let registry = with_base();
+    let (arm, amd) = (base(&registry, "oci", "arm64", &["arm"]), base(&registry, "oci", "amd64", &["amd"]));
+    let unnamed = |digest: &str| {
+        let bytes = registry.manifest("base", digest).to_string();
+        json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": bytes.len()})
+    };
+    let index = |entries: &[Value]| json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries});
+    registry.put("base", &index(&[unnamed(&arm), unnamed(&amd)]), Some("unnamed"));
+    let workspace = standing_on(&registry, &registry, "base:unnamed", "");
+    workspace.on(&registry, &["push", "--binary", "linux/amd64=amd"]).good();
+    let image = registry.manifest("my-app", "1.0.0");
+    assert_eq!(image["layers"][0], registry.manifest("base", &amd)["layers"][0]);
+    let missing = workspace.on(&registry, &["push", "--platform", "linux/386", "--binary", "linux/386=amd"]);
+    let told = "it has no image for linux/386, only for platforms that it does not name";
+    assert!(missing.stderr.contains(told), "{missing:#?}");
+
+    let nested = registry.put("base", &index(&[unnamed(&amd)]), None);
+    let mut entry = unnamed(&nested);
+    entry["mediaType"] = json!("application/vnd.oci.image.index.v1+json");
+    entry["platform"] = json!({"os": "linux", "architecture": "amd64"});
+    registry.put("base", &index(&[entry]), Some("nested"));
+    let workspace = standing_on(&registry, &registry, "base:nested", "");
+    let output = workspace.on(&registry, &["push", "--binary", "linux/amd64=amd"]);
+    let told = format!("its index lists another index ({nested}), and not an image, for linux/amd64");
+    assert!(output.stderr.contains(&told), "{output:#?}");
+}

@@ -35,9 +35,8 @@ pub struct Reference {
 #[error("`{0}` is not an image reference such as debian:12 or host/name@sha256:...")]
 pub struct InvalidReference(String);
 
-/// The host of Docker Hub's registry, and its key in Docker's configuration.
+/// The host of Docker Hub's registry.
 const DOCKER_HUB: &str = "registry-1.docker.io";
-const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 
 impl Reference {
     /// The reference of the manifest in requests to the registry: the digest, else the tag, else `latest`.
@@ -46,9 +45,9 @@ impl Reference {
         self.digest.as_ref().map_or_else(tag, Digest::as_str)
     }
 
-    /// The key of the registry's credentials in Docker's `config.json` (`auths`, `credHelpers`).
-    pub fn credential_key(&self) -> &str {
-        if self.host == DOCKER_HUB { DOCKER_HUB_KEY } else { &self.host }
+    /// Whether the registry is Docker Hub, which has several names.
+    pub fn is_docker_hub(&self) -> bool {
+        self.host == DOCKER_HUB
     }
 }
 
@@ -76,7 +75,7 @@ impl FromStr for Reference {
             Some((name, tag)) => (name, Some(tag.to_owned())),
             None => (path, None),
         };
-        let is_hub = matches!(host, "docker.io" | "index.docker.io");
+        let is_hub = matches!(host, "docker.io" | "index.docker.io" | DOCKER_HUB);
         let name = if is_hub && !name.contains('/') { format!("library/{name}") } else { name.to_owned() };
         let is_tag = |it: &String| it.parse::<ecr_types::ImageTag>().is_ok();
         let is_name = name.split('/').all(|it| !it.is_empty()) && !name.contains(char::is_whitespace);

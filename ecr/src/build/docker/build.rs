@@ -101,6 +101,11 @@ impl EngineSession {
         Ok(Self { engine, config, is_podman, running: Mutex::default(), on_line: Box::new(on_line) })
     }
 
+    /// What of the user's configuration was left out because it is malformed: sentences that name the file.
+    pub fn config_problems(&self) -> &[String] {
+        self.config.problems()
+    }
+
     /// Logs in to `host` in the private configuration. The password is passed by standard input.
     pub fn log_in(&self, host: &str, username: &str, password: &str) -> Result<()> {
         let mut command = self.command(&["login", "--username", username, "--password-stdin"]);

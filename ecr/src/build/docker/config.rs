@@ -11,21 +11,24 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
-use ecr_oci::credentials::docker_config_folder;
-use serde_json::{Value, json};
+use ecr_oci::credentials::{AuthFile, docker_config_folder, podman_auth_files};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 /// The folder of the configuration (mode 0700). It is removed on drop.
 #[derive(Debug)]
 pub struct PrivateConfig {
     folder: TempDir,
+    /// What is malformed in the user's files and was left out: sentences that name the file.
+    problems: Vec<String>,
 }
 
 impl PrivateConfig {
     /// Creates the folder with a copy of the user's configuration, in which tokens for `host` are stored in a file.
     pub fn new(host: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("xtask-ecr-").tempdir();
-        let config = Self { folder: folder.context("failed to create a private folder")? };
+        let mut config =
+            Self { folder: folder.context("failed to create a private folder")?, problems: Vec::new() };
         config.fill(host).context("failed to copy docker's configuration")?;
         Ok(config)
     }
@@ -54,23 +57,32 @@ impl PrivateConfig {
         let _ = fs::remove_dir_all(self.folder.path());
     }
 
-    fn fill(&self, host: &str) -> io::Result<()> {
+    /// What was left out of the user's configuration because it is malformed: sentences that name the file.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    fn fill(&mut self, host: &str) -> io::Result<()> {
         let own = docker_config_folder();
-        let mut config = own.as_deref().map(|it| read(&it.join("config.json"))).unwrap_or_else(|| json!({}));
-        if !config.is_object() {
-            config = json!({});
-        }
+        let mut config = self.read(own.as_deref().map(|it| it.join("config.json"))).unwrap_or_default();
         // Without a credential helper for this host, docker stores the token in the file. Other hosts keep their
         // helpers.
-        config["credHelpers"][host] = json!("");
+        let helpers = config.entry("credHelpers").or_insert_with(|| json!({}));
+        helpers[host] = json!("");
         self.write("config.json", &config)?;
-        let auth = podman_auth_files().iter().map(|it| read(it)).find(Value::is_object);
-        let mut auth = auth.unwrap_or_else(|| json!({"auths": config["auths"]}));
-        if !auth["auths"].is_object() {
-            auth["auths"] = json!({});
-        }
+        let auth = podman_auth_files().into_iter().find_map(|it| self.read(Some(it)));
+        let auths = config.get("auths").cloned().unwrap_or_else(|| json!({}));
+        let mut auth = auth.unwrap_or_else(|| [("auths".to_owned(), auths)].into_iter().collect());
+        auth.entry("auths").or_insert_with(|| json!({}));
         self.write("auth.json", &auth)?;
         own.map_or(Ok(()), |it| self.link(&it))
+    }
+
+    /// The content of a file without the parts that are malformed; `None` if there is no such file.
+    fn read(&mut self, path: Option<PathBuf>) -> Option<Map<String, Value>> {
+        let file = AuthFile::read(&path?)?;
+        self.problems.extend(file.problems().iter().cloned());
+        Some(file.into_content())
     }
 
     /// Links the user's plugins, contexts and builders.
@@ -90,19 +102,7 @@ impl PrivateConfig {
         Ok(())
     }
 
-    fn write(&self, name: &str, value: &Value) -> io::Result<()> {
+    fn write(&self, name: &str, value: &Map<String, Value>) -> io::Result<()> {
         fs::write(self.folder.path().join(name), serde_json::to_vec(value)?)
     }
-}
-
-/// The files in which podman stores credentials (containers-auth.json(5)).
-fn podman_auth_files() -> Vec<PathBuf> {
-    let set = std::env::var_os("REGISTRY_AUTH_FILE").map(PathBuf::from);
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(|it| Path::new(&it).join("containers/auth.json"));
-    let home = std::env::home_dir().map(|it| it.join(".config/containers/auth.json"));
-    set.into_iter().chain(runtime).chain(home).collect()
-}
-
-fn read(path: &Path) -> Value {
-    fs::read(path).ok().and_then(|it| serde_json::from_slice(&it).ok()).unwrap_or_default()
 }

@@ -4,7 +4,10 @@ use ecr_types::host;
 use hyper::Method;
 use hyper::header::{AUTHORIZATION, USER_AGENT};
 use hyper::http::request::Builder;
+use url::Url;
 
+use super::error::Cause;
+use super::{RegistryError, Result};
 use crate::http::HttpClient;
 
 /// The host of a registry, with the client for its requests.
@@ -13,31 +16,36 @@ pub(super) struct Endpoint {
     pub(super) http: HttpClient,
     pub(super) host: String,
     /// `https://HOST/`, or `http://HOST/` for a host on loopback (see [`host::is_loopback`]).
-    root: String,
+    root: Url,
 }
 
 impl Endpoint {
-    pub(super) fn new(http: HttpClient, host: &str) -> Self {
+    /// # Errors
+    /// The host cannot be part of a URL.
+    pub(super) fn new(http: HttpClient, host: &str) -> Result<Self> {
         let scheme = if host::is_loopback(host) { "http" } else { "https" };
-        Self { http, host: host.to_owned(), root: format!("{scheme}://{host}/") }
+        let root = Url::parse(&format!("{scheme}://{host}/"));
+        let root =
+            root.map_err(|it| RegistryError::new(&format!("use the registry `{host}`"), Cause::Url(it)))?;
+        Ok(Self { http, host: host.to_owned(), root })
     }
 
-    /// The URL of a path of this registry. An absolute URL is returned unchanged.
-    pub(super) fn url(&self, location: &str) -> String {
-        match location.strip_prefix('/') {
-            Some(path) => format!("{}{path}", self.root),
-            None => location.to_owned(),
-        }
+    /// The URL of a path of this registry, which consists of characters that a path may contain.
+    pub(super) fn url(&self, path: &str) -> Url {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let mut url = self.root.clone();
+        url.set_path(path);
+        url.set_query(query);
+        url
     }
 
-    /// A request to a path of this registry, or to an absolute URL that the registry returned. The authorization is sent to
-    /// the registry's own host only.
-    pub(super) fn request(&self, method: Method, location: &str, authorization: Option<&str>) -> Builder {
-        let url = self.url(location);
-        let authorization = authorization.filter(|_| url.starts_with(&self.root));
-        let request = hyper::Request::builder().method(method).uri(url);
+    /// A request to a URL of this registry, or to another one that it has named. The authorization is sent to the registry
+    /// itself only.
+    pub(super) fn request(&self, method: Method, url: &Url, authorization: Option<&str>) -> Builder {
+        let is_own = self.root.origin() == url.origin();
+        let request = hyper::Request::builder().method(method).uri(url.as_str());
         let request = request.header(USER_AGENT, concat!("xtask-ecr/", env!("CARGO_PKG_VERSION")));
-        match authorization {
+        match authorization.filter(|_| is_own) {
             Some(value) => request.header(AUTHORIZATION, value),
             None => request,
         }

@@ -5,6 +5,7 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::location::BadLocation;
 use crate::http::{BoxError, HttpError, Response};
 
 /// A failed request to a registry. It displays the intention, such as `failed to push ...`; its source is the cause: the
@@ -36,9 +37,23 @@ pub(super) enum Cause {
     /// The response is not one that the specification allows for the request.
     #[error("unexpected response: {0}")]
     Unexpected(String),
+    /// The registry names an address to which the request is not sent.
+    #[error("the registry returned status {status}, but {reason}")]
+    Location {
+        /// The HTTP status.
+        status: StatusCode,
+        /// What is wrong with the address.
+        reason: BadLocation,
+    },
+    /// The registry's host cannot be part of a URL.
+    #[error(transparent)]
+    Url(url::ParseError),
     /// The manifest cannot be read.
     #[error(transparent)]
     Manifest(#[from] InvalidManifest),
+    /// The request is not sent, because it would tell a secret.
+    #[error("{0}")]
+    Refused(String),
     /// The registry requires credentials, and there are none.
     #[error("the registry requires credentials, and there are none for it")]
     NoCredentials,
@@ -92,7 +107,12 @@ impl RegistryError {
     pub(super) async fn of(action: &str, response: Response) -> Self {
         let status = response.status();
         let text = response.into_body().read(MAX_ERROR).await.unwrap_or_default();
-        let body: Option<Body> = serde_json::from_slice(&text).ok();
+        Self::of_body(action, status, &text)
+    }
+
+    /// The error of a response with an error status, whose body was read.
+    pub(super) fn of_body(action: &str, status: StatusCode, body: &[u8]) -> Self {
+        let body: Option<Body> = serde_json::from_slice(body).ok();
         let entry = body.and_then(|it| it.errors.into_iter().next());
         let (code, message) = entry.map(|it| (it.code, it.message)).unwrap_or_default();
         Self::new(action, Cause::Response { status, code, message: message.filter(|it| !it.is_empty()) })

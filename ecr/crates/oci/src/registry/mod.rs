@@ -8,14 +8,20 @@
 use std::fmt;
 
 use ecr_types::{Digest, Manifest, RepositoryName, media_type};
+use hyper::body::Bytes;
 use hyper::header::ACCEPT;
 use hyper::{Method, StatusCode};
+use tokio::time::Instant;
 
+mod challenge;
 mod credentials;
 mod endpoint;
 mod error;
+mod location;
+mod partial;
 mod pull;
 mod push;
+mod token;
 
 pub use credentials::{Authorization, Renew};
 pub use error::{RegistryError, RegistryErrorKind};
@@ -61,23 +67,28 @@ impl fmt::Debug for RegistryClient {
 impl RegistryClient {
     /// A client of the registry at `host`, which is the part of `repositoryUri` before the slash. Requests to a host on loopback
     /// use plain HTTP. `first` is used until it expires or is rejected, then `renew` is called.
-    pub fn new(http: HttpClient, host: &str, first: Authorization, renew: Renew) -> Self {
-        Self { endpoint: Endpoint::new(http, host), credentials: Credentials::new(first, renew) }
+    ///
+    /// # Errors
+    /// The host cannot be part of a URL.
+    pub fn new(http: HttpClient, host: &str, first: Authorization, renew: Renew) -> Result<Self> {
+        Ok(Self { endpoint: Endpoint::new(http, host)?, credentials: Credentials::new(first, renew) })
     }
 
     /// The digest of the manifest to which `reference`, a tag or a digest, refers (HEAD request); `None` if there is no such
-    /// image.
+    /// image. If the response has no `Docker-Content-Digest`, which the specification does not require, the manifest is read.
     ///
     /// # Errors
-    /// The registry returns an error other than 404 or no `Docker-Content-Digest`, or there is no response.
+    /// The registry returns an error other than 404, or there is no response.
     pub async fn digest(&self, name: &RepositoryName, reference: &str) -> Result<Option<Digest>> {
         let action = format!("look up `{name}:{reference}`");
         let response = self.ask_for_manifest(&action, Method::HEAD, name, reference).await?;
         match response.status() {
             StatusCode::OK => {
                 let digest = response.headers().get(CONTENT_DIGEST).and_then(|it| it.to_str().ok());
-                let missing = || RegistryError::unexpected(&action, "no Docker-Content-Digest header");
-                digest.and_then(|it| it.parse().ok()).map(Some).ok_or_else(missing)
+                match digest.and_then(|it| it.parse().ok()) {
+                    Some(digest) => Ok(Some(digest)),
+                    None => Ok(self.manifest(&action, name, reference).await?.map(|it| Digest::of(&it))),
+                }
             }
             StatusCode::NOT_FOUND => Ok(None),
             _ => Err(RegistryError::of(&action, response).await),
@@ -91,20 +102,31 @@ impl RegistryClient {
     /// The registry returns an error other than 404, the manifest is not valid or larger than 4 MiB, or there is no response.
     pub async fn image(&self, name: &RepositoryName, reference: &str) -> Result<Option<RemoteImage>> {
         let action = format!("read `{name}:{reference}`");
-        let failed = |cause: Cause| RegistryError::new(&action, cause);
-        let response = self.ask_for_manifest(&action, Method::GET, name, reference).await?;
-        match response.status() {
-            StatusCode::OK => {
-                let bytes = response.into_body().read(MAX_MANIFEST).await.map_err(|it| failed(it.into()))?;
-                let manifest = Manifest::parse(&bytes, None).map_err(|it| failed(it.into()))?;
-                let config = match manifest {
-                    Manifest::Image(image) => Some(image.config.digest),
-                    Manifest::Index(_) => None,
-                };
-                Ok(Some(RemoteImage { digest: Digest::of(&bytes), config }))
+        let Some(bytes) = self.manifest(&action, name, reference).await? else { return Ok(None) };
+        let manifest = Manifest::parse(&bytes, None).map_err(|it| RegistryError::new(&action, it))?;
+        let config = match manifest {
+            Manifest::Image(image) => Some(image.config.digest),
+            Manifest::Index(_) => None,
+        };
+        Ok(Some(RemoteImage { digest: Digest::of(&bytes), config }))
+    }
+
+    /// The bytes of a manifest; `None` if there is no such image. A body that breaks off is read anew.
+    async fn manifest(&self, action: &str, name: &RepositoryName, reference: &str) -> Result<Option<Bytes>> {
+        let mut attempts = self.endpoint.http.attempts();
+        loop {
+            let began = Instant::now();
+            let response = self.ask_for_manifest(action, Method::GET, name, reference).await?;
+            match response.status() {
+                StatusCode::OK => {}
+                StatusCode::NOT_FOUND => return Ok(None),
+                _ => return Err(RegistryError::of(action, response).await),
             }
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(RegistryError::of(&action, response).await),
+            match response.into_body().read(MAX_MANIFEST).await {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(error) if attempts.again(&error, began.elapsed()).await => {}
+                Err(error) => return Err(RegistryError::new(action, error)),
+            }
         }
     }
 
@@ -115,9 +137,9 @@ impl RegistryClient {
     /// The registry returns another error, or there is no response.
     pub async fn has_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<bool> {
         let action = format!("look up the blob {} in `{name}`", digest.short());
-        let path = format!("/v2/{name}/blobs/{digest}");
+        let url = self.endpoint.url(&format!("/v2/{name}/blobs/{digest}"));
         let response = self.retry(&action, async |authorization| {
-            let request = self.endpoint.request(Method::HEAD, &path, Some(authorization));
+            let request = self.endpoint.request(Method::HEAD, &url, Some(authorization));
             self.endpoint.http.send(request.body(empty())).await
         });
         let response = response.await?;
@@ -136,9 +158,9 @@ impl RegistryClient {
         name: &RepositoryName,
         reference: &str,
     ) -> Result<Response> {
-        let path = format!("/v2/{name}/manifests/{reference}");
+        let url = self.endpoint.url(&format!("/v2/{name}/manifests/{reference}"));
         let attempt = async |authorization: &str| {
-            let request = self.endpoint.request(method.clone(), &path, Some(authorization));
+            let request = self.endpoint.request(method.clone(), &url, Some(authorization));
             let request = request.header(ACCEPT, media_type::MANIFESTS.join(", "));
             self.endpoint.http.send(request.body(empty())).await
         };

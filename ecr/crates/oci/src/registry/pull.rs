@@ -1,23 +1,22 @@
 //! Pulling images from any registry, with anonymous, Basic or Bearer authentication.
-//!
-//! Specification: distribution "Token Authentication" (<https://distribution.github.io/distribution/spec/auth/token/>).
 
-use std::io::{self, Write};
 use std::path::Path;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use ecr_types::{Digest, media_type};
-use hyper::header::{ACCEPT, LOCATION, WWW_AUTHENTICATE};
-use hyper::{Method, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
+use ecr_types::{Descriptor, Digest, media_type};
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, RANGE, WWW_AUTHENTICATE};
+use hyper::{HeaderMap, Method, StatusCode};
+use tokio::time::Instant;
+use url::Url;
 
+use super::challenge::{self, Challenge};
 use super::endpoint::Endpoint;
 use super::error::Cause;
+use super::location::redirection;
+use super::partial::PartialBlob;
+use super::token::TokenRequest;
 use super::{MAX_MANIFEST, RegistryError, Result};
-use crate::files::Temporary;
+use crate::credentials::Credentials;
 use crate::http::{HttpClient, HttpError, Response, empty};
 use crate::reference::Reference;
 
@@ -26,31 +25,32 @@ use crate::reference::Reference;
 pub struct RemoteRepository {
     endpoint: Endpoint,
     name: String,
-    credentials: Option<(String, String)>,
+    credentials: Option<Credentials>,
     authorization: tokio::sync::Mutex<Option<String>>,
 }
 
-/// The maximum number of redirects.
-const REDIRECTIONS: u32 = 5;
-/// The maximum size of a token response in bytes.
-const MAX_TOKEN: usize = 64 * 1024;
-
-/// The response of a token endpoint. `access_token` is the name of the same field in OAuth 2.0.
-#[derive(Deserialize)]
-struct Token {
-    token: Option<String>,
-    access_token: Option<String>,
+/// A GET request.
+#[derive(Debug, Clone, Copy)]
+struct Get<'a> {
+    url: &'a Url,
+    accept: &'a str,
+    /// The first byte of the body that is wanted.
+    from: u64,
+    /// Whether the content is verified by a digest, so that it may come from anywhere.
+    is_verified: bool,
 }
 
+/// The maximum number of redirects, as in Go's client (`net/http`, `defaultCheckRedirect`).
+const REDIRECTIONS: u32 = 10;
+
 impl RemoteRepository {
-    /// A client of the repository of `reference`. `credentials` are user and password; without them, access is anonymous.
-    pub fn new(http: HttpClient, reference: &Reference, credentials: Option<(String, String)>) -> Self {
-        Self {
-            endpoint: Endpoint::new(http, &reference.host),
-            name: reference.name.clone(),
-            credentials,
-            authorization: tokio::sync::Mutex::default(),
-        }
+    /// A client of the repository of `reference`. Without credentials, access is anonymous.
+    ///
+    /// # Errors
+    /// The host of the reference cannot be part of a URL.
+    pub fn new(http: HttpClient, reference: &Reference, credentials: Option<Credentials>) -> Result<Self> {
+        let endpoint = Endpoint::new(http, &reference.host)?;
+        Ok(Self { endpoint, name: reference.name.clone(), credentials, authorization: Default::default() })
     }
 
     /// Reads the manifest of a tag or digest. Returns its digest, computed from the bytes, and the bytes.
@@ -58,55 +58,128 @@ impl RemoteRepository {
     /// # Errors
     /// The registry returns an error or requires credentials, there is no response, or the content does not have the requested
     /// digest.
-    pub async fn manifest(&self, version: &str) -> Result<(Digest, Vec<u8>)> {
+    pub async fn manifest(&self, version: &str) -> Result<(Digest, Bytes)> {
         let action = format!("read the base image `{}:{version}` of {}", self.name, self.endpoint.host);
-        let path = format!("manifests/{version}");
-        let response = self.get(&action, &path, &media_type::MANIFESTS.join(", ")).await?;
-        let bytes = response.into_body().read(MAX_MANIFEST).await;
-        let bytes = bytes.map_err(|it| RegistryError::new(&action, it))?.to_vec();
+        let wanted = version.parse::<Digest>().ok();
+        let url = self.url(&format!("manifests/{version}"));
+        let accept = media_type::MANIFESTS.join(", ");
+        let get = Get { url: &url, accept: &accept, from: 0, is_verified: wanted.is_some() };
+        let bytes = self.read(&action, get).await?;
         let digest = Digest::of(&bytes);
-        match version.parse::<Digest>() {
-            Ok(wanted) if wanted != digest => Err(wrong_digest(&action, &digest)),
+        match wanted {
+            Some(wanted) if wanted != digest => {
+                Err(RegistryError::unexpected(&action, format!("the content has the digest {digest}")))
+            }
             _ => Ok((digest, bytes)),
         }
     }
 
-    /// Downloads a blob into the file `to`, which is created atomically after the digest was verified.
+    /// Downloads a blob into the file `to`, which is created atomically after size and digest were verified. A download that
+    /// breaks off is resumed where it ended (RFC 9110, section 14.2), or begun anew if the server does not support that.
+    /// `on_received` is called with the number of bytes of each chunk.
     ///
     /// # Errors
-    /// The registry returns an error or requires credentials, there is no response, the content does not have the digest, or the
-    /// file cannot be written.
-    pub async fn blob(&self, digest: &Digest, to: &Path) -> Result<()> {
-        let host = &self.endpoint.host;
-        let action = format!("fetch {} of the base image `{}` of {host}", digest.short(), self.name);
-        let not_written = |it: io::Error| RegistryError::new(&action, Cause::File(it));
-        let mut body = self.get(&action, &format!("blobs/{digest}"), "*/*").await?.into_body();
-        let mut file = Temporary::beside(to).map_err(not_written)?;
-        let mut hash = Sha256::new();
-        while let Some(bytes) = body.next().await.map_err(|it| RegistryError::new(&action, it))? {
-            hash.update(&bytes);
-            file.write_all(&bytes).map_err(not_written)?;
-        }
-        let found = Digest::from_hash(&hash.finalize());
-        if found != *digest {
-            return Err(wrong_digest(&action, &found));
-        }
-        file.persist(to).map_err(not_written)
+    /// The registry returns an error or requires credentials, there is no response, the content does not have the size or the
+    /// digest, or the file cannot be written.
+    pub async fn blob(&self, blob: &Descriptor, to: &Path, on_received: &(dyn Fn(u64) + Sync)) -> Result<()> {
+        let url = self.url(&format!("blobs/{}", blob.digest));
+        self.download(&self.fetching(blob), &url, blob, to, on_received).await
     }
 
-    /// A GET request within the repository. If the registry requires authorization, it is requested and sent, once.
-    async fn get(&self, action: &str, path: &str, accept: &str) -> Result<Response> {
-        let path = format!("/v2/{}/{path}", self.name);
+    /// Downloads a blob from one of the addresses of its descriptor, in their order, as [`RemoteRepository::blob`] does
+    /// (OCI image specification, "Content Descriptors", `urls`).
+    ///
+    /// # Errors
+    /// No address has the content. The error is that of the last one.
+    pub async fn blob_elsewhere(
+        &self,
+        blob: &Descriptor,
+        to: &Path,
+        on_received: &(dyn Fn(u64) + Sync),
+    ) -> Result<()> {
+        let action = self.fetching(blob);
+        let mut result = Err(RegistryError::unexpected(&action, "its descriptor names no HTTP address"));
+        for url in blob.urls.iter().filter_map(|it| Url::parse(it).ok()) {
+            if !matches!(url.scheme(), "http" | "https") {
+                continue;
+            }
+            result = self.download(&format!("{action} from {url}"), &url, blob, to, on_received).await;
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    fn fetching(&self, blob: &Descriptor) -> String {
+        let (blob, host) = (blob.digest.short(), &self.endpoint.host);
+        format!("fetch {blob} of the base image `{}` of {host}", self.name)
+    }
+
+    fn url(&self, path: &str) -> Url {
+        self.endpoint.url(&format!("/v2/{}/{path}", self.name))
+    }
+
+    async fn download(
+        &self,
+        action: &str,
+        url: &Url,
+        blob: &Descriptor,
+        to: &Path,
+        on_received: &(dyn Fn(u64) + Sync),
+    ) -> Result<()> {
+        let mut attempts = self.endpoint.http.attempts();
+        let mut part = PartialBlob::new(action, blob, to)?;
+        let mut furthest = 0;
+        loop {
+            let began = Instant::now();
+            let get = Get { url, accept: "*/*", from: part.received(), is_verified: true };
+            let response = self.get(action, get).await?;
+            let error = match part.receive(response, on_received).await? {
+                None => return part.finish(to),
+                Some(error) => error,
+            };
+            let mut idle = began.elapsed();
+            if part.received() > furthest {
+                furthest = part.received();
+                attempts.renew();
+                idle = error.idle().unwrap_or_default();
+            }
+            if !attempts.again(&error, idle).await {
+                return Err(RegistryError::new(action, error));
+            }
+        }
+    }
+
+    /// Reads a whole body. A body that breaks off is read anew.
+    async fn read(&self, action: &str, get: Get<'_>) -> Result<Bytes> {
+        let mut attempts = self.endpoint.http.attempts();
+        loop {
+            let began = Instant::now();
+            let error = match self.get(action, get).await?.into_body().read(MAX_MANIFEST).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => error,
+            };
+            if !attempts.again(&error, began.elapsed()).await {
+                return Err(RegistryError::new(action, error));
+            }
+        }
+    }
+
+    /// A GET request. If the registry requires authorization, it is requested and sent, once.
+    async fn get(&self, action: &str, get: Get<'_>) -> Result<Response> {
         let mut is_renewed = false;
         loop {
             let authorization = self.authorization.lock().await.clone();
-            let response = self.follow(action, &path, accept, authorization.as_deref()).await?;
+            let response = self.follow(action, get, authorization.as_deref()).await?;
             match response.status() {
                 StatusCode::OK => return Ok(response),
+                StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if get.from > 0 => {
+                    return Ok(response);
+                }
                 StatusCode::UNAUTHORIZED if !is_renewed => {
                     is_renewed = true;
-                    let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|it| it.to_str().ok());
-                    let fresh = self.authorize(action, challenge.unwrap_or_default()).await?;
+                    let fresh = self.authorize(action, response).await?;
                     *self.authorization.lock().await = Some(fresh);
                 }
                 _ => return Err(RegistryError::of(action, response).await),
@@ -115,124 +188,66 @@ impl RemoteRepository {
     }
 
     /// Follows redirects. The authorization is sent to the registry's own host only.
-    async fn follow(
-        &self,
-        action: &str,
-        path: &str,
-        accept: &str,
-        authorization: Option<&str>,
-    ) -> Result<Response> {
-        let mut location = path.to_owned();
+    async fn follow(&self, action: &str, get: Get<'_>, authorization: Option<&str>) -> Result<Response> {
+        let mut url = get.url.clone();
         for _ in 0..=REDIRECTIONS {
-            let response = self.attempt(&location, Some(accept), authorization).await;
+            let response = self.attempt(&url, get, authorization).await;
             let response = response.map_err(|it| RegistryError::new(action, it))?;
-            if !response.status().is_redirection() {
+            if !is_redirection(response.status()) {
                 return Ok(response);
             }
-            let next = response.headers().get(LOCATION).and_then(|it| it.to_str().ok());
-            location = next.unwrap_or_default().to_owned();
+            let status = response.status();
+            let next = redirection(&url, response.headers(), get.is_verified);
+            url = next.map_err(|reason| RegistryError::new(action, Cause::Location { status, reason }))?;
         }
-        Err(RegistryError::unexpected(action, "too many redirects"))
+        Err(RegistryError::unexpected(action, format!("more than {REDIRECTIONS} redirects")))
     }
 
     async fn attempt(
         &self,
-        location: &str,
-        accept: Option<&str>,
+        url: &Url,
+        get: Get<'_>,
         authorization: Option<&str>,
     ) -> std::result::Result<Response, HttpError> {
         let http = &self.endpoint.http;
         let send = async || {
-            let request = self.endpoint.request(Method::GET, location, authorization);
-            let request = match accept {
-                Some(accept) => request.header(ACCEPT, accept),
-                None => request,
+            let request = self.endpoint.request(Method::GET, url, authorization).header(ACCEPT, get.accept);
+            let request = match get.from {
+                0 => request,
+                from => request.header(RANGE, format!("bytes={from}-")),
             };
             http.send(request.body(empty())).await
         };
         http.retry(send).await
     }
 
-    /// The authorization for a challenge (RFC 9110, section 11.6.1).
-    async fn authorize(&self, action: &str, challenge: &str) -> Result<String> {
-        let basic = self.credentials.as_ref().map(|(user, password)| {
-            format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
-        });
-        let (scheme, parameters) = challenge.split_once(' ').unwrap_or((challenge, ""));
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return basic.ok_or_else(|| RegistryError::new(action, Cause::NoCredentials));
+    /// The authorization for the challenges of a response with the status 401.
+    async fn authorize(&self, action: &str, response: Response) -> Result<String> {
+        if let Some(Credentials::RegistryToken(token)) = &self.credentials {
+            return Ok(format!("Bearer {token}"));
         }
-        let no_realm = || RegistryError::unexpected(action, "a Bearer challenge without a realm");
-        let url = token_url(parameters).ok_or_else(no_realm)?;
-        let response = self.request_token(&url, basic.as_deref()).await;
-        let response = response.map_err(|it| RegistryError::new(action, it))?;
-        if response.status() != StatusCode::OK {
-            return Err(RegistryError::of(action, response).await);
+        let challenges = challenges(response.headers());
+        // Bearer is preferred, because docker does so.
+        if let Some(bearer) = challenges.iter().find(|it| it.scheme == "bearer") {
+            let request = TokenRequest::new(bearer, &self.endpoint.url("/"), &self.name);
+            let request = request.map_err(|it| RegistryError::unexpected(action, it))?;
+            return request.send(action, &self.endpoint.http, self.credentials.as_ref()).await;
         }
-        let text = response.into_body().read(MAX_TOKEN).await;
-        let text = text.map_err(|it| RegistryError::new(action, it))?;
-        let token = serde_json::from_slice::<Token>(&text).ok().and_then(|it| it.token.or(it.access_token));
-        let token = token.ok_or_else(|| RegistryError::unexpected(action, "no token"))?;
-        Ok(format!("Bearer {token}"))
-    }
-
-    /// Requests a token. The endpoint is usually another host than the registry. It receives the credentials because the
-    /// registry, which is trusted with them, names it.
-    async fn request_token(
-        &self,
-        url: &str,
-        basic: Option<&str>,
-    ) -> std::result::Result<Response, HttpError> {
-        let http = &self.endpoint.http;
-        let send = async || {
-            let request = hyper::Request::builder().method(Method::GET).uri(url);
-            let request = match basic {
-                Some(value) => request.header(hyper::header::AUTHORIZATION, value),
-                None => request,
-            };
-            http.send(request.body(empty())).await
-        };
-        http.retry(send).await
+        match self.credentials.as_ref().and_then(Credentials::basic) {
+            Some(basic) => Ok(basic),
+            None if challenges.is_empty() => Err(RegistryError::of(action, response).await),
+            None => Err(RegistryError::new(action, Cause::NoCredentials)),
+        }
     }
 }
 
-fn wrong_digest(action: &str, found: &Digest) -> RegistryError {
-    RegistryError::unexpected(action, format!("the content has the digest {found}"))
+fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
+    let values = headers.get_all(WWW_AUTHENTICATE).iter();
+    let values: Vec<_> = values.map(|it| String::from_utf8_lossy(it.as_bytes())).collect();
+    challenge::parse(values.iter().map(AsRef::as_ref))
 }
 
-/// The characters that are percent-encoded in a query: all except the unreserved ones (RFC 3986, section 2.3).
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// `realm="https://auth.docker.io/token",service="registry.docker.io",scope="..."` -> the URL of the token request.
-fn token_url(parameters: &str) -> Option<String> {
-    let mut realm = None;
-    let mut query = Vec::new();
-    // Values are quoted, and a scope may contain commas.
-    let mut rest = parameters;
-    while let Some((key, after)) = rest.split_once("=\"") {
-        let (value, after) = after.split_once('"')?;
-        match key.trim_matches([',', ' ']) {
-            "realm" => realm = Some(value),
-            key @ ("service" | "scope") => {
-                query.push(format!("{key}={}", utf8_percent_encode(value, QUERY)));
-            }
-            _ => {}
-        }
-        rest = after;
-    }
-    let separator = if realm?.contains('?') { '&' } else { '?' };
-    Some(format!("{}{separator}{}", realm?, query.join("&")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn token_url_has_service_and_scope() {
-        let challenge = r#"realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/debian:pull,push""#;
-        let url = "https://auth.docker.io/token?service=registry.docker.io&scope=repository%3Alibrary%2Fdebian%3Apull%2Cpush";
-        assert_eq!(token_url(challenge).as_deref(), Some(url));
-        assert_eq!(token_url("service=\"x\""), None);
-    }
+/// The statuses that redirect a GET request (RFC 9110, section 15.4).
+fn is_redirection(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ecr_types::{Digest, RepositoryName};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::{Method, StatusCode};
+use url::Url;
 
+use super::location::location;
 use super::{RegistryClient, RegistryError, Result};
 use crate::http::{HttpError, Response, empty, file, full};
 use crate::image::bundle::{Blob, Content, RawManifest};
@@ -48,8 +50,8 @@ impl RegistryClient {
                 return Ok(begun);
             }
             has_sent.store(true, Ordering::Relaxed);
-            let location = begun.headers().get(LOCATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
-            let finished = self.finish_upload(location, blob, on_sent, authorization).await?;
+            let upload = self.upload_url(name, blob, &begun)?;
+            let finished = self.finish_upload(&upload, blob, on_sent, authorization).await?;
             match finished.status() {
                 StatusCode::NOT_FOUND => {
                     Err(HttpError::Unexpected("the registry does not know the upload any more".to_owned()))
@@ -78,9 +80,9 @@ impl RegistryClient {
         manifest: &RawManifest,
     ) -> Result<()> {
         let action = format!("push `{name}:{reference}`");
-        let path = format!("/v2/{name}/manifests/{reference}");
+        let url = self.endpoint.url(&format!("/v2/{name}/manifests/{reference}"));
         let response = self.retry(&action, async |authorization| {
-            let request = self.endpoint.request(Method::PUT, &path, Some(authorization));
+            let request = self.endpoint.request(Method::PUT, &url, Some(authorization));
             let request = request.header(CONTENT_TYPE, manifest.media_type);
             let request = request.header(CONTENT_LENGTH, manifest.bytes.len());
             self.endpoint.http.send(request.body(full(manifest.bytes.clone()))).await
@@ -102,20 +104,32 @@ impl RegistryClient {
         authorization: &str,
     ) -> std::result::Result<Response, HttpError> {
         let query = mount.map(|(digest, from)| format!("?mount={digest}&from={from}")).unwrap_or_default();
-        let path = format!("/v2/{name}/blobs/uploads/{query}");
-        let request = self.endpoint.request(Method::POST, &path, Some(authorization));
+        let url = self.endpoint.url(&format!("/v2/{name}/blobs/uploads/{query}"));
+        let request = self.endpoint.request(Method::POST, &url, Some(authorization));
         self.endpoint.http.send(request.header(CONTENT_LENGTH, 0).body(empty())).await
+    }
+
+    /// The URL of the PUT request that ends an upload (OCI distribution specification, "POST then PUT").
+    fn upload_url(
+        &self,
+        name: &RepositoryName,
+        blob: &Blob,
+        begun: &Response,
+    ) -> std::result::Result<Url, HttpError> {
+        let from = self.endpoint.url(&format!("/v2/{name}/blobs/uploads/"));
+        let bad = |it| HttpError::Invalid(format!("the registry began an upload, but {it}"));
+        let mut url = location(&from, begun.headers()).map_err(bad)?;
+        url.query_pairs_mut().append_pair("digest", blob.digest.as_str());
+        Ok(url)
     }
 
     async fn finish_upload(
         &self,
-        location: &str,
+        url: &Url,
         blob: &Blob,
         on_sent: &OnSent,
         authorization: &str,
     ) -> std::result::Result<Response, HttpError> {
-        let separator = if location.contains('?') { '&' } else { '?' };
-        let location = format!("{location}{separator}digest={}", blob.digest);
         let body = match &blob.content {
             Content::Bytes(bytes) => full(bytes.clone()),
             Content::File(path) => {
@@ -125,7 +139,7 @@ impl RegistryClient {
         };
         let request = self
             .endpoint
-            .request(Method::PUT, &location, Some(authorization))
+            .request(Method::PUT, url, Some(authorization))
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, blob.size);
         self.endpoint.http.send(request.body(body)).await

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use ecr_oci::bases::PullEvent;
 use ecr_oci::image::base::BaseImage;
 use ecr_oci::reference::Reference;
 use ecr_types::{Digest, Platform, human};
@@ -127,10 +128,8 @@ async fn with_bases(
     let base = async |platform: &Platform| match &reference {
         None => anyhow::Ok(None),
         Some(reference) => {
-            let on_fetch = |digest: &Digest| {
-                push.shell.status("Pulling", format!("{} of base {name}", digest.short()));
-            };
-            Ok(Some(bases.get(reference, platform, on_fetch).await?))
+            let on_event = |event: PullEvent<'_>| report_pull(push.shell, name, event);
+            Ok(Some(bases.get(reference, platform, &on_event).await?))
         }
     };
     let Platforms { first: (first, ()), others } = push.builder.platforms(service);
@@ -140,6 +139,17 @@ async fn with_bases(
         with_bases.others.push((platform, found));
     }
     Ok(with_bases)
+}
+
+fn report_pull(shell: &Shell, base: &str, event: PullEvent<'_>) {
+    match event {
+        PullEvent::Fetching(digest) => shell.status("Pulling", format!("{} of base {base}", digest.short())),
+        PullEvent::WaitingForHelper => {
+            shell.status("Waiting", format!("for the credential helper of the registry of base {base}"));
+        }
+        PullEvent::Problem(problem) => shell.warn(problem),
+        PullEvent::Received(_) => {}
+    }
 }
 
 /// The input of an engine's build. Compiles the service if it has no Dockerfile.

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use ecr_oci::bases::{BaseImages, Login};
+use ecr_oci::credentials::Credentials;
 use ecr_oci::registry::RegistryClient;
 use ecr_types::RepositoryName;
 
@@ -129,10 +130,11 @@ async fn open_registry(
     let jobs = ready.jobs.into_iter().map(job).collect();
     let http = session.aws.http().clone();
     // The token is also valid for base images in the same registry.
-    let login_for_bases =
-        Login { host: host.to_owned(), credentials: ("AWS".to_owned(), token.password.clone()) };
+    let credentials = Credentials::Basic { user: "AWS".to_owned(), password: token.password.clone() };
+    let login_for_bases = Login { host: host.to_owned(), credentials };
     let images = BaseImages::new(push.builder.bases.clone(), http.clone(), Some(login_for_bases));
     let client = RegistryClient::new(http, host, token.authorization(), token_renewal(session.aws.clone()));
+    let client = client.map_err(anyhow::Error::from)?;
     let (host, bases) = (host.to_owned(), Bases::new(images));
     Ok(RegistryPush { registry: AuthorizedRegistry { client, host, bases, _engine: ready.guard }, jobs })
 }

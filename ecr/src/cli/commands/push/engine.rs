@@ -104,15 +104,16 @@ fn recipe(job: &Job, session: Arc<EngineSession>) -> Recipe {
 
 async fn session(push: &Push<'_>, login: Option<EngineLogin>) -> anyhow::Result<EngineGuard> {
     let (engine, on_output) = (find(push.flags)?, push.shell.line_printer());
-    let name = engine.name().to_owned();
-    let opening = tokio::task::spawn_blocking(move || {
-        let host = login.as_ref().map(|it| it.host.as_str()).unwrap_or_default();
-        let session = EngineSession::new(engine, host, on_output)?;
-        if let Some(EngineLogin { host, password }) = &login {
-            session.log_in(host, "AWS", password)?;
-        }
-        anyhow::Ok(EngineGuard::new(session))
-    });
-    let opened = opening.await.context("the login was interrupted")?;
-    opened.with_context(|| format!("failed to prepare {name}"))
+    let failed = format!("failed to prepare {}", engine.name());
+    let host = login.as_ref().map(|it| it.host.clone()).unwrap_or_default();
+    let opening = tokio::task::spawn_blocking(move || EngineSession::new(engine, &host, on_output));
+    let opened = opening.await.context("the login was interrupted")?.with_context(|| failed.clone())?;
+    let guard = EngineGuard::new(opened);
+    let session = guard.session();
+    session.config_problems().iter().for_each(|it| push.shell.warn(it));
+    if let Some(EngineLogin { host, password }) = login {
+        let login = tokio::task::spawn_blocking(move || session.log_in(&host, "AWS", &password));
+        login.await.context("the login was interrupted")?.context(failed)?;
+    }
+    Ok(guard)
 }
