@@ -337,8 +337,8 @@ fn base_is_pulled_although_a_configuration_of_docker_is_malformed() {
     assert!(warnings[1].starts_with(helper), "{warnings:?}");
     // An engine gets the rest of such a configuration.
     workspace.file("my-app/Dockerfile", "FROM scratch\n");
-    let engine =
-        workspace.program("engine", "test \"$1\" = login && cat \"$DOCKER_CONFIG/config.json\" >seen; exit 1");
+    let engine = workspace
+        .program("engine", "test \"$1\" = login && cat \"$DOCKER_CONFIG/config.json\" >seen; exit 1");
     let output = workspace.on(&registry, &["push", "--engine", &engine]);
     assert!(output.warnings()[0].ends_with("`credHelpers` is not an object"), "{output:#?}");
     let seen: Value = serde_json::from_slice(&std::fs::read(workspace.root().join("seen")).unwrap()).unwrap();

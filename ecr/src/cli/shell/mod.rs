@@ -308,8 +308,9 @@ impl Shell {
         })
     }
 
-    /// Adds an upload of `bytes` bytes to the progress line, which is visible only on a terminal.
-    pub fn bar(&self, bytes: u64) -> Bar {
-        self.progress.begin(bytes)
+    /// Adds a transfer of `bytes` bytes to the progress line, which is visible only on a terminal. `verb` is that of the
+    /// line, such as `Uploading`.
+    pub fn bar(&self, verb: &'static str, bytes: u64) -> Bar {
+        self.progress.begin(verb, bytes)
     }
 }

@@ -1,4 +1,4 @@
-//! The progress line at the bottom of the terminal: the total progress of all uploads, or what the command
+//! The progress line at the bottom of the terminal: the total progress of all transfers, or what the command
 //! waits for.
 //!
 //! This is not a library because four more crates for one line would slow down every adopter's first build.
@@ -20,8 +20,10 @@ pub struct Progress(Arc<Mutex<LineState>>);
 struct LineState {
     /// Whether there is a terminal to draw on.
     is_visible: bool,
-    /// The number of uploads that have not ended.
-    uploads: usize,
+    /// The number of transfers that have not ended.
+    transfers: usize,
+    /// What they do: `Uploading`, `Pulling`.
+    verb: &'static str,
     sent: u64,
     total: u64,
     drawn_at: Option<Instant>,
@@ -33,7 +35,7 @@ struct LineState {
     last_id: u64,
 }
 
-/// One upload in the progress line. It ends when this is dropped.
+/// One transfer in the progress line. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Bar(Progress);
 
@@ -41,7 +43,7 @@ pub struct Bar(Progress);
 #[derive(Debug)]
 pub struct Waiting(Progress, u64);
 
-/// The minimum time between two redraws during an upload.
+/// The minimum time between two redraws during a transfer.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(50);
 /// The width of the bar between its brackets, in characters.
 const BAR_WIDTH: u64 = 24;
@@ -52,10 +54,11 @@ impl Progress {
         Self(Arc::new(Mutex::new(LineState { is_visible, ..LineState::default() })))
     }
 
-    /// Adds an upload of `bytes` bytes.
-    pub fn begin(&self, bytes: u64) -> Bar {
+    /// Adds a transfer of `bytes` bytes.
+    pub fn begin(&self, verb: &'static str, bytes: u64) -> Bar {
         let mut line = self.line();
-        line.uploads += 1;
+        line.transfers += 1;
+        line.verb = verb;
         line.total += bytes;
         Bar(self.clone())
     }
@@ -90,7 +93,7 @@ impl Progress {
 }
 
 impl Bar {
-    /// Adds `bytes` to the number of bytes that were sent.
+    /// Adds `bytes` to the number of bytes that were transferred.
     pub fn advance(&self, bytes: u64) {
         let mut line = self.0.line();
         line.sent += bytes;
@@ -130,8 +133,8 @@ impl Drop for Waiting {
 impl Drop for Bar {
     fn drop(&mut self) {
         let mut line = self.0.line();
-        line.uploads -= 1;
-        if line.uploads == 0 {
+        line.transfers -= 1;
+        if line.transfers == 0 {
             line.clear();
             (line.sent, line.total) = (0, 0);
         }
@@ -142,7 +145,7 @@ impl LineState {
     fn draw(&mut self) {
         let text = match self.waits.first() {
             _ if !self.is_visible => return,
-            _ if self.uploads > 0 => render(self.sent, self.total),
+            _ if self.transfers > 0 => render(self.verb, self.sent, self.total),
             Some((_, verb, _)) => {
                 let names: Vec<_> = self.waits.iter().map(|(.., what)| what.as_str()).collect();
                 let seconds = self.waiting_since.map_or(0, |it| it.elapsed().as_secs());
@@ -163,12 +166,12 @@ impl LineState {
     }
 }
 
-fn render(sent: u64, total: u64) -> String {
-    // A retried upload counts its bytes again.
+fn render(verb: &str, sent: u64, total: u64) -> String {
+    // A retried transfer counts its bytes again.
     let sent = sent.min(total);
     let done = (sent * BAR_WIDTH).checked_div(total).unwrap_or(BAR_WIDTH) as usize;
     let bar = "=".repeat(done) + if done < BAR_WIDTH as usize { ">" } else { "" };
-    format!("{:>12} [{bar:<24}] {} / {}", "Uploading", size(sent), size(total))
+    format!("{verb:>12} [{bar:<24}] {} / {}", size(sent), size(total))
 }
 
 #[cfg(test)]
@@ -177,16 +180,22 @@ mod tests {
 
     #[test]
     fn bar_fills_up() {
-        assert_eq!(render(0, 2_000_000), "   Uploading [>                       ] 0 B / 2.0 MB");
-        assert_eq!(render(1_000_000, 2_000_000), "   Uploading [============>           ] 1.0 MB / 2.0 MB");
-        assert_eq!(render(3_000_000, 2_000_000), "   Uploading [========================] 2.0 MB / 2.0 MB");
-        assert_eq!(render(0, 0), "   Uploading [========================] 0 B / 0 B");
+        assert_eq!(render("Uploading", 0, 2_000_000), "   Uploading [>                       ] 0 B / 2.0 MB");
+        assert_eq!(
+            render("Uploading", 1_000_000, 2_000_000),
+            "   Uploading [============>           ] 1.0 MB / 2.0 MB"
+        );
+        assert_eq!(
+            render("Uploading", 3_000_000, 2_000_000),
+            "   Uploading [========================] 2.0 MB / 2.0 MB"
+        );
+        assert_eq!(render("Uploading", 0, 0), "   Uploading [========================] 0 B / 0 B");
     }
 
     #[test]
-    fn line_is_reset_when_all_uploads_have_ended() {
+    fn line_is_reset_when_all_transfers_have_ended() {
         let progress = Progress::new(false);
-        let (first, second) = (progress.begin(10), progress.begin(20));
+        let (first, second) = (progress.begin("Uploading", 10), progress.begin("Uploading", 20));
         first.advance(10);
         drop(first);
         let counts = || {

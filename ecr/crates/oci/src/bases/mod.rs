@@ -44,7 +44,7 @@ pub struct Login {
 #[derive(Debug)]
 pub enum PullEvent<'a> {
     /// The download of a blob begins.
-    Fetching(&'a Digest),
+    Fetching(&'a Descriptor),
     /// So many bytes of a blob have arrived.
     Received(u64),
     /// The credential helper of the registry takes its time.
@@ -277,7 +277,7 @@ impl Pull<'_> {
         if self.cache.has(blob) {
             return Ok(());
         }
-        (self.on_event)(PullEvent::Fetching(&blob.digest));
+        (self.on_event)(PullEvent::Fetching(blob));
         let (path, on_event) = (self.cache.path(&blob.digest), self.on_event);
         let on_received = move |bytes| on_event(PullEvent::Received(bytes));
         match self.remote.blob(blob, &path, &on_received).await {

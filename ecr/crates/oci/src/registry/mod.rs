@@ -145,7 +145,7 @@ impl RegistryClient {
         let response = response.await?;
         match response.status() {
             // ECR redirects to the URL of an existing blob.
-            StatusCode::OK | StatusCode::TEMPORARY_REDIRECT => Ok(true),
+            status if status == StatusCode::OK || status.is_redirection() => Ok(true),
             StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
             _ => Err(RegistryError::of(&action, response).await),
         }

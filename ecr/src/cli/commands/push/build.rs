@@ -4,13 +4,13 @@
 //! for each.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use ecr_oci::bases::PullEvent;
 use ecr_oci::image::base::BaseImage;
 use ecr_oci::reference::Reference;
-use ecr_types::{Digest, Platform, human};
+use ecr_types::{Digest, Platform, human, lock};
 
 use super::connect::{AuthorizedRegistry, RegistryJob, RegistryRecipe};
 use super::engine::{EngineRecipe, EngineSource, Recipe};
@@ -21,7 +21,7 @@ use crate::build::compile::Binary;
 use crate::build::docker::{EngineBuild, EngineSession};
 use crate::build::image::{ImageBuilder, NativeImage, Platforms, base_of};
 use crate::build::method::BuildMethods;
-use crate::cli::shell::Shell;
+use crate::cli::shell::{Bar, Shell};
 use crate::config::desired::Service;
 
 /// An image on this machine.
@@ -128,7 +128,8 @@ async fn with_bases(
     let base = async |platform: &Platform| match &reference {
         None => anyhow::Ok(None),
         Some(reference) => {
-            let on_event = |event: PullEvent<'_>| report_pull(push.shell, name, event);
+            let report = PullReport { shell: push.shell, base: name, bars: Mutex::default() };
+            let on_event = |event: PullEvent<'_>| report.event(event);
             Ok(Some(bases.get(reference, platform, &on_event).await?))
         }
     };
@@ -141,14 +142,29 @@ async fn with_bases(
     Ok(with_bases)
 }
 
-fn report_pull(shell: &Shell, base: &str, event: PullEvent<'_>) {
-    match event {
-        PullEvent::Fetching(digest) => shell.status("Pulling", format!("{} of base {base}", digest.short())),
-        PullEvent::WaitingForHelper => {
-            shell.status("Waiting", format!("for the credential helper of the registry of base {base}"));
+/// What is shown of the pull of a base.
+struct PullReport<'a> {
+    shell: &'a Shell,
+    base: &'a str,
+    /// A bar for each blob. They end with the pull.
+    bars: Mutex<Vec<Bar>>,
+}
+
+impl PullReport<'_> {
+    fn event(&self, event: PullEvent<'_>) {
+        let Self { shell, base, bars } = self;
+        match event {
+            PullEvent::Fetching(blob) => {
+                shell.status("Pulling", format!("{} of base {base}", blob.digest.short()));
+                lock(bars).push(shell.bar("Pulling", blob.size));
+            }
+            // All bars are one line.
+            PullEvent::Received(bytes) => lock(bars).iter().take(1).for_each(|it| it.advance(bytes)),
+            PullEvent::WaitingForHelper => {
+                shell.status("Waiting", format!("for the credential helper of the registry of base {base}"));
+            }
+            PullEvent::Problem(problem) => shell.warn(problem),
         }
-        PullEvent::Problem(problem) => shell.warn(problem),
-        PullEvent::Received(_) => {}
     }
 }
 

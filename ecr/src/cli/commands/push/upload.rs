@@ -163,7 +163,7 @@ impl Upload<'_> {
     /// Uploads or mounts the blobs that the repository does not have.
     async fn send_blobs(&self, sent: &ByteCounts) -> Result<(), RegistryError> {
         let name = &self.job.service.repository;
-        let bar = Arc::new(self.shell.bar(self.image.size()));
+        let bar = Arc::new(self.shell.bar("Uploading", self.image.size()));
         let progress: OnSent = {
             let bar = bar.clone();
             Arc::new(move |bytes| bar.advance(bytes))
