@@ -2,11 +2,10 @@
 
 use anyhow::Context;
 use clap::ValueEnum;
-use ecr_oci::http::HttpClient;
 use ecr_types::RegistryId;
 use ecr_types::human::some_of;
 
-use super::session::{local_account, local_region};
+use super::session::{http_client, local_account, local_region};
 use crate::aws::iam::{MANAGED_POLICY_MAX_SIZE, PolicyDocument, Role, Scope, is_key_arn};
 use crate::aws::{Aws, ClientConfig};
 use crate::cli::error::{Exit, Failure};
@@ -74,8 +73,7 @@ async fn account_and_region(
     }
     let profile = flags.common.registry.aws_profile.clone();
     let config = ClientConfig::Environment { region, workspace_region, profile };
-    let http = HttpClient::new(flags.common.registry.limits()).with_observer(shell.wait_printer());
-    let aws = Aws::connect(&config, http).await?;
+    let aws = Aws::connect(&config, http_client(shell, &flags.common.registry)).await?;
     let account = match pinned {
         Some(account) => account,
         None => {

@@ -12,7 +12,7 @@ use ecr_types::{Region, RegistryId, RepositoryName};
 use crate::aws::ignored_writes::IgnoredWrites;
 use crate::aws::{self, Aws, ClientConfig, Identity, Reads, ServiceError};
 use crate::cli::error::Failure;
-use crate::cli::flags::CommonArgs;
+use crate::cli::flags::{CommonArgs, RegistryArgs};
 use crate::cli::report::Header;
 use crate::cli::shell::Shell;
 use crate::config::desired::{Desired, DesiredRepository};
@@ -33,11 +33,17 @@ impl Connection {
     /// is running.
     pub async fn open(shell: &Shell, common: &CommonArgs, workspace: &Workspace) -> Result<Self, Failure> {
         let (target, server) = connection_target(shell, common, workspace).await?;
-        let http = HttpClient::new(common.registry.limits()).with_observer(shell.wait_printer());
+        let http =
+            HttpClient::new(common.registry.limits()).with_observer(Shell::PATIENCE, shell.wait_printer());
         let aws = Arc::new(Aws::connect(&target, http).await?);
         let (is_local, data) = (common.registry.local, common.registry.data.clone());
         Ok(Self { aws, server, is_local, data })
     }
+}
+
+/// The HTTP client of a command. It has the limits of the flags, and the shell says for which host it waits.
+pub fn http_client(shell: &Shell, flags: &RegistryArgs) -> HttpClient {
+    HttpClient::new(flags.limits()).with_observer(Shell::PATIENCE, shell.wait_printer())
 }
 
 /// A session whose identity is known and whose account is allowed.

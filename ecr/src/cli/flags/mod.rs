@@ -13,7 +13,7 @@ use crate::config::tag_template::TagTemplate;
 
 mod shared;
 pub(crate) use shared::{
-    CargoArgs, CommonArgs, GateArgs, OutputArgs, SelectionArgs, StorageArgs, WorkspaceArgs,
+    CargoArgs, CommonArgs, GateArgs, OutputArgs, RegistryArgs, SelectionArgs, StorageArgs, WorkspaceArgs,
 };
 
 /// Manage the container repositories and images of a cargo workspace

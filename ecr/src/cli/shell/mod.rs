@@ -78,6 +78,9 @@ const HELP: Style = AnsiColor::Cyan.on_default().bold();
 const WAIT_INTERVAL: Duration = Duration::from_secs(29);
 
 impl Shell {
+    /// The time after which a wait is shown.
+    pub const PATIENCE: Duration = Duration::from_secs(5);
+
     /// A shell for this process. The flag wins over CARGO_TERM_COLOR, that over NO_COLOR and CLICOLOR_FORCE.
     pub fn new(format: Format, color: Option<Color>, verbosity: Verbosity) -> Self {
         let from_cargo = || match std::env::var("CARGO_TERM_COLOR").ok()?.as_str() {
@@ -296,7 +299,8 @@ impl Shell {
         self.progress.wait(verb, what)
     }
 
-    /// A function that shows for which host a request waits, at most twice a minute for each.
+    /// A function that shows for which host a request waits, at most twice a minute for each. It is to be called after
+    /// [`Shell::PATIENCE`].
     pub fn wait_printer(&self) -> Arc<dyn Fn(&str) + Send + Sync> {
         let (print, told) = (self.line_printer(), Mutex::new(BTreeMap::<String, Instant>::new()));
         Arc::new(move |host| {

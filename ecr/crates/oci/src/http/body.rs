@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::{HttpError, OnWait, PATIENCE};
+use super::{HttpError, Observer};
 
 /// An error of any type, as bodies of other libraries have it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -157,21 +157,21 @@ impl Body for Watched {
 pub struct ResponseBody {
     body: Incoming,
     idle: Duration,
-    patience: Option<Patience>,
+    observed: Option<Observed>,
     /// Runs while the next frame is awaited.
     timer: Option<Timer>,
 }
 
-/// Who is told that the next frame is awaited, and from which host.
+/// The observer of a body, and the host from which it comes.
 #[derive(Clone)]
-pub(super) struct Patience {
-    pub(super) on_wait: OnWait,
+pub(super) struct Observed {
+    pub(super) observer: Observer,
     pub(super) host: String,
 }
 
-impl fmt::Debug for Patience {
+impl fmt::Debug for Observed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Patience {{ {} }}", self.host)
+        write!(f, "Observed {{ {} }}", self.host)
     }
 }
 
@@ -183,22 +183,22 @@ struct Timer {
 }
 
 impl ResponseBody {
-    pub(super) fn new(body: Incoming, idle: Duration, patience: Option<Patience>) -> Self {
-        Self { body, idle, patience, timer: None }
+    pub(super) fn new(body: Incoming, idle: Duration, observed: Option<Observed>) -> Self {
+        Self { body, idle, observed, timer: None }
     }
 
     /// Ready when no data has arrived for `idle`. Tells the observer before.
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let is_told = self.patience.is_none() || self.idle <= PATIENCE;
-        let first = if is_told { self.idle } else { PATIENCE };
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Timer { sleep: Box::pin(tokio::time::sleep(first)), is_last: is_told });
+        let patience = self.observed.as_ref().map(|it| it.observer.patience).filter(|it| *it < self.idle);
+        let timer = self.timer.get_or_insert_with(|| Timer {
+            sleep: Box::pin(tokio::time::sleep(patience.unwrap_or(self.idle))),
+            is_last: patience.is_none(),
+        });
         ready!(timer.sleep.as_mut().poll(context));
         if !timer.is_last {
             timer.is_last = true;
-            timer.sleep.as_mut().reset(Instant::now() + self.idle.saturating_sub(PATIENCE));
-            self.patience.iter().for_each(|it| (it.on_wait)(&it.host));
+            timer.sleep.as_mut().reset(Instant::now() + self.idle - patience.unwrap_or_default());
+            self.observed.iter().for_each(|it| (it.observer.on_wait)(&it.host));
             ready!(timer.sleep.as_mut().poll(context));
         }
         Poll::Ready(())

@@ -25,7 +25,7 @@ pub use connect::Trust;
 pub use error::{HttpError, is_connection_refused, is_permanent, is_tls};
 pub use retry::Attempts;
 
-use body::{Patience, Progress, Watched};
+use body::{Observed, Progress, Watched};
 use connect::Connector;
 
 /// A response whose body has not been read.
@@ -78,15 +78,21 @@ pub struct HttpClient {
     limits: Limits,
     pools: Arc<Pools>,
     slots: Arc<Semaphore>,
-    on_wait: Option<OnWait>,
+    observer: Option<Observer>,
 }
 
 /// A callback that is told for which host a request waits.
 pub type OnWait = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// The time without progress after which [`OnWait`] is called.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The time after which it is called again.
+/// Who is told of a request without progress.
+#[derive(Clone)]
+struct Observer {
+    /// The time without progress after which `on_wait` is called.
+    patience: Duration,
+    on_wait: OnWait,
+}
+
+/// The time after which an observer is told again.
 const REMINDER: Duration = Duration::from_secs(30);
 
 /// The pools of connections, created when they are first needed: reading the system's certificates takes ten milliseconds,
@@ -113,7 +119,7 @@ impl HttpClient {
     /// A new client. It connects on the first request.
     pub fn new(limits: Limits) -> Self {
         let slots = Arc::new(Semaphore::new(limits.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { limits, pools: Arc::default(), slots, on_wait: None }
+        Self { limits, pools: Arc::default(), slots, observer: None }
     }
 
     /// A client with other limits on time. It shares the limit on concurrency, but not the connections.
@@ -122,10 +128,10 @@ impl HttpClient {
         Self { limits, pools: Arc::default(), ..self.clone() }
     }
 
-    /// A client that calls `on_wait` when a request is without progress for five seconds: no data of it accepted, no response
+    /// A client that calls `on_wait` when a request is without progress for `patience`: no data of it accepted, no response
     /// begun, no data of it received.
-    pub fn with_observer(self, on_wait: OnWait) -> Self {
-        Self { on_wait: Some(on_wait), ..self }
+    pub fn with_observer(self, patience: Duration, on_wait: OnWait) -> Self {
+        Self { observer: Some(Observer { patience, on_wait }), ..self }
     }
 
     /// The limits of this client.
@@ -154,15 +160,15 @@ impl HttpClient {
             () = progress.stalled(idle) => return Err(HttpError::without_progress(&progress, idle)),
             never = self.observe(&progress, &host) => match never {},
         };
-        let on_wait = self.on_wait.clone().map(|it| Patience { on_wait: it, host });
-        Ok(response.map(|body| ResponseBody::new(body, idle, on_wait)))
+        let observed = self.observer.clone().map(|observer| Observed { observer, host });
+        Ok(response.map(|body| ResponseBody::new(body, idle, observed)))
     }
 
     /// Tells the observer about a request without progress, again and again.
     async fn observe(&self, progress: &Progress, host: &str) -> Infallible {
-        let Some(on_wait) = &self.on_wait else { return std::future::pending().await };
+        let Some(Observer { patience, on_wait }) = &self.observer else { return std::future::pending().await };
         loop {
-            progress.stalled(PATIENCE).await;
+            progress.stalled(*patience).await;
             on_wait(host);
             tokio::time::sleep(REMINDER).await;
         }

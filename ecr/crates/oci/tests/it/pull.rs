@@ -1,5 +1,6 @@
 //! Pulling from registries that answer in their own ways.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ecr_oci::credentials::Credentials;
@@ -254,4 +255,26 @@ async fn pull_finds_a_layer_at_the_addresses_of_its_descriptor() {
     assert_eq!(error.kind(), RegistryErrorKind::NotFound);
     let error = remote.blob_elsewhere(&blob(Vec::new()), &path, &|_| ()).await.unwrap_err();
     assert_eq!(told(&error), "unexpected response: its descriptor names no HTTP address");
+}
+
+#[tokio::test]
+async fn pull_tells_for_which_host_it_waits() {
+    let silent = |request: &Request| match request.line.as_str() {
+        "GET /v2/a/b/manifests/1" => Reply { sent: Some(0), stands_still: true, ..Reply::ok("{}") },
+        _ => Reply::ok("{}"),
+    };
+    let registry = Registry::start(silent);
+    let told = Arc::<Mutex<Vec<String>>>::default();
+    let log = told.clone();
+    let limits = Limits { idle: Duration::from_millis(100), ..Limits::within(Duration::from_millis(300)) };
+    let client = HttpClient::new(limits).with_observer(
+        Duration::from_millis(20),
+        Arc::new(move |host| log.lock().unwrap().push(host.to_owned())),
+    );
+    let reference: Reference = format!("{}/a/b:1", registry.host).parse().unwrap();
+    let remote = RemoteRepository::new(client, &reference, None).unwrap();
+    assert!(remote.manifest("2").await.is_ok());
+    assert_eq!(told.lock().unwrap().len(), 0);
+    assert!(remote.manifest("1").await.is_err());
+    assert_eq!(told.lock().unwrap().first(), Some(&registry.host));
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use ecr_oci::bases::BaseImages;
-use ecr_oci::http::HttpClient;
 use ecr_oci::layout;
 use ecr_types::{ImageTag, Platform};
 
@@ -17,6 +16,7 @@ use crate::build::bases::Bases;
 use crate::build::docker::Engine;
 use crate::build::image::NativeImage;
 use crate::build::method::BuildMethod;
+use crate::cli::commands::session::http_client;
 use crate::cli::error::Failure;
 use crate::cli::report::{PushEntry, PushOutcome};
 
@@ -118,7 +118,7 @@ async fn build_each(
 }
 
 fn bases(push: &Push<'_>) -> Bases {
-    let http = HttpClient::new(push.flags.common.registry.limits()).with_observer(push.shell.wait_printer());
+    let http = http_client(push.shell, &push.flags.common.registry);
     Bases::new(BaseImages::new(push.builder.bases.clone(), http, None))
 }
 
