@@ -50,7 +50,7 @@ fn configuration_wrong_types_and_values_are_all_reported() {
         .service(
             "my-app",
             "scan-on-push = \"yes\"\nimage-tag-mutability = \"immutable\"\nlifecycle-policy = true\n\
-             [package.metadata.ecr.image]\nports = [0, \"http\"]\ntags = [\"{versoin}\"]\nuser = \"root\"\nplatforms = [\"amd64\"]\n\
+             [package.metadata.ecr.image]\nports = [0, \"http\"]\ntags = [\"{versoin}\"]\nuser = \"root\"\nplatforms = [\"windows/amd64\"]\n\
              compression = \"brotli\"\n",
         )
         .repositories(r#"{"repositories": [{"name": 1}, {"description": "no name"}, "x"]}"#);
@@ -80,7 +80,7 @@ fn configuration_wrong_types_and_values_are_all_reported() {
 
             my-app/Cargo.toml:13:8: `root` is not a numeric user: write UID or UID:GID, such as 65532:65532
 
-            my-app/Cargo.toml:14:14: `amd64` is not a platform such as linux/amd64 or linux/arm64
+            my-app/Cargo.toml:14:14: `windows/amd64` is not a platform such as linux/amd64 or linux/arm64
 
             my-app/Cargo.toml:15:15: `brotli` is not a compression: use `gzip` or `zstd`
             --- exit 1
