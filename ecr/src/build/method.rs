@@ -1,13 +1,11 @@
 //! How the images of services are built, and the input of docker builds.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use ecr_oci::image::assemble::ImageSettings;
 
-use super::docker::ignore::DockerIgnore;
-use super::docker::{BuildContext, Dockerfile, EngineBuild};
+use super::docker::{BuildSource, ContextFolder, EngineBuild, Frontend};
 use crate::config::desired::Service;
 
 /// How the image of a service is built.
@@ -24,7 +22,8 @@ pub enum BuildMethod {
 /// A Dockerfile and its context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DockerfileBuild {
-    dockerfile: PathBuf,
+    /// The path of the Dockerfile.
+    pub dockerfile: PathBuf,
     context: PathBuf,
 }
 
@@ -43,7 +42,7 @@ pub struct BuildMethods {
     /// The root of the workspace, which is the default build context.
     pub root: PathBuf,
     pub builder: Option<ChosenBuilder>,
-    /// Paths that are excluded from all build contexts, regardless of `.dockerignore`.
+    /// Paths that are excluded from all build contexts, unless an exception in `.dockerignore` names them.
     pub excluded: Vec<PathBuf>,
     /// Additional arguments of the engine's build command.
     pub args: Vec<String>,
@@ -77,14 +76,10 @@ impl BuildMethods {
     /// The input of a build from a Dockerfile of the workspace.
     ///
     /// # Errors
-    /// The context or the Dockerfile cannot be read.
-    pub fn dockerfile_build(&self, build: &DockerfileBuild) -> Result<EngineBuild> {
-        let context = fs::canonicalize(&build.context);
-        let context = context
-            .with_context(|| format!("failed to find the build context `{}`", build.context.display()))?;
-        let ignore = self.ignore(&context);
-        let dockerfile = dockerfile_in(&context, &ignore, &build.dockerfile)?;
-        Ok(self.build(BuildContext::Folder(context, ignore), dockerfile))
+    /// The context, the Dockerfile or the file with exclusions cannot be read.
+    pub fn dockerfile_build(&self, build: &DockerfileBuild, frontend: Frontend) -> Result<EngineBuild> {
+        let folder = ContextFolder::open(&build.context, &build.dockerfile, &self.excluded, frontend)?;
+        Ok(self.build(BuildSource::Folder(Box::new(folder))))
     }
 
     /// The input of a build from a generated Dockerfile.
@@ -92,38 +87,12 @@ impl BuildMethods {
         let named = layers.into_iter().enumerate().map(|(n, path)| (format!("layer-{n}.tar.gz"), path));
         let files: Vec<_> = named.collect();
         let names = files.iter().map(|(name, _)| name.as_str());
-        let dockerfile = Dockerfile::Text(dockerfile_around(base, names, settings));
-        self.build(BuildContext::Files(files), dockerfile)
+        let dockerfile = dockerfile_around(base, names, settings);
+        self.build(BuildSource::Generated { dockerfile, files })
     }
 
-    fn build(&self, source: BuildContext, dockerfile: Dockerfile) -> EngineBuild {
-        EngineBuild { source, dockerfile, platform: self.platform.clone(), args: self.args.clone() }
-    }
-
-    fn ignore(&self, context: &Path) -> DockerIgnore {
-        let text = fs::read_to_string(context.join(".dockerignore")).unwrap_or_default();
-        let mut ignore = DockerIgnore::parse(&text);
-        for path in &self.excluded {
-            let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-            if let Some(inside) = path.strip_prefix(context).ok().and_then(Path::to_str) {
-                ignore.exclude(inside);
-            }
-        }
-        ignore
-    }
-}
-
-/// A Dockerfile that is outside of the context or excluded from it is sent in addition to the context.
-fn dockerfile_in(context: &Path, ignore: &DockerIgnore, path: &Path) -> Result<Dockerfile> {
-    let path = fs::canonicalize(path)?;
-    let inside = path.strip_prefix(context).ok().and_then(Path::to_str);
-    match inside.filter(|it| !ignore.excludes(it)) {
-        Some(inside) => Ok(Dockerfile::InContext(inside.to_owned())),
-        None => {
-            let text = fs::read_to_string(&path);
-            let text = text.with_context(|| format!("failed to read `{}`", path.display()))?;
-            Ok(Dockerfile::Text(text))
-        }
+    fn build(&self, source: BuildSource) -> EngineBuild {
+        EngineBuild { source, platform: self.platform.clone(), args: self.args.clone() }
     }
 }
 

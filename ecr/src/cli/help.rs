@@ -8,7 +8,7 @@ use ecr_types::text::NotText;
 
 use crate::aws::{NoRegion, ServiceError, UNTRUSTED};
 use crate::build::bases::MissingBase;
-use crate::build::docker::EngineError;
+use crate::build::docker::{EngineError, LeftOut};
 use crate::cli::error::Failure;
 
 /// The help for the outermost error of the chain that has one.
@@ -28,6 +28,9 @@ fn help_for_one(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<RegistryError>() {
         return registry_help(error.kind()).map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<LeftOut>() {
+        return Some(error.help());
     }
     if let Some(error) = error.downcast_ref::<EngineError>() {
         return error.help().map(str::to_owned);

@@ -1,7 +1,7 @@
 //! `docker build` and `docker push` with a private configuration.
 
 use std::fs;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -12,18 +12,20 @@ use anyhow::{Context, Result, bail};
 use ecr_types::{Digest, host, lock};
 
 use super::config::PrivateConfig;
-use super::context::BuildContext;
-use super::{Engine, EngineError, MAX_LINES};
+use super::{BuildSource, ContextFolder, Engine, EngineError, Frontend, MAX_LINES};
 
 /// An engine with a private configuration for the duration of a push.
 pub struct EngineSession {
     engine: Engine,
     config: PrivateConfig,
-    is_podman: bool,
+    frontend: Frontend,
     running: Mutex<Running>,
-    /// Called with each line of output of long commands.
-    on_line: Box<dyn Fn(&str) + Send + Sync>,
+    /// Called with each line of output of long commands. `None` if nobody sees them.
+    on_line: Option<LinePrinter>,
 }
+
+/// Shows a line.
+type LinePrinter = Box<dyn Fn(&str) + Send + Sync>;
 
 #[derive(Default)]
 struct Running {
@@ -61,44 +63,50 @@ impl Drop for EngineGuard {
 /// The input of a build.
 #[derive(Debug, Clone)]
 pub struct EngineBuild {
-    pub source: BuildContext,
-    pub dockerfile: Dockerfile,
+    pub source: BuildSource,
     /// Platforms such as `linux/arm64`, separated by commas. `None` is the default platform of the engine.
     pub platform: Option<String>,
     /// Additional arguments of the build command.
     pub args: Vec<String>,
 }
 
-/// The source of a Dockerfile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Dockerfile {
-    /// A path within the build context.
-    InContext(String),
-    /// The text of a Dockerfile that is not in the build context.
-    Text(String),
-}
-
-/// The path at which a Dockerfile is added to the build context.
-const DOCKERFILE: &str = ".xtask-ecr.Dockerfile";
-
 impl EngineBuild {
-    /// The path of the Dockerfile in the build context, and the files to add to the context.
-    fn dockerfile(&self) -> (String, Vec<(String, Vec<u8>)>) {
-        match &self.dockerfile {
-            Dockerfile::InContext(path) => (path.clone(), Vec::new()),
-            Dockerfile::Text(text) => {
-                (DOCKERFILE.to_owned(), vec![(DOCKERFILE.to_owned(), text.clone().into_bytes())])
-            }
+    /// The folder and the Dockerfile of the user, if they are the source.
+    pub fn context(&self) -> Option<&ContextFolder> {
+        match &self.source {
+            BuildSource::Folder(folder) => Some(folder),
+            BuildSource::Generated { .. } => None,
+        }
+    }
+
+    fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        match self.context() {
+            Some(folder) => folder.explain(error),
+            None => error,
         }
     }
 }
 
 impl EngineSession {
     /// Creates a session for the registry `host`. `on_line` is called with each line of output of long commands.
-    pub fn new(engine: Engine, host: &str, on_line: impl Fn(&str) + Send + Sync + 'static) -> Result<Self> {
-        let is_podman = engine.podman_version()?.is_some();
+    pub fn new(engine: Engine, host: &str, on_line: Option<LinePrinter>) -> Result<Self> {
+        let frontend = engine.frontend()?;
         let config = PrivateConfig::new(host)?;
-        Ok(Self { engine, config, is_podman, running: Mutex::default(), on_line: Box::new(on_line) })
+        Ok(Self { engine, config, frontend, running: Mutex::default(), on_line })
+    }
+
+    /// The builder of [`EngineSession::build`].
+    pub fn frontend(&self) -> Frontend {
+        self.frontend
+    }
+
+    fn is_podman(&self) -> bool {
+        self.frontend == Frontend::Podman
+    }
+
+    /// The name of the engine, for messages.
+    pub fn name(&self) -> &str {
+        self.engine.name()
     }
 
     /// What of the user's configuration was left out because it is malformed: sentences that name the file.
@@ -113,7 +121,7 @@ impl EngineSession {
         let output = self.run(command.arg(host), |stdin| stdin.write_all(password.as_bytes()), false);
         output
             .map(drop)
-            .map_err(|it| anyhow::Error::new(EngineError(format!("{it:#}").replace(password, "***"))))
+            .map_err(|it| anyhow::Error::new(EngineError::said(format!("{it:#}").replace(password, "***"))))
     }
 
     /// Builds an image and returns its ID.
@@ -125,17 +133,7 @@ impl EngineSession {
         if let Some(platform) = &build.platform {
             command.args(["--platform", platform]);
         }
-        let (dockerfile, more) = build.dockerfile();
-        if self.is_podman {
-            // podman does not accept an archive as build context, so that it is unpacked into the private folder.
-            let unpacked = folder.join("context");
-            unpack(&build.source, &more, &unpacked).context("failed to copy the build context")?;
-            command.arg("--file").arg(unpacked.join(&dockerfile)).args(&build.args).arg(&unpacked);
-            self.run(&mut command, |_| Ok(()), true)?;
-        } else {
-            command.args(["--file", &dockerfile]).args(&build.args).arg("-");
-            self.run(&mut command, |stdin| build.source.write(BufWriter::new(stdin), &more), true)?;
-        }
+        self.run_build(&mut command, build, self.frontend, &folder)?;
         let id = fs::read_to_string(&id_file).context("the engine did not write the ID of the image")?;
         let _ = fs::remove_dir_all(&folder);
         let id = id.trim();
@@ -156,7 +154,6 @@ impl EngineSession {
         }
         let folder = tempfile_folder(&self.config)?;
         let metadata = folder.join("metadata.json");
-        let (dockerfile, more) = build.dockerfile();
         let mut command =
             self.command(&["buildx", "build", "--builder", builder, "--push", "--provenance=false"]);
         command.arg("--metadata-file").arg(&metadata);
@@ -166,8 +163,7 @@ impl EngineSession {
         names.iter().for_each(|it| {
             command.args(["--tag", it]);
         });
-        command.args(["--file", &dockerfile]).args(&build.args).arg("-");
-        self.run(&mut command, |stdin| build.source.write(BufWriter::new(stdin), &more), true)?;
+        self.run_build(&mut command, build, Frontend::BuildKit, &folder)?;
         let json = fs::read(&metadata).context("buildx did not write its metadata file")?;
         let json: serde_json::Value =
             serde_json::from_slice(&json).context("the metadata file of buildx is not valid JSON")?;
@@ -178,9 +174,30 @@ impl EngineSession {
             .map_err(|it| anyhow::anyhow!("`containerimage.digest` in the metadata of buildx: {it}"))
     }
 
+    /// Runs a build command with its input. `private` is an empty folder.
+    fn run_build(
+        &self,
+        command: &mut Command,
+        build: &EngineBuild,
+        frontend: Frontend,
+        private: &Path,
+    ) -> Result<()> {
+        let input = build.source.input(frontend, private)?;
+        command.arg("--file").arg(&input.dockerfile);
+        if let Some(file) = &input.ignore_file {
+            command.arg("--ignorefile").arg(file);
+        }
+        command.args(&build.args).arg(&input.context);
+        let write = |stdin: &mut dyn Write| match &input.archive {
+            Some(archive) => archive.write(BufWriter::new(stdin)),
+            None => Ok(()),
+        };
+        self.run(command, write, true).map(drop).map_err(|it| build.explain(it))
+    }
+
     /// Adds a name to an image.
     pub fn tag(&self, id: &Digest, name: &str) -> Result<()> {
-        let id = if self.is_podman { id.hex() } else { id.as_str() };
+        let id = if self.is_podman() { id.hex() } else { id.as_str() };
         self.run(&mut self.command(&["tag", id, name]), |_| Ok(()), false).map(drop)
     }
 
@@ -189,7 +206,7 @@ impl EngineSession {
         let folder = tempfile_folder(&self.config)?;
         let digest_file = folder.join("digest");
         let mut command = self.command(&["push"]);
-        if self.is_podman {
+        if self.is_podman() {
             command.arg("--digestfile").arg(&digest_file);
         }
         self.plain_http(&mut command, name);
@@ -205,7 +222,7 @@ impl EngineSession {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.engine.program);
         command.args(args);
-        match self.is_podman {
+        match self.is_podman() {
             true => self.config.apply_to_podman(&mut command),
             false => self.config.apply_to_docker(&mut command),
         }
@@ -215,7 +232,7 @@ impl EngineSession {
     /// Allows plain HTTP for loopback registries in podman. docker allows it by default.
     fn plain_http(&self, command: &mut Command, reference: &str) {
         let host = reference.split('/').next().unwrap_or_default();
-        if self.is_podman && host::is_loopback(host) {
+        if self.is_podman() && host::is_loopback(host) {
             command.arg("--tls-verify=false");
         }
     }
@@ -244,7 +261,7 @@ impl EngineSession {
         let (written, stdout, stderr) = thread::scope(|scope| {
             let stdout = scope.spawn(|| stdout.map(|it| self.lines(it, is_long)).unwrap_or_default());
             let stderr = scope.spawn(|| stderr.map(|it| self.lines(it, is_long)).unwrap_or_default());
-            let written = stdin.map_or(Ok(()), |mut it| write(&mut it));
+            let written = stdin.map_or(Ok(()), |mut it| write(&mut it).inspect_err(|_| end(&child)));
             (written, stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default())
         });
         let status = loop {
@@ -255,11 +272,18 @@ impl EngineSession {
             }
         };
         lock(&self.running).children.retain(|it| !Arc::ptr_eq(it, &child));
+        // The engine would say of an input that breaks off only that it does.
+        if let Some(error) = written.as_ref().err().filter(|it| it.kind() != ErrorKind::BrokenPipe) {
+            bail!("failed to send the build context: {error}");
+        }
         if !status.success() {
             // The legacy builder of docker writes its progress to stdout and errors to stderr.
             let lines: Vec<_> = stdout.iter().chain(&stderr).collect();
             let last: Vec<_> = lines.iter().rev().take(MAX_LINES).rev().map(|it| it.as_str()).collect();
-            return Err(EngineError::new(status, last.join("\n")).into());
+            let text = last.join("\n");
+            let is_shown = is_long && self.on_line.is_some();
+            let error = if is_shown { EngineError::shown(status, text) } else { EngineError::new(status, text) };
+            return Err(error.into());
         }
         written.context("failed to send the build context")?;
         Ok(stdout.join("\n"))
@@ -268,8 +292,8 @@ impl EngineSession {
     fn lines(&self, pipe: impl std::io::Read, is_forwarded: bool) -> Vec<String> {
         let mut lines = Vec::new();
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            if is_forwarded {
-                (self.on_line)(&line);
+            if let Some(show) = self.on_line.as_ref().filter(|_| is_forwarded) {
+                show(&line);
             }
             lines.push(line);
         }
@@ -282,12 +306,7 @@ fn tempfile_folder(config: &PrivateConfig) -> Result<std::path::PathBuf> {
     config.subfolder().context("failed to create a private folder")
 }
 
-fn unpack(source: &BuildContext, more: &[(String, Vec<u8>)], to: &Path) -> Result<()> {
-    let (reader, writer) = std::io::pipe()?;
-    thread::scope(|scope| {
-        let writing = scope.spawn(move || source.write(BufWriter::new(writer), more));
-        tar::Archive::new(BufReader::new(reader)).unpack(to)?;
-        writing.join().unwrap_or_else(|_| Err(std::io::Error::other("interrupted")))?;
-        Ok(())
-    })
+/// Kills an engine whose input breaks off, before it sees an end of the input and takes it for all of it.
+fn end(child: &Mutex<Child>) {
+    let _ = lock(child).kill();
 }

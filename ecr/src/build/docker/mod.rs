@@ -17,15 +17,23 @@ use crate::build::advice::advice;
 mod build;
 mod config;
 mod context;
-pub mod ignore;
+mod dockerfile;
+mod frontend;
+mod ignore;
 
-pub use build::{Dockerfile, EngineBuild, EngineGuard, EngineSession};
-pub use context::BuildContext;
+pub use build::{EngineBuild, EngineGuard, EngineSession};
+pub use context::{BuildSource, ContextFolder, LeftOut};
+pub use frontend::Frontend;
 
-/// The error output of a failed engine command.
+/// A failed engine command.
 #[derive(Debug, Error)]
-#[error("{0}")]
-pub struct EngineError(String);
+#[error("{summary}")]
+pub struct EngineError {
+    /// What is not on the terminal yet.
+    summary: String,
+    /// All that the engine said, for [`EngineError::help`].
+    output: String,
+}
 
 /// A program with the command line of docker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +96,15 @@ impl Engine {
     fn podman_version(&self) -> Result<Option<String>> {
         let line = self.first_line(&["--version"])?.unwrap_or_default();
         Ok(line.strip_prefix("podman version ").map(str::to_owned))
+    }
+
+    /// The builder of the `build` command.
+    fn frontend(&self) -> Result<Frontend> {
+        let line = self.first_line(&["--version"])?.unwrap_or_default();
+        match line.starts_with("podman version ") {
+            true => Ok(Frontend::Podman),
+            false => Ok(Frontend::of_docker(self, &line)),
+        }
     }
 
     /// The first line of output, if the program succeeds within the timeout.
@@ -167,12 +184,27 @@ impl Engine {
 impl EngineError {
     /// The output of the engine, or its exit status if there is no output.
     fn new(status: ExitStatus, output: String) -> Self {
-        Self(if output.is_empty() { format!("it failed with {status}") } else { output })
+        let summary = if output.is_empty() { format!("it failed with {status}") } else { output.clone() };
+        Self { summary, output }
+    }
+
+    /// The same for output that has been shown already: the line that names the error is enough.
+    fn shown(status: ExitStatus, output: String) -> Self {
+        let lines = || output.lines().map(str::trim).filter(|it| !it.is_empty()).rev();
+        // BuildKit may end with a hint to where its log is.
+        let names_error = |it: &&str| it.get(..5).is_some_and(|it| it.eq_ignore_ascii_case("error"));
+        let line = lines().find(names_error).or_else(|| lines().next());
+        Self { summary: line.map_or(format!("it failed with {status}"), str::to_owned), output }
+    }
+
+    /// An error of which there is only a text.
+    fn said(text: String) -> Self {
+        Self { summary: text.clone(), output: text }
     }
 
     /// What the user can do about the error. `None` if the message is unknown.
     pub fn help(&self) -> Option<&'static str> {
-        advice(&self.0)
+        advice(&self.output)
     }
 }
 

@@ -164,17 +164,15 @@ impl Shell {
         }
     }
 
-    /// A function that prints the output of another program on stderr, line by line. `--quiet` hides it.
-    pub fn line_printer(&self) -> impl Fn(&str) + Send + Sync + 'static {
+    /// A function that prints the output of another program on stderr, line by line. `None` with `--quiet`.
+    pub fn line_printer(&self) -> Option<Box<dyn Fn(&str) + Send + Sync>> {
         let (progress, color) = (self.progress.clone(), self.color);
-        let is_shown = self.verbosity >= Verbosity::Normal;
-        move |line| {
-            if is_shown {
-                progress.above(|| {
-                    let _ = writeln!(AutoStream::new(std::io::stderr(), color), "{line}");
-                });
-            }
-        }
+        let print = move |line: &str| {
+            progress.above(|| {
+                let _ = writeln!(AutoStream::new(std::io::stderr(), color), "{line}");
+            });
+        };
+        (self.verbosity >= Verbosity::Normal).then(|| Box::new(print) as Box<dyn Fn(&str) + Send + Sync>)
     }
 
     /// Whether stdin is a terminal, so that [`Shell::ask`] can be answered.

@@ -18,9 +18,8 @@ use super::outcome::ServiceResult;
 use super::{Job, Push};
 use crate::build::bases::Bases;
 use crate::build::compile::Binary;
-use crate::build::docker::{EngineBuild, EngineSession};
-use crate::build::image::{ImageBuilder, NativeImage, Platforms, base_of};
-use crate::build::method::BuildMethods;
+use crate::build::docker::{ContextFolder, EngineBuild, EngineSession, Frontend};
+use crate::build::image::{NativeImage, Platforms, base_of};
 use crate::cli::shell::{Bar, Shell};
 use crate::config::desired::Service;
 
@@ -75,7 +74,7 @@ async fn product(push: &Push<'_>, bases: &Bases, it: &RegistryJob) -> Result<Pro
         RegistryRecipe::Local(recipe) => Ok(Product::Image(image(push, bases, &it.job, recipe).await?)),
         RegistryRecipe::Remote { engine, builder } => {
             let (session, builder) = (engine.session.clone(), builder.clone());
-            let build = engine_build(push, &it.job, &engine.source).await?;
+            let build = engine_build(push, &it.job, engine, Frontend::BuildKit).await?;
             Ok(Product::Remote { session, builder, build: Box::new(build) })
         }
     }
@@ -94,8 +93,9 @@ pub(super) async fn fetch_bases(push: &Push<'_>, bases: &Bases, jobs: impl Itera
 pub(super) async fn image(push: &Push<'_>, bases: &Bases, job: &Job, recipe: &Recipe) -> Result<BuiltImage> {
     match recipe {
         Recipe::Native => Ok(BuiltImage::Native(Box::new(native_image(push, bases, job).await?))),
-        Recipe::Engine(EngineRecipe { session, source }) => {
-            let build = engine_build(push, job, source).await?;
+        Recipe::Engine(recipe) => {
+            let session = &recipe.session;
+            let build = engine_build(push, job, recipe, session.frontend()).await?;
             let engine = session.clone();
             let id = tokio::task::spawn_blocking(move || engine.build(&build));
             let id = id.await.context("the build was interrupted")??;
@@ -169,25 +169,45 @@ impl PullReport<'_> {
 }
 
 /// The input of an engine's build. Compiles the service if it has no Dockerfile.
-async fn engine_build(push: &Push<'_>, job: &Job, source: &EngineSource) -> Result<EngineBuild> {
-    let (builder, methods) = (push.builder.clone(), push.methods.clone());
-    let (service, source) = (job.service.clone(), source.clone());
-    let build = tokio::task::spawn_blocking(move || engine_input(&builder, &methods, &service, &source));
-    build.await.context("the build was interrupted")?
-}
-
-fn engine_input(
-    builder: &ImageBuilder,
-    methods: &BuildMethods,
-    service: &Service,
-    source: &EngineSource,
+async fn engine_build(
+    push: &Push<'_>,
+    job: &Job,
+    recipe: &EngineRecipe,
+    frontend: Frontend,
 ) -> Result<EngineBuild> {
-    match source {
-        EngineSource::Dockerfile(build) => methods.dockerfile_build(build),
+    let (builder, methods) = (push.builder.clone(), push.methods.clone());
+    let (service, source) = (job.service.clone(), recipe.source.clone());
+    let build = tokio::task::spawn_blocking(move || match source {
+        EngineSource::Dockerfile(build) => methods.dockerfile_build(&build, frontend),
         EngineSource::Wrapped => {
-            let wrapped = builder.wrap(service)?;
+            let wrapped = builder.wrap(&service)?;
             Ok(methods.wrapped_build(&wrapped.base, wrapped.layers, &wrapped.settings))
         }
+    });
+    let build = build.await.context("the build was interrupted")??;
+    report_engine(push, job, recipe, &build);
+    Ok(build)
+}
+
+/// Says why docker builds a service, and what this tool leaves out of the build context.
+fn report_engine(push: &Push<'_>, job: &Job, recipe: &EngineRecipe, build: &EngineBuild) {
+    let (name, engine) = (&job.service.package.name, recipe.session.name());
+    let text = match (&recipe.source, push.flags.builder) {
+        (EngineSource::Dockerfile(build), None) => {
+            let path = build.dockerfile.strip_prefix(&push.methods.root).unwrap_or(&build.dockerfile);
+            format!("{name} with {engine}, because of {} (without it: --builder native)", path.display())
+        }
+        _ => format!("{name} with {engine}"),
+    };
+    push.shell.status("Building", text);
+    let left_out = build.context().map(ContextFolder::left_out).unwrap_or_default();
+    if !left_out.is_empty() {
+        let names: Vec<_> = left_out.iter().map(|it| format!("`{it}`")).collect();
+        push.shell.note(format!(
+            "the build context of `{name}` is without {} (a line such as `!{}/NAME` in .dockerignore adds a path)",
+            names.join(", "),
+            left_out[0]
+        ));
     }
 }
 
