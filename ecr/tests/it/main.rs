@@ -8,6 +8,7 @@
 
 mod bases;
 mod configuration;
+mod context;
 mod create;
 mod delete;
 mod encoding;

@@ -1,9 +1,9 @@
 //! `docker build` and `docker push` with a private configuration.
 
 use std::fs;
-use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use ecr_types::{Digest, host, lock};
 
 use super::config::PrivateConfig;
+use super::output::{self, Output};
 use super::{BuildSource, ContextFolder, Engine, EngineError, Frontend, MAX_LINES};
 
 /// An engine with a private configuration for the duration of a push.
@@ -245,59 +246,76 @@ impl EngineSession {
         write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
         is_long: bool,
     ) -> Result<String> {
-        let program = self.engine.name();
-        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let (child, stdin, stdout, stderr) = {
-            let mut running = lock(&self.running);
-            if running.is_closed {
-                bail!("interrupted");
-            }
-            let mut child = command.spawn().with_context(|| format!("failed to run `{program}`"))?;
-            let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-            let child = Arc::new(Mutex::new(child));
-            running.children.push(child.clone());
-            (child, pipes.0, pipes.1, pipes.2)
-        };
+        let child = self.start(command)?;
+        let (stdin, stdout, stderr) = pipes(&child);
+        let show = |line: &str| self.show(line, is_long);
         let (written, stdout, stderr) = thread::scope(|scope| {
-            let stdout = scope.spawn(|| stdout.map(|it| self.lines(it, is_long)).unwrap_or_default());
-            let stderr = scope.spawn(|| stderr.map(|it| self.lines(it, is_long)).unwrap_or_default());
+            let stdout = scope.spawn(|| stdout.map(|it| output::read(it, show)).unwrap_or_default());
+            let stderr = scope.spawn(|| stderr.map(|it| output::read(it, show)).unwrap_or_default());
             let written = stdin.map_or(Ok(()), |mut it| write(&mut it).inspect_err(|_| end(&child)));
             (written, stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default())
         });
-        let status = loop {
-            // The lock is released while waiting, so that `EngineGuard` can kill the child.
-            match lock(&child).try_wait()? {
-                Some(status) => break status,
-                None => thread::sleep(Duration::from_millis(2)),
-            }
-        };
+        let status = wait(&child)?;
         lock(&self.running).children.retain(|it| !Arc::ptr_eq(it, &child));
         // The engine would say of an input that breaks off only that it does.
         if let Some(error) = written.as_ref().err().filter(|it| it.kind() != ErrorKind::BrokenPipe) {
             bail!("failed to send the build context: {error}");
         }
         if !status.success() {
-            // The legacy builder of docker writes its progress to stdout and errors to stderr.
-            let lines: Vec<_> = stdout.iter().chain(&stderr).collect();
-            let last: Vec<_> = lines.iter().rev().take(MAX_LINES).rev().map(|it| it.as_str()).collect();
-            let text = last.join("\n");
-            let is_shown = is_long && self.on_line.is_some();
-            let error = if is_shown { EngineError::shown(status, text) } else { EngineError::new(status, text) };
-            return Err(error.into());
+            return Err(self.failure(status, &stdout, &stderr, is_long).into());
         }
+        [&stdout, &stderr].into_iter().filter_map(Output::kept).for_each(show);
         written.context("failed to send the build context")?;
-        Ok(stdout.join("\n"))
+        Ok(stdout.lines.join("\n"))
     }
 
-    fn lines(&self, pipe: impl std::io::Read, is_forwarded: bool) -> Vec<String> {
-        let mut lines = Vec::new();
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            if let Some(show) = self.on_line.as_ref().filter(|_| is_forwarded) {
-                show(&line);
-            }
-            lines.push(line);
+    fn start(&self, command: &mut Command) -> Result<Arc<Mutex<Child>>> {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = lock(&self.running);
+        if running.is_closed {
+            bail!("interrupted");
         }
-        lines
+        let child = command.spawn().with_context(|| format!("failed to run `{}`", self.engine.name()))?;
+        let child = Arc::new(Mutex::new(child));
+        running.children.push(child.clone());
+        Ok(child)
+    }
+
+    fn show(&self, line: &str, is_long: bool) {
+        if let Some(show) = self.on_line.as_ref().filter(|_| is_long) {
+            show(line);
+        }
+    }
+
+    /// The error of a command. What was shown while it ran is not repeated, and of what was kept back the rest is shown.
+    fn failure(&self, status: ExitStatus, stdout: &Output, stderr: &Output, is_long: bool) -> EngineError {
+        // The legacy builder of docker writes its progress to stdout and errors to stderr.
+        let lines: Vec<_> = stdout.lines.iter().chain(&stderr.lines).map(String::as_str).collect();
+        let text = lines[lines.len().saturating_sub(MAX_LINES)..].join("\n");
+        if !is_long || self.on_line.is_none() {
+            return EngineError::new(status, text);
+        }
+        let error = EngineError::shown(status, text);
+        let rest = [stdout, stderr].into_iter().filter_map(Output::kept);
+        rest.filter(|it| it.trim() != error.summary).for_each(|it| self.show(it, is_long));
+        error
+    }
+}
+
+type Pipes = (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>);
+
+fn pipes(child: &Mutex<Child>) -> Pipes {
+    let mut child = lock(child);
+    (child.stdin.take(), child.stdout.take(), child.stderr.take())
+}
+
+fn wait(child: &Mutex<Child>) -> std::io::Result<ExitStatus> {
+    loop {
+        // The lock is released while waiting, so that `EngineGuard` can kill the child.
+        if let Some(status) = lock(child).try_wait()? {
+            return Ok(status);
+        }
+        thread::sleep(Duration::from_millis(2));
     }
 }
 

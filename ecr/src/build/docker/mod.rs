@@ -20,6 +20,7 @@ mod context;
 mod dockerfile;
 mod frontend;
 mod ignore;
+mod output;
 
 pub use build::{EngineBuild, EngineGuard, EngineSession};
 pub use context::{BuildSource, ContextFolder, LeftOut};

@@ -174,9 +174,11 @@ impl Read for Body {
 }
 
 fn append_text(archive: &mut tar::Builder<impl Write>, file: &GeneratedFile) -> io::Result<()> {
-    let mut header = file.original.as_ref().map_or_else(Header::new_gnu, header);
+    let mut header = Header::new_gnu();
     header.set_mode(0o644);
-    header.set_entry_type(EntryType::Regular);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(file.original.as_ref().map_or(0, seconds));
     header.set_size(file.text.len() as u64);
     archive.append_data(&mut header, &file.path, file.text.as_slice())
 }

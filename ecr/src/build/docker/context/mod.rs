@@ -3,6 +3,7 @@
 //! docker gives `target/`, which may have gigabytes, and `.git` to every build without a `.dockerignore`. This tool leaves
 //! them out, unless an exception names them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -100,7 +101,8 @@ impl ContextFolder {
             canonical.with_context(|| format!("failed to find the build context `{}`", folder.display()))?;
         let user = IgnoreFile::find(&canonical, dockerfile, frontend)?;
         let dockerfile = DockerfileText::read(&canonical, dockerfile)?;
-        let excluded: Vec<_> = excluded.iter().filter_map(|it| inside(&canonical, it)).collect();
+        let excluded: BTreeSet<_> = excluded.iter().filter_map(|it| inside(&canonical, it)).collect();
+        let excluded = Vec::from_iter(excluded);
         let ignore = user.rules.clone().after_exclusions(&excluded);
         Ok(Self { folder: canonical, dockerfile, excluded, user, ignore })
     }

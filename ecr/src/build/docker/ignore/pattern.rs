@@ -128,7 +128,8 @@ enum Kind {
 /// `None` if Go's `regexp` would refuse an escape.
 fn translate(pattern: &str) -> Option<(Kind, String)> {
     let (mut kind, mut expression) = (Kind::Exact, "^".to_owned());
-    let mut rest = pattern.chars().peekable();
+    // Go's text/scanner reads past a byte order mark.
+    let mut rest = pattern.strip_prefix('\u{feff}').unwrap_or(pattern).chars().peekable();
     let mut is_first = true;
     while let Some(char) = rest.next() {
         match char {
