@@ -164,22 +164,24 @@ class Buildx(unittest.TestCase):
                 f"#!/bin/sh\necho \"$@\" >>{workspace.root}/args\n"
                 "case \"$1 $2\" in\n"
                 "'buildx version') exit 0;;\n"
-                "'buildx build') cat >context.tar; while [ $# -gt 0 ]; do\n"
+                "'buildx build') while [ $# -gt 0 ]; do\n"
+                "  [ \"$1\" = --file ] && cp \"$2\" \"$2.dockerignore\" .\n"
                 f"  [ \"$1\" = --metadata-file ] && echo '{{\"containerimage.digest\": \"{digest}\"}}' >\"$2\"; shift; done;;\n"
                 "*) cat >/dev/null;;\nesac\n")
             engine.chmod(0o755)
+            workspace.write("target/large", "x")
             args = ["push", "--engine", str(engine), "--engine-builder", "far", "--platform", "linux/amd64,linux/arm64",
                     "-t", "1", "-t", "2"]
             image = workspace.json(url, *args[:3], *args[3:])["images"][0]
             self.assertEqual((image["outcome"], image["digest"]), ("pushed", digest))
             host = url.removeprefix("http://")
             build = (workspace.root / "args").read_text().splitlines()[-1]
+            # The context is the folder itself, with rules beside a private copy of the Dockerfile.
             self.assertRegex(build, "^buildx build --builder far --push --provenance=false --metadata-file /[^ ]* "
                              f"--platform linux/amd64,linux/arm64 --tag {host}/my-app:1 --tag {host}/my-app:2 "
-                             "--file my-app/Dockerfile -$")
-            listed = subprocess.run(["tar", "-tf", workspace.root / "context.tar"], text=True, capture_output=True)
-            self.assertIn("my-app/greeting.txt", listed.stdout)
-            self.assertNotIn("target/", listed.stdout)
+                             f"--file /[^ ]*/Dockerfile {workspace.root}$")
+            self.assertEqual((workspace.root / "Dockerfile").read_text(), DOCKERFILE)
+            self.assertEqual((workspace.root / "Dockerfile.dockerignore").read_text(), "target\n# no rules\n")
             # Without buildx it says so.
             engine.write_text("#!/bin/sh\n[ \"$1\" = buildx ] && exit 1; cat >/dev/null\n")
             failed = workspace.run(url, *args, code=1)

@@ -132,10 +132,11 @@ impl ContextFolder {
     fn copy_for_podman(&self, private: &Path) -> Result<BuildInput> {
         let dockerfile = self.private_dockerfile(private)?;
         let context = unpacked(&self.archive(&self.ignore, Vec::new())?, private)?;
-        // The rules have been applied. An ignore file in the copy is one of its files.
+        // The rules have been applied. An ignore file in the copy is one of its files, which podman would read if the
+        // file that takes its place had no rule.
         let has_rules = [".containerignore", IGNORE_FILE].iter().any(|it| context.join(it).exists());
         let ignore_file = private.join("no-rules");
-        fs::write(&ignore_file, "").context("failed to write to the private folder")?;
+        fs::write(&ignore_file, ".xtask-ecr-no-such-file\n").context("failed to write to the private folder")?;
         Ok(BuildInput { dockerfile, context, ignore_file: has_rules.then_some(ignore_file), archive: None })
     }
 
