@@ -18,6 +18,7 @@ use ecr_oci::reference::Reference;
 use ecr_types::media_type::OCI_MANIFEST;
 use ecr_types::{Descriptor, Digest, Platform, lock};
 
+use crate::build::compile::prebuilt::{self, PrebuiltPaths};
 use crate::build::compile::{self, Binary, Executable, Toolchain};
 use crate::config::desired::Service;
 
@@ -30,7 +31,7 @@ pub struct ImageBuilder {
     /// The platforms to build for. Empty if the services decide.
     pub platforms: Vec<Platform>,
     /// The paths of prebuilt binaries, from `--binary`.
-    pub binaries: BTreeMap<Platform, PathBuf>,
+    pub binaries: PrebuiltPaths,
     /// The compression of layers. `None` if the services decide.
     pub compression: Option<Compression>,
     /// The prebuilt binaries that were already read, by package and platform.
@@ -334,7 +335,8 @@ impl NativeImage {
 }
 
 impl ImageBuilder {
-    /// Checks a service before the build: base reference, binary name, installed targets, and supported compression.
+    /// Checks a service before the build: base reference, binary name, prebuilt binaries, installed targets,
+    /// and supported compression.
     ///
     /// # Errors
     /// The service cannot be built.
@@ -352,10 +354,11 @@ impl ImageBuilder {
                 zstd::HOW
             );
         }
-        compile::bin_name(service)?;
-        let platforms = self.platforms(service);
-        let mut compiled = platforms.iter().filter(|it| !self.binaries.contains_key(*it));
-        compiled.try_for_each(|it| self.toolchain.target(it).map(drop))
+        let user = compile::prebuilt_user(service)?;
+        self.platforms(service).iter().try_for_each(|platform| match self.binaries.get(platform) {
+            Some(path) => Ok(drop(prebuilt::file_of(platform, path, user)?)),
+            None => self.toolchain.target(platform).map(drop),
+        })
     }
 }
 

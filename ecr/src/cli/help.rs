@@ -8,6 +8,7 @@ use ecr_types::text::NotText;
 
 use crate::aws::{NoRegion, ServiceError, UNTRUSTED};
 use crate::build::bases::MissingBase;
+use crate::build::compile::prebuilt::PrebuiltError;
 use crate::build::docker::{EngineError, LeftOut};
 use crate::cli::error::Failure;
 
@@ -28,6 +29,9 @@ fn help_for_one(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<RegistryError>() {
         return registry_help(error.kind()).map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<PrebuiltError>() {
+        return error.help();
     }
     if let Some(error) = error.downcast_ref::<LeftOut>() {
         return Some(error.help());

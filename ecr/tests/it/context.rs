@@ -77,7 +77,10 @@ fn context_keeps_times_modes_and_links() {
     let _socket = std::os::unix::net::UnixListener::bind(data.join("socket")).unwrap();
     fs::set_permissions(data.join("run"), Permissions::from_mode(0o4751)).unwrap();
     set_time(&data.join("run"), 1_700_000_000);
-    File::open(data.join("old")).unwrap().set_modified(SystemTime::UNIX_EPOCH - Duration::from_secs(9)).unwrap();
+    File::open(data.join("old"))
+        .unwrap()
+        .set_modified(SystemTime::UNIX_EPOCH - Duration::from_secs(9))
+        .unwrap();
     fs::set_permissions(&data, Permissions::from_mode(0o2700)).unwrap();
     set_time(&data, 1_600_000_000);
     build(&workspace, LEGACY);
@@ -102,13 +105,18 @@ fn context_leaves_the_dockerfile_to_the_daemon_to_remove() {
     let excluded = workspace(&files);
     build(&excluded, LEGACY);
     let names_of = names(&excluded);
-    assert!(names_of.contains(&"svc/Dockerfile".to_owned()) && names_of.contains(&".dockerignore".to_owned()));
+    assert!(
+        names_of.contains(&"svc/Dockerfile".to_owned()) && names_of.contains(&".dockerignore".to_owned())
+    );
     assert!(!names_of.contains(&"Cargo.toml".to_owned()), "{names_of:?}");
     // A Dockerfile that the daemon would not remove gets a name of its own, which .dockerignore excludes.
-    let beside = workspace(&[("svc/Dockerfile.dockerignore", "svc\n"), (".dockerignore", "docs\n"), ("docs/x", "")]);
+    let beside =
+        workspace(&[("svc/Dockerfile.dockerignore", "svc\n"), (".dockerignore", "docs\n"), ("docs/x", "")]);
     build(&beside, LEGACY);
     let entries_of = entries(&beside);
-    assert!(entries_of.contains_key(Path::new("docs/x")) && !entries_of.contains_key(Path::new("svc/Dockerfile")));
+    assert!(
+        entries_of.contains_key(Path::new("docs/x")) && !entries_of.contains_key(Path::new("svc/Dockerfile"))
+    );
     let rules = &entries_of[Path::new(".dockerignore")].3;
     assert_eq!(String::from_utf8_lossy(rules), "docs\n\n.xtask-ecr.Dockerfile\n!.dockerignore\n");
     assert_eq!(entries_of[Path::new(".xtask-ecr.Dockerfile")].3, b"FROM scratch\nCOPY . /\n");
@@ -132,7 +140,7 @@ fn context_with_an_exception_has_a_path_of_the_target_folder() {
     let output = build(&workspace, LEGACY);
     expect![[r#"
         --- stderr
-            Building svc with engine, because of svc/Dockerfile (without it: --builder native)
+            Building svc with engine, because of svc/Dockerfile (--builder native builds without it)
         note: the build context of `svc` is without `target` (a line such as `!target/NAME` in .dockerignore adds a path)
         Step 1/2 : FROM scratch
               Failed svc: the build context has no `target/release/svc`: COPY failed: no file
@@ -157,7 +165,12 @@ fn context_with_wrong_rules_is_refused() {
     let workspace = workspace(&[(".dockerignore", "docs\n[\n!\n")]);
     let output = build(&workspace, LEGACY);
     assert_eq!(output.code, 1);
-    let line = output.stderr.lines().find(|it| it.contains("Failed")).unwrap().replace(workspace.root().to_str().unwrap(), "");
+    let line = output
+        .stderr
+        .lines()
+        .find(|it| it.contains("Failed"))
+        .unwrap()
+        .replace(workspace.root().to_str().unwrap(), "");
     assert_eq!(
         line.trim(),
         "Failed svc: failed to read `/.dockerignore`: line 2: `[` is not a valid pattern; line 3: `!` is not a valid \
@@ -183,7 +196,8 @@ fn context_that_cannot_be_read_ends_the_engine() {
 /// BuildKit reads the folder itself, by rules beside a private copy of the Dockerfile.
 #[test]
 fn context_of_buildkit_is_the_folder() {
-    let workspace = workspace(&[(".dockerignore", "\u{feff}docs\r\n!target/release/svc\n"), ("target/x", "")]);
+    let workspace =
+        workspace(&[(".dockerignore", "\u{feff}docs\r\n!target/release/svc\n"), ("target/x", "")]);
     let script = "case \"$1\" in --version) echo 'Docker version 28.2.2, build e6534b4';; buildx) exit 0;;\n\
         build) while [ $# -gt 1 ]; do [ \"$1\" = --file ] && cp \"$2\" \"$2.dockerignore\" .; shift; done\n\
         echo \"$1\" >folder; wc -c >input; echo 'ERROR: failed' >&2; echo 'View build details: x' >&2; exit 1;; esac";
@@ -220,7 +234,9 @@ fn context_of_podman_is_a_copy() {
     let output = build(&workspace, script);
     assert!(output.stderr.contains("Failed svc: Error: no"), "{output:#?}");
     let copy = root.join("copy");
-    assert!(copy.join("b.txt").exists() && copy.join("svc/Dockerfile").exists() && !copy.join("a.md").exists());
+    assert!(
+        copy.join("b.txt").exists() && copy.join("svc/Dockerfile").exists() && !copy.join("a.md").exists()
+    );
     let args = fs::read_to_string(root.join("args")).unwrap();
     assert!(args.contains("--ignorefile"), "{args}");
     let seconds = |path: &str| {

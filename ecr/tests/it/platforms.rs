@@ -3,7 +3,7 @@
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{Fixture, Output, static_binary};
+use crate::support::{Fixture, Output, Workspace, static_binary};
 
 /// One service with a binary for linux/arm64.
 fn with_arm() -> Fixture {
@@ -70,9 +70,9 @@ fn push_platform_or_binary_that_does_not_fit_fails() {
     let told = |args: &[&str]| fixture.run(&[&["push", "--profile", "dev"], args].concat()).shown();
     expect![[r#"
         --- stderr
-        error: `arm/my-app` is a single binary, but 2 services are selected
+        error: `arm/my-app` is a single binary, but it would be that of `my-app` and `other`
 
-        help: select one service with -p, or pass a folder that contains all binaries
+        help: select one service, such as `-p my-app`, or pass a folder with the files `my-app` and `other`
         --- exit 1
     "#]]
     .assert_eq(&told(&["--binary", "linux/arm64=arm/my-app"]));
@@ -87,7 +87,8 @@ fn push_platform_or_binary_that_does_not_fit_fails() {
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
-              Failed other: failed to read `arm/other`: No such file or directory (os error 2)
+              Failed other: the folder `arm` has no file `other`, the binary of `other`; it has `my-app`
+        help: if that is the binary, pass it: `-p other --binary linux/arm64=arm/my-app`
             Finished 1 image: 1 failed in [TIME]
         --- exit 1
     "#]]
@@ -139,4 +140,74 @@ fn push_binary_with_libraries_but_no_loader_fails() {
     let output = fixture.run(&["push", "--binary", host]);
     assert_eq!(output.code, 1);
     assert!(output.stderr.contains("but has no dynamic loader"), "{}", output.stderr);
+}
+
+/// Two packages with a binary target of one name, which cargo allows (rust-lang/cargo#6313).
+#[test]
+fn push_binary_is_never_that_of_two_services() {
+    let manifest = |name: &str| {
+        format!(
+            "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[[bin]]\nname = \"server\"\n\
+             path = \"src/main.rs\"\n[package.metadata.ecr]\n"
+        )
+    };
+    let workspace = Workspace::new().member("svc-a", &manifest("svc-a"), "fn main() {}\n");
+    let workspace = workspace.member("svc-b", &manifest("svc-b"), "fn main() {}\n").service("docked", "");
+    workspace.file("docked/Dockerfile", "FROM scratch\n");
+    workspace.file("bins/server", static_binary("aarch64", 0));
+    workspace.file("empty/README", "");
+    let push = |args: &[&str]| {
+        let args = [&["push", "--oci-layout", "out", "--exclude", "docked", "--binary"], args].concat();
+        workspace.command(&args).run().shown()
+    };
+    expect![[r#"
+        --- stderr
+        error: `bins/server` would be the binary of `svc-a` and `svc-b`
+
+        help: push one service at a time, each with its file: `-p svc-a --binary linux/arm64=FILE`
+        --- exit 1
+    "#]]
+    .assert_eq(&push(&["linux/arm64=bins"]));
+    expect![[r#"
+        --- stderr
+        error: `bins/server` is a single binary, but it would be that of `svc-a` and `svc-b`
+
+        help: push one service at a time, each with its file: `-p svc-a --binary linux/arm64=FILE`
+        --- exit 1
+    "#]]
+    .assert_eq(&push(&["linux/arm64=bins/server"]));
+    expect![[r#"
+        --- stderr
+        error: --binary is given twice for linux/arm64: `bins` and `empty`
+
+        help: pass one path, which may be a folder with the files of all services
+        --- exit 1
+    "#]]
+    .assert_eq(&push(&["linux/arm64=bins", "--binary", "linux/arm64=empty"]));
+    expect![[r#"
+        --- stderr
+              Failed svc-a: the folder `empty` has no file `server`, the binary of `svc-a`; it has `README`
+        help: if that is the binary, pass it: `-p svc-a --binary linux/arm64=empty/README`
+            Finished 1 image: 1 failed in [TIME]
+        --- exit 1
+    "#]]
+    .assert_eq(&push(&["linux/arm64=empty", "-p", "svc-a"]));
+    expect![[r#"
+        --- stderr
+              Failed svc-a: `nowhere` does not exist
+            Finished 1 image: 1 failed in [TIME]
+        --- exit 1
+    "#]]
+    .assert_eq(&push(&["linux/arm64=nowhere", "-p", "svc-a"]));
+    expect![[r#"
+        --- stderr
+        warning: --binary linux/arm64=bins is not used: no service is compiled for linux/arm64
+              Failed svc-a: linux/s390x: no Rust target for this platform is installed: run `rustup target add s390x-unknown-linux-gnu`, or build the binary elsewhere and pass --binary linux/s390x=PATH
+            Finished 1 image: 1 failed in [TIME]
+        --- exit 1
+    "#]].assert_eq(&push(&["linux/arm64=bins", "-p", "svc-a", "--platform", "linux/s390x"]));
+    // A service with a Dockerfile takes no binary, so that the file is that of one service only.
+    let args = ["push", "--oci-layout", "out", "--exclude", "svc-b", "--binary", "linux/arm64=bins/server"];
+    let output = workspace.command(&args).run();
+    assert!(output.stderr.contains("Exported svc-a"), "{output:#?}");
 }

@@ -17,6 +17,7 @@ mod environment;
 mod executable;
 mod libraries;
 mod linkage;
+pub mod prebuilt;
 mod rustflags;
 mod stamp;
 mod target;
@@ -25,6 +26,7 @@ pub use executable::Executable;
 use executable::ExecutableCache;
 pub use libraries::Library;
 use linkage::{Linkage, LinkageCache};
+use prebuilt::PrebuiltUser;
 pub use target::{BuildTarget, Toolchain};
 
 /// The options of `cargo build`.
@@ -79,16 +81,22 @@ pub fn build(options: &Options, target: &BuildTarget, service: &Service) -> Resu
     Ok(Binary { why_dynamic, diagnostics: built.diagnostics, ..binary })
 }
 
-/// The first prebuilt binary that is a file, which can be used for a single service only.
-pub fn single_file(binaries: &[(Platform, PathBuf)]) -> Option<&Path> {
-    binaries.iter().map(|(_, path)| path.as_path()).find(|it| it.is_file())
-}
-
 /// Reads a prebuilt binary. `path` is the file, or a folder that contains a file with the name of the binary target.
+///
+/// # Errors
+/// There is no such file, or it is for another platform.
 pub fn prebuilt(options: &Options, service: &Service, platform: &Platform, path: &Path) -> Result<Binary> {
-    let path = if path.is_dir() { path.join(bin_name(service)?) } else { path.to_owned() };
+    let path = prebuilt::file_of(platform, path, prebuilt_user(service)?)?;
     let file = ExecutableCache::new(&options.target).read(&path)?;
     checked(service, platform, file)
+}
+
+/// The names by which a service finds its prebuilt binary.
+///
+/// # Errors
+/// The binary target is not known; see [`bin_name`].
+pub fn prebuilt_user(service: &Service) -> Result<PrebuiltUser<'_>> {
+    Ok(PrebuiltUser { package: service.package.name.as_str(), bin: bin_name(service)? })
 }
 
 /// Adds the shared libraries of this machine that the binary needs.

@@ -18,7 +18,8 @@ fn sources(line: &str) -> Vec<String> {
     if flags.clone().any(|it| it.starts_with("--from")) {
         return Vec::new();
     }
-    let arguments = flags.fold(rest, |rest, flag| rest.trim_start().strip_prefix(flag).unwrap_or(rest)).trim();
+    let arguments =
+        flags.fold(rest, |rest, flag| rest.trim_start().strip_prefix(flag).unwrap_or(rest)).trim();
     let list = serde_json::from_str::<Vec<String>>(arguments);
     let mut list = list.unwrap_or_else(|_| arguments.split_whitespace().map(str::to_owned).collect());
     // The last one is the target.

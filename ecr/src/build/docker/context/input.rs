@@ -75,7 +75,8 @@ impl ContextFolder {
     /// moby's builder/remotecontext).
     fn archive_for_daemon(&self) -> Result<BuildInput> {
         let daemon = daemon_ignore(&self.folder);
-        let daemon = daemon.with_context(|| format!("failed to read `{IGNORE_FILE}` of the build context"))?;
+        let daemon =
+            daemon.with_context(|| format!("failed to read `{IGNORE_FILE}` of the build context"))?;
         match self.dockerfile.inside.as_deref().filter(|it| self.is_like_daemon(daemon.as_deref(), it)) {
             Some(dockerfile) => {
                 let ignore = self.ignore.clone().with_exceptions(&[dockerfile, IGNORE_FILE]);
@@ -136,7 +137,8 @@ impl ContextFolder {
         // file that takes its place had no rule.
         let has_rules = [".containerignore", IGNORE_FILE].iter().any(|it| context.join(it).exists());
         let ignore_file = private.join("no-rules");
-        fs::write(&ignore_file, ".xtask-ecr-no-such-file\n").context("failed to write to the private folder")?;
+        fs::write(&ignore_file, ".xtask-ecr-no-such-file\n")
+            .context("failed to write to the private folder")?;
         Ok(BuildInput { dockerfile, context, ignore_file: has_rules.then_some(ignore_file), archive: None })
     }
 

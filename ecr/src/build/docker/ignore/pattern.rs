@@ -175,7 +175,8 @@ fn double_star(kind: Kind, is_first: bool, is_last: bool, expression: &mut Strin
 /// every other ASCII character for itself. `\p`, `\Q` and `\C` are refused here.
 fn escape(char: char, expression: &mut String) -> Option<()> {
     match char {
-        'd' | 'D' | 's' | 'S' | 'w' | 'W' | 'b' | 'B' | 'A' | 'z' | 'a' | 'f' | 'n' | 'r' | 't' | 'v' | 'x' => {
+        'd' | 'D' | 's' | 'S' | 'w' | 'W' | 'b' | 'B' | 'A' | 'z' | 'a' | 'f' | 'n' | 'r' | 't' | 'v'
+        | 'x' => {
             expression.extend(['\\', char]);
         }
         char if char.is_ascii_alphanumeric() || !char.is_ascii() => return None,
@@ -305,7 +306,8 @@ mod tests {
     fn pattern_of_wrong_syntax_is_none() {
         // The rows of matchTests with ErrBadPattern, and what Go's `regexp` refuses.
         let wrong = [
-            "[]a]", "[-]", "[x-]", "[-x]", "\\", "[a-b-c]", "[", "[^", "[^bc", "a[", "[z-a]", "a\\p", "a\\é", "[^]",
+            "[]a]", "[-]", "[x-]", "[-x]", "\\", "[a-b-c]", "[", "[^", "[^bc", "a[", "[z-a]", "a\\p", "a\\é",
+            "[^]",
         ];
         for pattern in wrong {
             assert_eq!(matches(pattern, "a"), None, "{pattern}");

@@ -195,7 +195,10 @@ fn report_engine(push: &Push<'_>, job: &Job, recipe: &EngineRecipe, build: &Engi
     let text = match (&recipe.source, push.flags.builder) {
         (EngineSource::Dockerfile(build), None) => {
             let path = build.dockerfile.strip_prefix(&push.methods.root).unwrap_or(&build.dockerfile);
-            format!("{name} with {engine}, because of {} (without it: --builder native)", path.display())
+            format!(
+                "{name} with {engine}, because of {} (--builder native builds without it)",
+                path.display()
+            )
         }
         _ => format!("{name} with {engine}"),
     };

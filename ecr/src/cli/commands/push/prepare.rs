@@ -8,11 +8,13 @@ use anyhow::Context;
 use ecr_oci::bases::BaseCache;
 use ecr_oci::cache::LayerCache;
 use ecr_oci::image::compression::Compression;
+use ecr_types::Platform;
 use tokio::task::JoinHandle;
 
 use super::outcome::ServiceResult;
 use super::{Job, Push, engine, tree};
 use crate::aws;
+use crate::build::compile::prebuilt::{self, PrebuiltError};
 use crate::build::compile::{self, Toolchain};
 use crate::build::docker::Engine;
 use crate::build::git::GitQuery;
@@ -64,8 +66,9 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let workspace = workspace.await.context("failed to read the workspace")??;
     let services = services(flags, &workspace)?;
     let toolchain = toolchain.await.context("failed to query rustc")??;
-    let builder = Arc::new(builder(flags, shell, &workspace, &services, toolchain)?);
+    let builder = Arc::new(builder(flags, shell, &workspace, toolchain)?);
     let methods = Arc::new(methods(flags, &workspace)?);
+    check_binaries(shell, &services, &builder, &methods)?;
     let gate = scan::gate(&flags.gate, &workspace)?;
     let root = workspace.root.clone();
     let (jobs, done) = jobs(flags, services, &builder, &methods);
@@ -88,22 +91,15 @@ fn services(flags: &flags::Push, workspace: &Workspace) -> Result<Vec<Service>, 
     Ok(services.into_iter().cloned().collect())
 }
 
-/// The builder of all images. If several services are pushed, `--binary` must be a folder.
+/// The builder of all images.
 fn builder(
     flags: &flags::Push,
     shell: &Shell,
     workspace: &Workspace,
-    services: &[Service],
     toolchain: Toolchain,
 ) -> Result<ImageBuilder, Failure> {
-    let binaries: Vec<_> = flags.binary.iter().map(|it| (it.platform.clone(), it.path.clone())).collect();
-    let file = compile::single_file(&binaries);
-    if let (Some(path), true) = (file, services.len() > 1) {
-        let message =
-            format!("`{}` is a single binary, but {} services are selected", path.display(), services.len());
-        return Err(Failure::new(message)
-            .with_help("select one service with -p, or pass a folder that contains all binaries"));
-    }
+    let given = flags.binary.iter().map(|it| (it.platform.clone(), it.path.clone()));
+    let binaries = prebuilt::by_platform(given).map_err(|it| wrong_binaries(&[it]))?;
     let options = compile::Options {
         root: workspace.root.clone(),
         target: workspace.target.clone(),
@@ -116,12 +112,59 @@ fn builder(
         layers: LayerCache::new(&workspace.target),
         bases: BaseCache::new(workspace.target.join("xtask-ecr/bases")),
         platforms: flags.platform.clone(),
-        binaries: binaries.into_iter().collect(),
+        binaries,
         // An engine unpacks layers and does not keep their bytes, so it gets the compression that every
         // version supports.
         compression: (flags.load && flags.oci_layout.is_none()).then_some(Compression::Gzip),
         prebuilt: Mutex::default(),
     })
+}
+
+/// Refuses prebuilt binaries of which one would go into the images of several services. Warns of those that no service
+/// uses.
+fn check_binaries(
+    shell: &Shell,
+    services: &[Service],
+    builder: &ImageBuilder,
+    methods: &BuildMethods,
+) -> Result<(), Failure> {
+    let mut errors = Vec::new();
+    for (platform, path) in &builder.binaries {
+        let users = services.iter().filter(|it| compiles_for(it, platform, builder, methods));
+        let users: Vec<_> = users.filter_map(|it| compile::prebuilt_user(it).ok()).collect();
+        if users.is_empty() {
+            let path = path.display();
+            shell.warn(format!(
+                "--binary {platform}={path} is not used: no service is compiled for {platform}"
+            ));
+        }
+        errors.extend(prebuilt::collisions(platform, path, &users));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(wrong_binaries(&errors)) }
+}
+
+/// Whether the image of a service has a binary for `platform` that this tool puts there.
+fn compiles_for(
+    service: &Service,
+    platform: &Platform,
+    builder: &ImageBuilder,
+    methods: &BuildMethods,
+) -> bool {
+    let platforms = builder.platforms(service);
+    match methods.method_for(service) {
+        Ok(BuildMethod::Native) => platforms.iter().any(|it| it == platform),
+        Ok(BuildMethod::Wrapped) => platforms.first.0 == *platform,
+        Ok(BuildMethod::Dockerfile(_)) | Err(_) => false,
+    }
+}
+
+fn wrong_binaries(errors: &[PrebuiltError]) -> Failure {
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let failure = Failure::new(texts.join("; "));
+    match errors.iter().find_map(PrebuiltError::help) {
+        Some(help) => failure.with_help(help),
+        None => failure,
+    }
 }
 
 fn cargo_flags(flags: &flags::Push, shell: &Shell) -> Vec<String> {
