@@ -88,7 +88,7 @@ fn push_platform_or_binary_that_does_not_fit_fails() {
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
               Failed other: the folder `arm` has no file `other`, the binary of `other`; it has `my-app`
-        help: if that is the binary, pass it: `-p other --binary linux/arm64=arm/my-app`
+        help: name the file `other`, or pass the file itself: `-p other --binary linux/arm64=FILE`
             Finished 1 image: 1 failed in [TIME]
         --- exit 1
     "#]]
@@ -187,7 +187,7 @@ fn push_binary_is_never_that_of_two_services() {
     expect![[r#"
         --- stderr
               Failed svc-a: the folder `empty` has no file `server`, the binary of `svc-a`; it has `README`
-        help: if that is the binary, pass it: `-p svc-a --binary linux/arm64=empty/README`
+        help: name the file `server`, or pass the file itself: `-p svc-a --binary linux/arm64=FILE`
             Finished 1 image: 1 failed in [TIME]
         --- exit 1
     "#]]
