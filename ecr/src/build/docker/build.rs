@@ -26,7 +26,7 @@ pub struct EngineSession {
 }
 
 /// Shows a line.
-type LinePrinter = Box<dyn Fn(&str) + Send + Sync>;
+pub type LinePrinter = Box<dyn Fn(&str) + Send + Sync>;
 
 #[derive(Default)]
 struct Running {

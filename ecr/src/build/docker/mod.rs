@@ -22,7 +22,7 @@ mod frontend;
 mod ignore;
 mod output;
 
-pub use build::{EngineBuild, EngineGuard, EngineSession};
+pub use build::{EngineBuild, EngineGuard, EngineSession, LinePrinter};
 pub use context::{BuildSource, ContextFolder, LeftOut};
 pub use frontend::Frontend;
 

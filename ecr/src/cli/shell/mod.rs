@@ -164,15 +164,22 @@ impl Shell {
         }
     }
 
-    /// A function that prints the output of another program on stderr, line by line. `None` with `--quiet`.
-    pub fn line_printer(&self) -> Option<Box<dyn Fn(&str) + Send + Sync>> {
+    /// A function that prints the output of another program on stderr, line by line. `--quiet` hides it.
+    pub fn line_printer(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let (progress, color) = (self.progress.clone(), self.color);
-        let print = move |line: &str| {
-            progress.above(|| {
-                let _ = writeln!(AutoStream::new(std::io::stderr(), color), "{line}");
-            });
-        };
-        (self.verbosity >= Verbosity::Normal).then(|| Box::new(print) as Box<dyn Fn(&str) + Send + Sync>)
+        let is_shown = self.shows_lines();
+        move |line| {
+            if is_shown {
+                progress.above(|| {
+                    let _ = writeln!(AutoStream::new(std::io::stderr(), color), "{line}");
+                });
+            }
+        }
+    }
+
+    /// Whether [`Shell::line_printer`] prints anything.
+    pub fn shows_lines(&self) -> bool {
+        self.verbosity >= Verbosity::Normal
     }
 
     /// Whether stdin is a terminal, so that [`Shell::ask`] can be answered.

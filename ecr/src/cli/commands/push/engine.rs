@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::outcome::ServiceResult;
 use super::{Job, Push};
-use crate::build::docker::{Engine, EngineGuard, EngineSession};
+use crate::build::docker::{Engine, EngineGuard, EngineSession, LinePrinter};
 use crate::build::method::{BuildMethod, DockerfileBuild};
 use crate::cli::commands::login;
 use crate::cli::error::Failure;
@@ -103,7 +103,8 @@ fn recipe(job: &Job, session: Arc<EngineSession>) -> Recipe {
 }
 
 async fn session(push: &Push<'_>, login: Option<EngineLogin>) -> anyhow::Result<EngineGuard> {
-    let (engine, on_output) = (find(push.flags)?, push.shell.line_printer());
+    let engine = find(push.flags)?;
+    let on_output = push.shell.shows_lines().then(|| Box::new(push.shell.line_printer()) as LinePrinter);
     let failed = format!("failed to prepare {}", engine.name());
     let host = login.as_ref().map(|it| it.host.clone()).unwrap_or_default();
     let opening = tokio::task::spawn_blocking(move || EngineSession::new(engine, &host, on_output));
