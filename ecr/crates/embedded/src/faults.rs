@@ -9,6 +9,7 @@ use ecr_types::lock;
 use thiserror::Error;
 
 use super::service_model::operations;
+use super::sts;
 
 /// The effect of a fault on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,10 +170,10 @@ impl Rate {
 /// The operations whose effect a setting of the registry as a whole can suppress.
 const IGNORABLE: [&str; 2] = ["PutImageTagMutability", "PutImageScanningConfiguration"];
 
-/// The name of an operation in the service model, of GetCallerIdentity, or `*`; with or without the prefix `ecr:`.
+/// The name of an operation in the service model or of STS, or `*`; with or without the prefix `ecr:`.
 fn known_operation(text: &str) -> Result<String, InvalidFault> {
     let name = text.strip_prefix("ecr:").unwrap_or(text);
-    if matches!(name, "*" | "GetCallerIdentity") || operations().any(|it| it == name) {
+    if name == "*" || sts::OPERATIONS.contains(&name) || operations().any(|it| it == name) {
         return Ok(name.to_owned());
     }
     Err(match did_you_mean(name, operations()) {

@@ -59,6 +59,7 @@ mod server;
 mod service_model;
 mod shared;
 mod store;
+mod sts;
 mod sweep;
 mod token;
 mod upload;

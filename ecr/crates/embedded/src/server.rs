@@ -20,7 +20,8 @@ use super::faults::InjectedFaults;
 use super::http::{Response, broken, header, json_response, text_response};
 use super::model::RegistryKey;
 use super::shared::Shared;
-use super::{api, distribution, page, token};
+use super::sts::Caller;
+use super::{api, distribution, page, sts, token};
 
 /// The maximum size of a control plane request in bytes. The largest one has a layer part in base64.
 const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -182,15 +183,16 @@ fn download(shared: &Shared, request: &Request<Incoming>) -> Response {
 async fn control_plane(shared: &Shared, request: Request<Incoming>) -> Option<Response> {
     let region = signing_region(header(&request, "authorization"));
     let region = region.unwrap_or_else(|| shared.settings.region.clone());
+    let caller = caller(shared, header(&request, "x-amz-security-token"));
     let target = header(&request, "x-amz-target").map(str::to_owned);
     let Ok(body) = Limited::new(request.into_body(), MAX_BODY).collect().await else {
         return Some(aws_json(Err(ApiError::new("InvalidParameterException", "the request is too large"))));
     };
     let body = body.to_bytes();
-    let operation = match target.as_deref() {
-        Some(target) => target.strip_prefix("AmazonEC2ContainerRegistry_V20150921."),
-        None => is_caller_identity(&body).then_some("GetCallerIdentity"),
-    };
+    if let (None, Some(operation)) = (&target, sts::operation(&body)) {
+        return Some(query_protocol(shared, &operation, &body, caller).await);
+    }
+    let operation = target.as_deref().and_then(|it| it.strip_prefix("AmazonEC2ContainerRegistry_V20150921."));
     let Some(operation) = operation else {
         let message = format!("no operation {}", target.as_deref().unwrap_or("is named by X-Amz-Target"));
         return Some(aws_json(Err(ApiError::new("UnknownOperationException", message))));
@@ -198,28 +200,51 @@ async fn control_plane(shared: &Shared, request: Request<Incoming>) -> Option<Re
     shared.note_operation(operation);
     let injected = shared.faults.inject(operation);
     injected.wait().await;
-    let registry = RegistryKey { account: shared.settings.account.clone(), region };
-    let call = api::Call { shared, registry };
-    let response = match injected_error(injected) {
-        Some(error) if operation == "GetCallerIdentity" => query_error(&error),
-        Some(error) => aws_json(Err(error)),
-        None if operation == "GetCallerIdentity" => {
-            text_response(200, "text/xml", api::caller_identity(shared))
+    let result = match (injected_error(injected), caller) {
+        (Some(error), _) | (None, Err(error)) => Err(error),
+        (None, Ok(caller)) => {
+            let registry = RegistryKey { account: caller.account().clone(), region };
+            api::response(&api::Call { shared, registry, caller }, operation, &body)
         }
-        None => aws_json(api::response(&call, operation, &body)),
     };
+    let response = aws_json(result);
     Some(if injected.drop { broken(response) } else { response })
 }
 
-/// An error response of STS, in the XML of the query protocol.
-fn query_error(error: &ApiError) -> Response {
-    let body = format!(
-        "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>{}</Code>\
-         <Message>{}</Message></Error><RequestId>embedded</RequestId></ErrorResponse>",
-        error.code.trim_end_matches("Exception"),
-        error.message
-    );
-    text_response(error.status, "text/xml", body)
+/// Answers a request to STS.
+async fn query_protocol(
+    shared: &Shared,
+    operation: &str,
+    body: &[u8],
+    caller: Result<Caller, ApiError>,
+) -> Response {
+    let injected = if sts::OPERATIONS.contains(&operation) {
+        shared.note_operation(operation);
+        shared.faults.inject(operation)
+    } else {
+        InjectedFaults::default()
+    };
+    injected.wait().await;
+    let result = match (injected_error(injected), caller) {
+        (Some(error), _) | (None, Err(error)) => Err(sts::common_error(error)),
+        // No policy can deny this operation.
+        (None, Ok(caller)) if operation == "GetCallerIdentity" => {
+            sts::response(shared, operation, body, &caller)
+        }
+        (None, Ok(caller)) if shared.faults.denies(operation) => Err(sts::denial(operation, body, &caller)),
+        (None, Ok(caller)) => sts::response(shared, operation, body, &caller),
+    };
+    let response = match result {
+        Ok(xml) => text_response(200, "text/xml", xml),
+        Err(error) => text_response(error.status, "text/xml", sts::error_xml(&error)),
+    };
+    if injected.drop { broken(response) } else { response }
+}
+
+/// The caller of a request, by its session token.
+fn caller(shared: &Shared, session_token: Option<&str>) -> Result<Caller, ApiError> {
+    let now = shared.now() as u64;
+    Caller::new(shared.store().secret(), &shared.settings.account, session_token, now)
 }
 
 /// The error response for injected faults.
@@ -244,12 +269,6 @@ fn aws_json(response: Result<serde_json::Value, ApiError>) -> Response {
     let media_type = hyper::header::HeaderValue::from_static("application/x-amz-json-1.1");
     response.headers_mut().insert("content-type", media_type);
     response
-}
-
-/// Whether the body is that of STS `GetCallerIdentity`: a form of the query protocol, not JSON.
-fn is_caller_identity(body: &[u8]) -> bool {
-    let body = String::from_utf8_lossy(body);
-    body.split('&').any(|it| it == "Action=GetCallerIdentity")
 }
 
 /// The region in `Credential=KEY/DATE/REGION/SERVICE/aws4_request` (AWS, "Signature Version 4").

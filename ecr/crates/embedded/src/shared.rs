@@ -30,7 +30,7 @@ pub struct Preview {
 /// The configuration of a server.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// The account of all requests.
+    /// The account of requests whose credentials are not those of a role.
     pub account: RegistryId,
     /// The region of requests without a credential scope.
     pub region: Region,
@@ -175,15 +175,14 @@ impl Shared {
     pub fn now(&self) -> f64 {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     }
+}
 
-    /// ECR's message for a missing permission.
-    pub fn denial(&self, operation: &str) -> String {
-        format!(
-            "User: arn:aws:iam::{}:root is not authorized to perform: ecr:{operation} \
-             because no identity-based policy allows the ecr:{operation} action",
-            self.settings.account
-        )
-    }
+/// ECR's message for a permission that the caller with this ARN lacks.
+pub fn denial(operation: &str, arn: &str) -> String {
+    format!(
+        "User: {arn} is not authorized to perform: ecr:{operation} \
+         because no identity-based policy allows the ecr:{operation} action"
+    )
 }
 
 /// An upload that one request uses. When the guard is dropped the upload is available again, so that a client whose connection

@@ -24,9 +24,8 @@ pub enum CredentialsError {
 /// The authorization token for `registry` that expires at `expires_at` (seconds since 1970): user and password in base64, the
 /// form of `GetAuthorizationToken` and of HTTP Basic.
 pub fn issue(secret: &str, registry: &RegistryKey, expires_at: u64) -> String {
-    let claim = format!("{registry}/{expires_at}");
-    let mac = hex::encode(mac(secret, &claim).finalize().into_bytes());
-    BASE64_STANDARD.encode(format!("AWS:{claim}/{mac}"))
+    let claim = signed(secret, &format!("{registry}/{expires_at}"));
+    BASE64_STANDARD.encode(format!("AWS:{claim}"))
 }
 
 /// The registry for which the header `Authorization` is valid at the time `now` (seconds since 1970).
@@ -44,14 +43,12 @@ pub fn sign_path(
     digest: &Digest,
     expires_at: u64,
 ) -> String {
-    let claim = format!("{registry}/{expires_at}/{digest}/{name}");
-    format!("/download/{claim}/{}", hex::encode(mac(secret, &claim).finalize().into_bytes()))
+    format!("/download/{}", signed(secret, &format!("{registry}/{expires_at}/{digest}/{name}")))
 }
 
 /// The registry, repository and digest of a path from [`sign_path`]; `None` if it is not valid at the time `now`.
 pub fn check_path(secret: &str, path: &str, now: u64) -> Option<(RegistryKey, RepositoryName, Digest)> {
-    let (claim, tag) = path.strip_prefix("/download/")?.rsplit_once('/')?;
-    mac(secret, claim).verify_slice(&hex::decode(tag).ok()?).ok()?;
+    let claim = verified_claim(secret, path.strip_prefix("/download/")?)?;
     let mut parts = claim.splitn(5, '/');
     let registry = RegistryKey { account: parts.next()?.parse().ok()?, region: parts.next()?.parse().ok()? };
     let expires_at: u64 = parts.next()?.parse().ok()?;
@@ -63,11 +60,22 @@ fn verified(secret: &str, authorization: &str) -> Option<(RegistryKey, u64)> {
     let (scheme, token) = authorization.split_once(' ')?;
     let token = BASE64_STANDARD.decode(token.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
     let password = String::from_utf8(token).ok()?;
-    let (claim, tag) = password.strip_prefix("AWS:")?.rsplit_once('/')?;
-    // `verify_slice` compares in constant time.
-    mac(secret, claim).verify_slice(&hex::decode(tag).ok()?).ok()?;
+    let claim = verified_claim(secret, password.strip_prefix("AWS:")?)?;
     let (registry, expires_at) = claim.rsplit_once('/')?;
     Some((registry.parse().ok()?, expires_at.parse().ok()?))
+}
+
+/// `claim`, followed by its MAC.
+pub fn signed(secret: &str, claim: &str) -> String {
+    format!("{claim}/{}", hex::encode(mac(secret, claim).finalize().into_bytes()))
+}
+
+/// The claim of a text from [`signed`]; `None` if it has another MAC.
+pub fn verified_claim<'a>(secret: &str, text: &'a str) -> Option<&'a str> {
+    let (claim, tag) = text.rsplit_once('/')?;
+    // `verify_slice` compares in constant time.
+    mac(secret, claim).verify_slice(&hex::decode(tag).ok()?).ok()?;
+    Some(claim)
 }
 
 fn mac(secret: &str, claim: &str) -> Hmac<Sha256> {

@@ -256,7 +256,7 @@ pub fn image_not_found(call: &Call<'_>, name: &RepositoryName, id: &ImageId) -> 
         "The image with imageId {} does not exist within the repository with name '{name}' \
          in the registry with id '{}'",
         shown(id),
-        call.shared.settings.account
+        call.registry.account
     );
     ApiError::new("ImageNotFoundException", message)
 }
@@ -272,14 +272,14 @@ fn image_exists(call: &Call<'_>, name: &RepositoryName, digest: &Digest, tag: Op
         "Image with digest '{digest}' and tag '{}' already exists in the repository with name '{name}' \
          in registry with id '{}'",
         tag.map_or("null", ImageTag::as_str),
-        call.shared.settings.account
+        call.registry.account
     );
     ApiError::new("ImageAlreadyExistsException", message)
 }
 
 fn refused(call: &Call<'_>, name: &RepositoryName, error: PutError) -> ApiError {
     let joined = |digests: &[Digest]| digests.iter().map(Digest::as_str).collect::<Vec<_>>().join(", ");
-    let account = &call.shared.settings.account;
+    let account = &call.registry.account;
     let absent = |what: &str, digests: &[Digest]| {
         format!(
             "The {what} with digests '[{}]' required for pushing image into repository with name '{name}' \

@@ -72,7 +72,7 @@ pub fn complete(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let digest = upload.digest();
     let mut store = call.shared.store();
     let Some(repository) = store.model().repository(&call.registry, &name) else {
-        return Err(ApiError::repository_not_found(name.as_str(), call.shared.settings.account.as_str()));
+        return Err(ApiError::repository_not_found(name.as_str(), call.registry.account.as_str()));
     };
     let exists = repository.layers.contains_key(&digest) && store.blobs().has(&digest);
     if refusal.is_some() || exists {
@@ -130,7 +130,7 @@ pub fn download_url(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     call.with(input, |name, repository| {
         let digest = text.parse::<Digest>().ok().filter(|it| repository.layers.contains_key(it));
         let Some(digest) = digest else {
-            let account = &call.shared.settings.account;
+            let account = &call.registry.account;
             let message = format!(
                 "The layers with digests '[{text}]' required do not exist in the repository with name '{name}' \
                  in the registry with id '{account}'"

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::error::ApiError;
 use super::model::{Change, RegistryKey, Repository, RepositorySettings};
 use super::service_model::{self, Support};
-use super::shared::Shared;
+use super::shared::{Shared, denial};
+use super::sts::Caller;
 
 mod delete;
 mod images;
@@ -29,7 +30,9 @@ type ApiResult = Result<Value, ApiError>;
 /// A request to one registry.
 pub struct Call<'a> {
     pub shared: &'a Shared,
+    /// The registry of the caller's account.
     pub registry: RegistryKey,
+    pub caller: Caller,
 }
 
 /// Answers a request. `operation` is the part of `X-Amz-Target` after the dot.
@@ -97,22 +100,11 @@ fn dispatch(call: &Call<'_>, operation: &str, input: Input<'_>) -> ApiResult {
     }
 }
 
-/// The response of STS `GetCallerIdentity`, in the XML of the query protocol.
-pub fn caller_identity(shared: &Shared) -> String {
-    let account = &shared.settings.account;
-    format!(
-        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
-         <Arn>arn:aws:iam::{account}:root</Arn><UserId>{account}</UserId><Account>{account}</Account>\
-         </GetCallerIdentityResult><ResponseMetadata><RequestId>embedded</RequestId></ResponseMetadata>\
-         </GetCallerIdentityResponse>"
-    )
-}
-
 impl Call<'_> {
     /// Fails if the fault `deny` affects the request.
     fn check_permission(&self, operation: &str) -> Result<(), ApiError> {
         if self.shared.faults.denies(operation) {
-            return Err(ApiError::new("AccessDeniedException", self.shared.denial(operation)));
+            return Err(ApiError::new("AccessDeniedException", denial(operation, &self.caller.arn())));
         }
         Ok(())
     }
@@ -120,8 +112,7 @@ impl Call<'_> {
     /// Fails for the registry of another account, as there is only one here: its repositories do not exist for these
     /// credentials.
     fn check_registry(&self, input: Input<'_>) -> Result<(), ApiError> {
-        let Some(registry) =
-            input.text("registryId").filter(|it| *it != self.shared.settings.account.as_str())
+        let Some(registry) = input.text("registryId").filter(|it| *it != self.registry.account.as_str())
         else {
             return Ok(());
         };
@@ -129,8 +120,10 @@ impl Call<'_> {
         match input.text("repositoryName").or(names.first().copied()) {
             Some(name) => Err(ApiError::repository_not_found(name, registry)),
             None => {
-                let message =
-                    format!("{} in the registry {registry}", self.shared.denial("DescribeRepositories"));
+                let message = format!(
+                    "{} in the registry {registry}",
+                    denial("DescribeRepositories", &self.caller.arn())
+                );
                 Err(ApiError::new("AccessDeniedException", message))
             }
         }
@@ -161,7 +154,7 @@ impl Call<'_> {
         let store = self.shared.store();
         match store.model().repository(&self.registry, &name) {
             Some(repository) => read(&name, repository),
-            None => Err(ApiError::repository_not_found(name.as_str(), self.shared.settings.account.as_str())),
+            None => Err(ApiError::repository_not_found(name.as_str(), self.registry.account.as_str())),
         }
     }
 
@@ -174,8 +167,7 @@ impl Call<'_> {
         let name = self.name(name)?;
         let mut store = self.shared.store();
         let repository = store.model().repository(&self.registry, &name);
-        let not_found =
-            || ApiError::repository_not_found(name.as_str(), self.shared.settings.account.as_str());
+        let not_found = || ApiError::repository_not_found(name.as_str(), self.registry.account.as_str());
         let mut settings = repository.ok_or_else(not_found)?.settings.clone();
         change(&mut settings)?;
         let change = Change::PutSettings(self.registry.clone(), name.clone(), Box::new(settings));
@@ -189,7 +181,7 @@ impl Call<'_> {
 
     /// An object with `registryId`, `repositoryName` and the members of `more`.
     fn about(&self, name: &RepositoryName, more: Value) -> Value {
-        let mut response = json!({"registryId": self.shared.settings.account, "repositoryName": name});
+        let mut response = json!({"registryId": self.registry.account, "repositoryName": name});
         if let (Some(response), Value::Object(more)) = (response.as_object_mut(), more) {
             response.extend(more);
         }

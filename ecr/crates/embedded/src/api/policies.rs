@@ -17,7 +17,7 @@ pub fn put_lifecycle(call: &Call<'_>, input: Input<'_>) -> ApiResult {
 }
 
 pub fn get_lifecycle(call: &Call<'_>, input: Input<'_>) -> ApiResult {
-    let account = &call.shared.settings.account;
+    let account = &call.registry.account;
     call.with(input, |name, repository| match &repository.settings.lifecycle_policy {
         Some(text) => Ok(call.about(name, json!({"lifecyclePolicyText": text}))),
         None => Err(no_lifecycle_policy(name.as_str(), account.as_str())),
@@ -63,7 +63,7 @@ fn is_policy(text: &str) -> bool {
 }
 
 pub fn get_repository(call: &Call<'_>, input: Input<'_>) -> ApiResult {
-    let account = &call.shared.settings.account;
+    let account = &call.registry.account;
     call.with(input, |name, repository| match &repository.settings.repository_policy {
         Some(text) => Ok(call.about(name, json!({"policyText": text}))),
         None => Err(ApiError::new(

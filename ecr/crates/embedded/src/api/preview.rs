@@ -18,7 +18,7 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
         let own = || repository.settings.lifecycle_policy.clone();
         let text = input.text("lifecyclePolicyText").map(str::to_owned).or_else(own);
         let text = text.ok_or_else(|| {
-            super::policies::no_lifecycle_policy(name.as_str(), call.shared.settings.account.as_str())
+            super::policies::no_lifecycle_policy(name.as_str(), call.registry.account.as_str())
         })?;
         let policy = super::policies::checked_lifecycle(&text)?;
         let images = lifecycle_images(repository);
@@ -42,7 +42,7 @@ pub fn get(call: &Call<'_>, input: Input<'_>) -> ApiResult {
             format!(
                 "There is no lifecycle policy preview for the repository with name '{name}' \
                  in the registry with id '{}'",
-                call.shared.settings.account
+                call.registry.account
             ),
         )
     })?;

@@ -26,7 +26,7 @@ pub fn authorization_token(call: &Call<'_>) -> ApiResult {
 }
 
 pub fn describe(call: &Call<'_>) -> ApiResult {
-    Ok(json!({"registryId": call.shared.settings.account, "replicationConfiguration": {"rules": []}}))
+    Ok(json!({"registryId": call.registry.account, "replicationConfiguration": {"rules": []}}))
 }
 
 pub fn get_setting(call: &Call<'_>, input: Input<'_>) -> ApiResult {
@@ -59,7 +59,7 @@ pub fn get_scanning(call: &Call<'_>) -> ApiResult {
     let store = call.shared.store();
     let scanning = store.model().registry(&call.registry).and_then(|it| it.scanning.clone());
     let scanning = scanning.unwrap_or_else(|| json!({"scanType": "BASIC", "rules": []}));
-    Ok(json!({"registryId": call.shared.settings.account, "scanningConfiguration": scanning}))
+    Ok(json!({"registryId": call.registry.account, "scanningConfiguration": scanning}))
 }
 
 /// Stores the configuration of basic or enhanced scanning. The scans themselves, which Amazon Inspector does for enhanced
@@ -94,7 +94,7 @@ pub fn repository_scanning(call: &Call<'_>, input: Input<'_>) -> ApiResult {
             None => failures.push(json!({
                 "repositoryName": name,
                 "failureCode": "REPOSITORY_NOT_FOUND",
-                "failureReason": crate::error::no_repository(text, call.shared.settings.account.as_str()),
+                "failureReason": crate::error::no_repository(text, call.registry.account.as_str()),
             })),
         }
     }

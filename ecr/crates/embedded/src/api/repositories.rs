@@ -19,7 +19,7 @@ pub fn create(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let settings = settings(call, input)?;
     let mut store = call.shared.store();
     if store.model().repository(&call.registry, &name).is_some() {
-        let account = &call.shared.settings.account;
+        let account = &call.registry.account;
         return Err(ApiError::new(
             "RepositoryAlreadyExistsException",
             format!("The repository with name '{name}' already exists in the registry with id '{account}'"),
@@ -73,7 +73,7 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> ApiResult {
 /// Deletes a repository. The state is locked between the check that it is empty and the deletion, so that no push in between is
 /// lost.
 pub fn delete(call: &Call<'_>, input: Input<'_>) -> ApiResult {
-    let account = &call.shared.settings.account;
+    let account = &call.registry.account;
     let name = call.name(input.required("repositoryName"))?;
     let mut store = call.shared.store();
     let repository = store.model().repository(&call.registry, &name);
@@ -158,7 +158,7 @@ fn describe_one(call: &Call<'_>, name: &RepositoryName, settings: &RepositorySet
     }
     let mut described = json!({
         "repositoryArn": call.arn(name),
-        "registryId": call.shared.settings.account,
+        "registryId": call.registry.account,
         "repositoryName": name,
         "repositoryUri": format!("{}/{name}", call.shared.host),
         "createdAt": settings.created_at,

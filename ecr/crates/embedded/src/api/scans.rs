@@ -152,7 +152,7 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let now = call.shared.now();
     let mut store = call.shared.store();
     let repository = store.model().repository(&call.registry, &name);
-    let account = call.shared.settings.account.as_str();
+    let account = call.registry.account.as_str();
     let repository = repository.ok_or_else(|| ApiError::repository_not_found(name.as_str(), account))?;
     let (digest, image) = id.find(repository).map_err(|_| image_not_found(call, &name, &id))?;
     if is_index(&image.media_type) {
@@ -179,7 +179,7 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let key = key(&call.registry, &name, &digest);
     let requests = call.shared.count_scan_requests(&key, usize::from(is_new_request));
     let Some(scan) = read(call.shared, &digest, &image, requests) else {
-        let account = &call.shared.settings.account;
+        let account = &call.registry.account;
         let message = format!(
             "Image scan does not exist for the image with '{}' in the repository with name '{name}' \
              in the registry with id '{account}'",

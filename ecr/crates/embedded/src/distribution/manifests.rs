@@ -147,7 +147,7 @@ fn refused(call: &Call, error: PutError) -> OciError {
     let joined = |digests: &[Digest]| digests.iter().map(Digest::as_str).collect::<Vec<_>>().join(", ");
     match error {
         PutError::RepositoryNotFound => {
-            OciError::name_unknown(call.name.as_str(), call.shared.settings.account.as_str())
+            OciError::name_unknown(call.name.as_str(), call.registry.account.as_str())
         }
         PutError::Invalid(error) => OciError::new(400, "MANIFEST_INVALID", error.to_string()),
         PutError::DigestMismatch { expected, found } => {
@@ -166,7 +166,7 @@ fn refused(call: &Call, error: PutError) -> OciError {
             OciError::new(400, "TAG_INVALID", immutable_sentence(&call.name, &tag))
         }
         PutError::TooManyTags(tag) => {
-            let message = images::too_many_tags(&call.name, &tag, call.shared.settings.account.as_str());
+            let message = images::too_many_tags(&call.name, &tag, call.registry.account.as_str());
             OciError::new(403, "DENIED", message)
         }
         PutError::Internal(error) => OciError::internal(&error),

@@ -13,7 +13,8 @@ use super::error::{NoResponse, OciError};
 use super::faults::InjectedFaults;
 use super::http::{Response, broken, header, json_response, query, with_header};
 use super::model::RegistryKey;
-use super::shared::Shared;
+use super::shared::{Shared, denial};
+use super::sts::Caller;
 use super::token::{self, CredentialsError};
 
 mod blobs;
@@ -73,8 +74,8 @@ async fn dispatch(
     let name = name
         .parse()
         .map_err(|it: ecr_types::InvalidName| OciError::new(400, "NAME_INVALID", it.to_string()))?;
-    permit(&shared, operation, injected)?;
-    carried.iter().try_for_each(|it| permitted(&shared, it))?;
+    permit(&shared, &registry, operation, injected)?;
+    carried.iter().try_for_each(|it| permitted(&shared, &registry, it))?;
     let call = Call { shared, registry, name, injected };
     call.check_repository()?;
     call.response(request, target).await
@@ -123,7 +124,7 @@ impl Call {
     fn check_repository(&self) -> Result<(), OciError> {
         match self.shared.store().model().repository(&self.registry, &self.name) {
             Some(_) => Ok(()),
-            None => Err(OciError::name_unknown(self.name.as_str(), self.shared.settings.account.as_str())),
+            None => Err(OciError::name_unknown(self.name.as_str(), self.registry.account.as_str())),
         }
     }
 }
@@ -182,19 +183,27 @@ fn carried(request: &Request<Incoming>, route: Option<&Route>) -> &'static [&'st
     }
 }
 
-fn permit(shared: &Shared, operation: &str, injected: InjectedFaults) -> Result<(), OciError> {
+fn permit(
+    shared: &Shared,
+    registry: &RegistryKey,
+    operation: &str,
+    injected: InjectedFaults,
+) -> Result<(), OciError> {
     if injected.error {
         return Err(OciError::internal(&"injected fault"));
     }
     if injected.throttle {
         return Err(OciError::new(429, "TOOMANYREQUESTS", "Rate exceeded"));
     }
-    permitted(shared, operation)
+    permitted(shared, registry, operation)
 }
 
-fn permitted(shared: &Shared, operation: &str) -> Result<(), OciError> {
+fn permitted(shared: &Shared, registry: &RegistryKey, operation: &str) -> Result<(), OciError> {
     match shared.faults.denies(operation) {
-        true => Err(OciError::new(403, "DENIED", shared.denial(operation))),
+        true => {
+            let root = Caller::Root(registry.account.clone());
+            Err(OciError::new(403, "DENIED", denial(operation, &root.arn())))
+        }
         false => Ok(()),
     }
 }

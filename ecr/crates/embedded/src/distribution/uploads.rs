@@ -81,7 +81,7 @@ pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> R
     // The repository may have been deleted while the body was received.
     if store.model().repository(&call.registry, &call.name).is_none() {
         store.discard(id);
-        return Err(OciError::name_unknown(call.name.as_str(), call.shared.settings.account.as_str()).into());
+        return Err(OciError::name_unknown(call.name.as_str(), call.registry.account.as_str()).into());
     }
     let adopted = store.adopt(&call.registry, &call.name, id, &digest, upload.size());
     adopted?;
