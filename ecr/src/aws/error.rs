@@ -6,6 +6,8 @@ use std::fmt;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 use ecr_oci::http::{is_connection_refused, is_tls};
 use ecr_types::error::causes;
 
@@ -30,6 +32,9 @@ impl ServiceError {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
+        if let Some(refused) = refused_role(&error) {
+            return refused;
+        }
         let status = error.raw_response().map(|it| it.status().as_u16());
         let code = error.code().map(str::to_owned);
         let message = match (error.message(), status) {
@@ -110,21 +115,54 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     if texts.is_empty() { error.to_string() } else { texts.join(": ") }
 }
 
+/// The error of STS that kept the SDK from assuming the role of a profile or of a web identity.
+fn refused_role(error: &(dyn Error + 'static)) -> Option<ServiceError> {
+    let refusal = |operation, metadata: &dyn ProvideErrorMetadata| {
+        let (code, message) =
+            (metadata.code()?.to_owned(), metadata.message().unwrap_or_default().to_owned());
+        let help =
+            format!("check the ARN of the role, and that its trust policy allows {operation} to its caller");
+        Some(ServiceError { operation, code: Some(code), message, status: None, help: Some(help) })
+    };
+    causes(error).find_map(|cause| match cause.downcast_ref::<AssumeRoleError>() {
+        Some(it) => refusal("sts:AssumeRole", it),
+        None => {
+            refusal("sts:AssumeRoleWithWebIdentity", cause.downcast_ref::<AssumeRoleWithWebIdentityError>()?)
+        }
+    })
+}
+
+/// Help for credentials that cannot be loaded.
+fn no_credentials(error: &(dyn Error + 'static)) -> String {
+    let token_file = std::env::var("AWS_WEB_IDENTITY_TOKEN_FILE").ok().filter(|it| !it.is_empty());
+    match token_file.filter(|_| causes(error).any(|it| it.is::<std::io::Error>())) {
+        Some(path) => format!("check that AWS_WEB_IDENTITY_TOKEN_FILE (`{path}`) can be read"),
+        None => "set AWS_PROFILE or pass --aws-profile, run `aws sso login`, \
+                 or add --local to use the embedded ECR, which needs no account"
+            .to_owned(),
+    }
+}
+
+/// Help for a refused connection, with the endpoints of the environment.
+fn nothing_listens() -> String {
+    let variables = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_STS"];
+    let value = |key: &str| std::env::var(key).ok().filter(|it| !it.is_empty());
+    let set: Vec<_> = variables.iter().filter_map(|it| Some(format!("{it}={}", value(it)?))).collect();
+    let (endpoint, remedy) = match set.as_slice() {
+        [] => ("`endpoint_url` of the AWS profile".to_owned(), "remove the key"),
+        set => (set.join(", "), "unset the variable"),
+    };
+    format!(
+        "nothing listens at the endpoint ({endpoint}): start the embedded ECR with `cargo xtask ecr serve`, or {remedy}"
+    )
+}
+
 fn help_for(error: &(dyn Error + 'static), code: Option<&str>) -> Option<String> {
     if causes(error).any(|it| it.is::<CredentialsError>()) {
-        return Some(
-            "set AWS_PROFILE or pass --aws-profile, run `aws sso login`, \
-             or add --local to use the embedded ECR, which needs no account"
-                .to_owned(),
-        );
+        return Some(no_credentials(error));
     }
     if is_connection_refused(error) {
-        let set = |key: &&str| Some(format!("{key}={}", std::env::var(key).ok()?));
-        let set: Vec<_> = super::ENDPOINT_VARIABLES.iter().filter_map(set).collect();
-        return Some(format!(
-            "nothing listens at the endpoint ({}): start the embedded ECR with `cargo xtask ecr serve`, or unset the variable",
-            set.join(", ")
-        ));
+        return Some(nothing_listens());
     }
     if is_tls(error) {
         return Some(UNTRUSTED.to_owned());

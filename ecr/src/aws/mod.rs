@@ -4,9 +4,6 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::ProfileFileCredentialsProvider;
-use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_ecr::config::SharedCredentialsProvider;
@@ -15,8 +12,11 @@ use aws_sdk_ecr::config::timeout::TimeoutConfig;
 use ecr_oci::http::{HttpClient, Limits};
 use ecr_types::RegistryId;
 
+use environment::{Environment, with_profile_credentials};
+
 mod apply;
 mod denials;
+mod environment;
 mod error;
 mod http;
 pub mod iam;
@@ -30,6 +30,7 @@ mod token;
 
 pub use apply::Applied;
 pub use denials::Denials;
+pub use environment::InvalidEnvironment;
 pub use error::{ServiceError, UNTRUSTED};
 pub use http::Connections;
 pub use images::ImageTotals;
@@ -81,21 +82,15 @@ impl Aws {
     /// Creates the clients, whose requests go through `http`. No request is made to ECR or STS.
     ///
     /// # Errors
-    /// No region is configured, the region is not valid, or an endpoint variable has no scheme.
+    /// No region is configured, the region is not valid, or the environment is not ([`InvalidEnvironment`]).
     pub async fn connect(config: &ClientConfig, http: HttpClient) -> Result<Self> {
         let connections = Connections::new(http.clone());
         let (config, endpoint) = match config {
             ClientConfig::Environment { region, workspace_region, profile } => {
-                check_endpoints()?;
-                let config = from_environment(
-                    region.clone(),
-                    workspace_region.clone(),
-                    profile.as_deref(),
-                    &connections,
-                )
-                .await;
-                let endpoint = endpoint(&config);
-                (config, endpoint)
+                let environment = Environment::read(profile.as_deref()).await?;
+                let (region, workspace_region) = (region.clone(), workspace_region.clone());
+                let config = from_environment(&environment, region, workspace_region, &connections).await?;
+                (config, environment.ecr_endpoint())
             }
             ClientConfig::Local { url, region } => (local(url, region, &connections), Some(url.clone())),
         };
@@ -165,47 +160,21 @@ pub struct NoRegion;
 /// The region comes from the flag, the environment, the workspace or the profile, in this order. The instance metadata
 /// service is not queried for a region: on a developer's machine that only waits for a timeout.
 async fn from_environment(
+    environment: &Environment,
     region: Option<String>,
     workspace_region: Option<String>,
-    profile: Option<&str>,
     connections: &Connections,
-) -> SdkConfig {
-    let mut profile_region = aws_config::profile::region::ProfileFileRegionProvider::builder();
-    if let Some(profile) = profile {
-        profile_region = profile_region.profile_name(profile);
-    }
-    // An empty variable counts as unset.
-    let variable = |key: &str| std::env::var(key).ok().filter(|it| !it.is_empty());
-    let environment = || variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
-    let chosen = region.or_else(environment).or(workspace_region);
-    let region = RegionProviderChain::first_try(chosen.map(Region::new))
-        .or_else(profile_region.build())
-        .region()
-        .await;
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(region.clone())
+) -> Result<SdkConfig> {
+    let region = region.filter(|it| !it.is_empty());
+    let region = region.or_else(|| environment.region().map(str::to_owned)).or(workspace_region);
+    let region = region.or_else(|| environment.profile_region().map(str::to_owned)).ok_or(NoRegion)?;
+    let loader = environment
+        .loader()
+        .region(Region::new(region))
         .http_client(connections.clone())
         .retry_config(retry_config())
         .timeout_config(timeouts(connections.limits()));
-    if let Some(profile) = profile {
-        loader = loader.profile_name(profile).credentials_provider(profile_credentials(
-            profile,
-            region,
-            connections,
-        ));
-    }
-    loader.load().await
-}
-
-/// The credentials of the profile of `--aws-profile`. The SDK's default chain prefers credentials of the environment,
-/// which may belong to another account.
-fn profile_credentials(
-    profile: &str,
-    region: Option<Region>,
-    connections: &Connections,
-) -> ProfileFileCredentialsProvider {
-    let config = ProviderConfig::default().with_region(region).with_http_client(connections.clone());
-    ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&config).build()
+    Ok(with_profile_credentials(environment, loader.load().await).await)
 }
 
 fn local(url: &str, region: &str, connections: &Connections) -> SdkConfig {
@@ -221,28 +190,6 @@ fn local(url: &str, region: &str, connections: &Connections) -> SdkConfig {
         .timeout_config(timeouts(connections.limits()))
         .build()
 }
-
-/// The endpoint that is configured for ECR. As in the SDK, the service-specific variable takes precedence.
-fn endpoint(config: &SdkConfig) -> Option<String> {
-    let own = std::env::var("AWS_ENDPOINT_URL_ECR").ok().filter(|it| !it.is_empty());
-    own.or_else(|| config.endpoint_url().map(str::to_owned))
-}
-
-/// Rejects endpoints without a scheme, for which the SDK's error message is long and unclear.
-fn check_endpoints() -> Result<()> {
-    for key in ENDPOINT_VARIABLES {
-        let value = std::env::var(key).unwrap_or_default();
-        let has_scheme = ["http://", "https://"].iter().any(|it| value.starts_with(it));
-        anyhow::ensure!(
-            value.is_empty() || has_scheme,
-            "{key} is `{value}`, but an endpoint must begin with http:// or https://"
-        );
-    }
-    Ok(())
-}
-
-/// The variables from which the SDK takes endpoints.
-const ENDPOINT_VARIABLES: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_STS"];
 
 /// Retries in adaptive mode: the client reduces its rate of requests when the service throttles them.
 fn retry_config() -> RetryConfig {

@@ -6,7 +6,7 @@ use ecr_oci::bases::PullError;
 use ecr_oci::registry::{RegistryError, RegistryErrorKind};
 use ecr_types::text::NotText;
 
-use crate::aws::{NoRegion, ServiceError, UNTRUSTED};
+use crate::aws::{InvalidEnvironment, NoRegion, ServiceError, UNTRUSTED};
 use crate::build::bases::MissingBase;
 use crate::build::compile::prebuilt::PrebuiltError;
 use crate::build::docker::{EngineError, LeftOut};
@@ -38,6 +38,9 @@ fn help_for_one(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<EngineError>() {
         return error.help().map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<InvalidEnvironment>() {
+        return Some(error.help());
     }
     if let Some(error) = error.downcast_ref::<std::io::Error>() {
         return NotText::of(error).map(|it| it.help().to_owned());

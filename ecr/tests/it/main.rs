@@ -12,6 +12,7 @@ mod context;
 mod create;
 mod delete;
 mod encoding;
+mod environment;
 mod export;
 mod gate;
 mod hub;

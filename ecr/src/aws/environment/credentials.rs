@@ -1,0 +1,56 @@
+//! Credentials of a profile whose role is assumed with the keys of the environment.
+
+use aws_config::SdkConfig;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::sts::AssumeRoleProvider;
+use aws_credential_types::provider::SharedCredentialsProvider;
+
+use super::Environment;
+
+/// The configuration with the credentials of the profile of `--aws-profile`, if that or a profile that it refers to has
+/// `credential_source = Environment`. The SDK does not see the keys of the environment, because it would prefer them to
+/// the profile; all other profiles are its own work.
+pub async fn with_profile_credentials(environment: &Environment, config: SdkConfig) -> SdkConfig {
+    let Some(roles) = environment.roles_from_variables() else { return config };
+    let mut credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
+    for role in roles {
+        let mut builder = AssumeRoleProvider::builder(role.arn).configure(&config);
+        if let Some(id) = role.external_id {
+            builder = builder.external_id(id);
+        }
+        if let Some(name) = role.session_name {
+            builder = builder.session_name(name);
+        }
+        credentials = SharedCredentialsProvider::new(builder.build_from_provider(credentials).await);
+    }
+    config.into_builder().credentials_provider(credentials).build()
+}
+
+/// A role that a profile names.
+struct Role {
+    arn: String,
+    external_id: Option<String>,
+    session_name: Option<String>,
+}
+
+impl Environment {
+    /// The roles to assume one after the other, beginning with the keys of the environment; `None` if the profile begins
+    /// with other credentials.
+    fn roles_from_variables(&self) -> Option<Vec<Role>> {
+        let mut name = self.profile.as_ref().filter(|_| self.names_profile_by_flag())?.name.as_str();
+        let mut roles = Vec::new();
+        // A loop of profiles is reported by the SDK.
+        for _ in self.profiles.profiles() {
+            let profile = self.profiles.get_profile(name)?;
+            let text = |key| profile.get(key).map(str::to_owned);
+            let (external_id, session_name) = (text("external_id"), text("role_session_name"));
+            roles.push(Role { arn: text("role_arn")?, external_id, session_name });
+            if profile.get("credential_source").is_some_and(|it| it.eq_ignore_ascii_case("Environment")) {
+                roles.reverse();
+                return Some(roles);
+            }
+            name = profile.get("source_profile")?;
+        }
+        None
+    }
+}
