@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ecr_lifecycle::StoredPolicy;
 use serde_json::{Value, json};
 
-use super::compare::same_repository_policy;
+use super::compare::{same_kms_key, same_repository_policy};
 use super::{BlockedField, Step, WriteAction};
 use crate::config::desired::{DesiredRepository, Encryption, LifecyclePolicy};
 use crate::plan::observed::{Observed, ObservedRepository, Reading};
@@ -122,16 +122,10 @@ pub fn encryption_block(desired: &DesiredRepository, found: &ObservedRepository)
     })
 }
 
-/// Compares encryptions. AWS returns the ARN of the key even if the request contained its ID or alias. An alias cannot
-/// be compared with an ARN, and is treated as equal.
+/// Compares encryptions. A key that is not configured, or not returned, is equal to any.
 pub(super) fn same_encryption(wanted: &Encryption, have: &Encryption) -> bool {
-    let same_key = match (&wanted.kms_key, &have.kms_key) {
-        (Some(wanted), Some(have)) => {
-            wanted == have || wanted.contains("alias/") || have.ends_with(&format!(":key/{wanted}"))
-        }
-        _ => true,
-    };
-    wanted.kind == have.kind && same_key
+    let keys = wanted.kms_key.as_deref().zip(have.kms_key.as_deref());
+    wanted.kind == have.kind && keys.is_none_or(|(wanted, have)| same_kms_key(wanted, have))
 }
 
 fn encryption_json(encryption: &Encryption) -> Value {

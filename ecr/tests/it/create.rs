@@ -254,3 +254,39 @@ fn create_blocks_an_ineffective_field_and_writes_it_once() {
     "#]].assert_eq(&second.shown());
     assert_eq!(fixture.run(&["ecr", "plan", "--check"]).code, 1);
 }
+
+#[test]
+fn create_writes_a_repository_policy_once_whatever_form_aws_gives_it() {
+    for statement in [
+        r#""Principal": {"AWS": ["222222222222", "111111111111"]}, "Action": ["ecr:BatchGetImage"]"#,
+        r#""Principal": "111111111111", "Action": "ecr:batchGetImage""#,
+        r#""Principal": "*", "Action": ["ecr:BatchGetImage"], "Condition": {"Bool": {"aws:SecureTransport": true}}"#,
+        r#""Principal": {"AWS": ["*"], "Service": ["ecs.amazonaws.com"]}, "Action": ["ecr:Get*", "ecr:Batch*"]"#,
+    ] {
+        let policy = format!(r#"{{"Statement": {{"Effect": "Allow", {statement}}}}}"#);
+        let workspace = Workspace::new().service("my-app", "repository-policy = \"policy.json\"\n");
+        workspace.file("my-app/policy.json", &policy);
+        let fixture = workspace.start().created();
+        fixture.run(&["ecr", "create"]).good();
+        assert_eq!(fixture.registry.writes(), [""; 0], "{policy}");
+        assert_eq!(fixture.run(&["ecr", "plan", "--check"]).code, 0, "{policy}");
+        // A principal that was deleted, whose unique ID takes its place.
+        fixture.workspace.file("my-app/policy.json", policy.replace("111111111111", "AIDAEXAMPLE"));
+        let wanted = if policy.contains("111111111111") { 2 } else { 0 };
+        assert_eq!(fixture.run(&["ecr", "plan", "--check"]).code, wanted, "{policy}");
+    }
+}
+
+#[test]
+fn create_accepts_each_form_of_a_kms_key() {
+    for key in [
+        "1234abcd-12ab-34cd-56ef-1234567890ab",
+        "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "alias/ecr",
+        "arn:aws:kms:us-east-1:123456789012:alias/ecr",
+    ] {
+        let metadata = format!("encryption = \"KMS\"\nkms-key = \"{key}\"\n");
+        let fixture = Workspace::new().service("my-app", &metadata).start().created();
+        assert_eq!(fixture.run(&["ecr", "plan", "--check"]).code, 0, "{key}");
+    }
+}

@@ -148,7 +148,8 @@ fn environment_profile_that_does_not_exist_is_named() {
 
         help: did you mean `staging`? the profiles are `production`, `staging`
         --- exit 1
-    "#]].assert_eq(&flag.run().shown());
+    "#]]
+    .assert_eq(&flag.run().shown());
     let variable = fixture.with_profiles(&["ecr", "plan"], config).env("AWS_PROFILE", "nosuch");
     expect![[r#"
         --- stderr
@@ -156,7 +157,8 @@ fn environment_profile_that_does_not_exist_is_named() {
 
         help: the profiles are `production`, `staging`
         --- exit 1
-    "#]].assert_eq(&variable.run().shown());
+    "#]]
+    .assert_eq(&variable.run().shown());
     // As with the AWS CLI, keys in the environment do not help.
     let with_keys = fixture.plan().env("AWS_PROFILE", "nosuch").run();
     assert!(with_keys.stderr.contains("there is no AWS profile `nosuch`"), "{with_keys:#?}");
@@ -191,14 +193,16 @@ fn environment_references_of_profiles_are_checked() {
 
         help: did you mean `keys`? the profiles are `first`, `keys`, `loop`, `pool`, `second`, `sso`
         --- exit 1
-    "#]].assert_eq(&plan("first"));
+    "#]]
+    .assert_eq(&plan("first"));
     expect![[r#"
         --- stderr
         error: there is no section [sso-session corp], which AWS profile `sso` names
 
         help: the SSO sessions are `corporation`
         --- exit 1
-    "#]].assert_eq(&plan("sso"));
+    "#]]
+    .assert_eq(&plan("sso"));
     expect![[r#"
         --- stderr
         error: failed to identify the AWS account
@@ -225,7 +229,8 @@ fn environment_half_of_a_key_pair_is_named() {
 
         help: set AWS_SECRET_ACCESS_KEY as well, or unset AWS_ACCESS_KEY_ID
         --- exit 1
-    "#]].assert_eq(&output.shown());
+    "#]]
+    .assert_eq(&output.shown());
 }
 
 #[test]
@@ -240,7 +245,8 @@ fn environment_invalid_profile_file_is_named() {
           error parsing [ROOT]/.aws/config on line 2:
             Expected an '=' sign defining a property
         --- exit 1
-    "#]].assert_eq(&output.shown());
+    "#]]
+    .assert_eq(&output.shown());
 }
 
 /// Profiles with roles in account 222222222222.
@@ -370,5 +376,6 @@ fn environment_role_that_may_not_be_assumed_is_named() {
 
         help: check the ARN of the role, and that its trust policy allows sts:AssumeRole to its caller
         --- exit 1
-    "#]].assert_eq(&wrong.env("AWS_REGION", "us-east-1").run().shown());
+    "#]]
+    .assert_eq(&wrong.env("AWS_REGION", "us-east-1").run().shown());
 }

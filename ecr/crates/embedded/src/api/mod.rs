@@ -15,6 +15,7 @@ mod input;
 mod layers;
 mod page;
 mod policies;
+mod policy_text;
 mod preview;
 mod referrers;
 mod registry;

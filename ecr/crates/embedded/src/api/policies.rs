@@ -3,6 +3,7 @@
 use ecr_lifecycle::{Document, Finding};
 use serde_json::{Value, json};
 
+use super::policy_text::as_returned;
 use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
 
@@ -34,10 +35,11 @@ pub fn delete_lifecycle(call: &Call<'_>, input: Input<'_>) -> ApiResult {
 }
 
 pub fn set_repository(call: &Call<'_>, input: Input<'_>) -> ApiResult {
-    let text = input.required("policyText").to_owned();
-    if !is_policy(&text) {
+    let text = input.required("policyText");
+    if !is_policy(text) {
         return Err(ApiError::invalid("PolicyText", "Invalid repository policy provided"));
     }
+    let text = as_returned(text);
     let name = call.change_settings(input.required("repositoryName"), |it| {
         it.repository_policy = Some(text.clone());
         Ok(())

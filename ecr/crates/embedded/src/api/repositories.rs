@@ -9,7 +9,7 @@ use super::page::{paged, paged_by};
 use super::tags::checked_tags;
 use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
-use crate::model::{Change, RepositorySettings};
+use crate::model::{Change, RegistryKey, RepositorySettings};
 
 pub fn create(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.name(input.required("repositoryName"))?;
@@ -41,11 +41,18 @@ fn settings(call: &Call<'_>, input: Input<'_>) -> Result<RepositorySettings, Api
         exclusion_filters,
         scan_on_push: scan_on_push(input),
         encryption_type: encryption_type.unwrap_or(EncryptionType::Aes256),
-        kms_key: encryption.and_then(|it| it.text("kmsKey")).map(str::to_owned),
+        kms_key: encryption.and_then(|it| it.text("kmsKey")).map(|it| key_arn(call, it)),
         lifecycle_policy: None,
         repository_policy: None,
         tags: checked_tags(BTreeMap::new(), input)?,
     })
+}
+
+/// The ARN of a KMS key, which ECR returns in place of the key's ID. An alias stays one, because only KMS knows its key.
+fn key_arn(call: &Call<'_>, key: &str) -> String {
+    let is_id = !key.contains(':') && !key.contains('/');
+    let RegistryKey { account, region } = &call.registry;
+    if is_id { format!("arn:aws:kms:{region}:{account}:key/{key}") } else { key.to_owned() }
 }
 
 /// Describes the named repositories or all of them. The request fails if one of the names does not exist, as in ECR.
