@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::config::definitions::Definitions;
 use crate::config::desired::{self, Configuration, Desired, Member, Package, PolicyFiles};
 use crate::config::files;
-use crate::config::metadata::{PackageMetadata, WorkspaceMetadata};
+use crate::config::metadata::{PackageMetadata, WorkspaceMetadata, near_misses};
 use crate::config::settings::PolicySource;
 
 /// A workspace with its configuration.
@@ -24,15 +24,24 @@ pub struct Workspace {
     pub desired: Desired,
 }
 
+/// The lifecycle policies of a workspace.
+#[derive(Debug)]
+pub struct LifecyclePolicies {
+    /// The position and the text of each policy.
+    pub policies: Vec<(Place, String)>,
+    /// Tables of manifests that are probably mistyped, for warnings.
+    pub near_misses: Vec<Problem>,
+}
+
 const REPOSITORIES: &str = "ecr/repositories.json";
 const LIFECYCLE_POLICY: &str = "ecr/lifecycle-policy.json";
 
 impl Workspace {
-    /// The position and the text of each lifecycle policy of the configuration. The policies are not checked.
+    /// The lifecycle policies of the configuration. They are not checked.
     ///
     /// # Errors
     /// `cargo metadata` fails, the configuration has problems, or a file cannot be read.
-    pub fn lifecycle_policies(manifest_path: Option<&Path>) -> Result<Vec<(Place, String)>, LoadError> {
+    pub fn lifecycle_policies(manifest_path: Option<&Path>) -> Result<LifecyclePolicies, LoadError> {
         let metadata = metadata(manifest_path)?;
         let root = metadata.workspace_root.as_std_path();
         let problems = Problems::default();
@@ -49,7 +58,10 @@ impl Workspace {
             }
         }
         problems.into_result().map_err(LoadError::Problems)?;
-        Ok(policies.into_iter().collect())
+        Ok(LifecyclePolicies {
+            policies: policies.into_iter().collect(),
+            near_misses: configuration.near_misses,
+        })
     }
 
     /// Reads the workspace of `manifest_path`, or of the current directory.
@@ -121,23 +133,28 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn configuration(&self, metadata: &Metadata) -> Configuration {
         let manifest = self.toml("Cargo.toml");
+        let mut near_misses = manifest.as_ref().map(near_misses).unwrap_or_default();
         let mut workspace =
             manifest.map(|it| WorkspaceMetadata::read(&it, self.problems)).unwrap_or_default();
         if workspace.lifecycle_policy.is_none() && self.root.join(LIFECYCLE_POLICY).exists() {
             let value = PolicySource::File(LIFECYCLE_POLICY.to_owned());
             workspace.lifecycle_policy = Some(Located { place: Place::file("Cargo.toml"), value });
         }
-        let mut members: Vec<_> =
-            metadata.workspace_packages().into_iter().map(|it| self.member(it)).collect();
+        let members = metadata.workspace_packages().into_iter().map(|it| self.member(it, &mut near_misses));
+        let mut members: Vec<_> = members.collect();
+        // The root manifest may be that of a package as well.
+        near_misses.sort();
+        near_misses.dedup();
         members.sort_by(|a, b| a.package.name.cmp(&b.package.name));
         let definitions = self.definitions(workspace.repositories.as_ref());
-        Configuration { workspace, members, definitions }
+        Configuration { workspace, members, definitions, near_misses }
     }
 
-    fn member(&self, package: &cargo_metadata::Package) -> Member {
+    fn member(&self, package: &cargo_metadata::Package, found: &mut Vec<Problem>) -> Member {
         let manifest = self.relative(package.manifest_path.as_std_path());
         let folder = manifest.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
         let node = self.toml(&manifest);
+        found.extend(node.iter().flat_map(near_misses));
         let metadata = node.and_then(|it| PackageMetadata::read(&it, &folder, self.problems));
         let bins = package.targets.iter().filter(|it| it.kind.contains(&TargetKind::Bin));
         let package = Package {

@@ -347,3 +347,72 @@ fn configuration_outside_a_workspace_fails() {
     "#]]
     .assert_eq(&output.shown());
 }
+
+#[test]
+fn configuration_mistyped_tables_are_named() {
+    let misspelt = "[package]\nname = \"other\"\nversion = \"1.0.0\"\n[package.metadata.erc]\n";
+    let workspace = Workspace::new().service("my-app", "").member("other", misspelt, "fn main() {}\n");
+    let output = workspace.local(&["ecr", "plan"]).good();
+    expect![[r#"
+        + my-app  (to create)
+            + imageTagMutability: IMMUTABLE
+            + scanOnPush: true
+            + tags: ManagedBy=cargo-xtask-ecr, Service=my-app
+            + lifecyclePolicy: 1 rule
+        Plan: 1 to create, 0 to change, 0 unchanged
+        --- stderr
+        warning: other/Cargo.toml:4:19: the table [package.metadata.erc] is not read
+        help: did you mean `ecr`? write [package.metadata.ecr]
+            Registry 127.0.0.1:[PORT] (account 000000000000, region us-east-1, embedded ECR)
+    "#]].assert_eq(&output.shown());
+    for args in [
+        ["ecr", "create", "--yes"].as_slice(),
+        &["ecr", "status"],
+        &["ecr", "images"],
+        &["ecr", "iam-policy", "ci"],
+        &["ecr", "login", "--print-token"],
+        &["push", "--dry-run", "-p", "nothing"],
+    ] {
+        let output = workspace.local(args);
+        assert!(
+            output.stderr.contains("other/Cargo.toml:4:19: the table [package.metadata.erc] is not read"),
+            "{output:#?}"
+        );
+    }
+}
+
+#[test]
+fn configuration_without_a_service_is_no_success() {
+    let misspelt = "[package]\nname = \"my-app\"\nversion = \"1.0.0\"\n[package.metadata.erc]\n";
+    let workspace = Workspace::new().member("my-app", misspelt, "fn main() {}\n");
+    let output = workspace.local(&["ecr", "plan", "--check"]);
+    expect![[r#"
+        --- stderr
+        warning: my-app/Cargo.toml:4:19: the table [package.metadata.erc] is not read
+        help: did you mean `ecr`? write [package.metadata.ecr]
+        error: the workspace has no service, and no other repository
+
+        help: to make a package a service, add an empty table [package.metadata.ecr] to its Cargo.toml
+        --- exit 1
+    "#]].assert_eq(&output.shown());
+    for args in [
+        ["ecr", "plan"].as_slice(),
+        &["ecr", "plan", "--check", "--format", "json"],
+        &["ecr", "create", "--yes"],
+        &["ecr", "delete", "--yes"],
+        &["ecr", "status"],
+        &["ecr", "images"],
+        &["ecr", "scan"],
+        &["ecr", "lifecycle", "preview"],
+        &["ecr", "iam-policy", "ci"],
+        &["push"],
+    ] {
+        let output = workspace.local(args);
+        assert_eq!(output.code, 1, "{output:#?}");
+    }
+    // Repositories without a service are enough, and so is a search for orphans.
+    let orphans = workspace.metadata("region = \"us-east-1\"\nproject = \"my-project\"\n");
+    orphans.local(&["ecr", "plan", "--orphans"]).good();
+    orphans.local(&["ecr", "delete", "--orphans", "--yes"]).good();
+    orphans.repositories(r#"{"repositories": [{"name": "base"}]}"#).local(&["ecr", "create", "--yes"]).good();
+}

@@ -93,3 +93,17 @@ fn delete_without_permission_reports_the_failure() {
     assert_eq!(json["repositories"][0]["outcome"], "failed");
     assert!(json["repositories"][0]["error"].as_str().unwrap().contains("AccessDeniedException"), "{json}");
 }
+
+#[test]
+fn delete_refuses_orphans_that_are_unknown() {
+    let fixture = Fixture::service().created();
+    let output = fixture.run(&["ecr", "delete", "--yes", "--orphans"]);
+    expect![[r#"
+        --- stderr
+        error: nothing was deleted: orphans cannot be identified, because no project is configured
+
+        help: write `project = "..."` below [workspace.metadata.ecr], or omit --orphans
+        --- exit 5
+    "#]].assert_eq(&output.shown());
+    assert_eq!(fixture.registry.writes(), [""; 0]);
+}

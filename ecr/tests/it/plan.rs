@@ -130,3 +130,16 @@ fn plan_without_project_has_no_foreign_repositories() {
     assert_eq!(json["project"], json!(null));
     assert_eq!(json["repositories"][0]["state"], "drifted");
 }
+
+#[test]
+fn plan_does_not_know_orphans_without_a_project_or_permission() {
+    let fixture = Fixture::service();
+    let output = fixture.run(&["ecr", "plan", "--orphans", "--format", "json"]);
+    assert_eq!(output.json_with(0)["orphans"], json!(null));
+    assert_eq!(output.warnings(), ["orphans cannot be identified: no project is configured"]);
+    let denied = Fixture::example().with_faults(&["deny=ListTagsForResource"]);
+    denied.registry.create_plain("old");
+    let output = denied.run(&["ecr", "plan", "--orphans", "--format", "json"]);
+    assert_eq!(output.json_with(0)["orphans"], json!(null));
+    assert!(output.stderr.contains("orphans cannot be identified: the resource tags"), "{output:#?}");
+}

@@ -161,7 +161,7 @@ fn scan_gate_fails_without_any_scan() {
           imageDigest=sha256:[DIGEST]`
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
-            Finished 1 image: 1 without findings
+            Finished 1 image: 1 not scanned
     "#]]
     .assert_eq(&without_digests(&output.shown()));
 }

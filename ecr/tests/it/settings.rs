@@ -131,3 +131,22 @@ fn configuration_accepts_every_key() {
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
     "#]].assert_eq(&output.shown());
 }
+
+#[test]
+fn settings_descriptions_are_one_line() {
+    for (text, wanted) in [
+        ("\"\"\"\nMain application\n    of the   shop\n\n\"\"\"", "Main application of the shop"),
+        ("\"tabs\\tand\\r\\nlines\"", "tabs and lines"),
+        ("\"\u{2003}wide\u{a0}spaces \"", "wide spaces"),
+        ("\"a, b & c\"", "a- b - c"),
+        ("\"\"\"\n\n\"\"\"", ""),
+    ] {
+        let manifest = format!(
+            "[package]\nname = \"my-app\"\nversion = \"1.0.0\"\ndescription = {text}\n[package.metadata.ecr]\n"
+        );
+        let fixture = Workspace::new().member("my-app", &manifest, "fn main() {}\n").start();
+        let plan = fixture.run(&["ecr", "plan", "--format", "json"]).json_with(0);
+        let tag = &plan["repositories"][0]["steps"][0]["desired"]["tags"]["Description"];
+        assert_eq!(tag.as_str().unwrap_or_default(), wanted, "{text}");
+    }
+}

@@ -22,7 +22,7 @@ use crate::plan::{IgnoredWrite, Plan, RepositoryPlan, RepositoryState, Step};
 /// Runs `ecr create`.
 pub async fn run(flags: &flags::Create, shell: &Shell) -> Result<Exit, Failure> {
     let (session, desired, mut observation) =
-        Session::open_and_observe(shell, &flags.common, configures_lifecycle_policy).await?;
+        Session::open_and_observe(shell, &flags.common, false, configures_lifecycle_policy).await?;
     let header = session.print_header(&observation.0).await?;
     let in_use = expiry::in_use(&session, flags.in_use.as_deref())?;
     let plan = confirmed_plan(&session, &desired, &mut observation, &in_use, flags.yes).await?;

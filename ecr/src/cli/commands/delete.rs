@@ -40,10 +40,14 @@ struct Candidate {
 }
 
 async fn candidates(session: &Session<'_>, flags: &flags::Delete) -> Result<Vec<Candidate>, Failure> {
-    let desired = flags.common.selection.repositories(session.desired())?;
+    let selection = &flags.common.selection;
+    let desired = match flags.orphans {
+        true => selection.repositories_or_none(session.desired())?,
+        false => selection.repositories(session.desired())?,
+    };
     let mut names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
     if flags.orphans {
-        names.extend(session.orphans().await?);
+        names.extend(session.orphans().await?.ok_or_else(|| unknown_orphans(session))?);
     }
     let reads = |_: &RepositoryName| Reads { tags: true, ..Reads::default() };
     let (observed, failures) =
@@ -58,6 +62,18 @@ async fn candidates(session: &Session<'_>, flags: &flags::Delete) -> Result<Vec<
         candidate(session, name, is_protected, &observed)
     });
     stream::iter(each).buffered(session.aws_concurrency()).try_collect().await
+}
+
+/// The refusal to delete orphans that are unknown.
+fn unknown_orphans(session: &Session<'_>) -> Failure {
+    let reason = session.no_orphans_reason();
+    session.warn_of_denials();
+    let help = match session.project() {
+        None => "write `project = \"...\"` below [workspace.metadata.ecr], or omit --orphans",
+        Some(_) => "use credentials with ecr:ListTagsForResource, or omit --orphans",
+    };
+    Failure::refused(format!("nothing was deleted: orphans cannot be identified, because {reason}"))
+        .with_help(help)
 }
 
 async fn candidate(

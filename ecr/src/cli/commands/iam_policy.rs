@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use ecr_types::RegistryId;
 use ecr_types::human::some_of;
 
-use super::session::{http_client, local_account, local_region};
+use super::session::{http_client, load_workspace, local_account, local_region};
 use crate::aws::iam::{MANAGED_POLICY_MAX_SIZE, PolicyDocument, Role, Scope, is_key_arn};
 use crate::aws::{Aws, ClientConfig};
 use crate::cli::error::{Exit, Failure};
@@ -20,7 +20,7 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
         let failure = Failure::new("--orphans is valid only for the roles `provision` and `read`");
         return Err(failure.with_help("the other roles do not look for orphans: omit --orphans"));
     }
-    let workspace = Workspace::load(flags.common.workspace.manifest_path.as_deref())?;
+    let workspace = load_workspace(shell, flags.common.workspace.manifest_path.as_deref())?;
     let repositories = flags.common.selection.repositories(&workspace.desired)?;
     let (account, region) = account_and_region(flags, &workspace, shell).await?;
     let scope = Scope {

@@ -14,14 +14,14 @@ use crate::plan::{Plan, Summary};
 /// Prints the plan. With `--check`, the exit code shows whether there are changes.
 pub async fn run(flags: &flags::Plan, shell: &Shell) -> Result<Exit, Failure> {
     let (session, desired, (observed, failures)) =
-        Session::open_and_observe(shell, &flags.common, configures_lifecycle_policy).await?;
+        Session::open_and_observe(shell, &flags.common, flags.orphans, configures_lifecycle_policy).await?;
     let header = session.print_header(&observed).await?;
     let mut plan = session.plan(&desired, &observed);
     let unestimated = expiry::estimate_impact(&session, &mut plan, &InUse::default()).await;
     if let Some((name, error)) = failures.into_iter().chain(unestimated).next() {
         return Err(anyhow::Error::new(error).context(format!("failed to read repository `{name}`")).into());
     }
-    let orphans = if flags.orphans { Some(session.orphans().await?) } else { None };
+    let orphans = if flags.orphans { session.orphans_or_warning().await? } else { None };
     session.warn_of_denials();
 
     plan_lines(&plan).iter().for_each(|line| shell.print(line));

@@ -19,7 +19,21 @@ impl SelectionArgs {
     }
 
     /// The repositories of the selected services. A repository without a service is selected by its own name.
+    ///
+    /// # Errors
+    /// The workspace has none: nothing to do is no success.
     pub fn repositories(&self, desired: &Desired) -> Result<Vec<DesiredRepository>, Failure> {
+        if desired.repositories.is_empty() {
+            let failure = Failure::new("the workspace has no service, and no other repository");
+            return Err(failure.with_help(
+                "to make a package a service, add an empty table [package.metadata.ecr] to its Cargo.toml",
+            ));
+        }
+        self.repositories_or_none(desired)
+    }
+
+    /// The same, for commands that may have something else to do.
+    pub fn repositories_or_none(&self, desired: &Desired) -> Result<Vec<DesiredRepository>, Failure> {
         let is_selected = self.matcher(desired)?;
         Ok(desired.repositories.iter().filter(|it| is_selected(spec(it))).cloned().collect())
     }

@@ -1,12 +1,13 @@
 //! The session of a command that uses a registry: workspace, endpoint, identity, account guard.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use ecr_embedded::{Builder, DEFAULT_PORT, Server, StartError};
 use ecr_oci::http::HttpClient;
+use ecr_types::document::Problem;
 use ecr_types::{Region, RegistryId, RepositoryName};
 
 use crate::aws::ignored_writes::IgnoredWrites;
@@ -65,7 +66,7 @@ pub type Observation = (Observed, std::collections::BTreeMap<RepositoryName, Ser
 impl<'a> Session<'a> {
     /// Loads the workspace, connects, and refuses an account other than the configured one.
     pub async fn open(shell: &'a Shell, common: &CommonArgs) -> Result<Self, Failure> {
-        let workspace = Workspace::load(common.workspace.manifest_path.as_deref())?;
+        let workspace = load_workspace(shell, common.workspace.manifest_path.as_deref())?;
         Self::connect(shell, common, workspace).await
     }
 
@@ -79,16 +80,21 @@ impl<'a> Session<'a> {
         Self::identify_and_read(shell, workspace, connection, async |_| ()).await.map(|(session, ())| session)
     }
 
-    /// Opens a session, and reads the selected repositories while the identity is requested.
-    /// `reads_lifecycle_policy` returns whether to read a repository's lifecycle policy.
+    /// Opens a session, and reads the selected repositories while the identity is requested. With
+    /// `looks_for_orphans`, a workspace may be without repositories. `reads_lifecycle_policy` returns whether to
+    /// read a repository's lifecycle policy.
     pub async fn open_and_observe(
         shell: &'a Shell,
         common: &CommonArgs,
+        looks_for_orphans: bool,
         reads_lifecycle_policy: fn(&DesiredRepository) -> bool,
     ) -> Result<(Self, Vec<DesiredRepository>, Observation), Failure> {
         tokio::task::spawn_blocking(aws::preload);
-        let workspace = Workspace::load(common.workspace.manifest_path.as_deref())?;
-        let desired = common.selection.repositories(&workspace.desired)?;
+        let workspace = load_workspace(shell, common.workspace.manifest_path.as_deref())?;
+        let desired = match looks_for_orphans {
+            true => common.selection.repositories_or_none(&workspace.desired)?,
+            false => common.selection.repositories(&workspace.desired)?,
+        };
         let connection = Connection::open(shell, common, &workspace).await?;
         let read = async |aws: &Aws| observe(aws, &desired, reads_lifecycle_policy).await;
         let (session, observation) = Self::identify_and_read(shell, workspace, connection, read).await?;
@@ -167,8 +173,12 @@ impl<'a> Session<'a> {
         IgnoredWrites::new(&self.workspace.target)
     }
 
-    /// The repositories that belong to this project, but are not in the workspace.
-    pub async fn orphans(&self) -> Result<Vec<RepositoryName>, Failure> {
+    /// The repositories that belong to this project, but are not in the workspace. `None` is unknown: without a
+    /// project, or without the permission to read the resource tags, which name the project.
+    pub async fn orphans(&self) -> Result<Option<Vec<RepositoryName>>, Failure> {
+        if self.project().is_none() {
+            return Ok(None);
+        }
         let context = "failed to look for orphans";
         let mut others = self.aws.all_repositories().await.context(context)?;
         others.retain(|(name, _)| !self.desired().repositories.iter().any(|it| it.name == *name));
@@ -176,7 +186,27 @@ impl<'a> Session<'a> {
         let is_orphan = |tags: &crate::plan::observed::Reading<_>| {
             tags.known().is_some_and(|it| plan::is_orphan(it, self.project()))
         };
-        Ok(tags.into_iter().filter(|(_, tags)| is_orphan(tags)).map(|(name, _)| name).collect())
+        if !tags.is_empty() && tags.iter().all(|(_, tags)| tags.known().is_none()) {
+            return Ok(None);
+        }
+        Ok(Some(tags.into_iter().filter(|(_, tags)| is_orphan(tags)).map(|(name, _)| name).collect()))
+    }
+
+    /// The same, with a warning if it is unknown.
+    pub async fn orphans_or_warning(&self) -> Result<Option<Vec<RepositoryName>>, Failure> {
+        let orphans = self.orphans().await?;
+        if orphans.is_none() {
+            self.shell.warn(format!("orphans cannot be identified: {}", self.no_orphans_reason()));
+        }
+        Ok(orphans)
+    }
+
+    /// Why [`Session::orphans`] are unknown.
+    pub fn no_orphans_reason(&self) -> &'static str {
+        match self.project() {
+            None => "no project is configured",
+            Some(_) => "the resource tags of the repositories may not be read",
+        }
     }
 
     /// Prints the registry, account, region and project, as the first output of a command. The host is the
@@ -242,6 +272,21 @@ impl<'a> Session<'a> {
     /// serve` runs.
     pub fn has_own_server(&self) -> bool {
         self.server.is_some()
+    }
+}
+
+/// Loads the workspace, and warns of tables that are probably mistyped.
+pub fn load_workspace(shell: &Shell, manifest_path: Option<&Path>) -> Result<Workspace, Failure> {
+    let workspace = Workspace::load(manifest_path)?;
+    warn_of_near_misses(shell, &workspace.desired.near_misses);
+    Ok(workspace)
+}
+
+/// Warns of tables that are probably mistyped.
+pub fn warn_of_near_misses(shell: &Shell, near_misses: &[Problem]) {
+    for problem in near_misses {
+        shell.warn(format!("{}: {}", problem.place, problem.message));
+        problem.help.iter().for_each(|it| shell.help(it));
     }
 }
 

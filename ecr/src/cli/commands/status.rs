@@ -24,7 +24,7 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
     let engine = tokio::task::spawn_blocking(engine);
     // The cost depends on the existing lifecycle policy, even if the workspace does not configure one.
     let (session, mut desired, (observed, mut failures)) =
-        Session::open_and_observe(shell, &flags.common, |_| true).await?;
+        Session::open_and_observe(shell, &flags.common, flags.orphans, |_| true).await?;
     let header = session.print_header(&observed).await?;
     let plan = session.plan(&desired, &observed);
     let storage_report = StorageReport::new(&session, &observed, &flags.storage);
@@ -47,7 +47,7 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
             engine: engine.await.unwrap_or_default(),
         },
         price: storage_report.price,
-        orphans: orphans(&session, flags).await?,
+        orphans: if flags.orphans { session.orphans_or_warning().await? } else { None },
         repositories,
         total,
     };
@@ -55,22 +55,6 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
     session.warn_of_denials();
     storage_report.note_unread_manifests();
     Ok(finish(&session, &report))
-}
-
-/// The orphans, if the flags request them. Without a project, repositories have no owner, so no orphan can be
-/// identified.
-async fn orphans(
-    session: &Session<'_>,
-    flags: &flags::Status,
-) -> Result<Option<Vec<RepositoryName>>, Failure> {
-    match session.project() {
-        _ if !flags.orphans => Ok(None),
-        Some(_) => session.orphans().await.map(Some),
-        None => {
-            session.shell.warn("orphans cannot be identified: no project is configured");
-            Ok(None)
-        }
-    }
 }
 
 fn finish(session: &Session<'_>, report: &StatusReport) -> Exit {

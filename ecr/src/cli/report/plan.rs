@@ -23,7 +23,7 @@ pub struct PlanReport {
     /// The repositories of the selected services.
     pub repositories: Vec<RepositoryReport>,
     /// The names of repositories of this project that the workspace does not configure. Null without
-    /// `--orphans`.
+    /// `--orphans`, and if orphans cannot be identified.
     pub orphans: Option<Vec<RepositoryName>>,
     /// The number of repositories in each state.
     pub summary: Summary,

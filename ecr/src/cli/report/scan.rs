@@ -215,6 +215,11 @@ impl ScannedImage {
         self.outcome.progress == Some(ScanProgress::Done)
     }
 
+    /// Whether there is no scan: nobody started one, or ECR cannot scan the image.
+    pub fn is_unscanned(&self) -> bool {
+        self.outcome.progress.is_none() || self.is_unsupported()
+    }
+
     /// Whether ECR cannot scan the image.
     pub fn is_unsupported(&self) -> bool {
         self.outcome.progress == Some(ScanProgress::Unsupported)

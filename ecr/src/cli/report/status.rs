@@ -29,7 +29,7 @@ pub struct StatusReport {
     /// The repositories of the selected services.
     pub repositories: Vec<RepositoryStatus>,
     /// The names of repositories of this project that the workspace does not configure. Null without
-    /// `--orphans`, and without a project.
+    /// `--orphans`, and if orphans cannot be identified.
     pub orphans: Option<Vec<RepositoryName>>,
     /// The sum over all repositories that could be read.
     pub total: Figures,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use ecr_lifecycle::Document;
-use ecr_types::document::{Located, Place};
+use ecr_types::document::{Located, Place, Problem};
 use ecr_types::{EncryptionType, ImageTagMutability, RegistryId, RepositoryName};
 
 use crate::config::definitions::Definitions;
@@ -28,6 +28,8 @@ pub struct Configuration {
     pub members: Vec<Member>,
     /// `repositories.json`. Empty if there is no such file.
     pub definitions: Definitions,
+    /// Tables of manifests that are probably mistyped.
+    pub near_misses: Vec<Problem>,
 }
 
 /// A member of the workspace.
@@ -74,6 +76,8 @@ pub struct Desired {
     pub repositories: Vec<DesiredRepository>,
     /// The services, sorted by package name.
     pub services: Vec<Service>,
+    /// Tables of manifests that are probably mistyped, for warnings.
+    pub near_misses: Vec<Problem>,
 }
 
 /// The desired state of a repository.

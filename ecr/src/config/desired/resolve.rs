@@ -30,6 +30,7 @@ pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Pr
         account_id: configuration.workspace.account_id.as_ref().map(|it| it.value.clone()),
         repositories: repositories.into_iter().map(|(repository, _)| repository).collect(),
         services,
+        near_misses: configuration.near_misses.clone(),
     }
 }
 
@@ -329,8 +330,10 @@ struct PolicyText {
     place: Option<Place>,
 }
 
-/// `text` as a valid value of a resource tag: `-` replaces invalid characters, and the text is cut to 256 characters.
+/// `text` as a valid value of a resource tag, in one line: single spaces replace white space, `-` replaces invalid
+/// characters, and the text is cut to 256 characters.
 fn tag_value(text: &str) -> String {
-    let replaced = text.chars().map(|c| if is_resource_tag_character(c) { c } else { '-' });
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let replaced = line.chars().map(|c| if is_resource_tag_character(c) { c } else { '-' });
     replaced.take(256).collect::<String>().trim().to_owned()
 }

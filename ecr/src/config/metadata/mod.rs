@@ -10,7 +10,9 @@ use crate::config::price::Price;
 use crate::config::settings::{PolicySource, RepositorySettings};
 
 mod image;
+mod near_miss;
 pub use image::ImageMetadata;
+pub use near_miss::near_misses;
 
 /// `[workspace.metadata.ecr]`: the settings of the workspace. All keys are optional.
 #[derive(Debug, Clone, Default, PartialEq)]

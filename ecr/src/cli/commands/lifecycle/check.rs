@@ -4,6 +4,7 @@ use ecr_lifecycle::{Document, lint};
 use ecr_types::document::Place;
 use ecr_types::human::count;
 
+use crate::cli::commands::session::warn_of_near_misses;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{CheckReport, PolicyError, PolicyWarning};
@@ -15,7 +16,11 @@ use crate::config::workspace::Workspace;
 pub async fn run(flags: &flags::LifecycleCheck, shell: &Shell) -> Result<Exit, Failure> {
     let policies = match &flags.file {
         Some(path) => vec![(Place::file(&path.to_string_lossy()), files::read(path)?)],
-        None => Workspace::lifecycle_policies(flags.manifest_path.as_deref())?,
+        None => {
+            let found = Workspace::lifecycle_policies(flags.manifest_path.as_deref())?;
+            warn_of_near_misses(shell, &found.near_misses);
+            found.policies
+        }
     };
     let mut report = CheckReport::default();
     for (place, text) in &policies {

@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt};
 
 use super::document;
 use crate::aws::{Manifests, Reads, ServicePreview};
-use crate::cli::commands::session::Session;
+use crate::cli::commands::session::{Session, load_workspace};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{Disagreement, PreviewReport, PreviewedRepository};
@@ -18,7 +18,6 @@ use crate::cli::shell::Shell;
 use crate::clock::now;
 use crate::config::desired::{Desired, DesiredRepository, LifecyclePolicy};
 use crate::config::files;
-use crate::config::workspace::Workspace;
 use crate::plan::observed::Observed;
 
 /// Runs `ecr lifecycle preview`.
@@ -28,7 +27,7 @@ pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit,
         Some(path) => {
             let list = files::read(path)?.parse::<ImageList>();
             let list = list.with_context(|| format!("`{}` is not a list of images", path.display()))?;
-            preview_list(flags, list, document)?
+            preview_list(flags, shell, list, document)?
         }
         None => preview_registry(flags, shell, document).await?,
     };
@@ -59,13 +58,14 @@ pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit,
 /// given.
 fn preview_list(
     flags: &flags::LifecyclePreview,
+    shell: &Shell,
     list: ImageList,
     document: Option<Document>,
 ) -> Result<Vec<PreviewedRepository>, Failure> {
     let now = flags.now.or(list.now).unwrap_or_else(now);
     let workspace = match document {
         Some(_) => None,
-        None => Some(Workspace::load(flags.common.workspace.manifest_path.as_deref())?),
+        None => Some(load_workspace(shell, flags.common.workspace.manifest_path.as_deref())?),
     };
     let each = list.repositories.into_iter().map(|(name, images)| {
         let configured =

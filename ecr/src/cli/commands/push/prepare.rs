@@ -21,7 +21,7 @@ use crate::build::git::GitQuery;
 use crate::build::image::ImageBuilder;
 use crate::build::method::{BuildMethod, BuildMethods, ChosenBuilder};
 use crate::cli::commands::scan;
-use crate::cli::commands::session::Connection;
+use crate::cli::commands::session::{Connection, warn_of_near_misses};
 use crate::cli::error::Failure;
 use crate::cli::flags;
 use crate::cli::shell::{OutputFile, Shell};
@@ -64,6 +64,7 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let tree = GitQuery::start(&folder);
     let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&folder));
     let workspace = workspace.await.context("failed to read the workspace")??;
+    warn_of_near_misses(shell, &workspace.desired.near_misses);
     let services = services(flags, &workspace)?;
     let toolchain = toolchain.await.context("failed to query rustc")??;
     let builder = Arc::new(builder(flags, shell, &workspace, toolchain)?);

@@ -9,7 +9,7 @@ use ecr_types::human::{counted, some_of};
 use ecr_types::text::NotText;
 use futures_util::stream::{self, Stream, StreamExt};
 
-use super::session::Session;
+use super::session::{Session, load_workspace};
 use crate::aws::ServiceError;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
@@ -28,7 +28,7 @@ use wait::ScanWaiter;
 
 /// Runs `ecr scan`. Images are printed in order, as soon as their scans are complete.
 pub async fn run(flags: &flags::Scan, shell: &Shell) -> Result<Exit, Failure> {
-    let workspace = Workspace::load(flags.common.workspace.manifest_path.as_deref())?;
+    let workspace = load_workspace(shell, flags.common.workspace.manifest_path.as_deref())?;
     let gate = gate(&flags.gate, &workspace)?;
     let session = Session::connect(shell, &flags.common, workspace).await?;
     let (targets, failures) = targets::select(&session, flags, gate.is_some()).await?;
@@ -133,6 +133,8 @@ struct Totals {
     images: usize,
     /// Images whose scan is complete.
     done: usize,
+    /// Images that nobody scanned, or that ECR cannot scan.
+    unscanned: usize,
     /// Images that pass the gate.
     passed: usize,
     hints: Hints,
@@ -148,6 +150,7 @@ impl Totals {
     fn add(&mut self, image: &ScannedImage) {
         self.images += 1;
         self.done += usize::from(image.is_done());
+        self.unscanned += usize::from(image.is_unscanned());
         self.passed += usize::from(image.is_through());
         self.hints.add(image);
         self.found.extend(image.findings.iter().map(|it| it.finding.name.clone()));
@@ -185,9 +188,15 @@ fn print_summary(shell: &Shell, report: &ScanReport, totals: &Totals, flags: &fl
         }
     }
     let failed = (report.failures.len(), "failed");
+    let without_result = totals.images - totals.done - totals.unscanned;
     let counts = match flags.fail_on {
-        Some(_) => [(totals.passed, "passed"), (totals.images - totals.passed, "not passed"), failed],
-        None => [(totals.done, "scanned"), (totals.images - totals.done, "without findings"), failed],
+        Some(_) => vec![(totals.passed, "passed"), (totals.images - totals.passed, "not passed"), failed],
+        None => vec![
+            (totals.done, "scanned"),
+            (totals.unscanned, "not scanned"),
+            (without_result, "without a result"),
+            failed,
+        ],
     };
     shell.status("Finished", counted(totals.images + report.failures.len(), "image", &counts));
 }
