@@ -364,7 +364,8 @@ fn configuration_mistyped_tables_are_named() {
         warning: other/Cargo.toml:4:19: the table [package.metadata.erc] is not read
         help: did you mean `ecr`? write [package.metadata.ecr]
             Registry 127.0.0.1:[PORT] (account 000000000000, region us-east-1, embedded ECR)
-    "#]].assert_eq(&output.shown());
+    "#]]
+    .assert_eq(&output.shown());
     for args in [
         ["ecr", "create", "--yes"].as_slice(),
         &["ecr", "status"],
@@ -394,7 +395,8 @@ fn configuration_without_a_service_is_no_success() {
 
         help: to make a package a service, add an empty table [package.metadata.ecr] to its Cargo.toml
         --- exit 1
-    "#]].assert_eq(&output.shown());
+    "#]]
+    .assert_eq(&output.shown());
     for args in [
         ["ecr", "plan"].as_slice(),
         &["ecr", "plan", "--check", "--format", "json"],

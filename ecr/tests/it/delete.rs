@@ -104,6 +104,7 @@ fn delete_refuses_orphans_that_are_unknown() {
 
         help: write `project = "..."` below [workspace.metadata.ecr], or omit --orphans
         --- exit 5
-    "#]].assert_eq(&output.shown());
+    "#]]
+    .assert_eq(&output.shown());
     assert_eq!(fixture.registry.writes(), [""; 0]);
 }

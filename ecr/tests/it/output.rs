@@ -88,3 +88,36 @@ fn aws_environment_sets_region_and_endpoints_below_flags() {
         .env("AWS_ENDPOINT_URL_STS", &fixture.registry.url());
     apart.run().good();
 }
+
+#[test]
+fn output_help_fits_the_terminal() {
+    let workspace = Workspace::new();
+    for command in [
+        "",
+        "push",
+        "ecr",
+        "ecr plan",
+        "ecr create",
+        "ecr delete",
+        "ecr status",
+        "ecr images",
+        "ecr scan",
+        "ecr lifecycle",
+        "ecr lifecycle check",
+        "ecr lifecycle preview",
+        "ecr iam-policy",
+        "ecr login",
+        "ecr serve",
+    ] {
+        for flag in ["--help", "-h"] {
+            let args: Vec<_> = command.split_whitespace().chain([flag]).collect();
+            let help = |columns: &str| workspace.command(&args).env("COLUMNS", columns).run().good().stdout;
+            let (narrow, wide) = (help("80"), help("200"));
+            let long: Vec<_> = narrow.lines().filter(|it| it.chars().count() > 80).collect();
+            assert!(long.is_empty(), "{command} {flag}: {long:#?}");
+            assert!(narrow.split_whitespace().eq(wide.split_whitespace()), "{command} {flag}: other words");
+            // Text is hard to read in lines that are longer.
+            assert!(wide.lines().all(|it| it.chars().count() <= 100), "{command} {flag}");
+        }
+    }
+}
