@@ -4,10 +4,13 @@
 //! Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon Elastic Container
 //! Registry"; Amazon ECR user guide, "Pushing an image" and "Encryption at rest" (required IAM permissions).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use ecr_oci::reference::Reference;
 use ecr_types::{EncryptionType, RegistryId};
 use serde::Serialize;
+
+use super::private_registry::PrivateRegistry;
 
 use crate::config::desired::{DesiredRepository, LifecyclePolicy, MANAGED_BY};
 
@@ -30,6 +33,8 @@ pub struct Scope<'a> {
     pub region: &'a str,
     pub account: &'a RegistryId,
     pub repositories: &'a [DesiredRepository],
+    /// The base images of the services.
+    pub bases: &'a [Reference],
     /// With a project, commands check the owner of a repository, which requires reading resource tags.
     pub project: Option<&'a str>,
     /// Whether to allow `--orphans`, which reads every repository of the account.
@@ -57,7 +62,7 @@ struct Statement {
     /// The identifier of the statement.
     #[cfg_attr(
         test,
-        schemars(extend("enum" = ["Registry", "Repositories", "Orphans", "DeleteOrphans", "Keys"]))
+        schemars(extend("enum" = ["Registry", "Repositories", "Bases", "Orphans", "DeleteOrphans", "Keys"]))
     )]
     sid: &'static str,
     /// The effect. No statement denies actions.
@@ -117,9 +122,11 @@ impl PolicyDocument {
         let repositories: Vec<_> =
             names.map(|name| scope.arn("ecr", &format!("repository/{name}"))).collect();
         let anything = vec!["*".to_owned()];
+        let bases = if role == Role::Ci { scope.base_arns(&repositories) } else { Vec::new() };
         let mut statement = vec![
             Statement::new("Registry", registry_actions(role), anything),
             Statement::new("Repositories", repository_actions(role, scope), repositories),
+            Statement::new("Bases", BASE_ACTIONS.to_vec(), bases),
         ];
         if scope.orphans && matches!(role, Role::Provision | Role::Read) {
             let every = vec![scope.arn("ecr", "repository/*")];
@@ -154,7 +161,21 @@ impl Statement {
     }
 }
 
+/// The actions that a pull of a base image asks for: one for manifests and one for blobs (ECR user guide, "Pulling an
+/// image").
+const BASE_ACTIONS: [&str; 2] = ["BatchGetImage", "GetDownloadUrlForLayer"];
+
 impl Scope<'_> {
+    /// The ARNs of the bases' repositories in private registries of ECR, without those of `repositories`.
+    fn base_arns(&self, repositories: &[String]) -> Vec<String> {
+        let arn = |base: &Reference| {
+            let PrivateRegistry { account, region } = PrivateRegistry::of_host(&base.host)?;
+            Some(format!("arn:{}:ecr:{region}:{account}:repository/{}", partition(&region), base.name))
+        };
+        let arns = self.bases.iter().filter_map(arn).filter(|it| !repositories.contains(it));
+        arns.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     fn arn(&self, service: &str, resource: &str) -> String {
         format!("arn:{}:{service}:{}:{}:{resource}", partition(self.region), self.region, self.account)
     }
@@ -294,6 +315,7 @@ mod tests {
             region: "us-east-1",
             account: &account,
             repositories: &[],
+            bases: &[],
             project: None,
             orphans: false,
         };

@@ -256,3 +256,41 @@ fn iam_policy_longer_than_aws_allows_warns() {
     let output = workspace.command(&["ecr", "iam-policy", "ci", "--local"]).run().good();
     assert!(output.warnings()[0].contains("IAM limits managed policies to 6144"), "{output:#?}");
 }
+
+#[test]
+fn iam_policy_ci_allows_pulling_bases() {
+    let base = |base: &str| format!("[package.metadata.ecr.image]\nbase = \"{base}\"\n");
+    let own = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+    let workspace = Workspace::new()
+        .metadata("region = \"us-east-1\"\naccount-id = \"123456789012\"\n")
+        .service("same-account", &base(&format!("{own}/base/debian:12")))
+        .service("same-base", &base(&format!("{own}/base/debian@sha256:{}", "0".repeat(64))))
+        .service("other-account", &base("222222222222.dkr.ecr.eu-west-1.amazonaws.com/debian"))
+        .service("of-workspace", &base(&format!("{own}/same-base:1.0.0")))
+        .service("public", &base("public.ecr.aws/docker/library/debian:12"))
+        .service("hub", &base("debian:12"))
+        .service("nothing", &base("scratch"));
+    let ci = workspace.command(&["ecr", "iam-policy", "ci", "--format", "json"]).run();
+    let bases =
+        ci.json_with(0)["Statement"].as_array().unwrap().iter().find(|it| it["Sid"] == "Bases").cloned();
+    let actions = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
+    assert_eq!(
+        bases,
+        Some(json!({
+            "Sid": "Bases",
+            "Effect": "Allow",
+            "Action": actions,
+            "Resource": [
+                "arn:aws:ecr:eu-west-1:222222222222:repository/debian",
+                "arn:aws:ecr:us-east-1:123456789012:repository/base/debian",
+            ],
+        }))
+    );
+    assert_eq!(ci.stderr.matches("is in another account").count(), 1, "{ci:#?}");
+    for role in ["node", "provision", "read"] {
+        let document = workspace.command(&["ecr", "iam-policy", role, "--format", "json"]).run().json_with(0);
+        assert!(!document.to_string().contains("base/debian"), "{role}");
+    }
+    let selected = document(&workspace, "ci", &["-p", "hub", "-p", "nothing"]);
+    assert!(!selected.to_string().contains("Bases"), "{selected}");
+}

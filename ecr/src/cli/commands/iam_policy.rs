@@ -2,15 +2,18 @@
 
 use anyhow::Context;
 use clap::ValueEnum;
+use ecr_oci::reference::Reference;
 use ecr_types::RegistryId;
 use ecr_types::human::some_of;
 
 use super::session::{http_client, load_workspace, local_account, local_region};
 use crate::aws::iam::{MANAGED_POLICY_MAX_SIZE, PolicyDocument, Role, Scope, is_key_arn};
+use crate::aws::private_registry::PrivateRegistry;
 use crate::aws::{Aws, ClientConfig};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::shell::Shell;
+use crate::config::desired::Service;
 use crate::config::workspace::Workspace;
 
 /// Prints the policy of a role. Calls AWS only for the account ID, and only if the workspace does not
@@ -22,11 +25,13 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
     }
     let workspace = load_workspace(shell, flags.common.workspace.manifest_path.as_deref())?;
     let repositories = flags.common.selection.repositories(&workspace.desired)?;
+    let bases = bases(&flags.common.selection.services(&workspace.desired)?);
     let (account, region) = account_and_region(flags, &workspace, shell).await?;
     let scope = Scope {
         region: &region,
         account: &account,
         repositories: &repositories,
+        bases: &bases,
         project: workspace.desired.project.as_deref(),
         orphans: flags.orphans,
     };
@@ -51,6 +56,7 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
             some_of(&without_arn, 3)
         ));
     }
+    note_foreign_bases(flags, shell, &bases, &account);
     let name = flags.role.to_possible_value();
     let name = name.as_ref().map_or("policy", |it| it.get_name());
     shell.help(format!(
@@ -58,6 +64,23 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
          --policy-document file://policy.json`"
     ));
     Ok(Exit::Done)
+}
+
+/// The base images of services. A push reports the ones that are not references.
+fn bases(services: &[&Service]) -> Vec<Reference> {
+    let bases = services.iter().filter_map(|it| it.image.base.as_ref());
+    bases.filter_map(|it| it.value.parse().ok()).collect()
+}
+
+/// A base in another account also takes the permission of that account, which this policy cannot give.
+fn note_foreign_bases(flags: &flags::IamPolicy, shell: &Shell, bases: &[Reference], account: &RegistryId) {
+    let is_foreign =
+        |base: &&Reference| PrivateRegistry::of_host(&base.host).is_some_and(|it| it.account != *account);
+    for base in bases.iter().filter(is_foreign).filter(|_| flags.role == Role::Ci) {
+        shell.note(format!(
+            "base `{base}` is in another account: the policy of that repository must allow account {account} to pull"
+        ));
+    }
 }
 
 async fn account_and_region(
