@@ -1,7 +1,7 @@
 //! An emulation of Amazon ECR on 127.0.0.1, for tests of code that uses ECR, in any language. It needs no AWS account.
 //!
-//! One server has the ECR API (AWS JSON 1.1), STS `GetCallerIdentity`, and the OCI distribution API under `/v2/`, all with the
-//! same state on disk. It works with all AWS SDKs, with Docker and with other OCI clients.
+//! One server has the ECR API (AWS JSON 1.1), STS (`GetCallerIdentity`, `AssumeRole`, `AssumeRoleWithWebIdentity`), and the OCI
+//! distribution API under `/v2/`, all with the same state on disk. It works with all AWS SDKs, with Docker and with other OCI clients.
 //!
 //! ```
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -38,7 +38,7 @@
 //! # Modules
 //!
 //! `server` routes requests. `api` (the ECR API, here called control plane) and `distribution` (the data plane) parse requests
-//! and write responses. `images` has the rules for images that both share. `model` is the state in memory, `store` the state
+//! and write responses. `sts` answers in the query protocol, and knows whose registry a session token gives. `images` has the rules for images that both share. `model` is the state in memory, `store` the state
 //! on disk.
 
 mod api;
