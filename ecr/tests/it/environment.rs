@@ -162,6 +162,16 @@ fn environment_profile_that_does_not_exist_is_named() {
     // As with the AWS CLI, keys in the environment do not help.
     let with_keys = fixture.plan().env("AWS_PROFILE", "nosuch").run();
     assert!(with_keys.stderr.contains("there is no AWS profile `nosuch`"), "{with_keys:#?}");
+    let bare = fixture
+        .with_profiles(&["ecr", "plan"], "[staging]\nregion = us-east-1\n")
+        .env("AWS_PROFILE", "staging");
+    expect![[r#"
+        --- stderr
+        error: there is no AWS profile `staging`, which AWS_PROFILE names
+
+        help: write [profile staging] in place of [staging] in `[ROOT]/.aws/config`: only the file of credentials has names alone
+        --- exit 1
+    "#]].assert_eq(&bare.run().shown());
     let nothing = fixture.with_profiles(&["ecr", "plan"], "").env("AWS_PROFILE", "default");
     expect![[r#"
         --- stderr
@@ -304,8 +314,12 @@ fn environment_roles_are_assumed_at_the_endpoint() {
             assert_eq!(assumed, operations, "{profile}");
         }
     }
-    let with_keys = fixture.command(&["ecr", "plan", "--aws-profile", "variables"]).run().good();
+    let with_keys =
+        fixture.command(&["ecr", "plan", "--aws-profile", "variables"]).env("AWS_SESSION_TOKEN", "");
+    let with_keys = with_keys.run().good();
     assert!(with_keys.stderr.contains("(account 222222222222, "), "{with_keys:#?}");
+    let without = fixture.command(&["ecr", "plan", "--aws-profile", "variables"]).without_keys().run();
+    assert!(without.stderr.contains("failed to identify the AWS account"), "{without:#?}");
     // The pinned account is the one of the role.
     let fixture = Workspace::new().metadata("region = \"us-east-1\"\naccount-id = \"123456789012\"\n");
     let fixture = fixture.service("my-app", "").start();

@@ -3,6 +3,7 @@
 use aws_config::profile::{Profile, ProfileSet};
 
 use super::error::{EnvironmentProblem, InvalidEnvironment};
+use super::files::ProfileFiles;
 use super::{DEFAULT_PROFILE, NamedProfile, ProfileSource, Variables, endpoints};
 
 /// Checks the named profile, the key pair and the endpoints.
@@ -13,7 +14,7 @@ pub fn check(
     variables: &Variables,
     profiles: &ProfileSet,
     named: Option<&NamedProfile>,
-    files: &[String],
+    files: &ProfileFiles,
     ignores_endpoints: bool,
 ) -> Result<(), InvalidEnvironment> {
     let mut problems: Vec<_> = missing_profile(profiles, named, files).into_iter().collect();
@@ -31,14 +32,15 @@ pub fn check(
 fn missing_profile(
     profiles: &ProfileSet,
     named: Option<&NamedProfile>,
-    files: &[String],
+    files: &ProfileFiles,
 ) -> Option<EnvironmentProblem> {
     let named = named.filter(|it| profiles.get_profile(&it.name).is_none())?;
     Some(EnvironmentProblem::NoProfile {
         name: named.name.clone(),
         origin: named.source,
         profiles: sorted(profiles.profiles()),
-        files: files.to_vec(),
+        files: files.paths(),
+        has_bare_section: files.has_bare_section(&named.name),
     })
 }
 

@@ -1,8 +1,8 @@
 //! Credentials of a profile whose role is assumed with the keys of the environment.
 
 use aws_config::SdkConfig;
-use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::sts::AssumeRoleProvider;
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 
 use super::Environment;
@@ -11,8 +11,9 @@ use super::Environment;
 /// `credential_source = Environment`. The SDK does not see the keys of the environment, because it would prefer them to
 /// the profile; all other profiles are its own work.
 pub async fn with_profile_credentials(environment: &Environment, config: SdkConfig) -> SdkConfig {
-    let Some(roles) = environment.roles_from_variables() else { return config };
-    let mut credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
+    let (roles, keys) = (environment.roles_from_variables(), environment.keys());
+    let (Some(roles), Some(keys)) = (roles, keys) else { return config };
+    let mut credentials = SharedCredentialsProvider::new(keys);
     for role in roles {
         let mut builder = AssumeRoleProvider::builder(role.arn).configure(&config);
         if let Some(id) = role.external_id {
@@ -34,6 +35,13 @@ struct Role {
 }
 
 impl Environment {
+    /// The keys in the variables.
+    fn keys(&self) -> Option<Credentials> {
+        let variable = |key| self.variables.get(key).cloned();
+        let (id, key) = (variable("AWS_ACCESS_KEY_ID")?, variable("AWS_SECRET_ACCESS_KEY")?);
+        Some(Credentials::new(id, key, variable("AWS_SESSION_TOKEN"), None, "Environment"))
+    }
+
     /// The roles to assume one after the other, beginning with the keys of the environment; `None` if the profile begins
     /// with other credentials.
     fn roles_from_variables(&self) -> Option<Vec<Role>> {

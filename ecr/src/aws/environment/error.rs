@@ -22,8 +22,10 @@ pub enum EnvironmentProblem {
         origin: ProfileSource,
         /// The profiles that exist, sorted.
         profiles: Vec<String>,
-        /// The files that were read.
+        /// The files that were read, that of the configuration first.
         files: Vec<String>,
+        /// Whether the configuration has a section `[NAME]`.
+        has_bare_section: bool,
     },
     /// No file defines the profile whose credentials assume the role of another profile.
     #[error("there is no AWS profile `{name}`, which profile `{profile}` names as its `source_profile`")]
@@ -71,6 +73,12 @@ impl EnvironmentProblem {
     /// What the user can do about it.
     pub fn help(&self) -> String {
         match self {
+            Self::NoProfile { name, files, has_bare_section: true, .. } => {
+                let file = listed(files.get(..1).unwrap_or_default());
+                format!(
+                    "write [profile {name}] in place of [{name}] in {file}: only the file of credentials has names alone"
+                )
+            }
             Self::NoProfile { name, profiles, files, .. } if profiles.is_empty() => {
                 format!(
                     "create it with `aws configure --profile {name}`; no profile is defined in {}",

@@ -32,6 +32,13 @@ impl ProfileFiles {
         self.0.iter().map(|it| it.path.display().to_string()).collect()
     }
 
+    /// Whether the configuration, in which sections of profiles are named `[profile NAME]`, has one named `[NAME]`.
+    pub fn has_bare_section(&self, name: &str) -> bool {
+        let configuration = self.0.iter().filter(|it| matches!(it.kind, EnvConfigFileKind::Config));
+        let header = format!("[{name}]");
+        configuration.flat_map(|it| it.text.lines()).any(|line| line.trim_end() == header)
+    }
+
     /// The files as the SDK reads them: without empty keys and, on request, without endpoints.
     pub fn for_sdk(&self, ignores_endpoints: bool) -> EnvConfigFiles {
         let builder = self.0.iter().fold(EnvConfigFiles::builder(), |builder, it| {

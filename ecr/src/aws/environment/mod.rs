@@ -26,8 +26,8 @@ pub use error::InvalidEnvironment;
 /// The variables that are set to something.
 pub type Variables = BTreeMap<String, String>;
 
-/// The variables, profile files and profile of one run, which were found to be usable.
-#[derive(Debug)]
+/// The variables, profile files and profile of one run, which were found to be usable. They contain keys, so that there
+/// is no `Debug`.
 pub struct Environment {
     variables: Variables,
     files: EnvConfigFiles,
@@ -68,7 +68,7 @@ impl Environment {
             // The SDK ignores them for its own requests, but not for those that assume a role.
             variables.retain(|key, _| !key.starts_with("AWS_ENDPOINT_URL"));
         }
-        checks::check(&variables, &profiles, profile.as_ref(), &files.paths(), ignores_endpoints)?;
+        checks::check(&variables, &profiles, profile.as_ref(), &files, ignores_endpoints)?;
         Ok(Self { files: files.for_sdk(ignores_endpoints), variables, profiles, profile })
     }
 

@@ -83,7 +83,7 @@ impl Statement {
 /// The principals of an element. `"*"` and `{"AWS": "*"}` are the same; an element without principals is an absent one.
 fn principals(name: &str, value: &Value) -> Vec<(String, String, BTreeSet<String>)> {
     let of_type = |kind: &str, value: &Value| {
-        let normal = |text: &str| if kind == "AWS" { aws_principal(text) } else { text.to_owned() };
+        let normal = |text: &str| if kind == "AWS" { iam_principal(text) } else { text.to_owned() };
         (name.to_owned(), kind.to_owned(), texts(value, normal))
     };
     let types = match value {
@@ -94,7 +94,7 @@ fn principals(name: &str, value: &Value) -> Vec<(String, String, BTreeSet<String
 }
 
 /// A principal, with the number of an account for the ARN of its root user.
-fn aws_principal(text: &str) -> String {
+fn iam_principal(text: &str) -> String {
     let parts: Vec<_> = text.split(':').collect();
     match parts[..] {
         ["arn", _, "iam", "", account, "root"] => account.to_owned(),
