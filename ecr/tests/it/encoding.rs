@@ -2,6 +2,7 @@
 
 use expect_test::expect;
 
+use crate::support::scans::basic_scan;
 use crate::support::{Fixture, POLICY, Workspace};
 
 /// `text` in UTF-8 with a byte order mark.
@@ -102,4 +103,20 @@ fn encoding_latin_1_is_named() {
           help: save it as UTF-8, such as with `iconv --from-code=WINDOWS-1252 --to-code=UTF-8 FILE > NEW`
         --- exit 1
     "#]].assert_eq(&fixture.run(&["ecr", "plan"]).shown());
+}
+
+#[test]
+fn encoding_mark_is_read_in_findings() {
+    let fixture = Fixture::filled();
+    let images = fixture.run(&["ecr", "images", "-p", "my-app", "--format", "json"]).json_with(0);
+    let images = images["repositories"][0]["images"].as_array().unwrap();
+    let image = images.iter().find(|it| it["tags"] == serde_json::json!(["1.0.1"])).unwrap();
+    let digest = image["digest"].as_str().unwrap();
+    let findings = basic_scan(&[("CVE-2024-1", "HIGH")]).to_string();
+    let scan = || fixture.run(&["ecr", "scan", "-p", "my-app", "--tag", "1.0.1"]).good().stdout;
+    fixture.registry.scan_file(digest, with_mark(&findings));
+    assert!(scan().contains("CVE-2024-1"));
+    fixture.registry.scan_file(digest, utf_16(&findings));
+    let output = scan();
+    assert!(output.contains("UTF-16"), "{output}");
 }

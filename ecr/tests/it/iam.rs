@@ -193,6 +193,8 @@ fn iam_policy_covers_only_the_repositories_of_the_workspace() {
         wide[0]["Condition"]["StringEquals"],
         json!({"aws:ResourceTag/ManagedBy": "cargo-xtask-ecr", "aws:ResourceTag/Project": "my-project"})
     );
+    let unknown = Fixture::service().run(&["ecr", "iam-policy", "read", "--orphans"]).good();
+    assert!(unknown.stderr.contains("orphans cannot be identified"), "{unknown:#?}");
     let refused = workspace.command(&["ecr", "iam-policy", "ci", "--orphans", "--local"]).run();
     assert_eq!(refused.code, 1, "{refused:#?}");
     let one = document(&workspace, "ci", &["-p", "my-app-worker"]);

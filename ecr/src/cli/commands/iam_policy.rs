@@ -57,6 +57,9 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
         ));
     }
     note_foreign_bases(flags, shell, &bases, &account);
+    if flags.orphans && workspace.desired.project.is_none() {
+        shell.warn("orphans cannot be identified: no project is configured");
+    }
     let name = flags.role.to_possible_value();
     let name = name.as_ref().map_or("policy", |it| it.get_name());
     shell.help(format!(

@@ -179,10 +179,15 @@ impl Registry {
 
     /// Sets the scan of an image, in the form of `DescribeImageScanFindings`.
     pub fn scan(&self, digest: &str, scan: &Value) {
+        self.scan_file(digest, scan.to_string());
+    }
+
+    /// Writes the file of the findings in an image.
+    pub fn scan_file(&self, digest: &str, content: impl AsRef<[u8]>) {
         let folder = self.state.join("scans");
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join(format!("{}.json", digest.replace("sha256:", "")));
-        std::fs::write(file, scan.to_string()).unwrap();
+        std::fs::write(file, content).unwrap();
     }
 
     /// Uploads a blob in one request.

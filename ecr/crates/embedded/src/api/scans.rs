@@ -12,7 +12,7 @@
 //! that it is not mistaken for one without findings.
 
 use ecr_types::media_type::is_index;
-use ecr_types::{Digest, RepositoryName};
+use ecr_types::{Digest, RepositoryName, text};
 use serde_json::{Value, json};
 
 use super::images::{ImageId, image_not_found, shown};
@@ -90,7 +90,7 @@ fn read(shared: &Shared, digest: &Digest, image: &Image, requests: usize) -> Opt
         let status = "UNSUPPORTED_IMAGE".to_owned();
         return image.scan_requested_at.map(|_| Scan { file: Value::Null, status });
     }
-    let text = std::fs::read_to_string(path).map_err(|it| it.to_string());
+    let text = std::fs::read(path).and_then(|it| Ok(text::decode(it)?)).map_err(|it| it.to_string());
     let file = text.and_then(|it| serde_json::from_str::<Value>(&it).map_err(|it| it.to_string()));
     let scan = file.and_then(|file| status_of(&file, requests).map(|status| Scan { file, status }));
     Some(scan.unwrap_or_else(unreadable))
