@@ -215,12 +215,9 @@ fn environment_references_of_profiles_are_checked() {
     .assert_eq(&plan("sso"));
     expect![[r#"
         --- stderr
-        error: failed to identify the AWS account
+        error: the AWS profiles `loop`, `pool` name each other as their `source_profile`
 
-        Caused by:
-          sts:GetCallerIdentity: the credentials provider was not properly configured: ProfileFile provider could not be built: profile formed an infinite loop. first we loaded ["loop", "pool"], then attempted to reload loop
-
-        help: set AWS_PROFILE or pass --aws-profile, run `aws sso login`, or add --local to use the embedded ECR, which needs no account
+        help: give one of them keys of its own, or another `source_profile`
         --- exit 1
     "#]].assert_eq(&plan("loop"));
     // As with the AWS CLI, a source that is not needed is not looked for.

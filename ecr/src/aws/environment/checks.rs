@@ -53,12 +53,13 @@ fn half_of_key_pair(variables: &Variables) -> Option<EnvironmentProblem> {
     (is_set("AWS_ACCESS_KEY_ID") && !has_key).then_some(EnvironmentProblem::NoSecretKey)
 }
 
-/// The first profile or SSO session in the chain from `name` that is named and not defined.
+/// The first reference in the chain from `name` that leads nowhere: to a profile or an SSO session that is not defined, or
+/// back to an earlier profile. A profile may name itself for its own keys.
 fn broken_reference(profiles: &ProfileSet, name: &str) -> Option<EnvironmentProblem> {
     let mut profile = profiles.get_profile(name)?;
     let mut seen = Vec::new();
-    while !seen.contains(&profile.name()) {
-        seen.push(profile.name());
+    loop {
+        seen.push(profile.name().to_owned());
         if let Some(problem) = missing_session(profiles, profile) {
             return Some(problem);
         }
@@ -71,9 +72,14 @@ fn broken_reference(profiles: &ProfileSet, name: &str) -> Option<EnvironmentProb
                 profiles: sorted(profiles.profiles()),
             });
         };
+        if next.name() == profile.name() {
+            return None;
+        }
+        if seen.iter().any(|it| it == next.name()) {
+            return Some(EnvironmentProblem::ProfileLoop { profiles: seen });
+        }
         profile = next;
     }
-    None
 }
 
 fn missing_session(profiles: &ProfileSet, profile: &Profile) -> Option<EnvironmentProblem> {

@@ -37,6 +37,12 @@ pub enum EnvironmentProblem {
         /// The profiles that exist, sorted.
         profiles: Vec<String>,
     },
+    /// Profiles name each other as their `source_profile`.
+    #[error("the AWS profiles {} name each other as their `source_profile`", listed(.profiles))]
+    ProfileLoop {
+        /// The profiles, in the order in which they are named.
+        profiles: Vec<String>,
+    },
     /// No file defines the SSO session of a profile.
     #[error("there is no section [sso-session {name}], which AWS profile `{profile}` names")]
     NoSsoSession {
@@ -92,6 +98,9 @@ impl EnvironmentProblem {
                 format!("create it with `aws configure sso-session`, and name it `{name}`")
             }
             Self::NoSsoSession { name, sessions, .. } => similar(name, sessions, "the SSO sessions are"),
+            Self::ProfileLoop { .. } => {
+                "give one of them keys of its own, or another `source_profile`".to_owned()
+            }
             Self::NoSecretKey => "set AWS_SECRET_ACCESS_KEY as well, or unset AWS_ACCESS_KEY_ID".to_owned(),
             Self::Endpoint { .. } => {
                 "write an endpoint such as `http://127.0.0.1:4510`, or remove it to use AWS's own".to_owned()

@@ -166,7 +166,9 @@ impl HttpClient {
 
     /// Tells the observer about a request without progress, again and again.
     async fn observe(&self, progress: &Progress, host: &str) -> Infallible {
-        let Some(Observer { patience, on_wait }) = &self.observer else { return std::future::pending().await };
+        let Some(Observer { patience, on_wait }) = &self.observer else {
+            return std::future::pending().await;
+        };
         loop {
             progress.stalled(*patience).await;
             on_wait(host);
