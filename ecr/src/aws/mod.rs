@@ -12,7 +12,7 @@ use aws_sdk_ecr::config::timeout::TimeoutConfig;
 use ecr_oci::http::{HttpClient, Limits};
 use ecr_types::RegistryId;
 
-use environment::{Environment, with_profile_credentials};
+use environment::{Environment, with_credentials};
 
 mod apply;
 mod denials;
@@ -175,7 +175,7 @@ async fn from_environment(
         .http_client(connections.clone())
         .retry_config(retry_config())
         .timeout_config(timeouts(connections.limits()));
-    Ok(with_profile_credentials(environment, loader.load().await).await)
+    Ok(with_credentials(environment, loader.load().await).await)
 }
 
 fn local(url: &str, region: &str, connections: &Connections) -> SdkConfig {

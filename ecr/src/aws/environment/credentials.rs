@@ -6,16 +6,27 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 
 use super::Environment;
+use super::first_error::FirstError;
 
-/// The configuration with the credentials of the profile of `--aws-profile`, if that or a profile that it refers to has
-/// `credential_source = Environment`. The SDK does not see the keys of the environment, because it would prefer them to
-/// the profile; all other profiles are its own work.
-pub async fn with_profile_credentials(environment: &Environment, config: SdkConfig) -> SdkConfig {
-    let (roles, keys) = (environment.roles_from_variables(), environment.keys());
-    let (Some(roles), Some(keys)) = (roles, keys) else { return config };
+/// The configuration with credentials whose errors are the same for every request.
+pub async fn with_credentials(environment: &Environment, config: SdkConfig) -> SdkConfig {
+    let credentials = match from_variables(environment, &config).await {
+        Some(credentials) => Some(credentials),
+        None => config.credentials_provider(),
+    };
+    let Some(credentials) = credentials else { return config };
+    let credentials = SharedCredentialsProvider::new(FirstError::new(credentials));
+    config.into_builder().credentials_provider(credentials).build()
+}
+
+/// The credentials of the profile of `--aws-profile`, if that or a profile that it refers to has `credential_source =
+/// Environment`. The SDK does not see the keys of the environment, because it would prefer them to the profile; all other
+/// profiles are its own work.
+async fn from_variables(environment: &Environment, config: &SdkConfig) -> Option<SharedCredentialsProvider> {
+    let (roles, keys) = (environment.roles_from_variables()?, environment.keys()?);
     let mut credentials = SharedCredentialsProvider::new(keys);
     for role in roles {
-        let mut builder = AssumeRoleProvider::builder(role.arn).configure(&config);
+        let mut builder = AssumeRoleProvider::builder(role.arn).configure(config);
         if let Some(id) = role.external_id {
             builder = builder.external_id(id);
         }
@@ -24,7 +35,7 @@ pub async fn with_profile_credentials(environment: &Environment, config: SdkConf
         }
         credentials = SharedCredentialsProvider::new(builder.build_from_provider(credentials).await);
     }
-    config.into_builder().credentials_provider(credentials).build()
+    Some(credentials)
 }
 
 /// A role that a profile names.

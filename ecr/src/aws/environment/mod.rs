@@ -18,9 +18,10 @@ mod credentials;
 mod endpoints;
 mod error;
 mod files;
+mod first_error;
 mod profile_text;
 
-pub use credentials::with_profile_credentials;
+pub use credentials::with_credentials;
 pub use error::InvalidEnvironment;
 
 /// The variables that are set to something.
