@@ -1,12 +1,15 @@
 """What only a terminal shows: the question that `ecr delete` asks, and Ctrl-C."""
 
+import fcntl
 import hashlib
 import json
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
+import termios
 import time
 import unittest
 import urllib.request
@@ -128,6 +131,20 @@ class Delete(unittest.TestCase):
         terminal.until("Serving")
         os.killpg(terminal.child.pid, signal.SIGINT)
         self.assertEqual(terminal.end(), 130)
+
+
+class Help(unittest.TestCase):
+    def test_lines_fit_the_terminal(self):
+        for columns in (60, 80, 100):
+            master, slave = pty.openpty()
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+            printed = subprocess.run([XTASK, "push", "--help"], stdin=slave, stdout=subprocess.PIPE, stderr=slave,
+                                     env=environment("http://127.0.0.1:9"), text=True).stdout
+            os.close(slave)
+            os.close(master)
+            lines = printed.splitlines()
+            self.assertLessEqual(max(map(len, lines)), columns)
+            self.assertGreater(max(map(len, lines)), columns - 10)
 
 
 if __name__ == "__main__":

@@ -38,28 +38,9 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
     let document = PolicyDocument::new(flags.role, &scope);
     shell.print(serde_json::to_string_pretty(&document).unwrap_or_default());
     shell.json(&document);
-    if document.size() > MANAGED_POLICY_MAX_SIZE {
-        shell.warn(format!(
-            "the policy has {} characters, but IAM limits managed policies to {MANAGED_POLICY_MAX_SIZE}",
-            document.size()
-        ));
-        shell.help("split the policy: select some of the services for each part with -p or --exclude");
-    }
-    if repositories.is_empty() {
-        shell.warn("the policy permits almost nothing: no repository is selected");
-    }
-    let keys = repositories.iter().filter_map(|it| it.encryption.as_ref()?.kms_key.as_deref());
-    let without_arn: Vec<_> = keys.filter(|it| flags.role == Role::Provision && !is_key_arn(it)).collect();
-    if !without_arn.is_empty() {
-        shell.warn(format!(
-            "the policy omits KMS keys that are not configured as a key ARN: {}",
-            some_of(&without_arn, 3)
-        ));
-    }
-    note_foreign_bases(flags, shell, &bases, &account);
-    if flags.orphans && workspace.desired.project.is_none() {
-        shell.warn("orphans cannot be identified: no project is configured");
-    }
+    warn_of_size(shell, &document);
+    warn_of_gaps(flags, shell, &scope);
+    note_foreign_bases(flags, shell, &scope);
     let name = flags.role.to_possible_value();
     let name = name.as_ref().map_or("policy", |it| it.get_name());
     shell.help(format!(
@@ -75,11 +56,40 @@ fn bases(services: &[&Service]) -> Vec<Reference> {
     bases.filter_map(|it| it.value.parse().ok()).collect()
 }
 
+fn warn_of_size(shell: &Shell, document: &PolicyDocument) {
+    if document.size() > MANAGED_POLICY_MAX_SIZE {
+        shell.warn(format!(
+            "the policy has {} characters, but IAM limits managed policies to {MANAGED_POLICY_MAX_SIZE}",
+            document.size()
+        ));
+        shell.help("split the policy: select some of the services for each part with -p or --exclude");
+    }
+}
+
+/// Warns of what the policy cannot permit.
+fn warn_of_gaps(flags: &flags::IamPolicy, shell: &Shell, scope: &Scope<'_>) {
+    if scope.repositories.is_empty() {
+        shell.warn("the policy permits almost nothing: no repository is selected");
+    }
+    let keys = scope.repositories.iter().filter_map(|it| it.encryption.as_ref()?.kms_key.as_deref());
+    let without_arn: Vec<_> = keys.filter(|it| flags.role == Role::Provision && !is_key_arn(it)).collect();
+    if !without_arn.is_empty() {
+        shell.warn(format!(
+            "the policy omits KMS keys that are not configured as a key ARN: {}",
+            some_of(&without_arn, 3)
+        ));
+    }
+    if scope.orphans && scope.project.is_none() {
+        shell.warn("orphans cannot be identified: no project is configured");
+    }
+}
+
 /// A base in another account also takes the permission of that account, which this policy cannot give.
-fn note_foreign_bases(flags: &flags::IamPolicy, shell: &Shell, bases: &[Reference], account: &RegistryId) {
+fn note_foreign_bases(flags: &flags::IamPolicy, shell: &Shell, scope: &Scope<'_>) {
+    let account = scope.account;
     let is_foreign =
         |base: &&Reference| PrivateRegistry::of_host(&base.host).is_some_and(|it| it.account != *account);
-    for base in bases.iter().filter(is_foreign).filter(|_| flags.role == Role::Ci) {
+    for base in scope.bases.iter().filter(is_foreign).filter(|_| flags.role == Role::Ci) {
         shell.note(format!(
             "base `{base}` is in another account: the policy of that repository must allow account {account} to pull"
         ));
