@@ -112,3 +112,87 @@ fn login_without_engine_gives_advice() {
     "#]]
     .assert_eq(&output.shown());
 }
+
+/// amazon-ecr-credential-helper stores nothing, and answers for hosts of ECR only (awslabs/amazon-ecr-credential-helper#102).
+#[test]
+fn login_by_a_helper_that_cannot_store() {
+    let fixture = Fixture::example();
+    let engine = fixture.workspace.program(
+        "engine",
+        "[ \"$1\" = login ] || exit 0; touch asked; cat >/dev/null\necho 'error storing credentials - err: exit status 1, \
+         out: `not implemented`' >&2; exit 1",
+    );
+    let login = |config: &str| {
+        fixture.workspace.file("docker/config.json", config);
+        let config = fixture.workspace.root().join("docker").display().to_string();
+        let path = format!("{}/bin:{}", fixture.workspace.root().display(), std::env::var("PATH").unwrap());
+        let run = fixture.command(&["ecr", "login", "--engine", &engine, "--format", "json"]);
+        run.env("DOCKER_CONFIG", &config).env("PATH", &path).run()
+    };
+    let helper = |script: &str| drop(fixture.workspace.program("bin/docker-credential-ecr-login", script));
+    helper("echo 'not implemented'; exit 1");
+    let set = r#"{"credsStore": "ecr-login"}"#;
+    expect![[r#"
+        {
+          "error": {
+            "causes": [
+              "the credential helper `docker-credential-ecr-login` failed with exit status: 1: not implemented"
+            ],
+            "help": "to have docker store the login in its own file, add `\"127.0.0.1:[PORT]\": \"\"` to `credHelpers` in [ROOT]/docker/config.json",
+            "message": "engine cannot store a login for 127.0.0.1:[PORT]: it is set to docker-credential-ecr-login (`credsStore` in [ROOT]/docker/config.json), which logs in by itself, but failed"
+          }
+        }
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+        error: engine cannot store a login for 127.0.0.1:[PORT]: it is set to docker-credential-ecr-login (`credsStore` in [ROOT]/docker/config.json), which logs in by itself, but failed
+
+        Caused by:
+          the credential helper `docker-credential-ecr-login` failed with exit status: 1: not implemented
+
+        help: to have docker store the login in its own file, add `"127.0.0.1:[PORT]": ""` to `credHelpers` in [ROOT]/docker/config.json
+        --- exit 1
+    "#]].assert_eq(&login(set).shown());
+    helper(
+        "[ $1 = get ] && host=$(cat) && echo \"{\\\"ServerURL\\\":\\\"$host\\\",\\\"Username\\\":\\\"AWS\\\",\\\"Secret\\\":\\\"a-secret\\\"}\"",
+    );
+    let output = login(set);
+    expect![[r#"
+        {
+          "engine": "engine",
+          "expiresAt": null,
+          "registry": "127.0.0.1:[PORT]",
+          "username": "AWS"
+        }
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+           Logged in to 127.0.0.1:[PORT] by docker-credential-ecr-login (`credsStore` in [ROOT]/docker/config.json), which gets a token whenever engine asks
+    "#]].assert_eq(&output.shown());
+    assert!(!output.stderr.contains("a-secret") && output.json_with(0)["expiresAt"].is_null());
+    assert!(!fixture.workspace.root().join("asked").exists());
+    // Another helper, which fails when it stores.
+    let output = login(r#"{"credsStore": "readonly"}"#);
+    expect![[r#"
+        {
+          "error": {
+            "causes": [
+              "error storing credentials - err: exit status 1, out: `not implemented`"
+            ],
+            "help": "engine stores logins with docker-credential-readonly (`credsStore` in [ROOT]/docker/config.json); to have docker store the login in its own file, add `\"127.0.0.1:[PORT]\": \"\"` to `credHelpers` in [ROOT]/docker/config.json",
+            "message": "failed to log in to 127.0.0.1:[PORT] with engine"
+          }
+        }
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+        error: failed to log in to 127.0.0.1:[PORT] with engine
+
+        Caused by:
+          error storing credentials - err: exit status 1, out: `not implemented`
+
+        help: engine stores logins with docker-credential-readonly (`credsStore` in [ROOT]/docker/config.json); to have docker store the login in its own file, add `"127.0.0.1:[PORT]": ""` to `credHelpers` in [ROOT]/docker/config.json
+        --- exit 1
+    "#]].assert_eq(&output.shown());
+    // docker's own file for this host.
+    let host = fixture.registry.host();
+    let output = login(&format!(r#"{{"credsStore": "ecr-login", "credHelpers": {{"{host}": ""}}}}"#));
+    assert!(output.code == 1 && !output.stderr.contains("help:"), "{output:#?}");
+}

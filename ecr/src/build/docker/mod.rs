@@ -20,11 +20,13 @@ mod context;
 mod dockerfile;
 mod frontend;
 mod ignore;
+mod login;
 mod output;
 
 pub use build::{EngineBuild, EngineGuard, EngineSession, LinePrinter};
 pub use context::{BuildSource, ContextFolder, LeftOut};
 pub use frontend::Frontend;
+pub use login::LoginHelper;
 
 /// A failed engine command.
 #[derive(Debug, Error)]

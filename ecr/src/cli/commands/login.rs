@@ -8,7 +8,7 @@ use ecr_types::human::{age, duration, printable};
 
 use super::session::Session;
 use crate::aws::AuthorizationToken;
-use crate::build::docker::Engine;
+use crate::build::docker::{Engine, LoginHelper};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{LoggedIn, LoginReport, PrintedToken};
@@ -54,6 +54,65 @@ pub fn no_engine() -> Failure {
 }
 
 async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Result<(), Failure> {
+    let name = engine.name().to_owned();
+    let (host, probed) = (token.host().to_owned(), engine.clone());
+    let helper = tokio::task::spawn_blocking(move || probed.login_helper(&host));
+    // A program that cannot be run fails below, with its error.
+    let helper = helper.await.context("the login was interrupted")?.unwrap_or_default();
+    let expires_at = match &helper {
+        Some(helper) if helper.logs_in_by_itself() => {
+            check_helper(shell, &name, helper, token.host()).await?;
+            None
+        }
+        helper => {
+            store(shell, engine, helper.as_ref(), token).await?;
+            token.expires_at
+        }
+    };
+    shell.json(&LoginReport::LoggedIn(LoggedIn {
+        engine: name,
+        expires_at,
+        registry: token.host().to_owned(),
+        username: USER,
+    }));
+    Ok(())
+}
+
+/// Asks a helper that logs in by itself whether it does so for this registry. docker can store no login in it.
+async fn check_helper(shell: &Shell, engine: &str, helper: &LoginHelper, host: &str) -> Result<(), Failure> {
+    let (asked, key) = (helper.clone(), host.to_owned());
+    let mut asking = tokio::task::spawn_blocking(move || asked.knows(&key));
+    let answer = match tokio::time::timeout(Shell::PATIENCE, &mut asking).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            shell.status("Waiting", format!("for {}", helper.program()));
+            asking.await
+        }
+    };
+    let error = match answer.context("the login was interrupted")? {
+        Ok(true) => {
+            shell.status(
+                "Logged in",
+                format!("to {host} by {helper}, which gets a token whenever {engine} asks"),
+            );
+            return Ok(());
+        }
+        Ok(false) => anyhow::anyhow!("{} has no credentials for {host}", helper.program()),
+        Err(error) => error.into(),
+    };
+    let failure = format!(
+        "{engine} cannot store a login for {host}: it is set to {helper}, which logs in by itself, but failed"
+    );
+    Err(Failure::from(error.context(failure)).with_help(helper.way_around(host)))
+}
+
+/// Lets the engine log in and store that.
+async fn store(
+    shell: &Shell,
+    engine: Engine,
+    helper: Option<&LoginHelper>,
+    token: &AuthorizationToken,
+) -> Result<(), Failure> {
     let (host, password) = (token.host().to_owned(), token.password.clone());
     let name = engine.name().to_owned();
     let login = tokio::task::spawn_blocking(move || engine.login(&host, USER, &password));
@@ -63,10 +122,16 @@ async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Re
         let is_started = error.downcast_ref::<std::io::Error>().is_none();
         let failure =
             Failure::from(error.context(format!("failed to log in to {} with {name}", token.host())));
-        if is_started {
-            return failure;
+        match helper {
+            _ if !is_started => {
+                failure.with_help("choose docker, podman, or the path of a compatible program with --engine")
+            }
+            Some(helper) if failure.help.is_none() => failure.with_help(format!(
+                "{name} stores logins with {helper}; {}",
+                helper.way_around(token.host())
+            )),
+            _ => failure,
         }
-        failure.with_help("choose docker, podman, or the path of a compatible program with --engine")
     })?;
     if output.to_lowercase().contains("warning") {
         shell.warn(format!(
@@ -75,12 +140,6 @@ async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Re
         ));
     }
     shell.status("Logged in", format!("to {} with {name}, {}", token.host(), validity(token)));
-    shell.json(&LoginReport::LoggedIn(LoggedIn {
-        engine: name,
-        expires_at: token.expires_at,
-        registry: token.host().to_owned(),
-        username: USER,
-    }));
     Ok(())
 }
 

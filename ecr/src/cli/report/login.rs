@@ -21,7 +21,8 @@ pub enum LoginReport {
 pub struct LoggedIn {
     /// The file name of the program that was logged in: `docker`, `podman` or another one.
     pub engine: String,
-    /// The time at which the login expires. Null if AWS does not return it.
+    /// The time at which the login expires. Null if AWS does not return it, or if docker's credential helper gets a token
+    /// for each use.
     pub expires_at: Option<Timestamp>,
     /// The host of the registry.
     pub registry: String,

@@ -25,7 +25,7 @@ const NOT_FOUND: &str = "credentials not found in native keychain";
 /// The reason for which a helper gave no answer.
 #[derive(Debug, Error)]
 #[error("the credential helper `docker-credential-{name}` {cause}")]
-pub(super) struct HelperError {
+pub struct HelperError {
     name: String,
     cause: HelperCause,
 }
@@ -55,7 +55,7 @@ struct Answer {
 ///
 /// # Errors
 /// The helper cannot be run, fails, gives another answer, or takes longer than [`TIMEOUT`].
-pub(super) fn get(name: &str, key: &str) -> Result<Option<Credentials>, HelperError> {
+pub fn get(name: &str, key: &str) -> Result<Option<Credentials>, HelperError> {
     let mut command = Command::new(format!("docker-credential-{name}"));
     let answer = run(command.arg("get"), key, TIMEOUT);
     answer.map_err(|cause| HelperError { name: name.to_owned(), cause })

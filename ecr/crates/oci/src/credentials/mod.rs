@@ -15,6 +15,7 @@ mod registry_key;
 mod sources;
 
 pub use auth_file::AuthFile;
+pub use helper::{HelperError, get as ask_helper};
 pub use sources::{docker_config_folder, podman_auth_files};
 
 use crate::reference::Reference;
