@@ -356,7 +356,7 @@ impl ImageBuilder {
         }
         let user = compile::prebuilt_user(service)?;
         self.platforms(service).iter().try_for_each(|platform| match self.binaries.get(platform) {
-            Some(path) => Ok(drop(prebuilt::file_of(platform, path, user)?)),
+            Some(path) => prebuilt::file_of(platform, path, user).map(drop).map_err(Into::into),
             None => self.toolchain.target(platform).map(drop),
         })
     }

@@ -22,15 +22,15 @@ pub struct PrebuiltUser<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PrebuiltError {
     #[error("--binary is given twice for {platform}: `{}` and `{}`", first.display(), second.display())]
-    Twice { platform: Platform, first: PathBuf, second: PathBuf },
+    Twice { platform: String, first: PathBuf, second: PathBuf },
     #[error("`{}` is a single binary, but it would be that of {}", path.display(), listed(packages))]
-    OneFile { path: PathBuf, platform: Platform, packages: Vec<String>, bins: Vec<String> },
+    OneFile { path: PathBuf, platform: String, packages: Vec<String>, bins: Vec<String> },
     #[error("`{}` would be the binary of {}", path.display(), listed(packages))]
-    SameName { path: PathBuf, platform: Platform, packages: Vec<String> },
+    SameName { path: PathBuf, platform: String, packages: Vec<String> },
     #[error("`{}` does not exist", .0.display())]
     NoPath(PathBuf),
     #[error("the folder `{}` has no file `{bin}`, the binary of `{package}`{}", folder.display(), instead(files))]
-    NoFile { folder: PathBuf, platform: Platform, package: String, bin: String, files: Vec<String> },
+    NoFile { folder: PathBuf, platform: String, package: String, bin: String, files: Vec<String> },
 }
 
 fn listed(names: &[String]) -> String {
@@ -48,7 +48,7 @@ fn instead(files: &[String]) -> String {
 impl PrebuiltError {
     /// What to type instead.
     pub fn help(&self) -> Option<String> {
-        let one_by_one = |platform: &Platform, packages: &[String]| {
+        let one_by_one = |platform: &str, packages: &[String]| {
             let package = packages.first().map_or("PACKAGE", String::as_str);
             format!("push one service at a time, each with its file: `-p {package} --binary {platform}=FILE`")
         };
@@ -87,7 +87,11 @@ pub fn by_platform(
     let mut paths = PrebuiltPaths::new();
     for (platform, second) in given {
         if let Some(first) = paths.get(&platform) {
-            return Err(PrebuiltError::Twice { platform, first: first.clone(), second });
+            return Err(PrebuiltError::Twice {
+                platform: platform.to_string(),
+                first: first.clone(),
+                second,
+            });
         }
         paths.insert(platform, second);
     }
@@ -110,7 +114,7 @@ fn shared_files(
 ) -> Vec<PrebuiltError> {
     let packages = |users: &[PrebuiltUser<'_>]| users.iter().map(|it| it.package.to_owned()).collect();
     if !is_folder {
-        let (path, platform) = (path.to_owned(), platform.clone());
+        let (path, platform) = (path.to_owned(), platform.to_string());
         let bins = users.iter().map(|it| it.bin.to_owned()).collect();
         let error = PrebuiltError::OneFile { path, platform, packages: packages(users), bins };
         return if users.len() > 1 { vec![error] } else { Vec::new() };
@@ -120,7 +124,7 @@ fn shared_files(
     let shared = by_bin.into_iter().filter(|(_, users)| users.len() > 1);
     let error = |(bin, users): (&str, Vec<PrebuiltUser<'_>>)| PrebuiltError::SameName {
         path: path.join(bin),
-        platform: platform.clone(),
+        platform: platform.to_string(),
         packages: packages(&users),
     };
     shared.map(error).collect()
@@ -139,7 +143,7 @@ pub fn file_of(platform: &Platform, path: &Path, user: PrebuiltUser<'_>) -> Resu
         true => Ok(file),
         false => Err(PrebuiltError::NoFile {
             folder: path.to_owned(),
-            platform: platform.clone(),
+            platform: platform.to_string(),
             package: user.package.to_owned(),
             bin: user.bin.to_owned(),
             files: some_files(path),

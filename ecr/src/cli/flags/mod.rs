@@ -315,8 +315,8 @@ pub struct Push {
     /// platform of this machine]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub(crate) platform: Vec<Platform>,
-    /// Use the binary at PATH (a file, or a folder that contains it) instead of compiling for PLATFORM
-    /// (repeatable)
+    /// Use the binary at PATH (a file, or a folder with files named after the binary targets) instead of
+    /// compiling for PLATFORM (repeatable)
     #[arg(long, value_name = "PLATFORM=PATH")]
     pub(crate) binary: Vec<PrebuiltBinary>,
     /// Compile the services and build the images, but do not push them
