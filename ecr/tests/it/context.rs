@@ -141,7 +141,7 @@ fn context_with_an_exception_has_a_path_of_the_target_folder() {
     expect![[r#"
         --- stderr
             Building svc with engine, because of svc/Dockerfile (--builder native builds without it)
-        note: the build context of `svc` is without `target` (a line such as `!target/NAME` in .dockerignore adds a path)
+        note: the build context of `svc` is without `target` (a line such as `!target/NAME` in `.dockerignore` adds a path)
         Step 1/2 : FROM scratch
               Failed svc: the build context has no `target/release/svc`: COPY failed: no file
         help: `push` leaves the target folder, `.git` and the embedded ECR's state out of the build context: add the line `!target/release/svc` to `.dockerignore`

@@ -1,6 +1,6 @@
 //! Which builder is behind an engine's `build` command.
 
-use std::process::{Command, Stdio};
+use anyhow::Result;
 
 use super::Engine;
 
@@ -20,14 +20,17 @@ impl Frontend {
     /// version 23, if buildx is installed (<https://docs.docker.com/engine/deprecated/#legacy-builder-for-linux-images>).
     /// `version` is the output of `docker --version`. Programs that are not docker get the legacy form, and so does an
     /// older docker whose daemon chooses BuildKit.
-    pub(super) fn of_docker(engine: &Engine, version: &str) -> Self {
+    ///
+    /// # Errors
+    /// The program cannot be run.
+    pub(super) fn of_docker(engine: &Engine, version: &str) -> Result<Self> {
         let chosen = std::env::var("DOCKER_BUILDKIT").ok().and_then(|it| parsed_bool(&it));
         let is_buildkit = match (major_version(version), chosen) {
             (None, _) => false,
             (Some(_), Some(chosen)) => chosen,
-            (Some(major), None) => major >= 23 && has_buildx(engine),
+            (Some(major), None) => major >= 23 && engine.has_buildx()?,
         };
-        if is_buildkit { Self::BuildKit } else { Self::Legacy }
+        Ok(if is_buildkit { Self::BuildKit } else { Self::Legacy })
     }
 }
 
@@ -43,12 +46,6 @@ fn parsed_bool(text: &str) -> Option<bool> {
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
         _ => None,
     }
-}
-
-fn has_buildx(engine: &Engine) -> bool {
-    let mut command = Command::new(&engine.program);
-    command.args(["buildx", "version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|it| it.success())
 }
 
 #[cfg(test)]

@@ -106,8 +106,13 @@ impl Engine {
         let line = self.first_line(&["--version"])?.unwrap_or_default();
         match line.starts_with("podman version ") {
             true => Ok(Frontend::Podman),
-            false => Ok(Frontend::of_docker(self, &line)),
+            false => Frontend::of_docker(self, &line),
         }
+    }
+
+    /// Whether the plugin buildx is installed.
+    fn has_buildx(&self) -> Result<bool> {
+        Ok(self.first_line(&["buildx", "version"])?.is_some())
     }
 
     /// The first line of output, if the program succeeds within the timeout.

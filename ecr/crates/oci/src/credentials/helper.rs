@@ -54,7 +54,7 @@ struct Answer {
 /// Asks the helper `name` for the credentials of `key`; `None` if it has none. An answer without user and secret is none, too.
 ///
 /// # Errors
-/// The helper cannot be run, fails, gives another answer, or takes longer than [`TIMEOUT`].
+/// The helper cannot be run, fails, gives another answer, or takes longer than a minute.
 pub fn get(name: &str, key: &str) -> Result<Option<Credentials>, HelperError> {
     let mut command = Command::new(format!("docker-credential-{name}"));
     let answer = run(command.arg("get"), key, TIMEOUT);

@@ -75,7 +75,7 @@ impl fmt::Debug for Credentials {
 /// the file `REGISTRY_AUTH_FILE`, docker's `config.json`, podman's `auth.json`. In each file, a credential helper that is
 /// configured for the registry is asked first. The first source that has credentials wins.
 ///
-/// This may wait for a helper for [`helper::TIMEOUT`].
+/// This may wait for a helper for a minute.
 pub fn credentials_for(reference: &Reference) -> Lookup {
     let mut problems = Vec::new();
     let credentials = sources::auth_files(&mut problems).iter().find_map(|file| {

@@ -54,7 +54,7 @@ struct DockerfileText {
 /// The file with the rules that apply. Without such a file, it has no rules.
 #[derive(Debug, Clone, Default)]
 struct IgnoreFile {
-    /// The path relative to the workspace or context, for messages.
+    /// The path for messages, relative to the context if the file is there.
     name: String,
     /// The text without a byte order mark.
     text: Vec<u8>,
@@ -114,6 +114,11 @@ impl ContextFolder {
         paths.filter(is_there).collect()
     }
 
+    /// The path of the file in which exceptions stand, for messages.
+    pub fn ignore_file(&self) -> &str {
+        &self.user.name
+    }
+
     /// The error of a build, with the paths that it lacked because this tool leaves them out.
     pub fn explain(&self, cause: anyhow::Error) -> anyhow::Error {
         let copied = copied_paths(&String::from_utf8_lossy(&self.dockerfile.text));
@@ -157,20 +162,20 @@ impl IgnoreFile {
         });
         let own = endings.iter().map(|it| context.join(it));
         for path in beside.chain(own) {
-            if let Some(found) = Self::read(&path)? {
+            if let Some(found) = Self::read(&path, context)? {
                 return Ok(found);
             }
         }
         Ok(Self { name: IGNORE_FILE.to_owned(), ..Self::default() })
     }
 
-    fn read(path: &Path) -> Result<Option<Self>> {
+    fn read(path: &Path, folder: &Path) -> Result<Option<Self>> {
         let context = || format!("failed to read `{}`", path.display());
         let Some(text) = entries::unless_vanished(fs::read(path)).with_context(context)? else {
             return Ok(None);
         };
         let rules = DockerIgnore::parse(&text).with_context(context)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = inside(folder, path).unwrap_or_else(|| path.display().to_string());
         Ok(Some(Self { name, text: without_mark(&text).to_vec(), rules }))
     }
 }

@@ -203,13 +203,19 @@ fn report_engine(push: &Push<'_>, job: &Job, recipe: &EngineRecipe, build: &Engi
         _ => format!("{name} with {engine}"),
     };
     push.shell.status("Building", text);
-    let left_out = build.context().map(ContextFolder::left_out).unwrap_or_default();
-    if !left_out.is_empty() {
+    if let Some(context) = build.context() {
+        report_left_out(push.shell, name, context);
+    }
+}
+
+fn report_left_out(shell: &Shell, name: &str, context: &ContextFolder) {
+    let left_out = context.left_out();
+    if let Some(last) = left_out.last() {
         let names: Vec<_> = left_out.iter().map(|it| format!("`{it}`")).collect();
-        push.shell.note(format!(
-            "the build context of `{name}` is without {} (a line such as `!{}/NAME` in .dockerignore adds a path)",
+        let file = context.ignore_file();
+        shell.note(format!(
+            "the build context of `{name}` is without {} (a line such as `!{last}/NAME` in `{file}` adds a path)",
             names.join(", "),
-            left_out[0]
         ));
     }
 }
