@@ -6,20 +6,23 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use ecr_oci::bases::BaseCache;
-use ecr_oci::cache::{self, LayerCache};
+use ecr_oci::cache::LayerCache;
 use ecr_oci::image::assemble::{Image, ImageSettings, Index};
 use ecr_oci::image::base::BaseImage;
 use ecr_oci::image::bundle::{Blob, Bundle, Content, RawManifest};
 use ecr_oci::image::compression::Compression;
 use ecr_oci::image::layer::{Files, Layer};
 use ecr_oci::image::scratch;
+use ecr_oci::image::tree::FileTree;
 use ecr_oci::image::zstd;
 use ecr_oci::reference::Reference;
+use ecr_oci::trees::TreeCache;
 use ecr_types::media_type::OCI_MANIFEST;
 use ecr_types::{Descriptor, Digest, Platform, lock};
 
 use crate::build::compile::prebuilt::{self, PrebuiltPaths};
-use crate::build::compile::{self, Binary, Executable, Toolchain};
+use crate::build::compile::{self, Binary, Toolchain};
+use crate::build::layers::{Ground, LayerFiles, LayerSource, check_libraries};
 use crate::config::desired::Service;
 
 /// Builds the images of services with the same options.
@@ -28,6 +31,8 @@ pub struct ImageBuilder {
     pub toolchain: Toolchain,
     pub layers: LayerCache,
     pub bases: BaseCache,
+    /// The files of base images.
+    pub trees: TreeCache,
     /// The platforms to build for. Empty if the services decide.
     pub platforms: Vec<Platform>,
     /// The paths of prebuilt binaries, from `--binary`.
@@ -109,11 +114,15 @@ impl ImageBuilder {
         base: Option<&BaseImage>,
         parts: &mut ImageParts,
     ) -> Result<(Platform, Image)> {
+        let below = base.map(|it| self.tree(it)).transpose()?;
+        let ground = below.as_deref().map_or(Ground::Scratch, Ground::Base);
+        self.source(service).check(&ground)?;
         let binary = self.binary(service, &platform)?;
+        let (files, tree) = self.source(service).files(&binary, &ground)?;
         if let Some(base) = base {
-            self.check_libraries(base, &binary)?;
+            check_libraries(base, &tree, service, &binary)?;
         }
-        let layers = self.layers(service, &binary, self.compression(service))?;
+        let layers = self.layers(&files, self.compression(service))?;
         let image = Image::assemble(&platform, &settings(service, &binary), &layers, base);
         if let Some(base) = base.filter(|it| it.is_docker && image.media_type == OCI_MANIFEST) {
             parts.converted_base.get_or_insert_with(|| base.name.clone());
@@ -133,7 +142,8 @@ impl ImageBuilder {
         let given = platforms.iter().filter(|it| is_own && self.binaries.contains_key(*it));
         for platform in given {
             let binary = self.binary(service, platform);
-            let _ = binary.and_then(|it| self.layers(service, &it, self.compression(service)));
+            let files = binary.and_then(|it| self.source(service).files(&it, &Ground::Scratch));
+            let _ = files.and_then(|(files, _)| self.layers(&files, self.compression(service)));
         }
     }
 
@@ -146,8 +156,10 @@ impl ImageBuilder {
         // Docker pulls the base image, so that its libraries are unknown here. The image gets those of this machine.
         let binary =
             compile::with_libraries(&self.options, self.binary_without_libraries(service, &platform)?)?;
+        let ground = if base_of(service) == "scratch" { Ground::Scratch } else { Ground::Unknown };
         // `ADD` unpacks gzip archives in all versions of Docker.
-        let layers = self.layers(service, &binary, Compression::Gzip)?;
+        let (files, _) = self.source(service).files(&binary, &ground)?;
+        let layers = self.layers(&files, Compression::Gzip)?;
         Ok(WrappedBinary {
             base: base_of(service).to_owned(),
             layers: layers.iter().map(|(_, layer)| self.layers.blob(&layer.digest)).collect(),
@@ -193,56 +205,23 @@ impl ImageBuilder {
         compile::build(&self.options, &target, service)
     }
 
-    /// The layers in the order of how rarely they change: base, libraries, files, binary.
-    fn layers(
-        &self,
-        service: &Service,
-        binary: &Binary,
-        compression: Compression,
-    ) -> Result<Vec<(&'static str, Layer)>> {
-        let mut libraries = Files::default();
-        for library in &binary.libraries {
-            add_executable(&mut libraries, &library.file, &library.path);
-        }
-        let mut files = Files::default();
-        for copy in service.image.files.iter().flat_map(|it| &it.value) {
-            let from = self.options.root.join(&service.package.folder).join(&copy.from.value);
-            let context = || format!("{}: failed to copy `{}`", copy.from.place, copy.from.value);
-            cache::add(&mut files, &from, &copy.to.value).with_context(context)?;
-        }
-        let mut executable = Files::default();
-        add_executable(&mut executable, &binary.file, &entrypoint(binary));
-        let base = if base_of(service) == "scratch" { scratch::scratch() } else { Files::default() };
-        let all = [
-            ("xtask-ecr: base scratch", base),
-            ("xtask-ecr: shared libraries", libraries),
-            ("xtask-ecr: files", files),
-            ("xtask-ecr: binary", executable),
-        ];
-        let wanted = all.into_iter().filter(|(_, files)| !files.is_empty());
-        wanted.map(|(text, files)| Ok((text, self.layers.layer(&files, compression)?))).collect()
+    /// The files of a base image.
+    fn tree(&self, base: &BaseImage) -> Result<Arc<FileTree>> {
+        self.trees.tree(&base.layers).with_context(|| format!("base `{}`", base.name))
+    }
+
+    fn source<'a>(&'a self, service: &'a Service) -> LayerSource<'a> {
+        LayerSource { root: &self.options.root, service }
+    }
+
+    fn layers(&self, files: &LayerFiles, compression: Compression) -> Result<Vec<(&'static str, Layer)>> {
+        let layer =
+            |(text, files): &(&'static str, Files)| Ok((*text, self.layers.layer(files, compression)?));
+        files.iter().map(layer).collect()
     }
 
     fn compression(&self, service: &Service) -> Compression {
         self.compression.or(service.image.compression.as_ref().map(|it| it.value)).unwrap_or_default()
-    }
-
-    /// Checks that the base image contains the loader and the shared libraries of the binary.
-    fn check_libraries(&self, base: &BaseImage, binary: &Binary) -> Result<()> {
-        if binary.file.elf.is_static() {
-            return Ok(());
-        }
-        let paths: Vec<_> = base.layers.iter().map(|it| self.bases.path(&it.digest)).collect();
-        let base = BaseImage { files: cache::tree(&paths)?, ..base.clone() };
-        base.runs(&binary.file.elf).map_err(|missing| {
-            anyhow::anyhow!(
-                "`{}` needs {}, which base `{}` does not contain: use a base that contains them, link statically, or \
-                 use base `scratch`, to which the needed libraries are added",
-                binary.file.path.display(),
-                missing.join(", "),
-                base.name
-            )
-        })
     }
 
     fn blobs_of(&self, base: Option<&BaseImage>) -> Vec<Blob> {
@@ -362,12 +341,9 @@ impl ImageBuilder {
     }
 }
 
-fn add_executable(files: &mut Files, file: &Executable, to: &str) {
-    cache::add_known(files, &file.path, to, 0o755, file.digest.clone(), file.size);
-}
-
-fn entrypoint(binary: &Binary) -> String {
-    format!("/usr/local/bin/{}", binary.name)
+/// The path of a binary in the image.
+pub fn entrypoint(name: &str) -> String {
+    format!("/usr/local/bin/{name}")
 }
 
 fn settings(service: &Service, binary: &Binary) -> ImageSettings {
@@ -385,7 +361,7 @@ fn settings(service: &Service, binary: &Binary) -> ImageSettings {
         .filter_map(|(key, value)| Some((format!("org.opencontainers.image.{key}"), value?.clone())));
     let configured = image.labels.iter().map(|(key, value)| (key.clone(), value.value.clone()));
     ImageSettings {
-        entrypoint: entrypoint(binary),
+        entrypoint: entrypoint(&binary.name),
         args: image.args.iter().flat_map(|it| &it.value).map(|it| it.value.clone()).collect(),
         env: image.env.iter().map(|(key, value)| (key.clone(), value.value.clone())).collect(),
         ports: image.ports.iter().flat_map(|it| it.value.clone()).collect(),

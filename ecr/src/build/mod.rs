@@ -4,6 +4,8 @@ pub mod advice;
 pub mod bases;
 pub mod compile;
 pub mod docker;
+pub mod files;
 pub mod git;
 pub mod image;
+pub mod layers;
 pub mod method;

@@ -1,11 +1,11 @@
-//! A cache of compressed layers on disk, and the files of layers.
+//! A cache of compressed layers on disk.
 //!
 //! `target/xtask-ecr/blobs/` contains compressed layers by digest. `target/xtask-ecr/layers/` contains the descriptor of
 //! each layer by the fingerprint of its input. The folder can be removed at any time.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Read};
+use std::io::{BufWriter, Read};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -14,10 +14,8 @@ use anyhow::{Context, Result};
 use ecr_types::Digest;
 
 use crate::files::{self, Temporary};
-use crate::image::base::FileTree;
 use crate::image::compression::Compression;
 use crate::image::layer::{Files, Layer};
-use crate::image::zstd;
 
 /// The layer cache of a workspace.
 #[derive(Debug, Clone)]
@@ -103,81 +101,10 @@ fn is_temporary(path: &Path) -> bool {
     path.file_name().and_then(OsStr::to_str).is_some_and(|it| it.starts_with(files::PREFIX))
 }
 
-/// The files of an image, from its layers: tar archives that are uncompressed or compressed with gzip or Zstandard, the
-/// lowest first.
-///
-/// # Errors
-/// A layer cannot be read: it is missing, is compressed in another way, or needs the feature `zstd`.
-pub fn tree(layers: &[PathBuf]) -> Result<FileTree> {
-    let mut tree = FileTree::default();
-    for path in layers {
-        let context = || format!("failed to read the layer `{}`", path.display());
-        let mut file = BufReader::new(File::open(path).with_context(context)?);
-        let bytes: Box<dyn Read> = match file.fill_buf().with_context(context)? {
-            [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(file)),
-            // The magic number of Zstandard (RFC 8878, section 3.1.1).
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd::decoder(file).with_context(context)?,
-            _ => Box::new(file),
-        };
-        let mut archive = tar::Archive::new(bytes);
-        for entry in archive.entries().with_context(context)? {
-            let entry = entry.with_context(context)?;
-            let is_link = entry.header().entry_type() == tar::EntryType::Symlink;
-            let link = entry.link_name().with_context(context)?.filter(|_| is_link);
-            let link = link.map(|it| it.to_string_lossy().into_owned());
-            tree.add(&entry.path().with_context(context)?.to_string_lossy(), link);
-        }
-    }
-    Ok(tree)
-}
-
-/// Adds a file of the local file system at `to`, or a folder with all files below it. Symbolic links are followed.
-///
-/// # Errors
-/// A file or folder cannot be read, or a name is not UTF-8.
-pub fn add(files: &mut Files, from: &Path, to: &str) -> Result<()> {
-    let metadata = fs::metadata(from).with_context(|| format!("failed to read `{}`", from.display()))?;
-    if !metadata.is_dir() {
-        return add_file(files, from, to, mode(&metadata));
-    }
-    files.folder(to, 0o755);
-    let entries = fs::read_dir(from).with_context(|| format!("failed to read `{}`", from.display()))?;
-    for entry in entries {
-        let entry = entry.with_context(|| format!("failed to read `{}`", from.display()))?;
-        let name = entry
-            .file_name()
-            .into_string()
-            .map_err(|it| anyhow::anyhow!("`{}`: the name {it:?} is not UTF-8", from.display()))?;
-        add(files, &entry.path(), &format!("{}/{name}", to.trim_end_matches('/')))?;
-    }
-    Ok(())
-}
-
-/// Adds one file with a given mode.
-fn add_file(files: &mut Files, from: &Path, to: &str, mode: u32) -> Result<()> {
-    let digest = File::open(from).and_then(files::digest_of);
-    let (digest, size) = digest.with_context(|| format!("failed to read `{}`", from.display()))?;
-    add_known(files, from, to, mode, digest, size);
-    Ok(())
-}
-
 /// Adds one file whose digest and size in bytes are known. It is read when its layer is written, and not if the layer is in
 /// the cache.
 pub fn add_known(files: &mut Files, from: &Path, to: &str, mode: u32, digest: Digest, size: u64) {
     let path = from.to_owned();
     let open = Box::new(move || Ok(Box::new(File::open(&path)?) as Box<dyn Read>));
     files.stream(to, mode, size, digest, open);
-}
-
-/// The mode in the layer: 0755 for an executable file, else 0644. Other bits depend on the umask of this machine.
-fn mode(metadata: &fs::Metadata) -> u32 {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        if metadata.permissions().mode() & 0o111 != 0 {
-            return 0o755;
-        }
-    }
-    let _ = metadata;
-    0o644
 }

@@ -42,3 +42,5 @@ pub mod image;
 pub mod layout;
 pub mod reference;
 pub mod registry;
+pub mod sources;
+pub mod trees;

@@ -29,7 +29,7 @@ pub(super) struct ExecutableCache {
 }
 
 /// The format of the cache entries. To be changed together with [`Executable`], which invalidates all entries.
-const FORMAT: &[u8] = b"1 ";
+const FORMAT: &[u8] = b"2 ";
 
 #[derive(Serialize, Deserialize)]
 struct CachedExecutable {

@@ -51,7 +51,7 @@ pub struct ImageMetadata {
 pub struct FileCopy {
     /// A path relative to the folder of the manifest.
     pub from: Located<String>,
-    /// An absolute path in the image.
+    /// An absolute path in the image. A slash at its end means a folder.
     pub to: Located<String>,
 }
 
@@ -157,7 +157,7 @@ fn port(node: &Node, problems: &Problems) -> Option<u16> {
 fn file_copy(node: &Node, problems: &Problems) -> Option<FileCopy> {
     let mut fields = Fields::new(node, "an entry of `files`", problems);
     let from = fields.string("from");
-    let to = fields.parsed::<AbsolutePath>("to").map(|it| it.map(|path| path.0));
+    let to = fields.parsed::<CopyTarget>("to").map(|it| it.map(|path| path.0));
     let place = fields.place();
     if fields.node("from").is_none() || fields.node("to").is_none() {
         problems.add(place, "an entry of `files` needs `from` and `to`");
@@ -192,5 +192,22 @@ impl FromStr for AbsolutePath {
         let is_valid = text.starts_with('/') && !text.split('/').any(|it| it == ".." || it == ".");
         let message = || format!("`{text}` must be an absolute path in the image, without `.` or `..`");
         is_valid.then(|| Self(text.to_owned())).ok_or_else(|| InvalidSetting(message()))
+    }
+}
+
+struct CopyTarget(String);
+
+impl FromStr for CopyTarget {
+    type Err = InvalidSetting;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSetting> {
+        let AbsolutePath(path) = text.parse()?;
+        let message = || {
+            format!(
+                "`{text}` has a part that begins with `.wh.`: in a layer, it would remove a file of the base"
+            )
+        };
+        let is_whiteout = path.split('/').any(|it| it.starts_with(".wh."));
+        if is_whiteout { Err(InvalidSetting(message())) } else { Ok(Self(path)) }
     }
 }

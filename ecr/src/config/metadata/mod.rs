@@ -11,7 +11,7 @@ use crate::config::settings::{PolicySource, RepositorySettings};
 
 mod image;
 mod near_miss;
-pub use image::ImageMetadata;
+pub use image::{FileCopy, ImageMetadata};
 pub use near_miss::near_misses;
 
 /// `[workspace.metadata.ecr]`: the settings of the workspace. All keys are optional.

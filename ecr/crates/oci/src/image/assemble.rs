@@ -105,8 +105,10 @@ impl Image {
         let is_docker = keeps_docker_types(base, layers);
         let types = if is_docker { &DOCKER } else { &OCI };
         let below = base.iter().flat_map(|it| &it.layers).map(|it| {
-            let media_type = if is_docker { &it.media_type } else { media_type::to_oci(&it.media_type) };
-            Descriptor::new(media_type, it.digest.clone(), it.size)
+            let media_type =
+                if is_docker { it.media_type.as_str() } else { media_type::to_oci(&it.media_type) };
+            // Annotations are read by lazy pulling, and the URLs of a layer may be the only place that has it.
+            Descriptor { media_type: media_type.to_owned(), ..it.clone() }
         });
         let own = layers.iter().map(|(_, layer)| {
             Descriptor::new(types.layer(layer.compression), layer.digest.clone(), layer.size)

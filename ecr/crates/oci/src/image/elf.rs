@@ -20,6 +20,8 @@ pub struct Elf {
     pub needed: Vec<String>,
     /// The folders in which libraries are searched first (`DT_RUNPATH`, else `DT_RPATH`).
     pub search: Vec<String>,
+    /// Whether these folders come from `DT_RUNPATH`. Those of `DT_RPATH` are searched for the needs of libraries, too.
+    pub is_runpath: bool,
     /// Whether the binary contains the list of its crates that `cargo auditable` embeds (section `.dep-v0`).
     pub is_auditable: bool,
 }
@@ -90,8 +92,9 @@ impl Elf {
         let strings = all(abi::DT_STRTAB).next().map(|at| from_address(file, at)).unwrap_or_default();
         self.needed = all(abi::DT_NEEDED).map(|at| text(strings, at)).collect();
         // DT_RPATH counts only where there is no DT_RUNPATH (ld.so(8)).
-        let search =
-            all(abi::DT_RUNPATH).next().or_else(|| all(abi::DT_RPATH).next()).map(|at| text(strings, at));
+        let runpath = all(abi::DT_RUNPATH).next();
+        self.is_runpath = runpath.is_some();
+        let search = runpath.or_else(|| all(abi::DT_RPATH).next()).map(|at| text(strings, at));
         let folders = search.iter().flat_map(|it| it.split(':')).filter(|it| !it.is_empty());
         self.search = folders.map(str::to_owned).collect();
         Ok(())

@@ -12,25 +12,37 @@ use sha2::{Digest as _, Sha256};
 
 use super::compression::{self, Compression};
 
-/// The files and folders of a layer. Parent folders are added with the mode 0755, and `/tmp` with 1777.
+/// The files, folders and links of a layer. Parent folders are added with the mode 0755, and `/tmp` with 1777.
 #[derive(Debug, Default)]
 pub struct Files(
     /// By path, without a leading slash.
-    BTreeMap<String, Entry>,
+    pub(super) BTreeMap<String, Entry>,
 );
 
-/// A file or a folder.
+/// A file, a folder or a link.
 #[derive(Debug)]
-struct Entry {
-    mode: u32,
-    content: Content,
+pub(super) struct Entry {
+    pub(super) mode: u32,
+    /// The IDs of user and group. They are not root's for a folder that a lower layer has.
+    pub(super) owner: (u64, u64),
+    pub(super) content: Content,
 }
 
-enum Content {
+pub(super) enum Content {
     Folder,
+    /// A folder above another entry, which was not added itself.
+    Parent,
+    Link(String),
     Bytes(Vec<u8>),
-    Stream { size: u64, digest: Digest, open: Open },
-    Derived { key: Digest, make: fn() -> Vec<u8> },
+    Stream {
+        size: u64,
+        digest: Digest,
+        open: Open,
+    },
+    Derived {
+        key: Digest,
+        make: fn() -> Vec<u8>,
+    },
 }
 
 /// Opens a file for reading. It is called once for each time that the layer is written.
@@ -40,6 +52,8 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder => f.write_str("Folder"),
+            Self::Parent => f.write_str("Parent"),
+            Self::Link(target) => write!(f, "Link({target})"),
             Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Self::Stream { size, digest, .. } => write!(f, "Stream({size}, {digest})"),
             Self::Derived { key, .. } => write!(f, "Derived({key})"),
@@ -50,23 +64,28 @@ impl fmt::Debug for Content {
 impl Files {
     /// Adds a file with content in memory. `path` is absolute in the image, and `mode` are the permission bits.
     pub fn bytes(&mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) {
-        self.add(path, Entry { mode, content: Content::Bytes(bytes.into()) });
+        self.add(path, Entry::new(mode, Content::Bytes(bytes.into())));
     }
 
     /// Adds a file of `size` bytes with a known digest. It is opened and read when the layer is written.
     pub fn stream(&mut self, path: &str, mode: u32, size: u64, digest: Digest, open: Open) {
-        self.add(path, Entry { mode, content: Content::Stream { size, digest, open } });
+        self.add(path, Entry::new(mode, Content::Stream { size, digest, open }));
     }
 
     /// Adds a file whose content is computed when the layer is written. `key` identifies the content in the fingerprint: equal
     /// keys must give equal content.
     pub fn derived(&mut self, path: &str, mode: u32, key: Digest, make: fn() -> Vec<u8>) {
-        self.add(path, Entry { mode, content: Content::Derived { key, make } });
+        self.add(path, Entry::new(mode, Content::Derived { key, make }));
     }
 
     /// Adds a folder. This is needed only for an empty one, or for another mode than 0755.
     pub fn folder(&mut self, path: &str, mode: u32) {
-        self.add(path, Entry { mode, content: Content::Folder });
+        self.add(path, Entry::new(mode, Content::Folder));
+    }
+
+    /// Adds a symbolic link.
+    pub fn link(&mut self, path: &str, target: &str) {
+        self.add(path, Entry::new(0o777, Content::Link(target.to_owned())));
     }
 
     /// Whether there are neither files nor folders.
@@ -79,7 +98,7 @@ impl Files {
         for (at, _) in path.match_indices('/') {
             // A layer with a file below `/tmp` must not change the mode of that folder.
             let mode = if &path[..at] == "tmp" { 0o1777 } else { 0o755 };
-            let folder = || Entry { mode, content: Content::Folder };
+            let folder = || Entry::new(mode, Content::Parent);
             self.0.entry(path[..at].to_owned()).or_insert_with(folder);
         }
         // The root folder has no entry.
@@ -91,15 +110,17 @@ impl Files {
     /// A digest of everything on which the layer's bytes depend: equal fingerprints mean equal layers.
     pub fn fingerprint(&self, compression: Compression) -> Digest {
         let mut hash = Sha256::new();
-        hash.update(format!("layer 1, {}\n", compression.description()));
+        hash.update(format!("layer 2, {}\n", compression.description()));
         for (path, entry) in &self.0 {
             let content = match &entry.content {
-                Content::Folder => String::new(),
+                Content::Folder | Content::Parent => String::new(),
+                Content::Link(target) => format!("to {target}"),
                 Content::Bytes(bytes) => Digest::of(bytes).to_string(),
                 Content::Stream { digest, .. } => digest.to_string(),
                 Content::Derived { key, .. } => format!("from {key}"),
             };
-            hash.update(format!("{path}\0{:o}\0{content}\n", entry.mode));
+            let (uid, gid) = entry.owner;
+            hash.update(format!("{path}\0{:o}\0{uid}\0{gid}\0{content}\n", entry.mode));
         }
         Digest::from_hash(&hash.finalize())
     }
@@ -141,16 +162,24 @@ pub struct Layer {
 }
 
 impl Entry {
+    pub(super) fn new(mode: u32, content: Content) -> Self {
+        Self { mode, owner: (0, 0), content }
+    }
+
     fn append(&self, archive: &mut tar::Builder<impl Write>, path: &str) -> io::Result<()> {
-        // No times, no user names, and root as the owner: the layer does not depend on the build machine.
+        // No times and no user names, and root as the owner of what is new: the layer does not depend on the build machine.
         let mut header = tar::Header::new_ustar();
         header.set_mode(self.mode);
         header.set_size(0);
         header.set_mtime(0);
-        header.set_uid(0);
-        header.set_gid(0);
+        header.set_uid(self.owner.0);
+        header.set_gid(self.owner.1);
         match &self.content {
-            Content::Folder => {
+            Content::Link(target) => {
+                header.set_entry_type(tar::EntryType::Symlink);
+                archive.append_link(&mut header, path, target)
+            }
+            Content::Folder | Content::Parent => {
                 header.set_entry_type(tar::EntryType::Directory);
                 archive.append_data(&mut header, format!("{path}/"), io::empty())
             }

@@ -7,5 +7,8 @@ pub mod compression;
 pub mod elf;
 pub mod gzip;
 pub mod layer;
+pub mod loader;
+pub mod place;
 pub mod scratch;
+pub mod tree;
 pub mod zstd;

@@ -5,3 +5,4 @@
 mod elf;
 mod pull;
 mod support;
+mod trees;

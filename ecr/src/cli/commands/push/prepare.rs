@@ -8,6 +8,7 @@ use anyhow::Context;
 use ecr_oci::bases::BaseCache;
 use ecr_oci::cache::LayerCache;
 use ecr_oci::image::compression::Compression;
+use ecr_oci::trees::TreeCache;
 use ecr_types::Platform;
 use tokio::task::JoinHandle;
 
@@ -107,11 +108,13 @@ fn builder(
         profile: flags.cargo.profile.clone(),
         flags: cargo_flags(flags, shell),
     };
+    let bases = BaseCache::new(workspace.target.join("xtask-ecr/bases"));
     Ok(ImageBuilder {
         options,
         toolchain,
         layers: LayerCache::new(&workspace.target),
-        bases: BaseCache::new(workspace.target.join("xtask-ecr/bases")),
+        trees: TreeCache::new(bases.clone(), workspace.target.join("xtask-ecr/trees")),
+        bases,
         platforms: flags.platform.clone(),
         binaries,
         // An engine unpacks layers and does not keep their bytes, so it gets the compression that every

@@ -1,0 +1,138 @@
+//! The files of a layer -> the same files where a container finds them, on top of lower layers.
+
+use thiserror::Error;
+
+use super::layer::{Content, Entry, Files};
+use super::tree::{Attributes, Content as Kept, FileTree, LayerTree, Node, TooManyLinks, parents, split};
+
+/// Why a file cannot be placed on the files of lower layers.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Misplaced {
+    /// A file or a link would replace a folder, with everything in it.
+    #[error("`/{0}` is a folder already")]
+    IsFolder(String),
+    /// A folder would replace a file.
+    #[error("`/{0}` is a file already, which cannot become a folder")]
+    IsFile(String),
+    /// The path is taken by the binary of the image.
+    #[error("`/{0}` is the path of the binary")]
+    IsBinary(String),
+    /// The path leads through a loop of links.
+    #[error("`/{0}`: {TooManyLinks}")]
+    TooManyLinks(String),
+}
+
+impl Files {
+    /// The files as they must stand in a layer above `tree`, so that a container finds them under their paths and everything
+    /// else where it was.
+    ///
+    /// A path below a link goes to where the link leads: a layer with a folder `bin/` would hide a link `bin`. Folders of
+    /// `tree` keep their modes and owners. They have entries all the same: without one, docker's driver `overlay2` gives a
+    /// folder to root, with the mode 0755.
+    ///
+    /// # Errors
+    /// A file would replace a folder, or a folder a file.
+    pub fn onto(self, tree: &FileTree) -> Result<Self, Misplaced> {
+        let mut placed = Self::default();
+        for (path, entry) in self.0 {
+            if !matches!(entry.content, Content::Parent) {
+                let (path, entry) = at(tree, &path, entry)?;
+                placed.restate_parents(tree, &path)?;
+                placed.0.insert(path, entry);
+            }
+        }
+        Ok(placed)
+    }
+
+    /// The files without entries for the folders that contain them, for an engine that adds them to a base which is not known
+    /// here. `ADD` of docker follows links where an archive has no entry for the folder, and keeps the attributes of folders.
+    pub fn without_folders(mut self) -> Self {
+        let used: Vec<String> = self.0.keys().flat_map(|it| parents(it).map(str::to_owned)).collect();
+        used.iter().for_each(|it| drop(self.0.remove(it)));
+        self
+    }
+
+    /// Adds all files of another layer. Later files replace earlier ones.
+    pub fn extend(&mut self, other: Self) {
+        for (path, entry) in other.0 {
+            if !(matches!(entry.content, Content::Parent) && self.0.contains_key(&path)) {
+                self.0.insert(path, entry);
+            }
+        }
+    }
+
+    /// Whether there is a file or a link at a path, which has no leading slash.
+    pub fn has_file(&self, path: &str) -> bool {
+        self.0.get(path).is_some_and(|it| !it.is_folder())
+    }
+
+    /// The files as a tree, to be laid over that of lower layers.
+    pub fn tree(&self) -> LayerTree {
+        let mut tree = LayerTree::default();
+        for (path, entry) in &self.0 {
+            let (uid, gid) = entry.owner;
+            let node = match &entry.content {
+                Content::Folder | Content::Parent => {
+                    Node::Folder(Some(Attributes { mode: entry.mode, uid, gid }))
+                }
+                Content::Link(target) => Node::Link(target.clone()),
+                Content::Stream { size, open, .. } if Kept::is_kept(path) => {
+                    // A file that cannot be read is an error when the layer is written.
+                    Node::File(open().and_then(|it| Kept::read(path, *size, it)).unwrap_or_default())
+                }
+                _ => Node::File(Kept::Other),
+            };
+            tree.set(path, node);
+        }
+        tree
+    }
+
+    /// Adds entries for the folders above a path that has no links in it any more.
+    fn restate_parents(&mut self, tree: &FileTree, path: &str) -> Result<(), Misplaced> {
+        for folder in parents(path) {
+            let attributes = match (tree.node(folder), self.0.get(folder)) {
+                (_, Some(entry)) if entry.is_folder() => continue,
+                (Some(Node::Folder(attributes)), None) => attributes.unwrap_or_default(),
+                (None, None) if folder == "tmp" => Attributes { mode: 0o1777, ..Attributes::default() },
+                (None, None) => Attributes::default(),
+                _ => return Err(Misplaced::IsFile(folder.to_owned())),
+            };
+            self.0.insert(folder.to_owned(), attributes.entry(Content::Parent));
+        }
+        Ok(())
+    }
+}
+
+/// An entry and its path without links.
+fn at(tree: &FileTree, path: &str, entry: Entry) -> Result<(String, Entry), Misplaced> {
+    let looped = |_| Misplaced::TooManyLinks(path.to_owned());
+    if entry.is_folder() {
+        let path = tree.resolve(path).map_err(looped)?;
+        return match tree.node(&path) {
+            Some(Node::Folder(attributes)) => {
+                Ok((path, attributes.unwrap_or_default().entry(Content::Folder)))
+            }
+            Some(_) => Err(Misplaced::IsFile(path)),
+            None => Ok((path, entry)),
+        };
+    }
+    if tree.is_folder(path) {
+        return Err(Misplaced::IsFolder(path.to_owned()));
+    }
+    let (folder, name) = split(path);
+    let folder = tree.resolve(folder).map_err(looped)?;
+    let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+    Ok((path, entry))
+}
+
+impl Entry {
+    fn is_folder(&self) -> bool {
+        matches!(self.content, Content::Folder | Content::Parent)
+    }
+}
+
+impl Attributes {
+    fn entry(self, content: Content) -> Entry {
+        Entry { mode: self.mode, owner: (self.uid, self.gid), content }
+    }
+}

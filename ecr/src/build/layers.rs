@@ -1,0 +1,134 @@
+//! The files in the layers of a service, on top of those of its base.
+
+use std::path::Path;
+
+use anyhow::Result;
+use ecr_oci::cache;
+use ecr_oci::image::base::{self, BaseImage};
+use ecr_oci::image::layer::Files;
+use ecr_oci::image::loader::{Missing, Search};
+use ecr_oci::image::scratch;
+use ecr_oci::image::tree::FileTree;
+
+use crate::build::compile::{self, Binary, Executable};
+use crate::build::files::FileCopier;
+use crate::build::image::{base_of, entrypoint};
+use crate::config::desired::Service;
+use crate::config::metadata::FileCopy;
+
+/// What lies below the layers of a service.
+pub enum Ground<'a> {
+    /// Nothing.
+    Scratch,
+    /// A base image with these files.
+    Base(&'a FileTree),
+    /// A base image that an engine pulls.
+    Unknown,
+}
+
+impl Ground<'_> {
+    fn tree(&self) -> FileTree {
+        match self {
+            Self::Base(tree) => (*tree).clone(),
+            Self::Scratch | Self::Unknown => FileTree::default(),
+        }
+    }
+}
+
+/// The files of layers, each with the text of its history entry.
+pub type LayerFiles = Vec<(&'static str, Files)>;
+
+/// Layers that are laid over one another.
+struct Layers<'a> {
+    ground: &'a Ground<'a>,
+    /// The files of all layers so far.
+    below: FileTree,
+    files: LayerFiles,
+}
+
+impl Layers<'_> {
+    fn add(&mut self, text: &'static str, files: Files) -> Result<()> {
+        let placed = files.onto(&self.below)?;
+        self.below.apply(&placed.tree())?;
+        let files = match self.ground {
+            Ground::Unknown => placed.without_folders(),
+            Ground::Scratch | Ground::Base(_) => placed,
+        };
+        if !files.is_empty() {
+            self.files.push((text, files));
+        }
+        Ok(())
+    }
+}
+
+/// Checks that an image on a base contains the loader and the shared libraries of its binary.
+pub fn check_libraries(base: &BaseImage, tree: &FileTree, service: &Service, binary: &Binary) -> Result<()> {
+    let mut env = base::environment(&base.config);
+    env.extend(service.image.env.iter().map(|(key, value)| (key.clone(), value.value.clone())));
+    let missing = Search::new(tree, &binary.file.elf, &env).missing(&entrypoint(&binary.name));
+    let shown = |it: &Missing| match &it.user {
+        Some(user) => format!("{} (for {user})", it.name),
+        None => it.name.clone(),
+    };
+    anyhow::ensure!(
+        missing.is_empty(),
+        "`{}` needs {}, which base `{}` does not contain: use a base that contains them, link statically, or use base \
+         `scratch`, to which the needed libraries are added",
+        binary.file.path.display(),
+        missing.iter().map(shown).collect::<Vec<_>>().join(", "),
+        base.name
+    );
+    Ok(())
+}
+
+/// Where the files of a service come from.
+pub struct LayerSource<'a> {
+    /// The root of the workspace.
+    pub root: &'a Path,
+    pub service: &'a Service,
+}
+
+impl LayerSource<'_> {
+    /// The files of the layers in the order of how rarely they change (base, libraries, files, binary), each with the text of
+    /// its history entry, and all files of the image together.
+    pub fn files(&self, binary: &Binary, ground: &Ground<'_>) -> Result<(LayerFiles, FileTree)> {
+        let mut libraries = Files::default();
+        for library in &binary.libraries {
+            add_executable(&mut libraries, &library.file, &library.path);
+        }
+        let base = if base_of(self.service) == "scratch" { scratch::scratch() } else { Files::default() };
+        let mut layers = Layers { below: ground.tree(), files: Vec::new(), ground };
+        layers.add("xtask-ecr: base scratch", base)?;
+        layers.add("xtask-ecr: shared libraries", libraries)?;
+        let path = entrypoint(&binary.name);
+        let package = self.package();
+        let copier = FileCopier { package: &package, binary: &path, tree: layers.below.clone() };
+        layers.add("xtask-ecr: files", copier.copy(&self.copies())?)?;
+        let mut executable = Files::default();
+        add_executable(&mut executable, &binary.file, &path);
+        layers.add("xtask-ecr: binary", executable)?;
+        Ok((layers.files, layers.below))
+    }
+
+    /// Checks, before anything is compiled, that the files of a service can be copied.
+    ///
+    /// # Errors
+    /// [`FilesError`](crate::build::files::FilesError) with all files that cannot be copied.
+    pub fn check(&self, ground: &Ground<'_>) -> Result<()> {
+        let path = entrypoint(compile::bin_name(self.service)?);
+        let package = self.package();
+        FileCopier { package: &package, binary: &path, tree: ground.tree() }.check(&self.copies())
+    }
+
+    fn package(&self) -> std::path::PathBuf {
+        self.root.join(&self.service.package.folder)
+    }
+
+    fn copies(&self) -> Vec<FileCopy> {
+        self.service.image.files.iter().flat_map(|it| it.value.clone()).collect()
+    }
+}
+
+fn add_executable(files: &mut Files, file: &Executable, to: &str) {
+    cache::add_known(files, &file.path, to, 0o755, file.digest.clone(), file.size);
+}
