@@ -96,7 +96,8 @@ impl FileCopier<'_> {
         if placed.has_file(&path) || tree.is_folder(&path) {
             return Err(Misplaced::IsBinary(path));
         }
-        binary.onto(&tree)?;
+        let in_the_way = |_| Misplaced::IsBinary(self.binary.trim_start_matches('/').to_owned());
+        binary.onto(&tree).map_err(in_the_way)?;
         self.tree = tree;
         Ok(placed)
     }

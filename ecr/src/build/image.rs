@@ -17,11 +17,13 @@ use ecr_oci::image::tree::FileTree;
 use ecr_oci::image::zstd;
 use ecr_oci::reference::Reference;
 use ecr_oci::trees::TreeCache;
+use ecr_types::document::Problem;
 use ecr_types::media_type::OCI_MANIFEST;
 use ecr_types::{Descriptor, Digest, Platform, lock};
 
 use crate::build::compile::prebuilt::{self, PrebuiltPaths};
 use crate::build::compile::{self, Binary, Toolchain};
+use crate::build::files::FilesError;
 use crate::build::layers::{Ground, LayerFiles, LayerSource, check_libraries};
 use crate::config::desired::Service;
 
@@ -203,6 +205,13 @@ impl ImageBuilder {
         }
         let target = self.toolchain.target(platform)?;
         compile::build(&self.options, &target, service)
+    }
+
+    /// What is wrong with the files of a service, as far as that does not depend on its base image.
+    pub fn file_problems(&self, service: &Service) -> Vec<Problem> {
+        let checked = self.source(service).check(&Ground::Unknown);
+        // Other errors are told when the service is built.
+        checked.err().and_then(|it| it.downcast::<FilesError>().ok()).map_or_else(Vec::new, |it| it.0)
     }
 
     /// The files of a base image.

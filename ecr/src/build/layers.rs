@@ -1,6 +1,6 @@
 //! The files in the layers of a service, on top of those of its base.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use ecr_oci::cache;
@@ -96,9 +96,8 @@ impl LayerSource<'_> {
         for library in &binary.libraries {
             add_executable(&mut libraries, &library.file, &library.path);
         }
-        let base = if base_of(self.service) == "scratch" { scratch::scratch() } else { Files::default() };
         let mut layers = Layers { below: ground.tree(), files: Vec::new(), ground };
-        layers.add("xtask-ecr: base scratch", base)?;
+        layers.add("xtask-ecr: base scratch", self.base())?;
         layers.add("xtask-ecr: shared libraries", libraries)?;
         let path = entrypoint(&binary.name);
         let package = self.package();
@@ -110,17 +109,23 @@ impl LayerSource<'_> {
         Ok((layers.files, layers.below))
     }
 
-    /// Checks, before anything is compiled, that the files of a service can be copied.
+    /// Checks, before anything is compiled, that the files of the service can be copied.
     ///
     /// # Errors
-    /// [`FilesError`](crate::build::files::FilesError) with all files that cannot be copied.
+    /// [`FilesError`](crate::build::files::FilesError) with all files that cannot be copied; or the service has no binary.
     pub fn check(&self, ground: &Ground<'_>) -> Result<()> {
         let path = entrypoint(compile::bin_name(self.service)?);
-        let package = self.package();
-        FileCopier { package: &package, binary: &path, tree: ground.tree() }.check(&self.copies())
+        let mut tree = ground.tree();
+        tree.apply(&self.base().tree())?;
+        FileCopier { package: &self.package(), binary: &path, tree }.check(&self.copies())
     }
 
-    fn package(&self) -> std::path::PathBuf {
+    /// The files of the base `scratch`; none for another base.
+    fn base(&self) -> Files {
+        if base_of(self.service) == "scratch" { scratch::scratch() } else { Files::default() }
+    }
+
+    fn package(&self) -> PathBuf {
         self.root.join(&self.service.package.folder)
     }
 

@@ -14,6 +14,7 @@ mod delete;
 mod encoding;
 mod environment;
 mod export;
+mod files;
 mod gate;
 mod hub;
 mod iam;

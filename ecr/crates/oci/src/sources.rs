@@ -35,7 +35,7 @@ pub enum SourceProblem {
     Unreadable(String, io::Error),
     /// It is neither a file, a folder nor a link, or a link to such.
     #[error("`{0}` is a {1}, but only files, folders and links can be copied")]
-    Special(String, &'static str),
+    Special(String, String),
     /// A symbolic link leads out of the package.
     #[error("`{0}` is a symbolic link to `{1}`, which is not in the package")]
     Outside(String, String),
@@ -162,7 +162,7 @@ impl Walk<'_> {
         let metadata = fs::symlink_metadata(path).map_err(unreadable)?;
         let kind = metadata.file_type();
         if let Some(special) = special(kind) {
-            return Err(SourceProblem::Special(self.name(below), special));
+            return Err(SourceProblem::Special(self.name(below), special.to_owned()));
         }
         if kind.is_symlink() {
             return self.link(path, below, &fs::read_link(path).map_err(unreadable)?);
@@ -181,7 +181,7 @@ impl Walk<'_> {
             return Err(SourceProblem::Outside(self.name(below), text.to_owned()));
         }
         match fs::metadata(path).ok().and_then(|it| special(it.file_type())) {
-            Some(special) => Err(SourceProblem::Special(self.name(below), special)),
+            Some(special) => Err(SourceProblem::Special(self.name(below), format!("link to a {special}"))),
             None => Ok(Entry::Link(text.to_owned())),
         }
     }

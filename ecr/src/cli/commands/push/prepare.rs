@@ -27,7 +27,7 @@ use crate::cli::error::Failure;
 use crate::cli::flags;
 use crate::cli::shell::{OutputFile, Shell};
 use crate::config::desired::Service;
-use crate::config::workspace::Workspace;
+use crate::config::workspace::{LoadError, Workspace};
 use crate::scan::Gate;
 
 /// A push before any request to a server.
@@ -74,6 +74,7 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let gate = scan::gate(&flags.gate, &workspace)?;
     let root = workspace.root.clone();
     let (jobs, done) = jobs(flags, services, &builder, &methods);
+    check_files(&builder, &jobs)?;
     let layer_preparation = prepare_layers(&builder, &jobs);
     let destination = destination(flags, shell, workspace).await?;
     let tree = tree.result(&root).await?;
@@ -227,6 +228,13 @@ fn jobs(
         }
     }
     (jobs, done)
+}
+
+/// Reports all files of all services that cannot be copied, as other problems of the configuration.
+fn check_files(builder: &ImageBuilder, jobs: &[Job]) -> Result<(), Failure> {
+    let jobs = jobs.iter().filter(|it| !matches!(it.method, BuildMethod::Dockerfile(_)));
+    let problems: Vec<_> = jobs.flat_map(|it| builder.file_problems(&it.service)).collect();
+    if problems.is_empty() { Ok(()) } else { Err(LoadError::Problems(problems).into()) }
 }
 
 /// Compresses prebuilt binaries in the background. The build finds their layers in the cache.

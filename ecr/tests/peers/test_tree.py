@@ -1,0 +1,258 @@
+"""The file system of layers: ours beside that of containerd and docker, which run containers on overlayfs, and of umoci,
+which unpacks layers into one folder. The cases are those of the Rust tests, and random ones."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pathlib
+import random
+import re
+import stat
+import subprocess
+import tarfile
+import tempfile
+import unittest
+
+from peers import ROOT, dockerd, need, process, run
+
+CASES = json.loads((ROOT / "ecr/crates/oci/tests/trees.json").read_text())
+TYPES = {"d": tarfile.DIRTYPE, "l": tarfile.SYMTYPE, "h": tarfile.LNKTYPE, "p": tarfile.FIFOTYPE, "c": tarfile.CHRTYPE}
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+RANDOM = 200
+
+
+def archive(entries):
+    """An archive of entries: d(ir), f(ile), l(ink), h(ard link), p(ipe), c(haracter device), each KIND:NAME[=TARGET]."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for entry in entries.split():
+            kind, rest = entry.split(":", 1)
+            name, _, target = rest.partition("=")
+            info = tarfile.TarInfo(name)
+            info.mode, info.type = 0o755, TYPES.get(kind, tarfile.REGTYPE)
+            if kind == "d" and target:
+                info.mode = int(target, 8)
+            elif target:
+                info.linkname = target
+            if kind == "c":
+                info.devmajor, info.devminor = 1, 3
+            tar.addfile(info)
+    return out.getvalue()
+
+
+def layout(folder, layers):
+    """An OCI image layout with one image `x`, which docker loads as well. Returns the paths of its layers."""
+    blobs = pathlib.Path(folder, "blobs/sha256")
+    blobs.mkdir(parents=True)
+
+    def put(data, kind=None):
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return {"digest": f"sha256:{digest}", "size": len(data)} | ({"mediaType": kind} if kind else {})
+
+    listed = [put(archive(it), "application/vnd.oci.image.layer.v1.tar") for it in layers]
+    diff_ids = [it["digest"] for it in listed]
+    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["x"]}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    config = put(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json")
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": listed}
+    names = {"org.opencontainers.image.ref.name": "x", "io.containerd.image.name": "docker.io/library/x:1"}
+    index = {"schemaVersion": 2, "manifests": [put(json.dumps(manifest).encode(), MANIFEST) | {"annotations": names}]}
+    path = [f"blobs/sha256/{it.removeprefix('sha256:')}" for it in [config["digest"], *diff_ids]]
+    saved = [{"Config": path[0], "RepoTags": ["x:1"], "Layers": path[1:]}]
+    for name, value in [("index.json", index), ("oci-layout", {"imageLayoutVersion": "1.0.0"}), ("manifest.json", saved)]:
+        pathlib.Path(folder, name).write_text(json.dumps(value))
+    return [pathlib.Path(folder, it) for it in path[1:]]
+
+
+def walk(root):
+    """What is in a folder, in the notation of the cases."""
+    found = []
+    for base, folders, files in os.walk(root):
+        for name in folders + files:
+            path = os.path.join(base, name)
+            try:
+                shown, mode = os.path.relpath(path, root), os.lstat(path).st_mode
+            except FileNotFoundError:
+                continue  # overlayfs lists a whiteout in a folder that has nothing below it
+            if stat.S_ISLNK(mode):
+                shown += f"->{os.readlink(path)}"
+            elif stat.S_ISDIR(mode):
+                shown += "/" if stat.S_IMODE(mode) == 0o755 else f"/={stat.S_IMODE(mode):o}"
+            elif not stat.S_ISREG(mode):
+                shown += "!"
+            found.append(shown)
+    return " ".join(sorted(found))
+
+
+def ours(paths):
+    """The tree of layers as this project reads it."""
+    program = ROOT / "target/debug/examples/tree"
+    result = subprocess.run([program, *paths], text=True, capture_output=True)
+    if result.returncode:
+        return "refused"
+    found = []
+    for line in result.stdout.splitlines():
+        kind, path, *more = line.split(" ")
+        ends = {"file": "", "special": "!", "link": f"->{more[0]}" if more else "", "folder": "/" if more[:1] == ["755"] else f"/={(more or ['?'])[0]}"}
+        found.append(path + ends[kind])
+    return " ".join(sorted(found))
+
+
+class Refused(Exception):
+    """A peer does not unpack the layers."""
+
+
+def attempt(*args, **options):
+    """The output of a program that may refuse its input."""
+    result = subprocess.run(list(map(str, args)), text=True, capture_output=True, timeout=60, **options)
+    if result.returncode:
+        raise Refused(result.stderr)
+    return result.stdout
+
+
+@contextlib.contextmanager
+def containerd(folder):
+    """A containerd of our own; gives what has to be in the environment of its clients."""
+    config = folder / "config.toml"
+    config.write_text(
+        f'version = 2\nroot = "{folder}/root"\nstate = "{folder}/state"\n'
+        f'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\naddress = "{folder}/sock"\n'
+    )
+    env = os.environ | {"CONTAINERD_ADDRESS": f"{folder}/sock", "CONTAINERD_NAMESPACE": "test"}
+    with process(["containerd", "--config", str(config)]):
+        for _ in range(100):
+            if subprocess.run(["ctr", "version"], env=env, capture_output=True).returncode == 0:
+                break
+        yield env
+
+
+def by_containerd(env, folder, work):
+    """The files that containerd mounts."""
+    target = work / "mount"
+    target.mkdir()
+    run("tar", "-C", folder, "-cf", work / "layout.tar", ".")
+    try:
+        attempt("ctr", "image", "import", work / "layout.tar", env=env)
+        attempt("ctr", "image", "mount", "docker.io/library/x:1", target, env=env)
+        return walk(target)
+    finally:
+        subprocess.run(["ctr", "image", "unmount", "--rm", str(target)], env=env, capture_output=True)
+        subprocess.run(["ctr", "image", "rm", "--sync", "docker.io/library/x:1"], env=env, capture_output=True)
+
+
+def by_docker(env, folder, work):
+    """The files that docker exports, without those that it adds to each container."""
+    run("tar", "-C", folder, "-cf", work / "layout.tar", ".")
+    env = os.environ | env
+    attempt("docker", "load", "--input", work / "layout.tar", env=env)
+    container = attempt("docker", "create", "x:1", env=env).strip()
+    attempt("docker", "export", "--output", work / "export.tar", container, env=env)
+    attempt("docker", "rm", container, env=env)
+    attempt("docker", "rmi", "x:1", env=env)
+    target = work / "files"
+    target.mkdir()
+    run("tar", "-xpf", work / "export.tar", "-C", target)
+    return walk(target)
+
+
+def by_umoci(folder, work):
+    """The files that umoci unpacks."""
+    attempt("umoci", "raw", "unpack", "--image", f"{folder}:x", work / "files")
+    return walk(work / "files")
+
+
+def without_dockers_own(tree):
+    """What docker adds to a container depends on its version."""
+    added = ("dev", "proc", "sys", "etc", ".dockerenv", "dev/console", "dev/pts", "dev/shm", "etc/hostname", "etc/hosts",
+             "etc/mtab", "etc/resolv.conf")
+    return " ".join(it for it in tree.split(" ") if it.split("->")[0].split("/=")[0].rstrip("/") not in added)
+
+
+class Sequence:
+    """Random layers over few names, so that entries meet. They have no whiteouts in the lowest layer, which containerd applies
+    to that layer itself, and no opaque whiteout of the root folder, which overlayfs ignores."""
+
+    NAMES = ["a", "b", "a/b", "b/a", "a/b/c", "c", "c/a", "c/a/b", "b/b"]
+    TARGETS = ["a", "b", "c", "/a", "/b/a", "../a", "../../b", "b/a", "nowhere", "/"]
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def layers(self):
+        count = self.random.randint(1, 4)
+        return [self.layer("dddfffflllhp" + "wwo" * (n > 0)) for n in range(count)]
+
+    def layer(self, kinds):
+        return " ".join(self.entry(self.random.choice(kinds)) for _ in range(self.random.randint(1, 6)))
+
+    def entry(self, kind):
+        name = self.random.choice(self.NAMES)
+        name = self.random.choice(["", "", "", "./", "/", "x/../", "../"]) + name
+        folder, _, last = name.rpartition("/")
+        below = f"{folder}/" if folder or name.startswith("/") else ""
+        return {
+            "l": f"l:{name}={self.random.choice(self.TARGETS)}",
+            "h": f"h:{name}={self.random.choice(self.NAMES)}",
+            "w": f"f:{below}.wh.{last}",
+            "o": f"f:{self.random.choice('abc')}/.wh..wh..opq",
+            "d": f"d:{name}" + self.random.choice(["", "/", "=700", "=1777"]),
+        }.get(kind, f"{kind}:{name}")
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root unpacks owners and devices")
+class Trees(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        run("cargo", "build", "--quiet", "--package", "ecr-oci", "--example", "tree", cwd=ROOT)
+
+    def compare(self, peer, unpack):
+        """Holds each case against the peer: its own result where it differs, and `any` where that is of no interest."""
+        for case in CASES:
+            wanted = case.get(peer, case["tree"])
+            if wanted == "any":
+                continue
+            with self.subTest(case["case"]), tempfile.TemporaryDirectory() as folder:
+                work = pathlib.Path(folder)
+                layout(work / "layout", case["layers"])
+                try:
+                    found = unpack(work / "layout", work)
+                except Refused:
+                    found = "refused"
+                clean = without_dockers_own if peer == "docker" else str
+                self.assertEqual(clean(found), clean(" ".join(sorted(wanted.split(" ")))))
+
+    def test_containerd_has_the_trees_of_the_cases(self):
+        need("containerd")
+        with tempfile.TemporaryDirectory() as folder, containerd(pathlib.Path(folder)) as env:
+            self.compare("containerd", lambda layout, work: by_containerd(env, layout, work))
+
+    def test_docker_has_the_trees_of_the_cases(self):
+        need("dockerd")
+        with tempfile.TemporaryDirectory() as folder, dockerd(pathlib.Path(folder), "overlay2") as env:
+            self.compare("docker", lambda layout, work: by_docker(env, layout, work))
+
+    def test_umoci_has_the_trees_of_the_cases(self):
+        need("umoci")
+        self.compare("umoci", by_umoci)
+
+    def test_containerd_has_the_trees_of_random_layers(self):
+        need("containerd")
+        compared = 0
+        with tempfile.TemporaryDirectory() as folder, containerd(pathlib.Path(folder)) as env:
+            for seed in range(RANDOM):
+                layers = Sequence(seed).layers()
+                with self.subTest(seed=seed, layers=layers), tempfile.TemporaryDirectory() as folder:
+                    work = pathlib.Path(folder)
+                    paths = layout(work / "layout", layers)
+                    with contextlib.suppress(Refused):
+                        theirs = by_containerd(env, work / "layout", work)
+                        # Where a link was, containerd copies the attributes of a folder from the layer below it.
+                        self.assertEqual(re.sub("/=[0-7]+", "/", ours(paths)), re.sub("/=[0-7]+", "/", theirs))
+                        compared += 1
+        self.assertGreater(compared, RANDOM // 4)
+
+
+if __name__ == "__main__":
+    unittest.main()
