@@ -11,14 +11,16 @@ use crate::support::{Registry, Workspace, static_binary};
 
 const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 
-/// A tar archive of empty files.
-fn archive(files: &[&str]) -> Vec<u8> {
+/// A tar archive of empty files, and of the smallest shared libraries of an architecture.
+fn archive(architecture: &str, files: &[&str]) -> Vec<u8> {
+    let machine = if architecture == "arm64" { "aarch64" } else { "x86_64" };
     let mut archive = tar::Builder::new(Vec::new());
     for path in files {
         let mut header = tar::Header::new_ustar();
         header.set_mode(0o755);
-        header.set_size(0);
-        archive.append_data(&mut header, path, std::io::empty()).unwrap();
+        let content = if path.contains(".so") { static_binary(machine, 0) } else { Vec::new() };
+        header.set_size(content.len() as u64);
+        archive.append_data(&mut header, path, content.as_slice()).unwrap();
     }
     archive.into_inner().unwrap()
 }
@@ -38,7 +40,7 @@ fn base(registry: &Registry, kind: &str, architecture: &str, files: &[&str]) -> 
             if kind == "zstd" { ZSTD } else { "application/vnd.oci.image.layer.v1.tar" },
         ),
     };
-    let layer = archive(files);
+    let layer = archive(architecture, files);
     let bytes = if kind == "zstd" { zstd::encode_all(layer.as_slice(), 1).unwrap() } else { layer.clone() };
     let config = json!({
         "architecture": architecture,

@@ -179,7 +179,7 @@ fn files_that_would_be_lost_are_refused() {
 
 #[test]
 fn files_of_all_services_are_checked_before_anything_is_read() {
-    let workspace = copying(r#"{ from = "static", to = "/s" }, { from = "socket", to = "/x" }, { from = "a.txt", to = "/usr/local/bin" }"#)
+    let workspace = copying(r#"{ from = "static", to = "/s" }, { from = "socket", to = "/x" }, { from = "leaves/Cargo.toml", to = "/y" }, { from = "a.txt", to = "/usr/local/bin" }"#)
         .service("other", "[package.metadata.ecr.image]\nfiles = [{ from = \"fifo\", to = \"/f\" }]\n");
     let root = workspace.root();
     let fifo = |path: &str| {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod elf;
+mod loader;
 mod pull;
 mod support;
 mod trees;
