@@ -1,7 +1,9 @@
 """The file system of layers: ours beside that of containerd and docker, which run containers on overlayfs, and of umoci,
 which unpacks layers into one folder. The cases are those of the Rust tests, and random ones."""
 
+import base64
 import contextlib
+import gzip
 import hashlib
 import io
 import json
@@ -10,12 +12,15 @@ import pathlib
 import random
 import re
 import stat
+import struct
 import subprocess
 import tarfile
 import tempfile
 import unittest
 
-from peers import ROOT, dockerd, need, process, run
+from peers import ROOT, Workspace, client, dockerd, embedded, need, process, run
+
+NOWHERE = "http://127.0.0.1:9"
 
 CASES = json.loads((ROOT / "ecr/crates/oci/tests/trees.json").read_text())
 TYPES = {"d": tarfile.DIRTYPE, "l": tarfile.SYMTYPE, "h": tarfile.LNKTYPE, "p": tarfile.FIFOTYPE, "c": tarfile.CHRTYPE}
@@ -43,7 +48,8 @@ def archive(entries):
 
 
 def layout(folder, layers):
-    """An OCI image layout with one image `x`, which docker loads as well. Returns the paths of its layers."""
+    """An OCI image layout with one image `x`, which docker loads as well. Layers are archives, or the entries of one. Returns
+    the paths of the layers."""
     blobs = pathlib.Path(folder, "blobs/sha256")
     blobs.mkdir(parents=True)
 
@@ -52,7 +58,8 @@ def layout(folder, layers):
         (blobs / digest).write_bytes(data)
         return {"digest": f"sha256:{digest}", "size": len(data)} | ({"mediaType": kind} if kind else {})
 
-    listed = [put(archive(it), "application/vnd.oci.image.layer.v1.tar") for it in layers]
+    archives = [archive(it) if isinstance(it, str) else it for it in layers]
+    listed = [put(it, "application/vnd.oci.image.layer.v1.tar") for it in archives]
     diff_ids = [it["digest"] for it in listed]
     config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["x"]}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     config = put(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json")
@@ -252,6 +259,77 @@ class Trees(unittest.TestCase):
                         self.assertEqual(re.sub("/=[0-7]+", "/", ours(paths)), re.sub("/=[0-7]+", "/", theirs))
                         compared += 1
         self.assertGreater(compared, RANDOM // 4)
+
+
+class Files(unittest.TestCase):
+    """Files on a base with links, in an image that docker builds and in one that docker loads."""
+
+    BASE = "d:usr d:usr/bin f:usr/bin/sh l:bin=usr/bin d:tmp=1777 d:root=700"
+    FILES = 'files = [{ from = "a", to = "/bin/a" }, { from = "s", to = "/bin" }, { from = "a", to = "/tmp/a" }, { from = "s", to = "/root/s" }]\n'
+
+    WANTED = ("bin->usr/bin root/=700 root/s/ root/s/deep/ root/s/deep/b tmp/=1777 tmp/a usr/ usr/bin/ usr/bin/a "
+              "usr/bin/deep/ usr/bin/deep/b usr/bin/sh usr/local/ usr/local/bin/ usr/local/bin/my-app")
+
+    def workspace(self, base):
+        """A workspace whose service copies files to that base."""
+        workspace = Workspace(services=("my-app",))
+        workspace.append("my-app/Cargo.toml", f'[package.metadata.ecr.image]\nbase = "{base}"\n{self.FILES}')
+        workspace.write("my-app/a", "a")
+        workspace.write("my-app/s/deep/b", "b")
+        # Magic, 64 bits, little endian, version 1; ET_EXEC for x86-64, without segments and sections.
+        header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
+        header += struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 0, 0, 0, 64, 56, 0, 64, 0, 0)
+        (workspace.root / "my-app/binary").write_bytes(header)
+        return workspace
+
+    def native(self, folder):
+        """The layers of an image that this tool builds on a base in the embedded ECR."""
+        layout(folder / "base", [self.BASE])
+        with embedded(folder / "state") as url:
+            host = url.removeprefix("http://")
+            workspace = self.workspace(f"{host}/base:1")
+            client("ecr", url).create_repository(repositoryName="base")
+            token = workspace.run(url, "ecr", "login", "--print-token").stdout.strip()
+            run("skopeo", "copy", "--dest-tls-verify=false", "--dest-creds", f"AWS:{token}", f"oci:{folder}/base:x",
+                f"docker://{host}/base:1")
+            auth = base64.b64encode(f"AWS:{token}".encode()).decode()
+            workspace.write("docker/config.json", json.dumps({"auths": {host: {"auth": auth}}}))
+            workspace.run(url, "push", "--binary", "linux/amd64=my-app/binary", "--oci-layout", "out",
+                          DOCKER_CONFIG=str(workspace.root / "docker"))
+            blobs = workspace.root / "out/blobs/sha256"
+            read = lambda it: (blobs / it["digest"].removeprefix("sha256:")).read_bytes()
+            index = json.loads((workspace.root / "out/index.json").read_text())
+            layers = [read(it) for it in json.loads(read(index["manifests"][0]))["layers"]]
+            return [gzip.decompress(it) if it[:2] == b"\x1f\x8b" else it for it in layers]
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root mounts")
+    def test_containers_of_a_native_image_keep_the_links_and_folders_of_its_base(self):
+        need("containerd"), need("dockerd"), need("umoci"), need("skopeo")
+        with contextlib.ExitStack() as stack:
+            folders = [pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(6)]
+            layers = self.native(folders[0])
+            environments = [stack.enter_context(containerd(folders[1])), stack.enter_context(dockerd(folders[2], "overlay2"))]
+            peers = [lambda *it: by_containerd(environments[0], *it), lambda *it: by_docker(environments[1], *it), by_umoci]
+            for peer, work in zip(peers, folders[3:]):
+                layout(work / "layout", layers)
+                self.assertEqual(without_dockers_own(peer(work / "layout", work)), self.WANTED)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root runs a daemon")
+    def test_docker_keeps_the_links_and_folders_of_a_base(self):
+        need("dockerd")
+        with tempfile.TemporaryDirectory() as folder, dockerd(pathlib.Path(folder), "overlay2") as env:
+            work = pathlib.Path(folder)
+            layout(work / "base", [self.BASE])
+            run("tar", "-C", work / "base", "-cf", work / "base.tar", ".")
+            run("docker", "load", "--input", work / "base.tar", env=os.environ | env)
+            arguments = ["push", "--load", "--binary", "linux/amd64=my-app/binary", "--builder", "docker"]
+            name = self.workspace("x:1").run(NOWHERE, *arguments, **env).stdout.strip()
+            container = run("docker", "create", name, "x", env=os.environ | env).strip()
+            run("docker", "export", "--output", work / "export.tar", container, env=os.environ | env)
+            files = work / "files"
+            files.mkdir()
+            run("tar", "-xpf", work / "export.tar", "-C", files)
+            self.assertEqual(without_dockers_own(walk(files)), self.WANTED)
 
 
 if __name__ == "__main__":
