@@ -35,9 +35,13 @@ impl Files {
     pub fn onto(self, tree: &FileTree) -> Result<Self, Misplaced> {
         let mut placed = Self::default();
         for (path, entry) in self.0 {
-            if !matches!(entry.content, Content::Parent) {
-                let (path, entry) = at(tree, &path, entry)?;
-                placed.restate_parents(tree, &path)?;
+            if matches!(entry.content, Content::Parent) {
+                continue;
+            }
+            let (path, entry) = at(tree, &path, entry)?;
+            placed.restate_parents(tree, &path)?;
+            // A link may lead to the root folder, which has no entry.
+            if !path.is_empty() {
                 placed.0.insert(path, entry);
             }
         }

@@ -4,6 +4,7 @@
 
 mod elf;
 mod loader;
+mod properties;
 mod pull;
 mod support;
 mod trees;
