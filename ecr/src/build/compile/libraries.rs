@@ -32,7 +32,7 @@ pub(super) fn closure(binary: &Executable, cache: &ExecutableCache) -> Result<Ve
             if found.contains_key(name) {
                 continue;
             }
-            match find(name, &user, &folders, cache) {
+            match find(name, &user, binary, &folders, cache) {
                 Some(file) => {
                     found.insert(name.clone(), file.clone());
                     queue.push(file);
@@ -66,12 +66,26 @@ fn is_loader(name: &str, interpreter: &str) -> bool {
 
 /// The first file with the name `name` and the same architecture. With multiarch, files of other architectures may be
 /// found first.
-fn find(name: &str, user: &Executable, folders: &[PathBuf], cache: &ExecutableCache) -> Option<Executable> {
-    let origin = user.path.parent().unwrap_or(Path::new("/")).display().to_string();
-    let own = user.elf.search.iter().map(|it| it.replace("$ORIGIN", &origin).replace("${ORIGIN}", &origin));
-    let candidates = own.map(PathBuf::from).chain(folders.iter().cloned());
+fn find(
+    name: &str,
+    user: &Executable,
+    binary: &Executable,
+    folders: &[PathBuf],
+    cache: &ExecutableCache,
+) -> Option<Executable> {
+    // DT_RPATH of the binary holds for the libraries of its libraries as well, unless these have DT_RUNPATH.
+    let is_inherited = !user.elf.is_runpath && !binary.elf.is_runpath && user.path != binary.path;
+    let inherited = is_inherited.then(|| search(binary)).into_iter().flatten();
+    let candidates = search(user).chain(inherited).chain(folders.iter().cloned());
     let mut readable = candidates.map(|it| it.join(name)).filter_map(|it| cache.read(&it).ok());
     readable.find(|it| it.elf.machine == user.elf.machine)
+}
+
+/// The folders of DT_RUNPATH or DT_RPATH.
+fn search(file: &Executable) -> impl Iterator<Item = PathBuf> {
+    let origin = file.path.parent().unwrap_or(Path::new("/")).display().to_string();
+    let folders = file.elf.search.iter();
+    folders.map(move |it| it.replace("$ORIGIN", &origin).replace("${ORIGIN}", &origin).into())
 }
 
 /// The folders of `ld.so.conf`, followed by the default folders of the loader.

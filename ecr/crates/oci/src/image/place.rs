@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::layer::{Content, Entry, Files};
-use super::tree::{Attributes, Content as Kept, FileTree, LayerTree, Node, TooManyLinks, parents, split};
+use super::tree::{Attributes, Content as Kept, FileTree, LayerTree, Node, TooManyLinks, parents};
 
 /// Why a file cannot be placed on the files of lower layers.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -14,6 +14,9 @@ pub enum Misplaced {
     /// A folder would replace a file.
     #[error("`/{0}` is a file already, which cannot become a folder")]
     IsFile(String),
+    /// Links of lower layers lead two files to the same path.
+    #[error("links lead two of the files to `/{0}`")]
+    Twice(String),
     /// The path is taken by the binary of the image.
     #[error("`/{0}` is the path of the binary")]
     IsBinary(String),
@@ -40,10 +43,7 @@ impl Files {
             }
             let (path, entry) = at(tree, &path, entry)?;
             placed.restate_parents(tree, &path)?;
-            // A link may lead to the root folder, which has no entry.
-            if !path.is_empty() {
-                placed.0.insert(path, entry);
-            }
+            placed.insert(path, entry)?;
         }
         Ok(placed)
     }
@@ -91,6 +91,17 @@ impl Files {
         tree
     }
 
+    fn insert(&mut self, path: String, entry: Entry) -> Result<(), Misplaced> {
+        match self.0.get(&path) {
+            // A link may lead to the root folder, which has no entry.
+            _ if path.is_empty() => return Ok(()),
+            Some(other) if !other.is_folder() => return Err(Misplaced::Twice(path)),
+            Some(_) if !entry.is_folder() => return Err(Misplaced::IsFolder(path)),
+            _ => drop(self.0.insert(path, entry)),
+        }
+        Ok(())
+    }
+
     /// Adds entries for the folders above a path that has no links in it any more.
     fn restate_parents(&mut self, tree: &FileTree, path: &str) -> Result<(), Misplaced> {
         for folder in parents(path) {
@@ -120,13 +131,13 @@ fn at(tree: &FileTree, path: &str, entry: Entry) -> Result<(String, Entry), Misp
             None => Ok((path, entry)),
         };
     }
-    if tree.is_folder(path) {
+    let at = tree.resolve_parent(path).map_err(looped)?;
+    let is_same =
+        matches!((&entry.content, tree.node(&at)), (Content::Link(new), Some(Node::Link(old))) if new == old);
+    if tree.is_folder(&at) && !is_same {
         return Err(Misplaced::IsFolder(path.to_owned()));
     }
-    let (folder, name) = split(path);
-    let folder = tree.resolve(folder).map_err(looped)?;
-    let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-    Ok((path, entry))
+    Ok((at, entry))
 }
 
 impl Entry {
@@ -138,5 +149,58 @@ impl Entry {
 impl Attributes {
     fn entry(self, content: Content) -> Entry {
         Entry { mode: self.mode, owner: (self.uid, self.gid), content }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lower layers with a link `bin` to `usr/bin` and a link `l` to `new`.
+    fn tree() -> FileTree {
+        let mut layer = LayerTree::default();
+        layer.set("bin", Node::Link("usr/bin".to_owned()));
+        layer.set("l", Node::Link("new".to_owned()));
+        layer.set("usr", Node::Folder(None));
+        layer.set("usr/bin", Node::Folder(Some(Attributes { mode: 0o711, uid: 1, gid: 2 })));
+        let mut tree = FileTree::default();
+        tree.apply(&layer).unwrap();
+        tree
+    }
+
+    fn placed(add: impl Fn(&mut Files)) -> Result<Vec<String>, String> {
+        let mut files = Files::default();
+        add(&mut files);
+        let placed = files.onto(&tree()).map_err(|it| it.to_string())?;
+        let shown = |(path, entry): (&String, &Entry)| format!("{path} {:o} {:?}", entry.mode, entry.owner);
+        Ok(placed.0.iter().map(shown).collect())
+    }
+
+    #[test]
+    fn files_are_placed_where_links_lead() {
+        let wanted =
+            ["usr 755 (0, 0)", "usr/bin 711 (1, 2)", "usr/bin/x 644 (0, 0)"].map(str::to_owned).to_vec();
+        assert_eq!(placed(|it| it.bytes("/bin/x", 0o644, "")), Ok(wanted.clone()));
+        assert_eq!(placed(|it| it.bytes("/usr/bin/x", 0o644, "")), Ok(wanted));
+        assert_eq!(placed(|it| it.link("/bin", "usr/bin")), Ok(vec!["bin 777 (0, 0)".to_owned()]));
+        let wanted = ["new 755 (0, 0)", "new/x 644 (0, 0)"].map(str::to_owned).to_vec();
+        assert_eq!(placed(|it| it.bytes("/l/x", 0o644, "")), Ok(wanted));
+    }
+
+    #[test]
+    fn files_that_would_replace_one_another_are_refused() {
+        let error = |add: fn(&mut Files)| placed(add).unwrap_err();
+        let twice = error(|it| {
+            it.bytes("/bin/x", 0o644, "");
+            it.bytes("/usr/bin/x", 0o644, "");
+        });
+        assert_eq!(twice, "links lead two of the files to `/usr/bin/x`");
+        let folder = error(|it| {
+            it.bytes("/l/x", 0o644, "");
+            it.bytes("/new", 0o644, "");
+        });
+        assert_eq!(folder, "`/new` is a folder already");
+        assert_eq!(error(|it| it.bytes("/bin", 0o644, "")), "`/bin` is a folder already");
+        assert_eq!(error(|it| it.link("/usr", "x")), "`/usr` is a folder already");
     }
 }

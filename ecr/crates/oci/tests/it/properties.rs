@@ -51,8 +51,8 @@ fn found(tree: &FileTree) -> Vec<(String, Option<String>)> {
 }
 
 #[test]
-fn tree_is_a_file_system() {
-    hold(&prop::collection::vec(layer(), 0..5), |layers| {
+fn tree_of_random_layers_is_read_soundly() {
+    hold(prop::collection::vec(layer(), 0..5), |layers| {
         let tree = tree(&layers);
         for (path, node) in tree.iter() {
             let parts: Vec<_> = path.split('/').collect();
@@ -74,7 +74,7 @@ fn tree_is_a_file_system() {
 fn tree_of_a_layer_again_is_the_same() {
     // The target of a hard link may be gone the second time.
     let top = layer().prop_filter("hard link", |it| !it.contains("h:"));
-    hold(&(prop::collection::vec(layer(), 0..4), top), |(layers, top)| {
+    hold((prop::collection::vec(layer(), 0..4), top), |(layers, top)| {
         let Ok(layer) = LayerTree::read(archive(&top).as_slice()) else { return Ok(()) };
         let mut once = tree(&layers);
         if once.apply(&layer).is_ok() {
@@ -90,7 +90,7 @@ fn tree_of_a_layer_again_is_the_same() {
 #[test]
 fn files_on_a_tree_are_found_and_hide_nothing() {
     let names = prop::collection::vec((prop::sample::select(NAMES[..8].to_vec()), any::<bool>()), 1..4);
-    hold(&(prop::collection::vec(layer(), 0..4), names), |(layers, names)| {
+    hold((prop::collection::vec(layer(), 0..4), names), |(layers, names)| {
         let before = tree(&layers);
         for (name, is_folder) in names {
             let mut files = Files::default();
