@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ecr_oci::cache;
 use ecr_oci::image::base::{self, BaseImage};
 use ecr_oci::image::layer::Files;
@@ -48,7 +48,7 @@ struct Layers<'a> {
 
 impl Layers<'_> {
     fn add(&mut self, text: &'static str, files: Files) -> Result<()> {
-        let placed = files.onto(&self.below)?;
+        let placed = files.onto(&self.below).with_context(|| format!("failed to add the layer `{text}`"))?;
         self.below.apply(&placed.tree())?;
         let files = match self.ground {
             Ground::Unknown => placed.without_folders(),

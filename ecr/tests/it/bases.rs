@@ -51,12 +51,15 @@ fn base(registry: &Registry, kind: &str, architecture: &str, files: &[&str]) -> 
     });
     let config = config.to_string();
     let descriptor = |kind: &str, bytes: &[u8]| json!({"mediaType": kind, "digest": registry.upload("base", bytes), "size": bytes.len()});
-    let manifest = json!({
+    let mut manifest = json!({
         "schemaVersion": 2,
         "mediaType": manifest_type,
         "config": descriptor(config_type, config.as_bytes()),
         "layers": [descriptor(layer_type, &bytes)],
     });
+    // The table of contents of eStargz (stargz-snapshotter, "docs/estargz.md").
+    manifest["layers"][0]["annotations"] =
+        json!({"containerd.io/snapshot/stargz/toc.digest": Digest::of(b"toc")});
     registry.put("base", &manifest, None)
 }
 
@@ -234,8 +237,8 @@ fn base_without_needed_libraries_fails() {
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
-             Pulling c37475611b60 of base 127.0.0.1:[PORT]/base@sha256:[DIGEST]
-             Pulling 91e22bdea076 of base 127.0.0.1:[PORT]/base@sha256:[DIGEST]
+             Pulling ba3f00c4e344 of base 127.0.0.1:[PORT]/base@sha256:[DIGEST]
+             Pulling 8d51eeec0fc8 of base 127.0.0.1:[PORT]/base@sha256:[DIGEST]
               Failed my-app: `dynamic` needs libgcc_s.so.1, libm.so.6, which base `127.0.0.1:[PORT]/base@sha256:[DIGEST]` does not contain: use a base that contains them, link statically, or use base `scratch`, to which the needed libraries are added
             Finished 1 image: 1 failed in [TIME]
         --- exit 1
@@ -266,6 +269,25 @@ fn base_libraries_serve_a_foreign_binary() {
     let output = alone.on(&registry, &["push", "--binary", &given, "-t", "2"]);
     assert_eq!(output.code, 1);
     assert!(output.stderr.contains("needs shared libraries that are not installed"), "{}", output.stderr);
+}
+
+/// The libraries are where only the environment of the image says (ld.so(8), LD_LIBRARY_PATH).
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn base_libraries_are_searched_in_the_environment() {
+    let registry = with_base();
+    let binary = std::fs::read(env!("CARGO_BIN_EXE_xtask-ecr")).unwrap();
+    let elf = Elf::read(std::io::Cursor::new(&binary)).unwrap();
+    let files: Vec<_> = elf.needed.iter().map(|it| format!("opt/lib/{it}")).collect();
+    let loader = elf.interpreter.as_deref().unwrap().trim_start_matches('/');
+    let files: Vec<_> = files.iter().map(String::as_str).chain([loader]).collect();
+    let reference = format!("base@{}", base(&registry, "zstd", "amd64", &files));
+    for (env, code) in [("", 1), ("env = { LD_LIBRARY_PATH = \"/opt/none:/opt/lib\" }\n", 0)] {
+        let workspace = standing_on(&registry, &registry, &reference, env);
+        workspace.file("dynamic", &binary);
+        let output = workspace.on(&registry, &["push", "--binary", "linux/amd64=dynamic", "-t", "libraries"]);
+        assert_eq!(output.code, code, "{output:#?}");
+    }
 }
 
 #[test]
