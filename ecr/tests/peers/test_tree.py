@@ -47,7 +47,7 @@ def archive(entries):
     return out.getvalue()
 
 
-def layout(folder, layers):
+def layout(folder, layers, env=()):
     """An OCI image layout with one image `x`, which docker loads as well. Layers are archives, or the entries of one. Returns
     the paths of the layers."""
     blobs = pathlib.Path(folder, "blobs/sha256")
@@ -61,7 +61,7 @@ def layout(folder, layers):
     archives = [archive(it) if isinstance(it, str) else it for it in layers]
     listed = [put(it, "application/vnd.oci.image.layer.v1.tar") for it in archives]
     diff_ids = [it["digest"] for it in listed]
-    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["x"]}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["x"], "Env": list(env)}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     config = put(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json")
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": listed}
     names = {"org.opencontainers.image.ref.name": "x", "io.containerd.image.name": "docker.io/library/x:1"}
@@ -177,6 +177,18 @@ def without_dockers_own(tree):
     return " ".join(it for it in tree.split(" ") if it.split("->")[0].split("/=")[0].rstrip("/") not in added)
 
 
+def push_base(workspace, url, folder, tag="1"):
+    """Pushes a layout to the embedded ECR as `base`; gives what has to be in the environment to pull it."""
+    host = url.removeprefix("http://")
+    with contextlib.suppress(client("ecr", url).exceptions.RepositoryAlreadyExistsException):
+        client("ecr", url).create_repository(repositoryName="base", imageTagMutability="MUTABLE")
+    token = workspace.run(url, "ecr", "login", "--print-token").stdout.strip()
+    run("skopeo", "copy", "--dest-tls-verify=false", "--dest-creds", f"AWS:{token}", f"oci:{folder}:x", f"docker://{host}/base:{tag}")
+    auth = base64.b64encode(f"AWS:{token}".encode()).decode()
+    workspace.write("docker/config.json", json.dumps({"auths": {host: {"auth": auth}}}))
+    return {"DOCKER_CONFIG": str(workspace.root / "docker")}
+
+
 class Sequence:
     """Random layers over few names, so that entries meet. They have no whiteouts in the lowest layer, which containerd applies
     to that layer itself, and no opaque whiteout of the root folder, which overlayfs ignores."""
@@ -286,16 +298,9 @@ class Files(unittest.TestCase):
         """The layers of an image that this tool builds on a base in the embedded ECR."""
         layout(folder / "base", [self.BASE])
         with embedded(folder / "state") as url:
-            host = url.removeprefix("http://")
-            workspace = self.workspace(f"{host}/base:1")
-            client("ecr", url).create_repository(repositoryName="base")
-            token = workspace.run(url, "ecr", "login", "--print-token").stdout.strip()
-            run("skopeo", "copy", "--dest-tls-verify=false", "--dest-creds", f"AWS:{token}", f"oci:{folder}/base:x",
-                f"docker://{host}/base:1")
-            auth = base64.b64encode(f"AWS:{token}".encode()).decode()
-            workspace.write("docker/config.json", json.dumps({"auths": {host: {"auth": auth}}}))
-            workspace.run(url, "push", "--binary", "linux/amd64=my-app/binary", "--oci-layout", "out",
-                          DOCKER_CONFIG=str(workspace.root / "docker"))
+            workspace = self.workspace(f"{url.removeprefix('http://')}/base:1")
+            config = push_base(workspace, url, folder / "base")
+            workspace.run(url, "push", "--binary", "linux/amd64=my-app/binary", "--oci-layout", "out", **config)
             blobs = workspace.root / "out/blobs/sha256"
             read = lambda it: (blobs / it["digest"].removeprefix("sha256:")).read_bytes()
             index = json.loads((workspace.root / "out/index.json").read_text())
