@@ -203,7 +203,7 @@ fn files_of_all_services_are_checked_before_anything_is_read() {
     let output = workspace.command(&["push", "--oci-layout", "out"]).run();
     expect![[r#"
         --- stderr
-        error: there are 10 problems in the configuration
+        error: there are 11 problems in the configuration
 
         my-app/Cargo.toml:9:19: `files`: the name of `static/.wh.page.html` begins with `.wh.`: in a layer, it would remove a file of the base
           help: rename it
@@ -229,7 +229,10 @@ fn files_of_all_services_are_checked_before_anything_is_read() {
         my-app/Cargo.toml:9:51: `files`: `socket` is a socket, but only files, folders and links can be copied
           help: move it out of the folder, or list the files to copy one by one
 
-        my-app/Cargo.toml:9:97: `files`: `a.txt` cannot be copied to `/usr/local/bin`: `/usr/local/bin/my-app` is the path of the binary
+        my-app/Cargo.toml:9:83: `files`: `leaves/Cargo.toml` is a symbolic link to `[ROOT]/other/Cargo.toml`, which is not in the package
+          help: name the target itself in another entry of `files`, or make the link relative to a file in the package
+
+        my-app/Cargo.toml:9:140: `files`: `a.txt` cannot be copied to `/usr/local/bin`: `/usr/local/bin/my-app` is the path of the binary
 
         other/Cargo.toml:8:19: `files`: `fifo` is a FIFO, but only files, folders and links can be copied
           help: move it out of the folder, or list the files to copy one by one
