@@ -66,17 +66,14 @@ pub fn check_libraries(base: &BaseImage, tree: &FileTree, service: &Service, bin
     let mut env = base::environment(&base.config);
     env.extend(service.image.env.iter().map(|(key, value)| (key.clone(), value.value.clone())));
     let missing = Search::new(tree, &binary.file.elf, &env).missing(&entrypoint(&binary.name));
-    let shown = |it: &Missing| match &it.user {
-        Some(user) => format!("{} (for {user})", it.name),
-        None => it.name.clone(),
-    };
     anyhow::ensure!(
         missing.is_empty(),
-        "`{}` needs {}, which base `{}` does not contain: use a base that contains them, link statically, or use base \
+        "`{}` needs {}, which base `{}` does not contain{}: use a base that contains them, link statically, or use base \
          `scratch`, to which the needed libraries are added",
         binary.file.path.display(),
         missing.iter().map(shown).collect::<Vec<_>>().join(", "),
-        base.name
+        base.name,
+        hint(&missing)
     );
     Ok(())
 }
@@ -132,6 +129,23 @@ impl LayerSource<'_> {
     fn copies(&self) -> Vec<FileCopy> {
         self.service.image.files.iter().flat_map(|it| it.value.clone()).collect()
     }
+}
+
+fn shown(missing: &Missing) -> String {
+    match &missing.user {
+        Some(user) => format!("{} (for {user})", missing.name),
+        None => missing.name.clone(),
+    }
+}
+
+/// Where missing libraries are, if the loader only does not look there. ld.so(8) reads `/etc/ld.so.cache`, which ldconfig(8)
+/// makes of `/etc/ld.so.conf`.
+fn hint(missing: &[Missing]) -> String {
+    let Some(path) = missing.iter().find_map(|it| it.elsewhere.as_ref()) else { return String::new() };
+    format!(
+        " where its loader looks (`{path}` is there: name its folder in LD_LIBRARY_PATH with the key `env`, or in \
+         `/etc/ld.so.conf`, and run `ldconfig` when you build the base)"
+    )
 }
 
 fn add_executable(files: &mut Files, file: &Executable, to: &str) {

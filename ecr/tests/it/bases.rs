@@ -287,6 +287,8 @@ fn base_libraries_are_searched_in_the_environment() {
         workspace.file("dynamic", &binary);
         let output = workspace.on(&registry, &["push", "--binary", "linux/amd64=dynamic", "-t", "libraries"]);
         assert_eq!(output.code, code, "{output:#?}");
+        let is_told = output.stderr.contains("where its loader looks (`/opt/lib/");
+        assert_eq!(is_told, code == 1, "{output:#?}");
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Missing {
     pub name: String,
     /// The library that needs it; `None` if the binary does.
     pub user: Option<String>,
+    /// Where it is nevertheless, in a folder that the loader does not search.
+    pub elsewhere: Option<String>,
 }
 
 /// A binary in an image, before it is started.
@@ -55,7 +57,7 @@ impl<'a> Search<'a> {
         let Some(interpreter) = &self.binary.interpreter else { return Vec::new() };
         let mut missing = Vec::new();
         if self.library(interpreter).is_none() {
-            missing.push(Missing { name: interpreter.clone(), user: None });
+            missing.push(Missing { name: interpreter.clone(), user: None, elsewhere: None });
         }
         let mut seen = BTreeSet::new();
         let mut queue = std::collections::VecDeque::from([Loaded {
@@ -71,11 +73,17 @@ impl<'a> Search<'a> {
                 }
                 match self.find(name, &user) {
                     Some(found) => queue.push_back(found),
-                    None => missing.push(Missing { name: name.clone(), user: user.name.clone() }),
+                    None => missing.push(self.lost(name, &user)),
                 }
             }
         }
         missing
+    }
+
+    fn lost(&self, name: &str, user: &Loaded<'a>) -> Missing {
+        let is_it = |path: &&str| file_name(path) == name && self.library(path).is_some();
+        let elsewhere = self.tree.iter().map(|(path, _)| path).find(is_it).map(|it| format!("/{it}"));
+        Missing { name: name.to_owned(), user: user.name.clone(), elsewhere }
     }
 
     /// Whether a library is the loader itself. In musl it is the C library as well, under all of its names.
