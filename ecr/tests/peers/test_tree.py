@@ -204,6 +204,15 @@ def push_base(workspace, url, folder, tag="1"):
     return {"DOCKER_CONFIG": str(workspace.root / "docker")}
 
 
+def layers_of(layout):
+    """The file names of the layers of the only image in a layout."""
+    def read(descriptor):
+        return json.loads((layout / "blobs/sha256" / descriptor["digest"].removeprefix("sha256:")).read_text())
+
+    manifest = read(json.loads((layout / "index.json").read_text())["manifests"][0])
+    return [it["digest"].removeprefix("sha256:") for it in manifest["layers"]]
+
+
 class Sequence:
     """Random layers over few names, so that entries meet. They have no whiteouts in the lowest layer, which containerd applies
     to that layer itself, and no opaque whiteout of the root folder, which overlayfs ignores."""
@@ -309,6 +318,50 @@ class Files(unittest.TestCase):
         (workspace.root / "my-app/binary").write_bytes(header)
         return workspace
 
+    # Entries of `files`, each `FROM TO`, in the notation of docker's COPY.
+    COPIES = [
+        ["a /x"], ["a /"], ["a /new/"], ["a /tmp"], ["a /bin/x"], ["a /bin"], ["a /l"], ["a /dangling/x"], ["a /dangling"],
+        ["s /"], ["s/ /new/"], ["s /bin"], ["s /dangling"], ["s/deep /tmp"], ["linked /x"], ["linked/b /bin/x"],
+        ["s /x", "a /x"], ["s /x", "a /x/deep/b"], ["s/deep /x", "s /x"], ["s /x", "a /x/up"], ["s /bin", "a /usr/bin/deep/"],
+    ]
+
+    def copied(self, url, base, copies, config):
+        """The files of an image that this tool builds, without those of the binary."""
+        workspace = self.workspace(base)
+        for link, target in [("linked", "s/deep"), ("s/up", "../a"), ("s/none", "nowhere")]:
+            (workspace.root / "my-app" / link).symlink_to(target)
+        files = ", ".join('{{ from = "{}", to = "{}" }}'.format(*it.split(" ")) for it in copies)
+        manifest = (workspace.root / "my-app/Cargo.toml").read_text().replace(self.FILES, f"files = [{files}]\n")
+        workspace.write("my-app/Cargo.toml", manifest)
+        workspace.run(url, "push", "--binary", "linux/amd64=my-app/binary", "--oci-layout", "out", **config)
+        found = ours([workspace.root / "out/blobs/sha256" / it for it in layers_of(workspace.root / "out")])
+        return workspace, " ".join(it for it in found.split(" ") if not it.startswith("usr/local/"))
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root runs a daemon")
+    def test_files_go_where_copy_of_docker_puts_them(self):
+        need("dockerd"), need("skopeo"), need_overlayfs()
+        with contextlib.ExitStack() as stack:
+            folder, state = (pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2))
+            docker = os.environ | stack.enter_context(dockerd(state, "overlay2")) | {"DOCKER_BUILDKIT": "0"}
+            url = stack.enter_context(embedded(folder / "state"))
+            layout(folder / "base", [f"{self.BASE} l:l=usr/bin/sh l:dangling=usr/lib/x"])
+            run("tar", "-C", folder / "base", "-cf", folder / "base.tar", ".")
+            run("docker", "load", "--input", folder / "base.tar", env=docker)
+            pusher = Workspace(services=("my-app",))
+            config = push_base(pusher, url, folder / "base")
+            for number, copies in enumerate(self.COPIES):
+                with self.subTest(copies=copies):
+                    workspace, found = self.copied(url, f"{url.removeprefix('http://')}/base:1", copies, config)
+                    recipe = folder / "Dockerfile"
+                    recipe.write_text("\n".join(["FROM x:1", *(f"COPY {it}" for it in copies)]) + "\n")
+                    run("docker", "build", "--quiet", "--tag", "built", "--file", recipe, workspace.root / "my-app", env=docker)
+                    container = run("docker", "create", "built", "x", env=docker).strip()
+                    run("docker", "export", "--output", folder / "export.tar", container, env=docker)
+                    files = folder / str(number)
+                    files.mkdir()
+                    run("tar", "-xpf", folder / "export.tar", "-C", files)
+                    self.assertEqual(found, without_dockers_own(walk(files)))
+
     def native(self, folder):
         """The layers of an image that this tool builds on a base in the embedded ECR."""
         layout(folder / "base", [self.BASE])
@@ -317,9 +370,7 @@ class Files(unittest.TestCase):
             config = push_base(workspace, url, folder / "base")
             workspace.run(url, "push", "--binary", "linux/amd64=my-app/binary", "--oci-layout", "out", **config)
             blobs = workspace.root / "out/blobs/sha256"
-            read = lambda it: (blobs / it["digest"].removeprefix("sha256:")).read_bytes()
-            index = json.loads((workspace.root / "out/index.json").read_text())
-            layers = [read(it) for it in json.loads(read(index["manifests"][0]))["layers"]]
+            layers = [(blobs / it).read_bytes() for it in layers_of(workspace.root / "out")]
             return [gzip.decompress(it) if it[:2] == b"\x1f\x8b" else it for it in layers]
 
     @unittest.skipUnless(os.geteuid() == 0, "only root mounts")
