@@ -219,7 +219,8 @@ fn environment_references_of_profiles_are_checked() {
 
         help: give one of them keys of its own, or another `source_profile`
         --- exit 1
-    "#]].assert_eq(&plan("loop"));
+    "#]]
+    .assert_eq(&plan("loop"));
     // As with the AWS CLI, a source that is not needed is not looked for.
     let with_keys =
         fixture.command(&["ecr", "plan"]).env("AWS_PROFILE", "first").env("AWS_REGION", "us-east-1");
