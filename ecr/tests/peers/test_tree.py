@@ -61,7 +61,8 @@ def layout(folder, layers, env=()):
     archives = [archive(it) if isinstance(it, str) else it for it in layers]
     listed = [put(it, "application/vnd.oci.image.layer.v1.tar") for it in archives]
     diff_ids = [it["digest"] for it in listed]
-    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["x"], "Env": list(env)}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["x"], "Env": list(env)},
+              "rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": [{"created_by": "test"} for _ in layers]}
     config = put(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json")
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": listed}
     names = {"org.opencontainers.image.ref.name": "x", "io.containerd.image.name": "docker.io/library/x:1"}
@@ -397,6 +398,28 @@ class Files(unittest.TestCase):
             name = self.workspace("x:1").run(NOWHERE, *arguments, **env).stdout.strip()
             container = run("docker", "create", name, "x", env=os.environ | env).strip()
             run("docker", "export", "--output", work / "export.tar", container, env=os.environ | env)
+            files = work / "files"
+            files.mkdir()
+            run("tar", "-xpf", work / "export.tar", "-C", files)
+            self.assertEqual(without_dockers_own(walk(files)), self.WANTED)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root unpacks owners")
+    def test_podman_keeps_the_links_and_folders_of_a_base(self):
+        need("podman")
+        with tempfile.TemporaryDirectory() as folder:
+            work = pathlib.Path(folder)
+            engine = work / "engine"
+            storage = f"--root {folder}/root --runroot {folder}/run --storage-driver vfs"
+            engine.write_text(f'#!/bin/sh\nexec podman {storage} "$@"\n')
+            engine.chmod(0o755)
+            layout(work / "base", [self.BASE])
+            run("tar", "-C", work / "base", "-cf", work / "base.tar", ".")
+            run(engine, "load", "--input", work / "base.tar")
+            arguments = ["push", "--load", "--engine", str(engine), "--binary", "linux/amd64=my-app/binary", "--builder", "docker",
+                         "--", "--pull=never", "--isolation=chroot"]
+            name = self.workspace("docker.io/library/x:1").run(NOWHERE, *arguments).stdout.strip()
+            container = run(engine, "create", name, "x").strip()
+            run(engine, "export", "--output", work / "export.tar", container)
             files = work / "files"
             files.mkdir()
             run("tar", "-xpf", work / "export.tar", "-C", files)
