@@ -24,7 +24,7 @@ use ecr_types::{Descriptor, Digest, Platform, lock};
 use crate::build::compile::prebuilt::{self, PrebuiltPaths};
 use crate::build::compile::{self, Binary, Toolchain};
 use crate::build::files::FilesError;
-use crate::build::layers::{Ground, LayerFiles, LayerSource, check_libraries};
+use crate::build::layers::{LayerFiles, LayerSource, LowerLayers, check_libraries};
 use crate::config::desired::Service;
 
 /// Builds the images of services with the same options.
@@ -117,10 +117,10 @@ impl ImageBuilder {
         parts: &mut ImageParts,
     ) -> Result<(Platform, Image)> {
         let below = base.map(|it| self.tree(it)).transpose()?;
-        let ground = below.as_deref().map_or(Ground::Scratch, Ground::Base);
-        self.source(service).check(&ground)?;
+        let lower = below.as_deref().map_or(LowerLayers::Scratch, LowerLayers::Base);
+        self.source(service).check(&lower)?;
         let binary = self.binary(service, &platform)?;
-        let (files, tree) = self.source(service).files(&binary, &ground)?;
+        let (files, tree) = self.source(service).files(&binary, &lower)?;
         if let Some(base) = base {
             check_libraries(base, &tree, service, &binary)?;
         }
@@ -144,7 +144,7 @@ impl ImageBuilder {
         let given = platforms.iter().filter(|it| is_own && self.binaries.contains_key(*it));
         for platform in given {
             let binary = self.binary(service, platform);
-            let files = binary.and_then(|it| self.source(service).files(&it, &Ground::Scratch));
+            let files = binary.and_then(|it| self.source(service).files(&it, &LowerLayers::Scratch));
             let _ = files.and_then(|(files, _)| self.layers(&files, self.compression(service)));
         }
     }
@@ -158,9 +158,9 @@ impl ImageBuilder {
         // Docker pulls the base image, so that its libraries are unknown here. The image gets those of this machine.
         let binary =
             compile::with_libraries(&self.options, self.binary_without_libraries(service, &platform)?)?;
-        let ground = if base_of(service) == "scratch" { Ground::Scratch } else { Ground::Unknown };
+        let lower = if base_of(service) == "scratch" { LowerLayers::Scratch } else { LowerLayers::Unknown };
         // `ADD` unpacks gzip archives in all versions of Docker.
-        let (files, _) = self.source(service).files(&binary, &ground)?;
+        let (files, _) = self.source(service).files(&binary, &lower)?;
         let layers = self.layers(&files, Compression::Gzip)?;
         Ok(WrappedBinary {
             base: base_of(service).to_owned(),
@@ -209,7 +209,7 @@ impl ImageBuilder {
 
     /// What is wrong with the files of a service, as far as that does not depend on its base image.
     pub fn file_problems(&self, service: &Service) -> Vec<Problem> {
-        let checked = self.source(service).check(&Ground::Unknown);
+        let checked = self.source(service).check(&LowerLayers::Unknown);
         // Other errors are told when the service is built.
         checked.err().and_then(|it| it.downcast::<FilesError>().ok()).map_or_else(Vec::new, |it| it.0)
     }

@@ -17,7 +17,7 @@ use crate::config::desired::Service;
 use crate::config::metadata::FileCopy;
 
 /// What lies below the layers of a service.
-pub enum Ground<'a> {
+pub enum LowerLayers<'a> {
     /// Nothing.
     Scratch,
     /// A base image with these files.
@@ -26,7 +26,7 @@ pub enum Ground<'a> {
     Unknown,
 }
 
-impl Ground<'_> {
+impl LowerLayers<'_> {
     fn tree(&self) -> FileTree {
         match self {
             Self::Base(tree) => (*tree).clone(),
@@ -40,7 +40,7 @@ pub type LayerFiles = Vec<(&'static str, Files)>;
 
 /// Layers that are laid over one another.
 struct Layers<'a> {
-    ground: &'a Ground<'a>,
+    lower: &'a LowerLayers<'a>,
     /// The files of all layers so far.
     below: FileTree,
     files: LayerFiles,
@@ -50,9 +50,9 @@ impl Layers<'_> {
     fn add(&mut self, text: &'static str, files: Files) -> Result<()> {
         let placed = files.onto(&self.below).with_context(|| format!("failed to add the layer `{text}`"))?;
         self.below.apply(&placed.tree())?;
-        let files = match self.ground {
-            Ground::Unknown => placed.without_folders(),
-            Ground::Scratch | Ground::Base(_) => placed,
+        let files = match self.lower {
+            LowerLayers::Unknown => placed.without_folders(),
+            LowerLayers::Scratch | LowerLayers::Base(_) => placed,
         };
         if !files.is_empty() {
             self.files.push((text, files));
@@ -62,6 +62,9 @@ impl Layers<'_> {
 }
 
 /// Checks that an image on a base contains the loader and the shared libraries of its binary.
+///
+/// # Errors
+/// The names of what is missing, and where it is if the loader only does not look there.
 pub fn check_libraries(base: &BaseImage, tree: &FileTree, service: &Service, binary: &Binary) -> Result<()> {
     let mut env = base::environment(&base.config);
     env.extend(service.image.env.iter().map(|(key, value)| (key.clone(), value.value.clone())));
@@ -88,12 +91,15 @@ pub struct LayerSource<'a> {
 impl LayerSource<'_> {
     /// The files of the layers in the order of how rarely they change (base, libraries, files, binary), each with the text of
     /// its history entry, and all files of the image together.
-    pub fn files(&self, binary: &Binary, ground: &Ground<'_>) -> Result<(LayerFiles, FileTree)> {
+    ///
+    /// # Errors
+    /// A file cannot be read, or would replace a folder, or a folder a file.
+    pub fn files(&self, binary: &Binary, lower: &LowerLayers<'_>) -> Result<(LayerFiles, FileTree)> {
         let mut libraries = Files::default();
         for library in &binary.libraries {
             add_executable(&mut libraries, &library.file, &library.path);
         }
-        let mut layers = Layers { below: ground.tree(), files: Vec::new(), ground };
+        let mut layers = Layers { below: lower.tree(), files: Vec::new(), lower };
         layers.add("xtask-ecr: base scratch", self.base())?;
         layers.add("xtask-ecr: shared libraries", libraries)?;
         let path = entrypoint(&binary.name);
@@ -110,9 +116,9 @@ impl LayerSource<'_> {
     ///
     /// # Errors
     /// [`FilesError`](crate::build::files::FilesError) with all files that cannot be copied; or the service has no binary.
-    pub fn check(&self, ground: &Ground<'_>) -> Result<()> {
+    pub fn check(&self, lower: &LowerLayers<'_>) -> Result<()> {
         let path = entrypoint(compile::bin_name(self.service)?);
-        let mut tree = ground.tree();
+        let mut tree = lower.tree();
         tree.apply(&self.base().tree())?;
         FileCopier { package: &self.package(), binary: &path, tree }.check(&self.copies())
     }
