@@ -68,7 +68,7 @@ impl Layers<'_> {
 pub fn check_libraries(base: &BaseImage, tree: &FileTree, service: &Service, binary: &Binary) -> Result<()> {
     let mut env = base::environment(&base.config);
     env.extend(service.image.env.iter().map(|(key, value)| (key.clone(), value.value.clone())));
-    let missing = Search::new(tree, &binary.file.elf, &env).missing(&entrypoint(&binary.name));
+    let missing = Search::new(tree, &binary.file.elf, &entrypoint(&binary.name), &env).missing();
     anyhow::ensure!(
         missing.is_empty(),
         "`{}` needs {}, which base `{}` does not contain{}: use a base that contains them, link statically, or use base \

@@ -237,7 +237,7 @@ fn check(rows: Vec<Row>, loader: &'static str) {
         tree.apply(&layer).unwrap();
         let binary = Elf { interpreter: Some(format!("/{loader}")), ..row.binary };
         let env = BTreeMap::from([("LD_LIBRARY_PATH".to_owned(), row.env.to_owned())]);
-        let missing = Search::new(&tree, &binary, &env).missing("/usr/local/bin/app");
+        let missing = Search::new(&tree, &binary, "/usr/local/bin/app", &env).missing();
         let missing = missing.iter().map(|it| match &it.user {
             Some(user) => format!("{} ({user})", it.name),
             None => it.name.clone(),
@@ -260,8 +260,8 @@ fn loader_of_musl_finds_libraries() {
 fn loader_itself_must_be_there() {
     let binary = Elf { interpreter: Some("/lib/ld.so".to_owned()), ..elf("", "", false) };
     let tree = FileTree::default();
-    let missing = Search::new(&tree, &binary, &BTreeMap::new()).missing("/app");
+    let missing = Search::new(&tree, &binary, "/app", &BTreeMap::new()).missing();
     assert_eq!(missing.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["/lib/ld.so"]);
     let binary = elf("liba.so", "", false);
-    assert_eq!(Search::new(&tree, &binary, &BTreeMap::new()).missing("/app"), []);
+    assert_eq!(Search::new(&tree, &binary, "/app", &BTreeMap::new()).missing(), []);
 }

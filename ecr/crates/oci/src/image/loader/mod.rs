@@ -26,6 +26,8 @@ pub struct Search<'a> {
     /// The folders of `LD_LIBRARY_PATH`.
     library_path: Vec<String>,
     binary: &'a Elf,
+    /// The folder of the binary.
+    origin: String,
     is_musl: bool,
 }
 
@@ -41,19 +43,20 @@ struct Loaded<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// The search for the libraries of `binary` in `tree`, with the environment variables `env`.
-    pub fn new(tree: &'a FileTree, binary: &'a Elf, env: &BTreeMap<String, String>) -> Self {
+    /// The search for the libraries of `binary`, whose path in `tree` is `at`, with the environment variables `env`.
+    pub fn new(tree: &'a FileTree, binary: &'a Elf, at: &str, env: &BTreeMap<String, String>) -> Self {
         let library_path = env.get("LD_LIBRARY_PATH").map_or("", String::as_str);
         let interpreter = binary.interpreter.as_deref().unwrap_or_default();
         let is_musl = file_name(interpreter).starts_with("ld-musl-");
         // An empty entry is the working directory, in which an image has no libraries.
         let library_path = library_path.split([':', ';']).filter(|it| !it.is_empty());
-        Self { tree, library_path: library_path.map(str::to_owned).collect(), binary, is_musl }
+        let library_path = library_path.map(str::to_owned).collect();
+        Self { tree, library_path, binary, origin: folder(at), is_musl }
     }
 
-    /// What the binary at the path `at` lacks: the loader, and libraries that it or other libraries need. Empty for a binary
+    /// What the binary lacks: the loader, and libraries that it or other libraries need. Empty for a binary
     /// without a loader, which needs none.
-    pub fn missing(&self, at: &str) -> Vec<Missing> {
+    pub fn missing(&self) -> Vec<Missing> {
         let Some(interpreter) = &self.binary.interpreter else { return Vec::new() };
         let mut missing = Vec::new();
         if self.library(interpreter).is_none() {
@@ -63,7 +66,7 @@ impl<'a> Search<'a> {
         let mut queue = std::collections::VecDeque::from([Loaded {
             name: None,
             elf: self.binary,
-            origin: folder(at),
+            origin: self.origin.clone(),
             inherited: Vec::new(),
         }]);
         while let Some(user) = queue.pop_front() {
@@ -123,7 +126,7 @@ impl<'a> Search<'a> {
     ) -> Option<String> {
         let (runpath, rpath) = if is_runpath { (own, &[][..]) } else { (&[][..], own) };
         let inherited = if is_runpath { &[][..] } else { inherited };
-        let library_path = self.library_path.iter().flat_map(|it| self.expanded(it, "/usr/local/bin"));
+        let library_path = self.library_path.iter().flat_map(|it| self.expanded(it, &self.origin));
         let first = rpath.iter().chain(inherited).cloned().chain(library_path).chain(runpath.iter().cloned());
         let first = first.map(|it| format!("{it}/{name}"));
         let default = self.default_folders().into_iter().map(|it| format!("{it}/{name}"));
