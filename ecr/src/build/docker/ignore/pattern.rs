@@ -24,7 +24,12 @@ enum Matcher {
     Prefix(Vec<u8>),
     /// `**/name`: the path ends with these bytes, or is what follows their `/`.
     Suffix(Vec<u8>),
-    Regex(Regex),
+    Regex {
+        regex: Regex,
+        /// What a path that matches begins and ends with. Most paths are decided by that.
+        prefix: Vec<u8>,
+        suffix: Vec<u8>,
+    },
 }
 
 impl Pattern {
@@ -39,7 +44,11 @@ impl Pattern {
             Kind::Exact => Matcher::Exact,
             Kind::Prefix => Matcher::Prefix(cleaned[..cleaned.len() - 2].to_vec()),
             Kind::Suffix => Matcher::Suffix(cleaned[2..].to_vec()),
-            Kind::Regex => Matcher::Regex(Regex::new(&without_nested_classes(&expression)).ok()?),
+            Kind::Regex => {
+                let regex = Regex::new(&without_nested_classes(&expression)).ok()?;
+                let (prefix, suffix) = ends(&cleaned);
+                Matcher::Regex { regex, prefix, suffix }
+            }
         };
         Some(Self { text: cleaned, matcher })
     }
@@ -57,7 +66,9 @@ impl Pattern {
             Matcher::Suffix(suffix) => {
                 path.ends_with(suffix) || suffix.strip_prefix(b"/").is_some_and(|it| it == path)
             }
-            Matcher::Regex(regex) => regex.is_match(&runes(path)),
+            Matcher::Regex { regex, prefix, suffix } => {
+                path.starts_with(prefix) && path.ends_with(suffix) && regex.is_match(&runes(path))
+            }
         }
     }
 
@@ -66,6 +77,22 @@ impl Pattern {
         let rest = self.text.strip_prefix(folder);
         rest.is_some_and(|it| it.is_empty() || it.starts_with(b"/"))
     }
+}
+
+/// The plain text at the beginning and at the end of a pattern.
+fn ends(pattern: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let Ok(text) = str::from_utf8(pattern) else { return Default::default() };
+    let is_special = |it: char| matches!(it, '*' | '?' | '[' | ']' | '\\' | '\u{feff}');
+    let prefix = text.split(is_special).next().unwrap_or_default();
+    let (before, mut suffix) = text.rsplit_once(is_special).unwrap_or_default();
+    if text[before.len()..].starts_with('\\') {
+        // What is escaped may be a class such as `\d`.
+        suffix = suffix.get(1..).unwrap_or_default();
+    } else if text[..text.len() - suffix.len()].ends_with("**") {
+        // The `/` of `**/` need not be there.
+        suffix = suffix.strip_prefix('/').unwrap_or(suffix);
+    }
+    (prefix.into(), suffix.into())
 }
 
 /// The text as Go's `range` over a string sees it: each byte that is not UTF-8 is U+FFFD.
@@ -299,6 +326,23 @@ mod tests {
         ];
         for (pattern, path, is_match) in rows {
             assert_eq!(matches(pattern, path), Some(*is_match), "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn pattern_ends_are_plain_text() {
+        let rows = [
+            ("*.md", ("", ".md")),
+            ("a/b*", ("a/b", "")),
+            ("a**/b", ("a", "b")),
+            ("a*/b", ("a", "/b")),
+            ("a\\d", ("a", "")),
+            ("a\\*b", ("a", "b")),
+            ("a[b]c", ("a", "c")),
+            ("a\\éx", ("a", "")),
+        ];
+        for (pattern, (prefix, suffix)) in rows {
+            assert_eq!(ends(pattern.as_bytes()), (prefix.into(), suffix.into()), "{pattern}");
         }
     }
 
