@@ -305,6 +305,13 @@ impl NativeImage {
         self.blobs.iter().map(|it| it.size).sum()
     }
 
+    /// Whether a blob is a layer that clients fetch from the URLs of its descriptor, and that is not to be uploaded (OCI image
+    /// specification, "Non-Distributable Layers").
+    pub fn is_elsewhere(&self, blob: &Digest) -> bool {
+        let mut layers = self.images().flat_map(|(_, image)| &image.layers);
+        layers.any(|it| it.digest == *blob && it.is_nondistributable() && !it.urls.is_empty())
+    }
+
     /// The image with `names`, for an OCI layout or an engine.
     pub fn bundle(&self, names: Vec<String>) -> Bundle {
         Bundle {

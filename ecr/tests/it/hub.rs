@@ -95,3 +95,35 @@ fn base_token_is_not_sent_to_redirected_hosts() {
     fetched.sort();
     assert_eq!(fetched, digests, "each blob once, without the token");
 }
+
+/// A layer that may not be distributed stays where its descriptor says, as `docker push` and skopeo leave it there.
+#[test]
+fn base_layer_that_is_nondistributable_is_not_uploaded() {
+    let (layer, registry) = (vec![0; 1024], Registry::start());
+    let config = json!({
+        "architecture": "amd64", "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer)]},
+    });
+    let config = config.to_string().into_bytes();
+    let digest = Digest::of(&layer);
+    let (store, _) = serve(move |_, _, _| (200, String::new(), layer.clone()));
+    let url = format!("http://{store}/layer");
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": Digest::of(&config), "size": config.len()},
+        "layers": [{"mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar", "digest": digest, "size": 1024, "urls": [url]}],
+    });
+    let listed = manifest["layers"][0].clone();
+    let (host, _) = serve(move |_, path, _| match path {
+        _ if path.contains("/manifests/") => (200, String::new(), manifest.to_string().into_bytes()),
+        _ if path.ends_with(Digest::of(&config).as_str()) => (200, String::new(), config.clone()),
+        _ => (404, String::new(), Vec::new()),
+    });
+    let base = format!("[package.metadata.ecr.image]\nbase = \"{host}/base:1\"\n");
+    let workspace = Workspace::new().service("my-app", &base);
+    workspace.file("my-app/binary", static_binary("x86_64", 10));
+    let args = ["push", "--create", "--binary", "linux/amd64=my-app/binary", "--format", "json"];
+    let pushed = workspace.on(&registry, &args).json_with(0);
+    assert_eq!(pushed["images"][0]["skippedBytes"], 1024);
+    assert_eq!(registry.manifest("my-app", "1.0.0")["layers"][0], listed);
+}

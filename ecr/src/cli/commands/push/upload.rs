@@ -171,7 +171,7 @@ impl Upload<'_> {
         let uploads = self.image.blobs.iter().map(|blob| {
             let (bar, progress) = (&bar, &progress);
             async move {
-                if self.client.has_blob(name, &blob.digest).await? {
+                if self.image.is_elsewhere(&blob.digest) || self.client.has_blob(name, &blob.digest).await? {
                     bar.advance(blob.size);
                     return Ok(());
                 }
