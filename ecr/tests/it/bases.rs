@@ -364,12 +364,12 @@ fn base_is_pulled_although_a_configuration_of_docker_is_malformed() {
     // An engine gets the rest of such a configuration.
     workspace.file("my-app/Dockerfile", "FROM scratch\n");
     let engine = workspace
-        .program("engine", "test \"$1\" = login && cat \"$DOCKER_CONFIG/config.json\" >seen; exit 1");
+        .program("engine", "test \"$1\" = build && cat \"$DOCKER_CONFIG/config.json\" >seen; exit 1");
     let output = workspace.on(&registry, &["push", "--engine", &engine]);
     assert!(output.warnings()[0].ends_with("`credHelpers` is not an object"), "{output:#?}");
     let seen: Value = serde_json::from_slice(&std::fs::read(workspace.root().join("seen")).unwrap()).unwrap();
     assert_eq!((&seen["credsStore"], &seen["auths"]), (&config["credsStore"], &config["auths"]));
-    assert_eq!(seen["credHelpers"][registry.host()], "");
+    assert_eq!(seen["credHelpers"][registry.host()], "xtask-ecr");
 }
 
 #[test]

@@ -25,6 +25,13 @@ def service(root_url):
     return workspace
 
 
+def private(folder):
+    """A folder for temporary files that no other process uses."""
+    path = folder / "temporary"
+    path.mkdir()
+    return str(path)
+
+
 class Builder:
     """What holds for docker and podman alike."""
 
@@ -37,7 +44,7 @@ class Builder:
         return document["images"][0] if "images" in document else document, result.stderr
 
     def secrets(self):
-        return [it for it in pathlib.Path(tempfile.gettempdir()).glob("xtask-ecr-*")]
+        return list(pathlib.Path(self.env["TMPDIR"]).glob("xtask-ecr-*"))
 
     def manifest(self, reference):
         ecr = client("ecr", self.url)
@@ -135,6 +142,29 @@ class Builder:
         self.assertEqual(child.wait(10), 130)
         self.assertEqual(self.secrets(), [])
 
+    def test_kills_leave_no_credentials(self):
+        workspace = service(self.url)
+        self.addCleanup(workspace.run, self.url, "ecr", "delete", "--yes")
+        left = []
+        for n in range(int(os.environ.get("XTASK_ECR_KILLS", "8"))):
+            workspace.write("my-app/greeting.txt", f"{n}\n")
+            child = subprocess.Popen([XTASK, "push", "--engine", self.engine, "--tag", f"k{n}"], cwd=workspace.root,
+                                     env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                     start_new_session=True)
+            time.sleep(0.05 + 0.07 * (n % 8))
+            # The whole group, as the end of a job in CI does it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait(10)
+            left += self.secrets()
+            texts = [it.read_text(errors="replace") for folder in self.secrets() for it in folder.rglob("*")
+                     if it.is_file() and not it.is_symlink()]
+            self.assertFalse([it for it in texts if '"auth"' in it or "Secret" in it], texts)
+        self.assertTrue(left)
+        # The next run removes what the others have left.
+        self.push(workspace, "--tag", "last")
+        self.assertEqual(self.secrets(), [])
+
 
 class Docker(Builder, unittest.TestCase):
     @classmethod
@@ -145,7 +175,7 @@ class Docker(Builder, unittest.TestCase):
         cls.url = cls.stack.enter_context(embedded(folder / "state"))
         cls.host = cls.url.removeprefix("http://")
         cls.engine = "docker"
-        cls.env = environment(cls.url) | cls.stack.enter_context(dockerd(folder))
+        cls.env = environment(cls.url) | cls.stack.enter_context(dockerd(folder)) | {"TMPDIR": private(folder)}
 
     @classmethod
     def tearDownClass(cls):
@@ -201,7 +231,7 @@ class Podman(Builder, unittest.TestCase):
         engine.write_text(f"#!/bin/sh\nexec podman {storage} \"$@\"\n")
         engine.chmod(0o755)
         cls.engine = str(engine)
-        cls.env = environment(cls.url)
+        cls.env = environment(cls.url) | {"TMPDIR": private(folder)}
 
     @classmethod
     def tearDownClass(cls):

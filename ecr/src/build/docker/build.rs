@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use ecr_types::{Digest, host, lock};
 
-use super::config::PrivateConfig;
+use super::config::{EngineLogin, PrivateConfig};
 use super::output::{self, Output};
 use super::{BuildSource, ContextFolder, Engine, EngineError, Frontend, MAX_LINES};
 
@@ -89,10 +89,10 @@ impl EngineBuild {
 }
 
 impl EngineSession {
-    /// Creates a session for the registry `host`. `on_line` is called with each line of output of long commands.
-    pub fn new(engine: Engine, host: &str, on_line: Option<LinePrinter>) -> Result<Self> {
+    /// Creates a session that knows the credentials of `login`. `on_line` is called with each line of output of long commands.
+    pub fn new(engine: Engine, login: Option<EngineLogin>, on_line: Option<LinePrinter>) -> Result<Self> {
         let frontend = engine.frontend()?;
-        let config = PrivateConfig::new(host)?;
+        let config = PrivateConfig::new(login)?;
         Ok(Self { engine, config, frontend, running: Mutex::default(), on_line })
     }
 
@@ -113,16 +113,6 @@ impl EngineSession {
     /// What of the user's configuration was left out because it is malformed: sentences that name the file.
     pub fn config_problems(&self) -> &[String] {
         self.config.problems()
-    }
-
-    /// Logs in to `host` in the private configuration. The password is passed by standard input.
-    pub fn log_in(&self, host: &str, username: &str, password: &str) -> Result<()> {
-        let mut command = self.command(&["login", "--username", username, "--password-stdin"]);
-        self.plain_http(&mut command, host);
-        let output = self.run(command.arg(host), |stdin| stdin.write_all(password.as_bytes()), false);
-        output
-            .map(drop)
-            .map_err(|it| anyhow::Error::new(EngineError::said(format!("{it:#}").replace(password, "***"))))
     }
 
     /// Builds an image and returns its ID.

@@ -1,35 +1,65 @@
-//! A temporary configuration of docker and podman: a copy of the user's configuration with one additional credential.
+//! A temporary configuration of docker and podman: a copy of the user's configuration with one additional credential helper.
 //!
 //! The user's credentials and credential helpers are available for `FROM`, and plugins and contexts work as usual. The
-//! token of the registry is stored only in a file of this folder, never in a `credsStore`. The user's files are not
-//! changed.
+//! helper has the password of the registry from the environment of the engine's process, so that it is in no file and no
+//! argument, and is gone with that process. The user's files are not changed.
 
-use std::fs;
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ecr_oci::credentials::{AuthFile, docker_config_folder, podman_auth_files};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
+/// The user and the password of a registry, for an engine.
+#[derive(Clone)]
+pub struct EngineLogin {
+    /// The host of the registry, with its port if it has one.
+    pub host: String,
+    pub user: String,
+    pub password: String,
+}
+
 /// The folder of the configuration (mode 0700). It is removed on drop.
-#[derive(Debug)]
 pub struct PrivateConfig {
     folder: TempDir,
+    /// Held as long as the folder is used, so that it is not taken for one that a killed process left.
+    _lock: File,
+    login: Option<EngineLogin>,
     /// What is malformed in the user's files and was left out: sentences that name the file.
     problems: Vec<String>,
 }
 
+/// The beginning of the folder's name.
+const PREFIX: &str = "xtask-ecr-";
+/// The file in the folder that is locked.
+const LOCK: &str = "lock";
+/// The age after which a folder without a lock file is one that a killed process left.
+const LEFT: Duration = Duration::from_secs(3600);
+/// The name of the credential helper, and the variable from which it has its answer.
+const HELPER: &str = "xtask-ecr";
+const ANSWER: &str = "XTASK_ECR_DOCKER_CREDENTIALS";
+/// The helper (docker-credential-helpers, "Development"). It stores nothing.
+const SCRIPT: &str = "#!/bin/sh\n[ \"$1\" = get ] && printf '%s' \"$XTASK_ECR_DOCKER_CREDENTIALS\"\nexit 0\n";
+
 impl PrivateConfig {
-    /// Creates the folder with a copy of the user's configuration, in which tokens for `host` are stored in a file.
-    pub fn new(host: &str) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("xtask-ecr-").tempdir();
-        let mut config =
-            Self { folder: folder.context("failed to create a private folder")?, problems: Vec::new() };
-        config.fill(host).context("failed to copy docker's configuration")?;
+    /// Creates the folder with a copy of the user's configuration, in which a helper gives the credentials of `login`. Folders
+    /// that killed processes left are removed.
+    pub fn new(login: Option<EngineLogin>) -> Result<Self> {
+        remove_left_folders(&env::temp_dir());
+        let folder =
+            tempfile::Builder::new().prefix(PREFIX).tempdir().context("failed to create a private folder")?;
+        let lock = File::create(folder.path().join(LOCK)).and_then(|it| it.lock().map(|()| it));
+        let lock = lock.context("failed to lock the private folder")?;
+        let mut config = Self { folder, _lock: lock, login, problems: Vec::new() };
+        config.fill().context("failed to copy docker's configuration")?;
         Ok(config)
     }
 
@@ -44,12 +74,21 @@ impl PrivateConfig {
     /// Makes a docker command use the configuration.
     pub fn apply_to_docker(&self, command: &mut Command) {
         command.env("DOCKER_CONFIG", self.folder.path());
+        self.give_credentials(command);
     }
 
     /// Makes a podman command use the configuration. `DOCKER_CONFIG` is not set, because podman would read docker's
-    /// file, too, and fails on its empty credential helper.
+    /// file, too.
     pub fn apply_to_podman(&self, command: &mut Command) {
         command.env("REGISTRY_AUTH_FILE", self.folder.path().join("auth.json"));
+        self.give_credentials(command);
+    }
+
+    /// Makes the helper and its answer available to a command.
+    fn give_credentials(&self, command: &mut Command) {
+        let Some(EngineLogin { user, password, .. }) = &self.login else { return };
+        command.env("PATH", path_with(self.folder.path()));
+        command.env(ANSWER, json!({"Username": user, "Secret": password}).to_string());
     }
 
     /// Removes the folder. Symbolic links are removed, but not their targets.
@@ -62,18 +101,20 @@ impl PrivateConfig {
         &self.problems
     }
 
-    fn fill(&mut self, host: &str) -> io::Result<()> {
+    fn fill(&mut self) -> io::Result<()> {
         let own = docker_config_folder();
         let mut config = self.read(own.as_deref().map(|it| it.join("config.json"))).unwrap_or_default();
-        // Without a credential helper for this host, docker stores the token in the file. Other hosts keep their
-        // helpers.
-        let helpers = config.entry("credHelpers").or_insert_with(|| json!({}));
-        helpers[host] = json!("");
-        self.write("config.json", &config)?;
         let auth = podman_auth_files().into_iter().find_map(|it| self.read(Some(it)));
         let auths = config.get("auths").cloned().unwrap_or_else(|| json!({}));
         let mut auth = auth.unwrap_or_else(|| [("auths".to_owned(), auths)].into_iter().collect());
         auth.entry("auths").or_insert_with(|| json!({}));
+        if let Some(login) = &self.login {
+            for file in [&mut config, &mut auth] {
+                file.entry("credHelpers").or_insert_with(|| json!({}))[&login.host] = json!(HELPER);
+            }
+            write_program(&self.folder.path().join(format!("docker-credential-{HELPER}")), SCRIPT)?;
+        }
+        self.write("config.json", &config)?;
         self.write("auth.json", &auth)?;
         own.map_or(Ok(()), |it| self.link(&it))
     }
@@ -104,5 +145,69 @@ impl PrivateConfig {
 
     fn write(&self, name: &str, value: &Map<String, Value>) -> io::Result<()> {
         fs::write(self.folder.path().join(name), serde_json::to_vec(value)?)
+    }
+}
+
+/// `PATH` with `folder` before it.
+fn path_with(folder: &Path) -> OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(folder.to_owned()).chain(env::split_paths(&path));
+    env::join_paths(folders).unwrap_or(path)
+}
+
+#[cfg(unix)]
+fn write_program(path: &Path, text: &str) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(not(unix))]
+fn write_program(_path: &Path, _text: &str) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "a credential helper needs a shell"))
+}
+
+/// Removes the folders of processes that were killed. Those of running ones are locked. Errors are ignored: a folder of
+/// another user cannot be removed.
+fn remove_left_folders(below: &Path) {
+    for entry in fs::read_dir(below).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_str().is_some_and(|it| it.starts_with(PREFIX));
+        if is_ours && entry.file_type().is_ok_and(|it| it.is_dir()) && is_left(&entry.path()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn is_left(folder: &Path) -> bool {
+    match File::open(folder.join(LOCK)) {
+        Ok(lock) => lock.try_lock().is_ok(),
+        // It is being made, or an older version made it.
+        Err(_) => {
+            let age = fs::metadata(folder).and_then(|it| it.modified()).ok().and_then(|it| it.elapsed().ok());
+            age.is_some_and(|it| it > LEFT)
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn left_folders_are_removed_and_used_ones_are_not() {
+        let below = tempfile::tempdir().unwrap();
+        let folder = |name: &str, has_lock: bool| {
+            let path = below.path().join(name);
+            fs::create_dir(&path).unwrap();
+            let lock = has_lock.then(|| File::create(path.join(LOCK)).unwrap());
+            (path, lock)
+        };
+        let (left, _) = folder("xtask-ecr-left", true);
+        let (used, lock) = folder("xtask-ecr-used", true);
+        let (new, _) = folder("xtask-ecr-new", false);
+        let (other, _) = folder("other", true);
+        lock.as_ref().unwrap().lock().unwrap();
+        remove_left_folders(below.path());
+        assert_eq!([&left, &used, &new, &other].map(|it| it.exists()), [false, true, true, true]);
     }
 }

@@ -24,6 +24,7 @@ mod login;
 mod output;
 
 pub use build::{EngineBuild, EngineGuard, EngineSession, LinePrinter};
+pub use config::EngineLogin;
 pub use context::{BuildSource, ContextFolder, LeftOut};
 pub use frontend::Frontend;
 pub use login::LoginHelper;
@@ -204,12 +205,6 @@ impl EngineError {
         let line = lines().find(names_error).or_else(|| lines().next());
         Self { summary: line.map_or(format!("it failed with {status}"), str::to_owned), output }
     }
-
-    /// An error of which there is only a text.
-    fn said(text: String) -> Self {
-        Self { summary: text.clone(), output: text }
-    }
-
     /// What the user can do about the error. `None` if the message is unknown.
     pub fn help(&self) -> Option<&'static str> {
         advice(&self.output)

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::outcome::ServiceResult;
 use super::{Job, Push};
-use crate::build::docker::{Engine, EngineGuard, EngineSession, LinePrinter};
+use crate::build::docker::{Engine, EngineGuard, EngineLogin, EngineSession, LinePrinter};
 use crate::build::method::{BuildMethod, DockerfileBuild};
 use crate::cli::commands::login;
 use crate::cli::error::Failure;
@@ -44,12 +44,6 @@ pub(super) struct ReadyJobs<T> {
     pub failed: Vec<ServiceResult>,
     /// Ends the engine's session and stops its processes when dropped.
     pub guard: Option<EngineGuard>,
-}
-
-/// The password for a registry, which is passed to the engine on stdin.
-pub(super) struct EngineLogin {
-    pub host: String,
-    pub password: String,
 }
 
 /// The engine that the flags select, or the first that is installed.
@@ -106,15 +100,8 @@ async fn session(push: &Push<'_>, login: Option<EngineLogin>) -> anyhow::Result<
     let engine = find(push.flags)?;
     let on_output = push.shell.shows_lines().then(|| Box::new(push.shell.line_printer()) as LinePrinter);
     let failed = format!("failed to prepare {}", engine.name());
-    let host = login.as_ref().map(|it| it.host.clone()).unwrap_or_default();
-    let opening = tokio::task::spawn_blocking(move || EngineSession::new(engine, &host, on_output));
-    let opened = opening.await.context("the login was interrupted")?.with_context(|| failed.clone())?;
-    let guard = EngineGuard::new(opened);
-    let session = guard.session();
-    session.config_problems().iter().for_each(|it| push.shell.warn(it));
-    if let Some(EngineLogin { host, password }) = login {
-        let login = tokio::task::spawn_blocking(move || session.log_in(&host, "AWS", &password));
-        login.await.context("the login was interrupted")?.context(failed)?;
-    }
-    Ok(guard)
+    let opening = tokio::task::spawn_blocking(move || EngineSession::new(engine, login, on_output));
+    let opened = opening.await.context("the preparation was interrupted")?.context(failed)?;
+    opened.config_problems().iter().for_each(|it| push.shell.warn(it));
+    Ok(EngineGuard::new(opened))
 }
