@@ -31,10 +31,13 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The exit code of a command whose parts have these codes: `Failed` if any part failed, otherwise the
-    /// highest. A script that accepts `Conflict` therefore never accepts a failure.
+    /// The exit code of a command whose parts have these codes: `Interrupted` or `Failed` if any part has it,
+    /// otherwise the highest. A script that accepts `Conflict` therefore never accepts a failure.
     pub fn of_parts(parts: impl IntoIterator<Item = Exit>) -> Exit {
         let parts: Vec<_> = parts.into_iter().collect();
+        if parts.contains(&Exit::Interrupted) {
+            return Exit::Interrupted;
+        }
         if parts.contains(&Exit::Failed) {
             return Exit::Failed;
         }
@@ -91,10 +94,6 @@ impl Failure {
 
     pub fn with_details(self, details: Vec<String>) -> Self {
         Self { details, ..self }
-    }
-
-    pub fn with_exit(self, exit: Exit) -> Self {
-        Self { exit, ..self }
     }
 
     /// The messages of the causes, outermost first, followed by the details.

@@ -4,6 +4,7 @@ pub mod commands;
 pub mod error;
 pub mod flags;
 pub mod help;
+pub mod interruption;
 pub mod report;
 mod run;
 pub mod shell;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -13,6 +14,7 @@ use super::flags::{
     Create, Delete, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask, Login,
     OutputArgs, Plan, Push, Scan, Serve, Status, Task,
 };
+use super::interruption::Signals;
 use super::shell::{Format, Shell, Verbosity};
 
 /// Implements `run` for each command. `$output` is the path of its output flags, `$run` the function that
@@ -105,30 +107,37 @@ fn execute(output: &OutputArgs, command: impl AsyncFnOnce(&Shell) -> Result<Exit
     ExitCode::from(exit as u8)
 }
 
+/// The time in which a command that was interrupted has to report what it had done.
+const REPORT: Duration = Duration::from_millis(800);
+/// The time within which a signal counts as the reason of a failure: a child process dies of the same signal.
+const SAME_SIGNAL: Duration = Duration::from_millis(5);
+
 async fn until_interrupted(
     shell: &Shell,
     command: impl AsyncFnOnce(&Shell) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
-    tokio::select! {
-        result = command(shell) => result,
-        () = interrupted() => {
-            shell.interrupted();
-            Ok(Exit::Interrupted)
+    let mut signals = Signals::catch();
+    let mut command = std::pin::pin!(command(shell));
+    let result = tokio::select! {
+        result = &mut command => Some(result),
+        () = signals.next() => None,
+    };
+    match result {
+        Some(Ok(Exit::Done)) => return Ok(Exit::Done),
+        Some(result) if tokio::time::timeout(SAME_SIGNAL, signals.next()).await.is_err() => return result,
+        Some(_) => {}
+        None => {
+            shell.interruption().interrupt();
+            if shell.interruption().is_reported() {
+                let reported = tokio::time::timeout(REPORT, command).await;
+                if let Ok(result) = reported {
+                    return result;
+                }
+            }
         }
     }
-}
-
-/// Waits for Ctrl-C, or for SIGTERM, which CI systems send when they cancel a job.
-async fn interrupted() {
-    #[cfg(unix)]
-    if let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminated.recv() => {}
-        }
-        return;
-    }
-    let _ = tokio::signal::ctrl_c().await;
+    shell.interrupted();
+    Ok(Exit::Interrupted)
 }
 
 /// Parses a command line. `args` do not contain the program's name.

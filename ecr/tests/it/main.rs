@@ -19,6 +19,7 @@ mod gate;
 mod hub;
 mod iam;
 mod images;
+mod interruption;
 mod lifecycle;
 mod local;
 mod login;

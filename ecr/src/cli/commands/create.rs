@@ -4,9 +4,9 @@ use ecr_lifecycle::in_use::InUse;
 use ecr_types::RepositoryName;
 use ecr_types::error::one_line;
 use ecr_types::human::counted;
-use futures_util::stream::{self, StreamExt};
 
 use super::expiry;
+use super::parts::{Part, run_parts};
 use super::session::{Observation, Session, configures_lifecycle_policy};
 use crate::aws::{Applied, Reads, ServiceError};
 use crate::cli::error::{Exit, Failure};
@@ -21,6 +21,7 @@ use crate::plan::{IgnoredWrite, Plan, RepositoryPlan, RepositoryState, Step};
 
 /// Runs `ecr create`.
 pub async fn run(flags: &flags::Create, shell: &Shell) -> Result<Exit, Failure> {
+    shell.has_no_effect_yet("nothing was changed");
     let (session, desired, mut observation) =
         Session::open_and_observe(shell, &flags.common, false, configures_lifecycle_policy).await?;
     let header = session.print_header(&observation.0).await?;
@@ -34,6 +35,7 @@ pub async fn run(flags: &flags::Create, shell: &Shell) -> Result<Exit, Failure> 
         repositories: created.reports,
         orphans: (),
         summary: created.plan.summary(),
+        interrupted: created.is_interrupted,
     });
     Ok(exit)
 }
@@ -46,11 +48,16 @@ pub struct CreateResults {
     pub reports: Vec<CreatedRepository>,
     /// The host name of the registry, as the API returns it; `None` if no repository exists.
     pub host: Option<String>,
+    /// Whether the command was interrupted, so that some results are failures.
+    pub is_interrupted: bool,
 }
 
 impl CreateResults {
     /// The exit code: a blocked repository is a failure, and one of another project is a refusal.
     pub fn exit(&self) -> Exit {
+        if self.is_interrupted {
+            return Exit::Interrupted;
+        }
         let outcomes = self.reports.iter().map(|it| it.result.outcome);
         Exit::of_parts(outcomes.map(|it| match it {
             CreateOutcome::Created | CreateOutcome::Updated | CreateOutcome::Unchanged => Exit::Done,
@@ -90,7 +97,7 @@ pub async fn apply_plan(
     plan: Plan,
     (observed, failures): Observation,
 ) -> CreateResults {
-    let applied = plan.repositories.iter().map(|it| async {
+    let applied = run_parts(session.shell, &plan.repositories, session.aws_concurrency(), async |it| {
         let applied = match failures.get(&it.name) {
             Some(error) => (it.clone(), failed(None, error)),
             None => apply(session, it, desired, &observed).await,
@@ -98,10 +105,11 @@ pub async fn apply_plan(
         print_result(session.shell, &applied.0, &applied.1);
         applied
     });
-    let concurrency = session.aws_concurrency();
-    let mut applied: Vec<(RepositoryPlan, CreateResult)> =
-        stream::iter(applied).buffered(concurrency).collect().await;
-    read_back(session, desired, &mut applied).await;
+    let applied = applied.await;
+    let is_interrupted = applied.iter().any(|it| !matches!(it, Part::Done(_)));
+    let each = applied.into_iter().zip(&plan.repositories);
+    let mut applied: Vec<_> = each.map(|(part, plan)| ended(session.shell, part, plan)).collect();
+    session.shell.until_interrupted(read_back(session, desired, &mut applied)).await;
     session.warn_of_denials();
     let uris = applied.iter().filter_map(|(_, it)| it.uri.as_deref());
     let host = uris.filter_map(|it| it.split_once('/')).map(|(host, _)| host.to_owned()).next();
@@ -115,7 +123,23 @@ pub async fn apply_plan(
         result,
     };
     let reports = applied.into_iter().map(report).collect();
-    CreateResults { plan: Plan { repositories }, reports, host }
+    CreateResults { plan: Plan { repositories }, reports, host, is_interrupted }
+}
+
+/// The result of a part. One that was interrupted has failed, and is printed here.
+fn ended(
+    shell: &Shell,
+    part: Part<(RepositoryPlan, CreateResult)>,
+    plan: &RepositoryPlan,
+) -> (RepositoryPlan, CreateResult) {
+    let error = match part {
+        Part::Done(applied) => return applied,
+        Part::Running => "interrupted: whether it was changed is unknown",
+        Part::Waiting => "interrupted before it was begun",
+    };
+    let result = create_result(CreateOutcome::Failed, None, Some(error.to_owned()));
+    print_result(shell, plan, &result);
+    (plan.clone(), result)
 }
 
 /// Reads the updated repositories again. AWS accepts some writes that a setting of the registry overrides:

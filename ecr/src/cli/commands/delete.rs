@@ -1,11 +1,14 @@
 //! `ecr delete`: shows the repositories, asks for confirmation, and deletes them. If one is refused, none is
 //! deleted.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use ecr_types::RepositoryName;
 use ecr_types::human::{count, counted, size};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use super::parts::{Part, run_parts};
 use super::session::Session;
 use crate::aws::{ImageTotals, Reads};
 use crate::cli::error::{Exit, Failure};
@@ -17,6 +20,7 @@ use crate::plan::observed::{Observed, ObservedRepository};
 
 /// Deletes the repositories of the workspace with all their images.
 pub async fn run(flags: &flags::Delete, shell: &Shell) -> Result<Exit, Failure> {
+    shell.has_no_effect_yet("nothing was deleted");
     let session = Session::open(shell, &flags.common).await?;
     let mut candidates = candidates(&session, flags).await?;
     session.warn_of_denials();
@@ -147,21 +151,32 @@ fn image_totals_text(entry: &DeleteEntry) -> String {
 }
 
 async fn delete(session: &Session<'_>, candidates: &mut [Candidate]) -> Exit {
-    let each = candidates.iter_mut().filter(|it| it.exists).map(|it| async {
-        let entry = &mut it.entry;
+    let names: Vec<_> = candidates.iter().filter(|it| it.exists).map(|it| it.entry.name.clone()).collect();
+    let each = candidates.iter_mut().filter(|it| it.exists).map(|it| &mut it.entry);
+    let deleted = run_parts(session.shell, each, session.aws_concurrency(), async |entry| {
         match session.aws.delete_repository(&entry.name).await {
             Ok(true) => entry.outcome = DeleteOutcome::Deleted,
             Ok(false) => entry.outcome = DeleteOutcome::NotFound,
-            Err(error) => {
-                entry.outcome = DeleteOutcome::Failed;
-                entry.error = Some(error.to_string());
-            }
+            Err(error) => fail(entry, error.to_string()),
         }
         print_entry(session.shell, entry);
         if entry.outcome == DeleteOutcome::Failed { Exit::Failed } else { Exit::Done }
     });
-    let exits: Vec<_> = stream::iter(each).buffer_unordered(session.aws_concurrency()).collect().await;
-    Exit::of_parts(exits)
+    let parts: BTreeMap<_, _> = names.into_iter().zip(deleted.await).collect();
+    for it in candidates.iter_mut().filter(|it| parts.get(&it.entry.name) == Some(&Part::Running)) {
+        fail(&mut it.entry, "interrupted: whether it was deleted is unknown".to_owned());
+        print_entry(session.shell, &it.entry);
+    }
+    let exits = parts.into_values().map(|it| match it {
+        Part::Done(exit) => Some(exit),
+        Part::Waiting | Part::Running => None,
+    });
+    exits.collect::<Option<Vec<_>>>().map_or(Exit::Interrupted, Exit::of_parts)
+}
+
+fn fail(entry: &mut DeleteEntry, error: String) {
+    entry.outcome = DeleteOutcome::Failed;
+    entry.error = Some(error);
 }
 
 fn print_entry(shell: &Shell, entry: &DeleteEntry) {
@@ -198,5 +213,6 @@ fn finish(session: &Session<'_>, candidates: Vec<Candidate>, exit: Exit) {
         region: session.aws.region().to_owned(),
         project: session.project().map(str::to_owned),
         repositories: entries,
+        interrupted: exit == Exit::Interrupted,
     });
 }

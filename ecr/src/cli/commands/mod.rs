@@ -7,6 +7,7 @@ pub mod iam_policy;
 pub mod images;
 pub mod lifecycle;
 pub mod login;
+mod parts;
 pub mod plan;
 pub mod push;
 pub mod scan;

@@ -38,8 +38,8 @@ pub async fn run(flags: &flags::Serve, shell: &Shell) -> Result<Exit, Failure> {
     ));
     shell.print(&url);
     shell.json(&json!({"url": url, "account": account, "region": region}));
-    // Ctrl-C ends the command: see `crate::cli::run`.
-    std::future::pending::<()>().await;
+    // Ctrl-C is the way to end it, and no error.
+    shell.until_interrupted(std::future::pending::<()>()).await;
     Ok(Exit::Done)
 }
 

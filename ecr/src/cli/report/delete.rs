@@ -22,6 +22,9 @@ pub struct DeleteReport {
     pub project: Option<String>,
     /// The selected repositories and, with `--orphans`, the orphans.
     pub repositories: Vec<DeleteEntry>,
+    /// Whether the command was interrupted, so that parts of it were not done. Absent unless it was.
+    #[serde(skip_serializing_if = "super::is_false")]
+    pub interrupted: bool,
 }
 
 /// A repository and the result of its deletion.

@@ -57,6 +57,15 @@ pub struct Header {
 pub struct ErrorReport {
     /// The error.
     pub error: ErrorDetails,
+    /// Whether the command was interrupted by Ctrl-C or SIGTERM. Absent unless it was.
+    #[serde(skip_serializing_if = "is_false")]
+    pub interrupted: bool,
+}
+
+/// For fields that are absent unless they are true.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The error that stopped a command.

@@ -42,6 +42,9 @@ pub struct CreateReport {
     pub orphans: (),
     /// The number of repositories in each state of the plan, before it was applied.
     pub summary: Summary,
+    /// Whether the command was interrupted, so that parts of it were not done. Absent unless it was.
+    #[serde(skip_serializing_if = "super::is_false")]
+    pub interrupted: bool,
 }
 
 /// A repository, its state and the changes that it requires.

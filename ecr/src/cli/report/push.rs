@@ -15,6 +15,9 @@ pub struct PushReport {
     pub registry: Option<String>,
     /// The images, one for each selected service.
     pub images: Vec<PushEntry>,
+    /// Whether the command was interrupted, so that parts of it were not done. Absent unless it was.
+    #[serde(skip_serializing_if = "super::is_false")]
+    pub interrupted: bool,
 }
 
 /// The image of a service and the result of its push. The sizes are those of blobs, in bytes.

@@ -12,7 +12,8 @@ use anstyle::{AnsiColor, Style};
 use ecr_types::human::duration;
 use ecr_types::lock;
 
-use crate::cli::error::{Exit, Failure};
+use crate::cli::error::Failure;
+use crate::cli::interruption::Interruption;
 use crate::cli::report::{ErrorDetails, ErrorReport, PushReport};
 
 mod github;
@@ -67,6 +68,11 @@ pub struct Shell {
     /// Whether the JSON document was written, or its beginning.
     has_json: AtomicBool,
     began: Instant,
+    interruption: Interruption,
+    /// What holds if the command is interrupted now, such as that nothing was deleted.
+    without_effect: Mutex<Option<&'static str>>,
+    /// Whether the cursor stands behind a question.
+    is_asking: AtomicBool,
 }
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -104,6 +110,9 @@ impl Shell {
             has_stdout_failed: AtomicBool::new(false),
             has_json: AtomicBool::new(false),
             began: Instant::now(),
+            interruption: Interruption::default(),
+            without_effect: Mutex::default(),
+            is_asking: AtomicBool::new(false),
         }
     }
 
@@ -190,6 +199,7 @@ impl Shell {
     /// Asks a question on stderr and returns the line that was typed; `None` at the end of the input. Ctrl-C
     /// interrupts the command while it waits.
     pub async fn ask(&self, question: &str) -> Option<String> {
+        self.is_asking.store(true, Ordering::Relaxed);
         self.progress.above(|| {
             let _ = write!(AutoStream::new(std::io::stderr(), self.color), "{question} ");
             let _ = std::io::stderr().flush();
@@ -199,7 +209,9 @@ impl Shell {
             let n = std::io::stdin().read_line(&mut line).unwrap_or_default();
             (n > 0).then(|| line.trim().to_owned())
         });
-        answer.await.unwrap_or_default()
+        let answer = answer.await.unwrap_or_default();
+        self.is_asking.store(false, Ordering::Relaxed);
+        answer
     }
 
     /// Prints a line of the result on stdout, unless the format is JSON.
@@ -255,13 +267,37 @@ impl Shell {
     /// Prints a failure on stdout if the format is JSON.
     pub fn json_failure(&self, failure: &Failure) {
         let (causes, help, message) = (failure.cause_lines(), failure.help.clone(), failure.message.clone());
-        self.json(&ErrorReport { error: ErrorDetails { causes, help, message } });
+        let error = ErrorDetails { causes, help, message };
+        self.json(&ErrorReport { error, interrupted: false });
     }
 
-    /// Prints as JSON that the command was interrupted, unless a document was already begun.
+    /// The interruption of the command.
+    pub fn interruption(&self) -> &Interruption {
+        &self.interruption
+    }
+
+    /// Runs a step whose parts the command reports; see [`Interruption::until_interrupted`].
+    pub async fn until_interrupted<T>(&self, step: impl Future<Output = T>) -> Option<T> {
+        self.interruption.until_interrupted(step).await
+    }
+
+    /// States what holds if the command is interrupted before it begins a step that it reports: `nothing was deleted`.
+    pub fn has_no_effect_yet(&self, text: &'static str) {
+        *lock(&self.without_effect) = Some(text);
+    }
+
+    /// Prints that the command was interrupted, unless it has reported that itself.
     pub fn interrupted(&self) {
+        if self.is_asking.load(Ordering::Relaxed) {
+            // The terminal shows `^C` behind the question.
+            self.eprint("");
+        }
+        let text = lock(&self.without_effect).filter(|_| !self.interruption.is_reported());
+        text.iter().for_each(|it| self.bad_status("Interrupted", it));
         if !self.has_json.load(Ordering::Relaxed) {
-            self.json_failure(&Failure::new("interrupted").with_exit(Exit::Interrupted));
+            let causes = text.into_iter().map(str::to_owned).collect();
+            let error = ErrorDetails { causes, help: None, message: "interrupted".to_owned() };
+            self.json(&ErrorReport { error, interrupted: true });
         }
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -190,6 +191,10 @@ impl Run {
     /// Runs the command, and waits for its end.
     pub fn run(mut self) -> Output {
         let output = self.command.output().unwrap();
+        self.output(output)
+    }
+
+    fn output(self, output: std::process::Output) -> Output {
         let args = self.command.get_args().map(|it| it.to_string_lossy().into_owned()).collect();
         Output {
             code: output.status.code().unwrap_or(-1),
@@ -198,6 +203,24 @@ impl Run {
             root: self.root,
             args,
         }
+    }
+
+    /// Starts the command, and sends SIGINT to it and to its children as a terminal does, once `is_time` holds or it has ended.
+    /// Returns what it printed, and the time from the signal to its end.
+    pub fn interrupted(mut self, is_time: impl Fn() -> bool) -> (Output, Duration) {
+        use std::os::unix::process::CommandExt;
+        let command = self.command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        while !is_time() && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < end, "the moment for the signal did not come");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let signal = format!("kill -INT -{} 2>/dev/null", child.id());
+        let sent = Instant::now();
+        let _ = Command::new("sh").args(["-c", &signal]).status().unwrap();
+        let output = child.wait_with_output().unwrap();
+        (self.output(output), sent.elapsed())
     }
 
     /// Starts the command, with stdout piped.

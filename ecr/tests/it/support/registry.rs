@@ -67,6 +67,21 @@ impl Registry {
         calls
     }
 
+    /// Whether an operation was called since `calls` or this method was last called.
+    pub fn has_calls(&self, operation: &str) -> bool {
+        self.calls().contains_key(operation)
+    }
+
+    /// The number of repositories.
+    pub fn repositories(&self) -> usize {
+        self.sdk(async |ecr| ecr.describe_repositories().send().await).repositories().len()
+    }
+
+    /// The number of images in a repository.
+    pub fn images(&self, name: &str) -> usize {
+        self.sdk(async |ecr| ecr.list_images().repository_name(name).send().await).image_ids().len()
+    }
+
     /// The calls that write something, in order, since this method or `calls` was last called.
     pub fn writes(&self) -> Vec<String> {
         let reads = ["Get", "Describe", "List", "Batch"];

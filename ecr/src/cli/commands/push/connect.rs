@@ -6,13 +6,14 @@ use ecr_oci::credentials::Credentials;
 use ecr_oci::registry::RegistryClient;
 use ecr_types::RepositoryName;
 
-use super::engine::{self, EngineLogin, EngineRecipe, Recipe};
+use super::engine::{self, EngineRecipe, Recipe};
 use super::outcome::ServiceResult;
 use super::repositories::{self, TargetRepository};
 use super::{Job, Push};
 use crate::aws::{AuthorizationToken, Aws, token_renewal};
 use crate::build::bases::Bases;
 use crate::build::docker::EngineGuard;
+use crate::build::docker::EngineLogin;
 use crate::cli::commands::session::{Connection, Session};
 use crate::cli::error::Failure;
 use crate::config::desired::{Desired, DesiredRepository};
@@ -78,6 +79,11 @@ pub(super) async fn connect<'a>(
         Session::identify_and_read(push.shell, workspace, connection, read).await?;
     let found = repositories::find(&session, &desired, push.flags, observed?).await?;
     let jobs = with_repositories(&session, jobs, &found, done);
+    if push.shell.interruption().is_interrupted() {
+        let reason = "interrupted before it was delivered";
+        done.extend(jobs.iter().map(|(job, _)| ServiceResult::interrupted(job, reason)));
+        return Ok(Connected { session, host: found.host, registry_push: None });
+    }
     let registry_push = match (token, &found.host) {
         (Some(token), Some(host)) if !jobs.is_empty() => {
             let token = token.context("failed to get an authorization token")?;
@@ -120,7 +126,8 @@ async fn open_registry(
     located: Vec<(Job, TargetRepository)>,
     done: &mut Vec<ServiceResult>,
 ) -> Result<RegistryPush, Failure> {
-    let login = EngineLogin { host: token.host().to_owned(), password: token.password.clone() };
+    let (user, password) = ("AWS".to_owned(), token.password.clone());
+    let login = EngineLogin { host: token.host().to_owned(), user, password };
     let ready = engine::open(push, located, Some(login)).await?;
     done.extend(ready.failed);
     let job = |(job, repository, recipe)| {

@@ -9,8 +9,9 @@ use super::connect::{AuthorizedRegistry, RegistryJob};
 use super::engine_push::EnginePush;
 use super::existing_tags::ExistingTags;
 use super::mount::{MountSources, uploads_first};
-use super::outcome::{ServiceResult, entry, report};
+use super::outcome::{ServiceResult, entry};
 use super::remote::RemoteBuild;
+use super::results::Results;
 use super::upload::Upload;
 use super::{Job, Push};
 use crate::build::image::{NativeImage, base_of};
@@ -26,6 +27,7 @@ struct Delivery<'a> {
     registry: &'a AuthorizedRegistry,
     sources: MountSources,
     existing: ExistingTags,
+    results: &'a Results,
 }
 
 /// Pushes the images concurrently. Images with blobs that others share are pushed first.
@@ -35,15 +37,16 @@ pub(super) async fn deliver(
     registry: &AuthorizedRegistry,
     built: Vec<BuiltJob<'_>>,
     existing: ExistingTags,
-) -> Vec<ServiceResult> {
+    results: &Results,
+) {
     let sources = sources(session, registry, &built);
-    let delivery = &Delivery { push, session, registry, sources, existing };
+    let delivery = &Delivery { push, session, registry, sources, existing, results };
     let first = uploads_first(&built);
     let (first, then): (Vec<_>, Vec<_>) = built.into_iter().enumerate().partition(|(n, _)| first.contains(n));
     let deliver = |(_, (job, product))| delivery.deliver(job, product);
-    let mut done: Vec<_> = stream::iter(first.into_iter().map(deliver)).buffered(CONCURRENCY).collect().await;
-    done.extend(stream::iter(then.into_iter().map(deliver)).buffered(CONCURRENCY).collect::<Vec<_>>().await);
-    done
+    for jobs in [first, then] {
+        stream::iter(jobs.into_iter().map(deliver)).buffer_unordered(CONCURRENCY).collect::<()>().await;
+    }
 }
 
 /// The digest reference of an image, as printed.
@@ -73,7 +76,8 @@ fn sources(session: &Session<'_>, registry: &AuthorizedRegistry, built: &[BuiltJ
 }
 
 impl Delivery<'_> {
-    async fn deliver(&self, job: &RegistryJob, product: Result<Product, ServiceResult>) -> ServiceResult {
+    async fn deliver(&self, job: &RegistryJob, product: Result<Product, ServiceResult>) {
+        self.results.begin(&job.job);
         let done = match product {
             Err(done) => done,
             Ok(Product::Image(BuiltImage::Native(image))) => self.upload(job, &image).await,
@@ -83,8 +87,7 @@ impl Delivery<'_> {
                 self.build_remotely(job, remote).await
             }
         };
-        report(self.push.shell, &done);
-        done
+        self.results.add(self.push.shell, done);
     }
 
     async fn upload(&self, it: &RegistryJob, image: &NativeImage) -> ServiceResult {

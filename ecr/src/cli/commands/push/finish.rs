@@ -39,7 +39,9 @@ pub(super) fn finish(finish: FinishedPush<'_>, file: Option<OutputFile>) -> Resu
     let of_file = if written.is_ok() { Exit::Done } else { Exit::Failed };
     let exit = Exit::of_parts(done.iter().map(|it| it.exit).chain([of_file]));
     let registry = connected.and_then(|it| Some(it.session.display_reference(it.host.as_ref()?)));
-    let report = PushReport { registry, images: done.into_iter().map(|it| it.entry).collect() };
+    let interrupted = exit == Exit::Interrupted;
+    let images = done.into_iter().map(|it| it.entry).collect();
+    let report = PushReport { registry, images, interrupted };
     shell.github_outputs(text.trim_end(), &report);
     shell.json(&report);
     Ok(exit)

@@ -11,6 +11,7 @@ use super::build::{BuiltImage, fetch_bases, image, native_image};
 use super::deliver::native_entry;
 use super::engine::{self, ReadyJobs, Recipe};
 use super::outcome::{ServiceResult, entry};
+use super::results::Results;
 use super::{Job, Push};
 use crate::build::bases::Bases;
 use crate::build::docker::Engine;
@@ -23,39 +24,40 @@ use crate::cli::report::{PushEntry, PushOutcome};
 /// Builds images and writes them to an OCI layout. Also loads them into `engine`, if given.
 pub(super) async fn write_layout(
     push: &Push<'_>,
-    jobs: Vec<Job>,
+    jobs: &[Job],
     folder: PathBuf,
     engine: Option<Engine>,
-) -> Vec<ServiceResult> {
+    results: &Results,
+) {
     let bases = bases(push);
     fetch_bases(push, &bases, jobs.iter().filter(|it| it.method == BuildMethod::Native)).await;
-    let mut done = Vec::new();
     for job in jobs {
+        results.begin(job);
         let targets = ExportTargets { layout: Some(folder.clone()), engine: engine.clone() };
         let result = match job.method {
-            BuildMethod::Native => match native_image(push, &bases, &job).await {
-                Ok(image) => export(push, &job, &image, targets).await,
-                Err(error) => ServiceResult::failed(&job, &error),
+            BuildMethod::Native => match native_image(push, &bases, job).await {
+                Ok(image) => export(push, job, &image, targets).await,
+                Err(error) => ServiceResult::failed(job, &error),
             },
             BuildMethod::Dockerfile(_) | BuildMethod::Wrapped => {
                 let error = anyhow::anyhow!("images that docker builds cannot be written to an OCI layout");
                 let help = "load the image with --load, or exclude the service with --exclude".to_owned();
-                ServiceResult { help: Some(help), ..ServiceResult::failed(&job, &error) }
+                ServiceResult { help: Some(help), ..ServiceResult::failed(job, &error) }
             }
         };
-        done.push(result);
+        results.add(push.shell, result);
     }
     push.builder.layers.forget_unused();
-    done
 }
 
 /// Builds images and loads them into an engine. Images that the engine built are only tagged.
 pub(super) async fn load(
     push: &Push<'_>,
-    jobs: Vec<Job>,
+    jobs: &[Job],
     engine: Engine,
-) -> Result<Vec<ServiceResult>, Failure> {
-    build_each(push, jobs, async |job, image| match image {
+    results: &Results,
+) -> Result<(), Failure> {
+    build_each(push, jobs, results, async |job, image| match image {
         BuiltImage::Native(image) => {
             export(push, job, &image, ExportTargets { layout: None, engine: Some(engine.clone()) }).await
         }
@@ -79,8 +81,8 @@ pub(super) async fn load(
 }
 
 /// Builds images without writing them anywhere.
-pub(super) async fn dry_run(push: &Push<'_>, jobs: Vec<Job>) -> Result<Vec<ServiceResult>, Failure> {
-    build_each(push, jobs, async |job, image| {
+pub(super) async fn dry_run(push: &Push<'_>, jobs: &[Job], results: &Results) -> Result<(), Failure> {
+    build_each(push, jobs, results, async |job, image| {
         let (tags, entry) = match &image {
             BuiltImage::Native(image) => (push.tags(job, Some(image.digest())), native_entry(job, image)),
             BuiltImage::Engine(image) => {
@@ -98,11 +100,13 @@ pub(super) async fn dry_run(push: &Push<'_>, jobs: Vec<Job>) -> Result<Vec<Servi
 /// Builds the image of each job and passes it to `end`, which returns the result of the job.
 async fn build_each(
     push: &Push<'_>,
-    jobs: Vec<Job>,
+    jobs: &[Job],
+    results: &Results,
     end: impl AsyncFn(&Job, BuiltImage) -> ServiceResult,
-) -> Result<Vec<ServiceResult>, Failure> {
-    let jobs = jobs.into_iter().map(|it| (it, ())).collect();
-    let ReadyJobs { jobs, failed: mut done, guard: _guard } = engine::open(push, jobs, None).await?;
+) -> Result<(), Failure> {
+    let jobs = jobs.iter().map(|it| (it.clone(), ())).collect();
+    let ReadyJobs { jobs, failed, guard: _guard } = engine::open(push, jobs, None).await?;
+    failed.into_iter().for_each(|it| results.add(push.shell, it));
     let bases = bases(push);
     let native = jobs.iter().filter(|(_, (), recipe)| matches!(recipe, Recipe::Native));
     fetch_bases(push, &bases, native.map(|(job, ..)| job)).await;
@@ -111,10 +115,10 @@ async fn build_each(
             Ok(image) => end(job, image).await,
             Err(error) => ServiceResult::failed(job, &error),
         };
-        done.push(result);
+        results.add(push.shell, result);
     }
     push.builder.layers.forget_unused();
-    Ok(done)
+    Ok(())
 }
 
 fn bases(push: &Push<'_>) -> Bases {

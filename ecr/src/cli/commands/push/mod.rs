@@ -35,6 +35,7 @@ mod outcome;
 mod prepare;
 mod remote;
 mod repositories;
+mod results;
 mod tree;
 mod upload;
 
@@ -42,34 +43,51 @@ use connect::{Connected, RegistryPush, connect};
 use finish::{FinishedPush, finish};
 use outcome::{ServiceResult, report};
 use prepare::{Destination, Prepared, prepare};
+use results::Results;
 
 /// Builds and pushes the selected services. A service that fails does not stop the others.
 pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
+    shell.has_no_effect_yet("no image was pushed");
     let Prepared { push, jobs, mut done, destination, gate, references, layer_preparation } =
         prepare(flags, shell).await?;
     let connected = match destination {
         Destination::Registry(connection, workspace) => {
-            Some(connect(&push, *connection, *workspace, jobs, &mut done).await?)
+            let connected = connect(&push, *connection, *workspace, jobs, &mut done).await?;
+            done.iter().for_each(|it| report(shell, it));
+            Some(connected)
         }
-        Destination::Layout { folder, engine } => {
-            done.extend(local::write_layout(&push, jobs, folder, engine).await);
-            None
-        }
-        Destination::Engine(engine) => {
-            done.extend(local::load(&push, jobs, engine).await?);
-            None
-        }
-        Destination::DryRun => {
-            done.extend(local::dry_run(&push, jobs).await?);
+        other => {
+            done.iter().for_each(|it| report(shell, it));
+            done.extend(locally(&push, jobs, other).await?);
             None
         }
     };
-    done.iter().for_each(|it| report(shell, it));
     layer_preparation.await.context("the compression of the binaries was interrupted")?;
     if let Some(Connected { session, registry_push: Some(registry_push), .. }) = &connected {
         done.extend(to_registry(&push, session, registry_push, gate.as_ref()).await);
     }
     finish(FinishedPush { shell, connected: connected.as_ref(), done }, references)
+}
+
+/// Builds the images of services without a registry.
+async fn locally(
+    push: &Push<'_>,
+    jobs: Vec<Job>,
+    destination: Destination,
+) -> Result<Vec<ServiceResult>, Failure> {
+    let results = Results::new("interrupted: it may be incomplete");
+    let step = async {
+        match destination {
+            Destination::Layout { folder, engine } => {
+                local::write_layout(push, &jobs, folder, engine, &results).await;
+                Ok(())
+            }
+            Destination::Engine(engine) => local::load(push, &jobs, engine, &results).await,
+            Destination::DryRun | Destination::Registry(..) => local::dry_run(push, &jobs, &results).await,
+        }
+    };
+    push.shell.until_interrupted(step).await.transpose()?;
+    Ok(results.of_all(push.shell, &jobs))
 }
 
 /// Builds and pushes the images of services whose repositories exist.
@@ -79,14 +97,23 @@ async fn to_registry(
     RegistryPush { registry, jobs }: &RegistryPush,
     gate: Option<&Gate>,
 ) -> Vec<ServiceResult> {
-    let (jobs, mut done) = existing_tags::skip_existing(push, session, registry, jobs).await;
-    done.iter().for_each(|it| report(push.shell, it));
-    let (built, existing) =
-        tokio::join!(build::build(push, registry, &jobs), existing_tags::look_up(push, registry, &jobs));
-    let auditable = build::auditable_packages(&built);
-    done.extend(deliver::deliver(push, session, registry, built, existing).await);
+    let results = Results::new("interrupted: whether its tags were pushed is unknown");
+    let step = async {
+        let (jobs, skipped) = existing_tags::skip_existing(push, session, registry, jobs).await;
+        skipped.into_iter().for_each(|it| results.add(push.shell, it));
+        let (built, existing) =
+            tokio::join!(build::build(push, registry, &jobs), existing_tags::look_up(push, registry, &jobs));
+        let auditable = build::auditable_packages(&built);
+        deliver::deliver(push, session, registry, built, existing, &results).await;
+        auditable
+    };
+    let auditable = push.shell.until_interrupted(step).await.unwrap_or_default();
+    let mut done = results.of_all(push.shell, jobs.iter().map(|it| &it.job));
     if let Some(gate) = gate {
-        gate::apply(session, gate, &push.flags.gate, &auditable, &mut done).await;
+        let step = gate::apply(session, gate, &push.flags.gate, &auditable, &mut done);
+        if push.shell.until_interrupted(step).await.is_none() {
+            done.iter_mut().for_each(ServiceResult::interrupt_gate);
+        }
     }
     done
 }

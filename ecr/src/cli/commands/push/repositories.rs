@@ -167,6 +167,7 @@ async fn created(
                 })
             }
             CreateOutcome::Refused => refusal(Exit::Refused),
+            CreateOutcome::Failed if created.is_interrupted => refusal(Exit::Interrupted),
             CreateOutcome::Failed => refusal(Exit::Failed),
         };
         repositories.insert(desired.name.clone(), target);
