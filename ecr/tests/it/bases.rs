@@ -312,6 +312,14 @@ fn base_not_pullable_fails_only_its_service() {
     std::fs::remove_file(workspace.root().join(".docker/config.json")).unwrap();
     let output = workspace.on(&registry, &["push", "-p", "my-app", "--binary", "linux/amd64=amd"]);
     assert!(output.stderr.contains("the registry requires credentials"), "{output:#?}");
+    // Those that the registry refuses are a matter of that registry, too.
+    let config = json!({"auths": {elsewhere.host(): {"auth": BASE64_STANDARD.encode("AWS:stale")}}});
+    workspace.file(".docker/config.json", config.to_string());
+    let stale = workspace.on(&registry, &["push", "-p", "my-app", "--binary", "linux/amd64=amd"]);
+    for output in [output, stale] {
+        let help = format!("help: log in with `docker login {}`", elsewhere.host());
+        assert!(output.stderr.contains(&help) && !output.stderr.contains("ecr login"), "{output:#?}");
+    }
 }
 
 /// The same credentials, where the programs of others keep them.
