@@ -15,7 +15,7 @@ use super::flags::{
     OutputArgs, Plan, Push, Scan, Serve, Status, Task,
 };
 use super::interruption::Signals;
-use super::shell::{Format, Shell, Verbosity};
+use super::shell::{Format, Printable, Shell, Verbosity};
 
 /// Implements `run` for each command. `$output` is the path of its output flags, `$run` the function that
 /// runs it.
@@ -156,7 +156,7 @@ pub fn parse_from<C: Parser>(
 /// Prints help and version to stdout (exit code 0), and usage errors to stderr (exit code 1: clap's 2 means
 /// "changes" here).
 fn print_usage_error(error: &clap::Error, args: &[OsString]) -> ExitCode {
-    let _ = error.print();
+    print_error_of_clap(error, args);
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return ExitCode::from(Exit::Done as u8);
     }
@@ -169,6 +169,18 @@ fn print_usage_error(error: &clap::Error, args: &[OsString]) -> ExitCode {
         Shell::new(Format::Json, None, Verbosity::Quiet).json_failure(&failure);
     }
     ExitCode::from(Exit::Failed as u8)
+}
+
+/// clap mixes its styles with what was typed. If that has characters that a terminal obeys, the message is printed
+/// without styles, so that they can be told apart.
+fn print_error_of_clap(error: &clap::Error, args: &[OsString]) {
+    let is_plain = |it: &OsString| Printable::line(&it.to_string_lossy()).as_str() == it.to_string_lossy();
+    if args.iter().all(is_plain) {
+        let _ = error.print();
+    } else {
+        let shell = Shell::new(Format::Human, None, Verbosity::Quiet);
+        shell.eprint(error.to_string().trim_end());
+    }
 }
 
 /// Whether a command line that could not be parsed requests JSON.

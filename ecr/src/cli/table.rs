@@ -1,7 +1,8 @@
 //! Tables of text that fit the width of a terminal.
 
 use anstyle::{AnsiColor, Style};
-use ecr_types::human::printable;
+
+use super::shell::Printable;
 
 /// The maximum width of a table in characters.
 pub const WIDTH: usize = 80;
@@ -23,7 +24,7 @@ pub enum Tone {
     Title,
 }
 
-/// A cell of a table.
+/// A cell of a table, whose text is printable, so that its width is that on the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     text: String,
@@ -58,15 +59,14 @@ impl Tone {
         }
     }
 
-    pub fn paint(self, text: &str) -> String {
-        let style = self.style();
-        format!("{style}{text}{style:#}")
+    pub fn paint(self, text: &str) -> Printable {
+        Printable::line(text).styled(self.style())
     }
 }
 
 impl Cell {
     pub fn new(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: printable(&text.into()), tone }
+        Self { text: Printable::line(&text.into()).to_string(), tone }
     }
 }
 
@@ -95,7 +95,7 @@ impl Table {
 
     /// The lines of the table, indented by `indent` spaces. Flexible columns are shortened to keep lines
     /// within [`WIDTH`] characters.
-    pub fn lines(&self, indent: usize) -> impl Iterator<Item = String> + '_ {
+    pub fn lines(&self, indent: usize) -> impl Iterator<Item = Printable> + '_ {
         let widths = self.widths(indent);
         let titles: Vec<_> = self.columns.iter().map(|(title, _)| Cell::new(*title, Tone::Dim)).collect();
         let title = self.line(&titles, &widths, indent);
@@ -124,8 +124,8 @@ impl Table {
         widths
     }
 
-    fn line(&self, row: &[Cell], widths: &[usize], indent: usize) -> String {
-        let mut line = " ".repeat(indent);
+    fn line(&self, row: &[Cell], widths: &[usize], indent: usize) -> Printable {
+        let mut line = Printable::from(" ".repeat(indent));
         let last = row.len().saturating_sub(1);
         for (n, (cell, width)) in row.iter().zip(widths).enumerate() {
             let text = cut(&cell.text, *width);
@@ -136,11 +136,11 @@ impl Table {
                 Align::Left | Align::Flexible => ("", padding.as_str()),
             };
             line += before;
-            line += &cell.tone.paint(&text);
+            line += cell.tone.paint(&text);
             line += after;
             line += if n == last { "" } else { &"  "[..GAP] };
         }
-        line
+        line.trim_end()
     }
 }
 
@@ -167,7 +167,7 @@ mod tests {
             Table::new(&[("NAME", Align::Flexible), ("SIZE", Align::Right), ("SCAN", Align::Left)]);
         table.add(vec!["short".into(), "1.0 MB".into(), "no findings".into()]);
         table.add(vec!["x".repeat(90).into(), "10.0 MB".into(), Cell::new("failed", Tone::Plain)]);
-        let lines: Vec<_> = table.lines(2).map(|it| without_colours(&it)).collect();
+        let lines: Vec<_> = table.lines(2).map(|it| without_colours(it.as_str())).collect();
         assert!(lines.iter().all(|it| it.chars().count() <= WIDTH), "{lines:#?}");
         assert_eq!(lines[1].trim_end(), format!("  short{}   1.0 MB  no findings", " ".repeat(51)));
         assert!(lines[2].contains("x…  10.0 MB  failed"));

@@ -71,23 +71,6 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// `text` with control characters and bidirectional formatting characters escaped, so that it cannot move the cursor or
-/// change colours of a terminal.
-pub fn printable(text: &str) -> String {
-    let is_harmless = |c: char| {
-        !c.is_control()
-            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match is_harmless(c) {
-            true => shown.push(c),
-            false => shown.extend(c.escape_default()),
-        }
-    }
-    shown
-}
-
 /// An amount in USD: `$1.20`, or `<$0.01` for a smaller one that is not 0.
 pub fn money(usd: f64) -> String {
     if usd > 0.0 && usd < 0.005 { "<$0.01".to_owned() } else { format!("${usd:.2}") }
@@ -131,7 +114,6 @@ mod tests {
         let shown = |milliseconds| duration(std::time::Duration::from_millis(milliseconds));
         assert_eq!([60_000, 90_000, 250].map(shown), ["1 minute", "90 seconds", "250 ms"]);
         assert_eq!(wrap("aa bb  cccccc d", 5), ["aa bb", "cccccc", "d"]);
-        assert_eq!(printable("a\x1b[1m\n\u{202e}é"), "a\\u{1b}[1m\\n\\u{202e}é");
         assert_eq!(some_of(&["a", "b", "c"], 2), "a, b and 1 more");
     }
 }

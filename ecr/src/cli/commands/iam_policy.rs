@@ -36,8 +36,7 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
         orphans: flags.orphans,
     };
     let document = PolicyDocument::new(flags.role, &scope);
-    shell.print(serde_json::to_string_pretty(&document).unwrap_or_default());
-    shell.json(&document);
+    shell.document(&document);
     warn_of_size(shell, &document);
     warn_of_gaps(flags, shell, &scope);
     note_foreign_bases(flags, shell, &scope);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ecr_lifecycle::Timestamp;
-use ecr_types::human::{age, duration, printable};
+use ecr_types::human::{age, duration};
 
 use super::session::Session;
 use crate::aws::AuthorizationToken;
@@ -136,7 +136,7 @@ async fn store(
     if output.to_lowercase().contains("warning") {
         shell.warn(format!(
             "{name}: {}",
-            printable(&output.replace('\n', " ")).trim_start_matches("WARNING! ")
+            output.replace('\n', " ").trim_start_matches("WARNING! ")
         ));
     }
     shell.status("Logged in", format!("to {} with {name}, {}", token.host(), validity(token)));

@@ -1,7 +1,7 @@
 //! `ecr status`: a summary of the environment, the repositories, their images and their storage cost.
 
 use ecr_types::error::one_line;
-use ecr_types::human::{count, printable};
+use ecr_types::human::count;
 use ecr_types::{Digest, RepositoryName};
 use futures_util::stream::{self, StreamExt};
 
@@ -189,7 +189,7 @@ fn status_and_counts(scan: Option<ImageScan>) -> (Option<String>, Option<Counts>
 fn engine() -> Option<EngineStatus> {
     let engine = Engine::find(None)?;
     let version = match engine.probe() {
-        Ok(EngineProbe::Running(version)) => Some(cut(&printable(&version), 40)),
+        Ok(EngineProbe::Running(version)) => Some(cut(&version, 40)),
         Ok(EngineProbe::Stopped) | Err(_) => None,
     };
     Some(EngineStatus { program: engine.name().to_owned(), version })

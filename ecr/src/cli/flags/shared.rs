@@ -111,9 +111,9 @@ pub struct OutputArgs {
     /// When to use colours [default: auto]
     #[arg(long, value_enum, value_name = "WHEN")]
     pub color: Option<Color>,
-    /// Print more details
-    #[arg(short, long, conflicts_with = "quiet")]
-    pub verbose: bool,
+    /// Print more details; `-vv` also prints what cargo's `-vv` does
+    #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
     /// Print only warnings and errors, apart from the result on stdout
     #[arg(short, long)]
     pub quiet: bool,
@@ -123,8 +123,9 @@ impl OutputArgs {
     pub fn verbosity(&self) -> Verbosity {
         match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
-            (false, true) => Verbosity::Verbose,
-            (false, false) => Verbosity::Normal,
+            (false, 0) => Verbosity::Normal,
+            (false, 1) => Verbosity::Verbose,
+            (false, _) => Verbosity::VeryVerbose,
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 use super::Interrupted;
 #[cfg(test)]
 use super::schema::{self, SCAN_STATUSES, rules};
+use crate::cli::shell::Printable;
 use crate::cli::table::{Align, Cell, Table, Tone};
 use crate::inventory::{AfterLifecycle, Detail, Figures, Inventory};
 use crate::scan::{Counts, ScanStatus, Severity, counts_text};
@@ -144,16 +145,16 @@ fn images<S: Serializer>(inventory: &Inventory, to: S) -> Result<S::Ok, S::Error
 
 impl ListedRepository<'_> {
     /// Calls `print` with each line for people.
-    pub fn print(&self, now: Timestamp, mut print: impl FnMut(&str)) {
+    pub fn print(&self, now: Timestamp, mut print: impl FnMut(Printable)) {
         let name = Tone::Title.paint(self.name.as_str());
         if self.error.is_some() {
-            return print(&format!("{name}: unknown"));
+            return print(name + ": unknown");
         }
         if self.images.images.is_empty() {
             let what = if self.exists == Some(true) { "no images" } else { "the repository does not exist" };
-            return print(&format!("{name}: {what}"));
+            return print(name + ": " + what);
         }
-        print(&name);
+        print(name);
         let columns = [
             ("TAGS", Align::Flexible),
             ("DIGEST", Align::Left),
@@ -167,9 +168,9 @@ impl ListedRepository<'_> {
             let (image, detail) = (&self.images.images[row.image], &self.images.details[row.image]);
             table.add(cells(image, detail, row.depth, now));
         }
-        table.lines(2).for_each(|it| print(it.trim_end()));
+        table.lines(2).for_each(&mut print);
         if let Some(figures) = &self.storage {
-            print(&format!("  {}", figures_text(figures)));
+            print(format!("  {}", figures_text(figures)).into());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ecr_types::human::{printable, wrap};
+use ecr_types::human::wrap;
 use ecr_types::{Digest, RepositoryName};
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use super::Interrupted;
 use super::images::tone_of;
 #[cfg(test)]
 use super::schema::{self, SCAN_STATUSES};
+use crate::cli::shell::Printable;
 use crate::cli::table::{Align, Cell, Table, Tone, WIDTH};
 use crate::scan::{
     Counts, Finding, Fix, Gate, GateEvaluation, ImageScan, NEVER_SCANNED, ScanProgress, ScanType, Severity,
@@ -232,34 +233,31 @@ impl ScannedImage {
     }
 
     /// The lines for people.
-    pub fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<Printable> {
         let scanner = match self.scanner {
             Some(ScanType::Basic) => ", basic scanning",
             Some(ScanType::Enhanced) => ", enhanced scanning",
             None => "",
         };
-        let status = printable(self.status.as_deref().unwrap_or("not scanned"));
-        let status = if status.is_empty() { "no status" } else { &status };
+        let status = self.status.as_deref().unwrap_or("not scanned");
+        let status = Printable::line(if status.is_empty() { "no status" } else { status });
         let title = Tone::Title.paint(&self.outcome.title);
-        let mut lines = vec![format!("{title}  {}  {status}{scanner}", self.subject.digest.short())];
+        let mut lines = vec![title + "  " + self.subject.digest.short() + "  " + status + scanner];
         if self.is_done() {
-            lines.push(format!("  {}", counts_text(&self.counts)));
+            lines.push(format!("  {}", counts_text(&self.counts)).into());
         } else {
-            lines.push(format!("  {}", self.outcome.meaning));
-            let said = self
-                .description
-                .iter()
-                .flat_map(|it| wrap(&format!("ECR says: {}", printable(it)), WIDTH - 4));
-            lines.extend(said.map(|it| format!("  {it}")));
+            lines.push(format!("  {}", self.outcome.meaning).into());
+            let said = self.description.iter().flat_map(|it| wrap(&format!("ECR says: {it}"), WIDTH - 4));
+            lines.extend(said.map(|it| format!("  {it}").into()));
         }
         let help = self.outcome.help.iter().flat_map(|it| wrap(&format!("help: {it}"), WIDTH - 4));
-        lines.extend(help.map(|it| format!("  {it}")));
+        lines.extend(help.map(|it| format!("  {it}").into()));
         lines.extend(self.finding_lines());
         lines.extend(self.gate_line());
         lines
     }
 
-    fn finding_lines(&self) -> Vec<String> {
+    fn finding_lines(&self) -> Vec<Printable> {
         if self.findings.is_empty() {
             return Vec::new();
         }
@@ -273,20 +271,16 @@ impl ScannedImage {
         let mut table = Table::new(&columns);
         self.findings.iter().for_each(|it| table.add(it.cells()));
         let mut rows = table.lines(2);
-        let mut lines: Vec<_> = rows.next().into_iter().map(|it| it.trim_end().to_owned()).collect();
+        let mut lines: Vec<_> = rows.next().into_iter().collect();
         for (row, finding) in rows.zip(&self.findings) {
-            lines.push(row.trim_end().to_owned());
-            let link = finding
-                .finding
-                .uri
-                .as_ref()
-                .map(|it| format!("            {}", Tone::Dim.paint(&printable(it))));
-            lines.extend(link);
+            lines.push(row);
+            let link = finding.finding.uri.as_ref();
+            lines.extend(link.map(|it| Printable::from("            ") + Tone::Dim.paint(it)));
         }
         lines
     }
 
-    fn gate_line(&self) -> Option<String> {
+    fn gate_line(&self) -> Option<Printable> {
         let (fail_on, judgement) = self.outcome.judgement.as_ref()?;
         let blocking = self.findings.iter().filter(|it| it.blocks).map(|it| &it.finding.name);
         let blocking = blocking.collect::<BTreeSet<_>>();
@@ -308,7 +302,7 @@ impl ScannedImage {
             (Verdict::NotScanned, _) => ("not passed: the findings are not available", Tone::Bad),
         };
         let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) };
-        Some(format!("  gate {}{reasons}", tone.paint(word)))
+        Some(Printable::from("  gate ") + tone.paint(word) + reasons)
     }
 }
 

@@ -9,6 +9,7 @@ use super::Header;
 use super::images::{counts_cell, figures_text};
 #[cfg(test)]
 use super::schema::{self, Field, SCAN_STATUSES};
+use crate::cli::shell::Printable;
 use crate::cli::table::{Align, Cell, Table, Tone};
 use crate::config::price::Price;
 use crate::inventory::Figures;
@@ -106,27 +107,27 @@ pub struct LatestImage {
 
 impl StatusReport {
     /// The lines for people.
-    pub fn lines(&self, now: Timestamp) -> Vec<String> {
+    pub fn lines(&self, now: Timestamp) -> Vec<Printable> {
         let mut lines = vec![Tone::Title.paint("Environment")];
         lines.extend(self.environment_lines());
-        lines.push(String::new());
+        lines.push(Printable::default());
         lines.push(Tone::Title.paint("Repositories"));
-        lines.extend(self.table(now).lines(2).map(|it| it.trim_end().to_owned()));
+        lines.extend(self.table(now).lines(2));
         for repository in self.repositories.iter().filter(|it| !it.drift.is_empty()) {
-            lines.push(format!("  {} differs in {}", repository.name, some_of(&repository.drift, 3)));
+            lines.push(format!("  {} differs in {}", repository.name, some_of(&repository.drift, 3)).into());
         }
-        lines.push(String::new());
+        lines.push(Printable::default());
         lines.push(Tone::Title.paint("Storage"));
-        lines.push(format!("  {}", figures_text(&self.total)));
+        lines.push(format!("  {}", figures_text(&self.total)).into());
         if self.repositories.iter().any(|it| it.storage.is_none()) {
-            lines.push("  of the repositories that could be read".to_owned());
+            lines.push("  of the repositories that could be read".into());
         }
-        lines.push(format!("  at {} a GB and month, without transfer and replication", self.price));
+        lines.push(format!("  at {} a GB and month, without transfer and replication", self.price).into());
         lines.extend(self.orphan_lines());
         lines
     }
 
-    fn environment_lines(&self) -> Vec<String> {
+    fn environment_lines(&self) -> Vec<Printable> {
         let registry = self.header.registry.as_deref().unwrap_or("unknown");
         let engine = match &self.environment.engine {
             Some(EngineStatus { program, version: Some(version) }) => format!("{program} {version}"),
@@ -137,7 +138,7 @@ impl StatusReport {
         };
         let mut lines = Vec::new();
         let mut add = |title: &str, text: &str| {
-            lines.push(format!("  {} {text}", Tone::Dim.paint(&format!("{title:<9}"))));
+            lines.push(Printable::from("  ") + Tone::Dim.paint(&format!("{title:<9}")) + " " + text);
         };
         add("identity", &self.environment.identity);
         add("account", &self.header.account);
@@ -164,13 +165,13 @@ impl StatusReport {
         table
     }
 
-    fn orphan_lines(&self) -> Vec<String> {
+    fn orphan_lines(&self) -> Vec<Printable> {
         let Some(orphans) = &self.orphans else { return Vec::new() };
-        let mut lines = vec![String::new(), Tone::Title.paint("Orphans")];
+        let mut lines = vec![Printable::default(), Tone::Title.paint("Orphans")];
         if orphans.is_empty() {
-            lines.push("  none".to_owned());
+            lines.push("  none".into());
         }
-        lines.extend(orphans.iter().map(|it| format!("  {}", Tone::Warning.paint(it.as_str()))));
+        lines.extend(orphans.iter().map(|it| Printable::from("  ") + Tone::Warning.paint(it.as_str())));
         lines
     }
 }

@@ -19,8 +19,10 @@ use crate::cli::report::{ErrorDetails, ErrorReport, PushReport};
 mod github;
 mod json;
 mod output_file;
+mod printable;
 mod progress;
 pub use output_file::OutputFile;
+pub use printable::Printable;
 use progress::Progress;
 pub use progress::{Bar, Waiting};
 
@@ -55,6 +57,8 @@ pub enum Verbosity {
     Normal,
     /// Also details of each step.
     Verbose,
+    /// Also what cargo prints with `-vv`: the output of build scripts.
+    VeryVerbose,
 }
 
 /// Stdout, stderr and stdin of a command, which may be a terminal.
@@ -120,36 +124,36 @@ impl Shell {
     /// cargo.
     pub fn status(&self, verb: &str, text: impl std::fmt::Display) {
         if self.verbosity >= Verbosity::Normal {
-            self.eprint(&format!("{GOOD}{verb:>12}{GOOD:#} {text}"));
+            self.labelled(GOOD, &format!("{verb:>12}"), &format!(" {text}"));
         }
     }
 
     /// Prints a status line that `--quiet` does not hide, such as a failure, a refusal or an imminent
     /// deletion.
     pub fn bad_status(&self, verb: &str, text: impl std::fmt::Display) {
-        self.eprint(&format!("{ERROR}{verb:>12}{ERROR:#} {text}"));
+        self.labelled(ERROR, &format!("{verb:>12}"), &format!(" {text}"));
     }
 
     /// Prints a status line only with `-v`.
     pub fn verbose(&self, verb: &str, text: impl std::fmt::Display) {
         if self.verbosity >= Verbosity::Verbose {
-            self.eprint(&format!("{GOOD}{verb:>12}{GOOD:#} {text}"));
+            self.labelled(GOOD, &format!("{verb:>12}"), &format!(" {text}"));
         }
     }
 
     pub fn warn(&self, text: impl std::fmt::Display) {
-        self.eprint(&format!("{WARNING}warning{WARNING:#}: {text}"));
+        self.labelled(WARNING, "warning", &format!(": {text}"));
     }
 
     pub fn note(&self, text: impl std::fmt::Display) {
         if self.verbosity >= Verbosity::Normal {
-            self.eprint(&format!("{HELP}note{HELP:#}: {text}"));
+            self.labelled(HELP, "note", &format!(": {text}"));
         }
     }
 
     pub fn help(&self, text: impl std::fmt::Display) {
         if self.verbosity >= Verbosity::Normal {
-            self.eprint(&format!("{HELP}help{HELP:#}: {text}"));
+            self.labelled(HELP, "help", &format!(": {text}"));
         }
     }
 
@@ -158,8 +162,21 @@ impl Shell {
         self.has_stdout_failed.load(Ordering::Relaxed)
     }
 
+    fn labelled(&self, style: Style, label: &str, text: &str) {
+        self.eprint(Printable::from(label).styled(style) + Printable::message(text));
+    }
+
     /// Prints a line on stderr.
-    pub fn eprint(&self, text: &str) {
+    pub fn eprint(&self, text: impl Into<Printable>) {
+        self.raw(text.into().as_str());
+    }
+
+    /// Prints the output of another program on stderr as it is, colours included.
+    pub fn program_output(&self, text: &str) {
+        self.raw(text);
+    }
+
+    fn raw(&self, text: &str) {
         self.progress.above(|| {
             // If stderr is closed, there is no place to report that.
             let _ = writeln!(AutoStream::new(std::io::stderr(), self.color), "{text}");
@@ -167,7 +184,7 @@ impl Shell {
     }
 
     /// Prints lines on stderr that belong to the result. `--quiet` hides them unless they report an error.
-    pub fn detail(&self, is_error: bool, lines: &[String]) {
+    pub fn detail(&self, is_error: bool, lines: &[Printable]) {
         if is_error || self.verbosity >= Verbosity::Normal {
             lines.iter().for_each(|it| self.eprint(it));
         }
@@ -200,6 +217,7 @@ impl Shell {
     /// interrupts the command while it waits.
     pub async fn ask(&self, question: &str) -> Option<String> {
         self.is_asking.store(true, Ordering::Relaxed);
+        let question = Printable::message(question);
         self.progress.above(|| {
             let _ = write!(AutoStream::new(std::io::stderr(), self.color), "{question} ");
             let _ = std::io::stderr().flush();
@@ -215,17 +233,22 @@ impl Shell {
     }
 
     /// Prints a line of the result on stdout, unless the format is JSON.
-    pub fn print(&self, text: impl std::fmt::Display) {
+    pub fn print(&self, text: impl Into<Printable>) {
         if self.format == Format::Human {
-            self.out(&text.to_string());
+            self.out(text.into().as_str());
         }
+    }
+
+    /// Prints a JSON document on stdout, whatever the format.
+    pub fn document(&self, value: &impl serde::Serialize) {
+        self.has_json.store(true, Ordering::Relaxed);
+        self.out(&json::text(value));
     }
 
     /// Prints the result on stdout if the format is JSON.
     pub fn json(&self, value: &impl serde::Serialize) {
         if self.format == Format::Json {
-            self.has_json.store(true, Ordering::Relaxed);
-            self.out(&serde_json::to_string_pretty(value).unwrap_or_default());
+            self.document(value);
         }
     }
 
@@ -245,22 +268,7 @@ impl Shell {
 
     /// Prints a failure on stderr and, if the format is JSON, on stdout.
     pub fn failure(&self, failure: &Failure) {
-        let mut text = format!("{ERROR}error{ERROR:#}: {}", failure.message);
-        let causes = failure.causes();
-        if !causes.is_empty() {
-            let causes = causes.iter().map(|it| format!("\n  {}", it.replace('\n', "\n  ")));
-            text += &format!("\n\nCaused by:{}", causes.collect::<String>());
-        }
-        for problem in &failure.problems {
-            text += &format!("\n\n{}: {}", problem.place, problem.message);
-            if let Some(help) = &problem.help {
-                text += &format!("\n  {HELP}help{HELP:#}: {help}");
-            }
-        }
-        if let Some(help) = &failure.help {
-            text += &format!("\n\n{HELP}help{HELP:#}: {help}");
-        }
-        self.eprint(&text);
+        self.eprint(failure_text(failure));
         self.json_failure(failure);
     }
 
@@ -322,7 +330,11 @@ impl Shell {
     /// The flags that give cargo the same verbosity and colours.
     pub fn cargo_flags(&self) -> Vec<String> {
         let quiet = (self.verbosity == Verbosity::Quiet).then(|| "--quiet".to_owned());
-        let verbose = (self.verbosity == Verbosity::Verbose).then(|| "--verbose".to_owned());
+        let verbose = match self.verbosity {
+            Verbosity::Quiet | Verbosity::Normal => None,
+            Verbosity::Verbose => Some("-v".to_owned()),
+            Verbosity::VeryVerbose => Some("-vv".to_owned()),
+        };
         let color = match self.color {
             anstream::ColorChoice::Always | anstream::ColorChoice::AlwaysAnsi => Some("--color=always"),
             anstream::ColorChoice::Never => Some("--color=never"),
@@ -348,7 +360,8 @@ impl Shell {
             let mut told = lock(&told);
             if told.get(host).is_none_or(|it| it.elapsed() >= WAIT_INTERVAL) {
                 told.insert(host.to_owned(), Instant::now());
-                print(&format!("{GOOD}{:>12}{GOOD:#} for {host}", "Waiting"));
+                let label = Printable::from("     Waiting").styled(GOOD);
+                print((label + " for " + Printable::line(host)).as_str());
             }
         })
     }
@@ -358,4 +371,22 @@ impl Shell {
     pub fn bar(&self, verb: &'static str, bytes: u64) -> Bar {
         self.progress.begin(verb, bytes)
     }
+}
+
+/// An error with its causes, its problems and its help. Lines of a cause stay below it.
+fn failure_text(failure: &Failure) -> Printable {
+    let help = |text: &str| Printable::from("help").styled(HELP) + ": " + Printable::message(text);
+    let mut text = Printable::from("error").styled(ERROR) + ": " + Printable::message(&failure.message);
+    let causes = failure.causes();
+    if !causes.is_empty() {
+        text += "\n\nCaused by:";
+        causes.iter().for_each(|it| text += Printable::from("\n  ") + Printable::message(it));
+    }
+    for problem in &failure.problems {
+        text += format!("\n\n{}: ", problem.place);
+        text += Printable::message(&problem.message);
+        problem.help.iter().for_each(|it| text += Printable::from("\n  ") + help(it));
+    }
+    failure.help.iter().for_each(|it| text += Printable::from("\n\n") + help(it));
+    text
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ecr_types::human::{size, some_of};
 use ecr_types::lock;
 
+use super::Printable;
 use crate::cli::table::cut;
 
 /// A handle to the progress line. Clones share the line.
@@ -69,7 +70,7 @@ impl Progress {
         line.last_id += 1;
         let id = line.last_id;
         line.waiting_since.get_or_insert_with(Instant::now);
-        line.waits.push((id, verb, what));
+        line.waits.push((id, verb, Printable::line(&what).to_string()));
         line.draw();
         Waiting(self.clone(), id)
     }

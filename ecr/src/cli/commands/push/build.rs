@@ -245,7 +245,7 @@ fn report(shell: &Shell, service: &Service, image: &NativeImage) {
 
 fn report_binary(shell: &Shell, service: &Service, binary: &Binary) {
     if !binary.diagnostics.is_empty() {
-        shell.eprint(binary.diagnostics.trim_end());
+        shell.program_output(binary.diagnostics.trim_end());
     }
     if let Some(reason) = &binary.why_dynamic {
         let names: Vec<_> = binary.libraries.iter().filter_map(|it| it.path.rsplit('/').next()).collect();
