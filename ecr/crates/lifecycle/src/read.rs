@@ -25,10 +25,13 @@ const NO_SCHEMA: &str = "instance failed to match exactly one schema (matched 0 
 pub(super) fn read(file: &str, text: &str) -> Result<Document, Vec<Finding>> {
     let findings = RefCell::new(Vec::new());
     let shape = Shape { rule: None, position: None, findings: &findings };
-    check_length(&shape, file, text);
-    let drafts = match parse_json(file, text) {
-        Ok(node) => read_rules(&shape, &node),
-        Err(problem) => {
+    let is_too_long = check_length(&shape, file, text);
+    // ECR checks the length before the rules. A text of any size is refused without being parsed.
+    let parsed = (!is_too_long).then(|| parse_json(file, text));
+    let drafts = match parsed {
+        None => Vec::new(),
+        Some(Ok(node)) => read_rules(&shape, &node),
+        Some(Err(problem)) => {
             shape.report(&problem.place, problem.message, "Could not map policyString into LifecyclePolicy.");
             Vec::new()
         }
@@ -46,8 +49,8 @@ pub(super) fn read(file: &str, text: &str) -> Result<Document, Vec<Finding>> {
     }
 }
 
-/// Checks the length in characters (service model, `LifecyclePolicyText`: 100 to 30,720).
-fn check_length(shape: &Shape<'_>, file: &str, text: &str) {
+/// Checks the length in characters (service model, `LifecyclePolicyText`: 100 to 30,720). Whether the text is too long.
+fn check_length(shape: &Shape<'_>, file: &str, text: &str) -> bool {
     let length = text.chars().count();
     let place = Place::file(file);
     if length < 100 {
@@ -60,6 +63,7 @@ fn check_length(shape: &Shape<'_>, file: &str, text: &str) {
         let message = format!("a lifecycle policy has at most 30720 characters, this one has {length}");
         shape.report(&place, message, "Member must have length less than or equal to 30720");
     }
+    length > 30_720
 }
 
 /// The rules, sorted by priority.
@@ -285,6 +289,21 @@ mod tests {
             p.json:4:20: rule at position 2: `rulePriority` must be a whole number, found a string | Lifecycle policy validation failure: instance type (string) does not match any allowed primitive type (allowed: ["integer"])
             p.json:4:59: rule at position 2: `selection` has an unknown key `tagPrefixLsit`: did you mean `tagPrefixList`? | Lifecycle policy validation failure: object instance has properties which are not allowed by the schema: ["tagPrefixLsit"]
             p.json:5:20: rule at position 2: `countNumber` must be a whole number, found 1.5 | Lifecycle policy validation failure: instance type (number) does not match any allowed primitive type (allowed: ["integer"])"#]].assert_eq(&findings(text).join("\n"));
+    }
+
+    #[test]
+    fn read_refuses_a_text_that_is_too_long_by_its_length_alone() {
+        let rules = vec![r#"{"rulePriority": 0}"#; 8000].join(",");
+        for text in [format!("{{\"rules\": [{rules}]}}"), "[".repeat(100_000), "x".repeat(10_000_000)] {
+            let length = text.len();
+            assert_eq!(
+                findings(&text),
+                [format!(
+                    "p.json: a lifecycle policy has at most 30720 characters, this one has {length} | Member must \
+                     have length less than or equal to 30720"
+                )]
+            );
+        }
     }
 
     #[test]

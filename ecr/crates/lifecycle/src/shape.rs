@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use ecr_types::document::{Node, Place, Value, did_you_mean};
+use ecr_types::document::{Node, Place, Value, did_you_mean, duplicates};
 
 use super::Finding;
 
@@ -50,7 +50,7 @@ impl Shape<'_> {
             self.report(&node.place, message, sentence);
         }
         let known = || required.iter().chain(optional).copied();
-        for (n, entry) in entries.iter().enumerate() {
+        for entry in entries {
             let key = entry.key.as_str();
             if !known().any(|it| it == key) {
                 let hint = match did_you_mean(key, known()) {
@@ -63,10 +63,10 @@ impl Shape<'_> {
                 );
                 self.report(&entry.place, format!("{title} has an unknown key `{key}`: {hint}"), sentence);
             }
-            // AWS does not document how ECR treats duplicate keys. A policy that deletes must not be ambiguous.
-            if entries[..n].iter().any(|earlier| earlier.key == entry.key) {
-                self.report_without_sentence(&entry.place, format!("{title} has the key `{key}` twice"));
-            }
+        }
+        // AWS does not document how ECR treats duplicate keys. A policy that deletes must not be ambiguous.
+        for entry in duplicates(entries) {
+            self.report_without_sentence(&entry.place, format!("{title} has the key `{}` twice", entry.key));
         }
         missing.is_empty()
     }

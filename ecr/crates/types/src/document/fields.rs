@@ -1,6 +1,6 @@
 //! Reading the keys of one table: every mistake is reported, and so is every unknown key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use super::{Entry, Node, Place, Problems, Value};
@@ -61,10 +61,8 @@ impl<'a> Fields<'a> {
                 &[]
             }
         };
-        for (n, entry) in entries.iter().enumerate() {
-            if entries[..n].iter().any(|earlier| earlier.key == entry.key) {
-                problems.add(&entry.place, format!("duplicate key `{}` in {title}", entry.key));
-            }
+        for entry in duplicates(entries) {
+            problems.add(&entry.place, format!("duplicate key `{}` in {title}", entry.key));
         }
         Self { title, place: &node.place, entries, known: Vec::new(), problems }
     }
@@ -214,16 +212,29 @@ fn wrong_type<T>(node: &Node, key: &str, wanted: &str, problems: &Problems) -> O
     None
 }
 
+/// The entries whose key an earlier entry has.
+pub fn duplicates(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
+    let mut seen = BTreeSet::new();
+    entries.iter().filter(move |it| !seen.insert(it.key.as_str()))
+}
+
 /// The candidate that is most similar to `word`, as cargo and rustc suggest corrections; `None` if none is similar.
 ///
 /// The measure is the Damerau-Levenshtein distance, without regard to case, `-` and `_`. A distance of up to a third of
 /// the word's length is accepted.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The cost is the product of the lengths.
+    if word.len() > MAX_SIMILAR {
+        return None;
+    }
     let folded = fold(word);
     let distance = |it: &&str| strsim::damerau_levenshtein(&folded, &fold(it));
     let best = candidates.into_iter().min_by_key(distance)?;
     (distance(&best) <= (word.len().max(3) / 3)).then_some(best)
 }
+
+/// The number of bytes of the longest word for which a correction is looked for.
+const MAX_SIMILAR: usize = 200;
 
 /// The word in lower case and without `-` and `_`, so that `imageTag`, `image-tag` and `image_tag` are equal.
 fn fold(word: &str) -> String {
@@ -263,6 +274,43 @@ mod tests {
                 "x.json:1:46: duplicate key `list` in the file / -",
             ]
         );
+    }
+
+    /// Reads a table of `n` unknown keys, half of them twice where the format allows that.
+    fn read_unknown(n: usize, is_toml: bool) -> usize {
+        let key = |it: usize| format!("unknown-{it}");
+        let node = if is_toml {
+            let lines: Vec<_> = (0..n).map(|it| format!("{} = 1", key(it))).collect();
+            super::super::parse_toml("x.toml", &lines.join("\n"))
+        } else {
+            // In one line, so that a column is far from the beginning of its line.
+            let entries: Vec<_> = (0..n).map(|it| format!("\"{}\": 1", key(it % (n / 2)))).collect();
+            parse_json("x.json", &format!("{{{}}}", entries.join(",")))
+        };
+        let (node, problems) = (node.unwrap(), Problems::default());
+        let mut fields = Fields::new(&node, "the file", &problems);
+        fields.string("name");
+        fields.finish();
+        problems.into_result().unwrap_err().len()
+    }
+
+    #[test]
+    fn cost_of_unknown_keys_is_linear() {
+        for is_toml in [true, false] {
+            let cost = |n: usize| {
+                let times = (0..2).map(|_| {
+                    let began = std::time::Instant::now();
+                    assert!(read_unknown(n, is_toml) >= n);
+                    began.elapsed()
+                });
+                times.min().unwrap()
+            };
+            let (small, large) = (cost(1000), cost(8000));
+            // Linear is 8 times as much, quadratic 64 times.
+            assert!(large < small * 32, "{small:?} for 1,000 keys, {large:?} for 8,000");
+        }
+        let long = "x".repeat(10_000_000);
+        assert_eq!(did_you_mean(&long, ["name"]), None);
     }
 
     #[test]

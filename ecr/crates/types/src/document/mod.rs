@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 mod fields;
-pub use fields::{Fields, Located, did_you_mean};
+pub use fields::{Fields, Located, did_you_mean, duplicates};
 
 /// A position in a configuration file. Displayed as `app/Cargo.toml:12:3`, or as the file alone if `line` is 0.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -232,23 +232,47 @@ fn lower_first(text: &str) -> String {
     chars.next().map_or(String::new(), |first| first.to_lowercase().chain(chars).collect())
 }
 
+/// The number of characters that begin in a part of UTF-8.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|it| (**it & 0xC0) != 0x80).count()
+}
+
 struct Source<'a> {
     file: Arc<str>,
     text: &'a str,
     /// The byte offset of the beginning of each line.
     lines: Vec<usize>,
+    /// The number of characters before each stride of [`STRIDE`] bytes, so that columns of a long line are cheap.
+    strides: Vec<usize>,
 }
+
+/// The number of bytes whose characters are counted for a column.
+const STRIDE: usize = 256;
 
 impl<'a> Source<'a> {
     fn new(file: &str, text: &'a str) -> Self {
         let ends = text.match_indices('\n').map(|(at, _)| at + 1);
-        Self { file: file.into(), text, lines: std::iter::once(0).chain(ends).collect() }
+        let strides = text.as_bytes().chunks(STRIDE).scan(0, |chars, stride| {
+            let before = *chars;
+            *chars += characters(stride);
+            Some(before)
+        });
+        let strides = strides.collect();
+        Self { file: file.into(), text, lines: std::iter::once(0).chain(ends).collect(), strides }
+    }
+
+    /// The number of characters that begin before a byte offset.
+    fn characters_before(&self, at: usize) -> usize {
+        let at = at.min(self.text.len());
+        let stride = at / STRIDE;
+        let before = self.strides.get(stride).copied();
+        before.unwrap_or_default() + characters(&self.text.as_bytes()[stride * STRIDE..at])
     }
 
     fn place(&self, span: Range<usize>) -> Place {
         let line = self.lines.partition_point(|it| *it <= span.start);
-        let before = self.text.get(self.lines[line - 1]..span.start).unwrap_or_default();
-        Place { file: self.file.clone(), line, column: before.chars().count() + 1 }
+        let before = self.characters_before(span.start) - self.characters_before(self.lines[line - 1]);
+        Place { file: self.file.clone(), line, column: before + 1 }
     }
 
     fn toml_table(&self, table: &toml::de::DeTable<'_>) -> Value {
@@ -319,6 +343,30 @@ mod tests {
         let list = json.get_path(&["a", "b"]).unwrap();
         assert_eq!(list.place.to_string(), "r.json:2:13");
         assert_eq!(list.to_json(), serde_json::json!([1, "ü", true]));
+    }
+
+    #[test]
+    fn places_in_a_long_line_count_characters() {
+        for unit in ["a", "ü", "漢", "🦀"] {
+            let (padding, n) = (unit.repeat(1000), 1000);
+            let text = format!("{{\n\"{padding}\": [\"{padding}\", 1]}}");
+            let node = parse_json("r.json", &text).unwrap();
+            let Value::Array(items) = &node.get(&padding).unwrap().value else { panic!("no list") };
+            let columns: Vec<_> = items.iter().map(|it| (it.place.line, it.place.column)).collect();
+            assert_eq!(columns, [(2, n + 6), (2, 2 * n + 10)], "{unit}");
+        }
+    }
+
+    #[test]
+    fn parse_refuses_deep_nesting_at_once() {
+        let deep = 100_000;
+        for text in ["[".repeat(deep), format!("{}{}", "[".repeat(deep), "]".repeat(deep)), "{\"a\":".repeat(deep)] {
+            let problem = parse_json("r.json", &text).unwrap_err();
+            assert!(problem.message.starts_with("not valid JSON"), "{problem:?}");
+        }
+        for text in [format!("a = {}", "[".repeat(deep)), "a = {b = ".repeat(deep), format!("{} = 1", "a.".repeat(deep) + "b")] {
+            assert!(parse_toml("x.toml", &text).is_err());
+        }
     }
 
     #[test]
