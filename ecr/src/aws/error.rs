@@ -8,7 +8,7 @@ use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
-use ecr_oci::http::{is_connection_refused, is_tls};
+use ecr_oci::http::{is_connection_refused, is_tls, is_too_long};
 use ecr_types::error::causes;
 
 /// Help for a TLS certificate that is not trusted.
@@ -39,6 +39,7 @@ impl ServiceError {
         let code = error.code().map(str::to_owned);
         let message = match (error.message(), status) {
             (Some(message), _) => message.to_owned(),
+            (None, Some(_)) if is_too_long(&error) => innermost(&error),
             (None, Some(status)) => format!("HTTP status {status} with a body that is not an API error"),
             (None, None) => innermost(&error),
         };

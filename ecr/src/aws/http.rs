@@ -17,6 +17,10 @@ use ecr_oci::http::{HttpClient, HttpError, Limits, RequestBody, boxed, is_perman
 use ecr_types::error::causes;
 use ecr_types::lock;
 
+/// The number of bytes of the longest response that is read. 1,000 images with ECR's quota of 1,000 tags each, or 100
+/// manifests of usual size, are a few dozen megabytes.
+const MAX_RESPONSE: usize = 64 << 20;
+
 /// The HTTP client of the SDK.
 #[derive(Debug, Clone, Default)]
 pub struct Connections {
@@ -69,7 +73,7 @@ impl HttpConnector for Connector {
         let client = self.0.clone();
         HttpConnectorFuture::new(async move {
             let response = client.send(Ok(request)).await.map_err(failed)?;
-            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
+            HttpResponse::try_from(response.map(|it| SdkBody::from_body_1_x(it.limited(MAX_RESPONSE))))
                 .map_err(|it| ConnectorError::other(it.into(), None))
         })
     }

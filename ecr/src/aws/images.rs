@@ -1,12 +1,10 @@
 //! The number and the size of the images of a repository.
 
-use aws_sdk_ecr::config::http::HttpResponse;
-use aws_sdk_ecr::error::SdkError;
-use aws_sdk_ecr::operation::describe_images::DescribeImagesError;
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageStatusFilter};
 use ecr_types::RepositoryName;
 
 use super::observe::NOT_FOUND;
+use super::pages::Pages;
 use super::{Aws, ServiceError};
 
 /// The number of images of a repository, and their total size.
@@ -18,14 +16,13 @@ pub struct ImageTotals {
     pub bytes: u64,
 }
 
-type DescribeImagesFailure = SdkError<DescribeImagesError, HttpResponse>;
+const ACTION: &str = "ecr:DescribeImages";
 
 impl Aws {
     /// Counts the images of a repository. `None` if `ecr:DescribeImages` is denied. A repository that does not exist
     /// has none.
     pub async fn image_totals(&self, name: &RepositoryName) -> Result<Option<ImageTotals>, ServiceError> {
-        const ACTION: &str = "ecr:DescribeImages";
-        match self.count_images(name).await.map_err(|it| ServiceError::new(ACTION, it)) {
+        match self.count_images(name).await {
             Ok(totals) => Ok(Some(totals)),
             Err(error) if error.has_code(NOT_FOUND) => Ok(Some(ImageTotals::default())),
             Err(error) => {
@@ -35,16 +32,22 @@ impl Aws {
     }
 
     /// Counts page by page, so that the memory use does not depend on the number of images.
-    async fn count_images(&self, name: &RepositoryName) -> Result<ImageTotals, DescribeImagesFailure> {
+    async fn count_images(&self, name: &RepositoryName) -> Result<ImageTotals, ServiceError> {
         let any = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
         let request = self.ecr.describe_images().repository_name(name.as_str()).filter(any).max_results(1000);
-        let mut images = request.into_paginator().items().send();
+        let mut pages = Pages::new(ACTION);
         let mut totals = ImageTotals::default();
-        while let Some(image) = images.try_next().await? {
-            let bytes = image.image_size_in_bytes().and_then(|it| u64::try_from(it).ok());
-            totals.images += 1;
-            totals.bytes += bytes.unwrap_or_default();
+        loop {
+            let page = request.clone().set_next_token(pages.token()).send().await;
+            let page = page.map_err(|it| ServiceError::new(ACTION, it))?;
+            for image in page.image_details() {
+                let bytes = image.image_size_in_bytes().and_then(|it| u64::try_from(it).ok());
+                totals.images += 1;
+                totals.bytes = totals.bytes.saturating_add(bytes.unwrap_or_default());
+            }
+            if !pages.follow(page.next_token)? {
+                return Ok(totals);
+            }
         }
-        Ok(totals)
     }
 }

@@ -13,6 +13,7 @@ use ecr_types::{Digest, RepositoryName};
 use futures_util::stream::{self, StreamExt};
 
 use super::observe::NOT_FOUND;
+use super::pages::Pages;
 use super::{Aws, ServiceError};
 use crate::inventory::{Detail, Inventory, ManifestContents};
 
@@ -59,13 +60,16 @@ impl Aws {
     async fn listed_images(&self, name: &RepositoryName) -> Result<Vec<(Image, Detail)>, ServiceError> {
         let any = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
         let request = self.ecr.describe_images().repository_name(name.as_str()).filter(any).max_results(1000);
-        let mut pages = request.into_paginator().items().send();
+        let mut pages = Pages::new(LIST_IMAGES);
         let mut listed = Vec::new();
-        while let Some(image) = pages.next().await {
-            let detail = image.map_err(|it| ServiceError::new("ecr:DescribeImages", it))?;
-            listed.extend(listed_image(&detail));
+        loop {
+            let page = request.clone().set_next_token(pages.token()).send().await;
+            let page = page.map_err(|it| ServiceError::new(LIST_IMAGES, it))?;
+            listed.extend(page.image_details().iter().filter_map(listed_image));
+            if !pages.follow(page.next_token)? {
+                return Ok(listed);
+            }
         }
-        Ok(listed)
     }
 
     /// The image with the tag `tag`. `None` if there is none.
@@ -176,17 +180,23 @@ impl Aws {
 
     async fn preview_results(&self, name: &RepositoryName) -> Result<ServicePreview, ServiceError> {
         let request = self.ecr.get_lifecycle_policy_preview().repository_name(name.as_str()).max_results(100);
-        let mut pages = request.into_paginator().items().send();
+        let mut pages = Pages::new(GET_PREVIEW);
         let mut results = ServicePreview::new();
-        while let Some(result) = pages.next().await {
-            let result = result.map_err(|it| ServiceError::new(GET_PREVIEW, it))?;
-            let digest = result.image_digest().and_then(|it| it.parse().ok());
-            results.extend(digest.zip(result.applied_rule_priority().map(i64::from)));
+        loop {
+            let page = request.clone().set_next_token(pages.token()).send().await;
+            let page = page.map_err(|it| ServiceError::new(GET_PREVIEW, it))?;
+            for result in page.preview_results() {
+                let digest = result.image_digest().and_then(|it| it.parse().ok());
+                results.extend(digest.zip(result.applied_rule_priority().map(i64::from)));
+            }
+            if !pages.follow(page.next_token)? {
+                return Ok(results);
+            }
         }
-        Ok(results)
     }
 }
 
+const LIST_IMAGES: &str = "ecr:DescribeImages";
 const GET_PREVIEW: &str = "ecr:GetLifecyclePolicyPreview";
 const PREVIEW_TIMEOUT: Duration = Duration::from_secs(120);
 

@@ -24,6 +24,7 @@ pub mod ignored_writes;
 mod images;
 mod inventory;
 mod observe;
+mod pages;
 pub mod private_registry;
 mod retry;
 mod scans;

@@ -7,6 +7,7 @@ use ecr_lifecycle::StoredPolicy;
 use ecr_types::{RepositoryName, ScanningRule};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use super::pages::Pages;
 use super::{Aws, ServiceError};
 use crate::config::desired::Encryption;
 use crate::plan::observed::{Observed, ObservedRepository, Reading};
@@ -76,13 +77,21 @@ impl Aws {
 
     /// The names and ARNs of all repositories of the registry.
     pub async fn all_repositories(&self) -> Result<Vec<(RepositoryName, String)>, ServiceError> {
-        let pages = self.ecr.describe_repositories().max_results(1000).into_paginator().items().send();
-        let repositories: Vec<Repository> =
-            pages.try_collect().await.map_err(|it| ServiceError::new("ecr:DescribeRepositories", it))?;
+        const ACTION: &str = "ecr:DescribeRepositories";
+        let request = self.ecr.describe_repositories().max_results(1000);
         let named = |it: &Repository| {
             Some((it.repository_name()?.parse().ok()?, it.repository_arn().unwrap_or_default().to_owned()))
         };
-        Ok(repositories.iter().filter_map(named).collect())
+        let mut pages = Pages::new(ACTION);
+        let mut repositories = Vec::new();
+        loop {
+            let page = request.clone().set_next_token(pages.token()).send().await;
+            let page = page.map_err(|it| ServiceError::new(ACTION, it))?;
+            repositories.extend(page.repositories().iter().filter_map(named));
+            if !pages.follow(page.next_token)? {
+                return Ok(repositories);
+            }
+        }
     }
 
     /// The resource tags of repositories, sorted by name. Repositories that no longer exist are omitted.

@@ -8,6 +8,7 @@ use aws_sdk_ecr::types::{
 };
 use ecr_types::{Digest, RepositoryName};
 
+use super::pages::Pages;
 use super::{Aws, ServiceError};
 use crate::scan::{Counts, Finding, Fix, ImageScan, ScanStatus, ScanType, Severity};
 
@@ -23,11 +24,11 @@ impl Aws {
     ) -> Result<Option<ImageScan>, ServiceError> {
         const ACTION: &str = "ecr:DescribeImageScanFindings";
         let mut scan = None;
-        let mut token = None;
+        let mut pages = Pages::new(ACTION);
         loop {
             let id = ImageIdentifier::builder().image_digest(digest.as_str()).build();
             let request = self.ecr.describe_image_scan_findings().repository_name(name.as_str()).image_id(id);
-            let request = request.max_results(FINDINGS_PER_CALL).set_next_token(token.clone());
+            let request = request.max_results(FINDINGS_PER_CALL).set_next_token(pages.token());
             let response = match request.send().await.map_err(|it| ServiceError::new(ACTION, it)) {
                 Ok(response) => response,
                 Err(error) if error.has_code("ScanNotFoundException") => return Ok(None),
@@ -43,11 +44,8 @@ impl Aws {
             if let Some(findings) = response.image_scan_findings() {
                 add(scan, findings);
             }
-            // A server that returns the same token again would cause an endless loop.
-            let next = response.next_token.filter(|it| !it.is_empty() && Some(it) != token.as_ref());
-            match next {
-                Some(next) => token = Some(next),
-                None => break,
+            if !pages.follow(response.next_token)? {
+                break;
             }
         }
         Ok(scan.map(|mut it: ImageScan| {

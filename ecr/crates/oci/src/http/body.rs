@@ -209,8 +209,12 @@ impl ResponseBody {
     /// # Errors
     /// [`HttpError::TooLong`], [`HttpError::Body`] if the connection breaks, or [`HttpError::BodyIdle`].
     pub async fn read(self, limit: usize) -> Result<Bytes, HttpError> {
-        let body = http_body_util::Limited::new(self, limit).collect().await;
-        body.map(http_body_util::Collected::to_bytes).map_err(|it| match it.downcast::<HttpError>() {
+        Ok(self.limited(limit).collect().await?.to_bytes())
+    }
+
+    /// The same body, which fails with [`HttpError::TooLong`] after `limit` bytes.
+    pub fn limited(self, limit: usize) -> impl Body<Data = Bytes, Error = HttpError> + Send + Sync + 'static {
+        http_body_util::Limited::new(self, limit).map_err(move |it| match it.downcast::<HttpError>() {
             Ok(error) => *error,
             Err(_) => HttpError::TooLong(limit),
         })

@@ -91,6 +91,11 @@ pub fn is_connection_refused(error: &(dyn Error + 'static)) -> bool {
     io_errors.any(|it| it.kind() == io::ErrorKind::ConnectionRefused)
 }
 
+/// Whether an error in the chain of sources is a response that is longer than the limit.
+pub fn is_too_long(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|it| matches!(it.downcast_ref(), Some(HttpError::TooLong(_))))
+}
+
 /// Whether an error in the chain of sources is one of TLS, such as an untrusted certificate.
 pub fn is_tls(error: &(dyn Error + 'static)) -> bool {
     // `io::Error::source` skips the error that it wraps, and here an `io::Error` wraps another one.

@@ -22,7 +22,7 @@ mod retry;
 
 pub use body::{BoxError, RequestBody, ResponseBody, boxed, empty, file, full, stream};
 pub use connect::Trust;
-pub use error::{HttpError, is_connection_refused, is_permanent, is_tls};
+pub use error::{HttpError, is_connection_refused, is_permanent, is_tls, is_too_long};
 pub use retry::Attempts;
 
 use body::{Observed, Progress, Watched};
