@@ -108,7 +108,8 @@ impl CargoError {
 /// Runs `cargo metadata --no-deps`. The dependency graph is not needed, and resolving it may need the network.
 fn metadata(manifest_path: Option<&Path>) -> Result<Metadata, LoadError> {
     let mut command = MetadataCommand::new();
-    command.no_deps();
+    // What cargo says is quoted in errors.
+    command.no_deps().env("CARGO_TERM_COLOR", "never");
     if let Some(path) = manifest_path {
         command.manifest_path(path);
     }

@@ -16,6 +16,7 @@ mod environment;
 mod export;
 mod files;
 mod gate;
+mod hostile;
 mod hub;
 mod iam;
 mod images;

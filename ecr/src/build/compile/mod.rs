@@ -164,6 +164,8 @@ fn try_linkages(
 }
 
 fn build_error(service: &Service, diagnostics: &str) -> String {
+    // An error is text. Its colours are those of the shell.
+    let diagnostics = anstream::adapter::strip_str(diagnostics).to_string();
     let diagnostics = diagnostics.trim_end();
     match diagnostics.is_empty() {
         true => format!("cargo failed to build `{}`; see its output above", service.package.name),

@@ -134,10 +134,7 @@ async fn store(
         }
     })?;
     if output.to_lowercase().contains("warning") {
-        shell.warn(format!(
-            "{name}: {}",
-            output.replace('\n', " ").trim_start_matches("WARNING! ")
-        ));
+        shell.warn(format!("{name}: {}", output.replace('\n', " ").trim_start_matches("WARNING! ")));
     }
     shell.status("Logged in", format!("to {} with {name}, {}", token.host(), validity(token)));
     Ok(())

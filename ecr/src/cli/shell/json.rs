@@ -170,10 +170,14 @@ mod tests {
 
     #[test]
     fn json_escapes_what_a_terminal_obeys_and_means_the_same() {
-        let value = serde_json::json!({"a\u{202e}": ["\x1b[2J\x7f\u{9b}é", {}, [], {"b": "\u{feff}\u{e0041}\n"}]});
+        let value =
+            serde_json::json!({"a\u{202e}": ["\x1b[2J\x7f\u{9b}é", {}, [], {"b": "\u{feff}\u{e0041}\n"}]});
         let text = text(&value);
         assert!(!text.contains(|c| is_escaped(c) && c != '\n'), "{text}");
-        assert!(text.contains(r#""\u001b[2J\u007f\u009bé""#) && text.contains(r#""\ufeff\udb40\udc41\n""#), "{text}");
+        assert!(
+            text.contains(r#""\u001b[2J\u007f\u009bé""#) && text.contains(r#""\ufeff\udb40\udc41\n""#),
+            "{text}"
+        );
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
         let harmless = serde_json::json!({"a": [1, {"b": null}], "c": {}});
         assert_eq!(super::text(&harmless), serde_json::to_string_pretty(&harmless).unwrap());

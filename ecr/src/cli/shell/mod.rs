@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 
-use ecr_types::human::duration;
+use ecr_types::human::{count, duration};
 use ecr_types::lock;
 
 use crate::cli::error::Failure;
@@ -88,6 +88,8 @@ const HELP: Style = AnsiColor::Cyan.on_default().bold();
 const WAIT_INTERVAL: Duration = Duration::from_secs(29);
 
 impl Shell {
+    /// The number of findings about configuration that are shown to people at once. JSON documents have all of them.
+    pub const MAX_FINDINGS: usize = 50;
     /// The time after which a wait is shown.
     pub const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -239,6 +241,12 @@ impl Shell {
         }
     }
 
+    /// Prints findings of a kind as lines of the result, at most [`Shell::MAX_FINDINGS`] of them, and how many more there are.
+    pub fn print_findings<T>(&self, findings: &[T], what: &str, lines: impl Fn(&T) -> Vec<String>) {
+        findings.iter().take(Self::MAX_FINDINGS).flat_map(lines).for_each(|it| self.print(it));
+        left_out(findings.len(), what).iter().for_each(|it| self.print(it));
+    }
+
     /// Prints a JSON document on stdout, whatever the format.
     pub fn document(&self, value: &impl serde::Serialize) {
         self.has_json.store(true, Ordering::Relaxed);
@@ -373,6 +381,12 @@ impl Shell {
     }
 }
 
+/// How many of `total` findings are not shown; `None` if all are.
+fn left_out(total: usize, what: &str) -> Option<String> {
+    let more = total.checked_sub(Shell::MAX_FINDINGS).filter(|it| *it > 0)?;
+    Some(format!("and {more} more; `--format json` lists all {}", count(total as u64, what)))
+}
+
 /// An error with its causes, its problems and its help. Lines of a cause stay below it.
 fn failure_text(failure: &Failure) -> Printable {
     let help = |text: &str| Printable::from("help").styled(HELP) + ": " + Printable::message(text);
@@ -382,11 +396,12 @@ fn failure_text(failure: &Failure) -> Printable {
         text += "\n\nCaused by:";
         causes.iter().for_each(|it| text += Printable::from("\n  ") + Printable::message(it));
     }
-    for problem in &failure.problems {
+    for problem in failure.problems.iter().take(Shell::MAX_FINDINGS) {
         text += format!("\n\n{}: ", problem.place);
         text += Printable::message(&problem.message);
         problem.help.iter().for_each(|it| text += Printable::from("\n  ") + help(it));
     }
+    left_out(failure.problems.len(), "problem").iter().for_each(|it| text += format!("\n\n{it}"));
     failure.help.iter().for_each(|it| text += Printable::from("\n\n") + help(it));
     text
 }

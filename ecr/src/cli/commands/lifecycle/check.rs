@@ -27,8 +27,8 @@ pub async fn run(flags: &flags::LifecycleCheck, shell: &Shell) -> Result<Exit, F
         check(place, text, &mut report);
     }
     report.valid = report.errors.is_empty();
-    report.errors.iter().flat_map(PolicyError::lines).for_each(|it| shell.print(it));
-    report.warnings.iter().flat_map(PolicyWarning::lines).for_each(|it| shell.print(it));
+    shell.print_findings(&report.errors, "error", PolicyError::lines);
+    shell.print_findings(&report.warnings, "warning", PolicyWarning::lines);
     let (errors, warnings) = (report.errors.len() as u64, report.warnings.len() as u64);
     let counts = format!("{}, {}", count(errors, "error"), count(warnings, "warning"));
     shell.status("Checked", format!("{}: {counts}", count(policies.len() as u64, "policy")));

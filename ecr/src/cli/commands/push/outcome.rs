@@ -29,9 +29,8 @@ impl ServiceResult {
 
     /// A failure, with the help for its error.
     pub(super) fn failed(job: &Job, error: &anyhow::Error) -> Self {
-        // Diagnostics of the compiler may contain colours, which do not belong in JSON.
-        let text = anstream::adapter::strip_str(&one_line(error.as_ref())).to_string();
-        let entry = PushEntry { error: Some(text), ..entry(&job.service, PushOutcome::Failed) };
+        let entry =
+            PushEntry { error: Some(one_line(error.as_ref())), ..entry(&job.service, PushOutcome::Failed) };
         Self { index: job.index, entry, exit: Exit::Failed, help: help_for(error) }
     }
 

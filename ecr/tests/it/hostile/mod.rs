@@ -1,0 +1,5 @@
+//! Input that was made to do harm: what it may not do to a terminal, and what it may not cost.
+
+mod answers;
+mod cost;
+mod terminal;
