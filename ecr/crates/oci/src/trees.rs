@@ -26,7 +26,12 @@ pub struct TreeCache {
 }
 
 /// The format of the stored trees. To be changed together with [`LayerTree`], which makes all of them be read anew.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
+
+/// The number of layers that are read at a time. Each may hold a library of a gigabyte in memory for a moment.
+const SIDE_BY_SIDE: usize = 4;
+/// The number of bytes of the trees of all layers of an image, see [`LayerTree::size`].
+const MAX_SIZE: usize = 1 << 30;
 
 impl TreeCache {
     /// The trees of the layers in `layers`, to be stored in `folder`, which is created when it is needed.
@@ -51,16 +56,23 @@ impl TreeCache {
     }
 
     fn applied(&self, digests: &[Digest]) -> Result<FileTree> {
-        let layers = thread::scope(|scope| {
-            let readers: Vec<_> = digests.iter().map(|it| scope.spawn(|| self.layer(it))).collect();
-            let lost = || anyhow!("a reader of layers ended early");
-            readers.into_iter().map(|it| it.join().map_err(|_| lost())?).collect::<Result<Vec<_>>>()
-        })?;
-        let mut tree = FileTree::default();
-        for (digest, layer) in digests.iter().zip(&layers) {
-            tree.apply(layer).with_context(|| format!("failed to read layer {digest}"))?;
+        let (mut tree, mut size) = (FileTree::default(), 0);
+        for digests in digests.chunks(SIDE_BY_SIDE) {
+            for (digest, layer) in digests.iter().zip(self.layers(digests)?) {
+                size += layer.size();
+                let applied = if size > MAX_SIZE { Err(InvalidLayer::TooLarge) } else { tree.apply(&layer) };
+                applied.with_context(|| format!("failed to read layer {digest}"))?;
+            }
         }
         Ok(tree)
+    }
+
+    fn layers(&self, digests: &[Digest]) -> Result<Vec<LayerTree>> {
+        thread::scope(|scope| {
+            let readers: Vec<_> = digests.iter().map(|it| scope.spawn(|| self.layer(it))).collect();
+            let lost = || anyhow!("a reader of layers ended early");
+            readers.into_iter().map(|it| it.join().map_err(|_| lost())?).collect()
+        })
     }
 
     fn layer(&self, digest: &Digest) -> Result<LayerTree> {

@@ -90,7 +90,7 @@ impl Elf {
             file.dynamic()?.iter().flat_map(|it| it.iter()).map(|it| (it.d_tag, it.d_val())).collect();
         let all = |tag: i64| entries.iter().filter(move |it| it.0 == tag).map(|it| it.1);
         let strings = all(abi::DT_STRTAB).next().map(|at| from_address(file, at)).unwrap_or_default();
-        self.needed = all(abi::DT_NEEDED).map(|at| text(strings, at)).collect();
+        self.needed = all(abi::DT_NEEDED).take(MAX_NEEDED).map(|at| text(strings, at)).collect();
         // DT_RPATH counts only where there is no DT_RUNPATH (ld.so(8)).
         let runpath = all(abi::DT_RUNPATH).next();
         self.is_runpath = runpath.is_some();
@@ -111,9 +111,15 @@ fn from_address<R: Read + Seek>(file: &mut File<R>, address: u64) -> &[u8] {
     file.segment_data(&segment).ok().and_then(|it| it.get(offset..)).unwrap_or_default()
 }
 
-/// The zero-terminated string at an offset.
+/// The number of libraries that are read. Many entries may lead to the same long string.
+const MAX_NEEDED: usize = 4096;
+/// The number of bytes of the longest path of Linux (limits.h, PATH_MAX).
+const MAX_PATH: usize = 4096;
+
+/// The zero-terminated string at an offset, as far as it can be a path.
 fn text(strings: &[u8], at: u64) -> String {
     let rest = usize::try_from(at).ok().and_then(|at| strings.get(at..)).unwrap_or_default();
+    let rest = &rest[..rest.len().min(MAX_PATH)];
     String::from_utf8_lossy(rest.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
 

@@ -9,6 +9,11 @@ const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 const HEADER: usize = 48;
 const ENTRY: usize = 24;
 
+/// The number of bytes of the longest path of Linux (limits.h, PATH_MAX).
+const MAX_PATH: usize = 4096;
+/// The number of bytes of all names and paths. Many entries may share a string.
+const MAX_TEXT: usize = 16 << 20;
+
 /// The names and paths of the libraries for any processor of the architecture, in the order of the file. Empty if the file is
 /// damaged, which the loader ignores, too.
 pub fn read(bytes: &[u8]) -> Vec<(String, String)> {
@@ -20,6 +25,7 @@ pub fn read(bytes: &[u8]) -> Vec<(String, String)> {
     let at = |offset: usize| Some(number(cache.get(offset..offset.checked_add(4)?)?.try_into().ok()?));
     let text = |offset: u32| {
         let rest = cache.get(usize::try_from(offset).ok()?..)?;
+        let rest = &rest[..rest.len().min(MAX_PATH)];
         Some(String::from_utf8_lossy(rest.split(|it| *it == 0).next()?).into_owned())
     };
     let entry = |n: usize| {
@@ -30,7 +36,12 @@ pub fn read(bytes: &[u8]) -> Vec<(String, String)> {
         Some(is_for_all.then_some((text(key)?, text(value)?)))
     };
     let count = at(20).and_then(|it| usize::try_from(it).ok()).unwrap_or_default();
-    (0..count).map_while(entry).flatten().collect()
+    let mut length = 0;
+    let is_short = |(name, path): &(String, String)| {
+        length += name.len() + path.len();
+        length <= MAX_TEXT
+    };
+    (0..count).map_while(entry).flatten().take_while(is_short).collect()
 }
 
 #[cfg(test)]

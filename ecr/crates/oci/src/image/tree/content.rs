@@ -39,6 +39,17 @@ impl Content {
         kind(path).is_some()
     }
 
+    /// The number of bytes of the texts that are kept.
+    pub(super) fn weight(&self) -> usize {
+        let texts = |it: &[String]| it.iter().map(String::len).sum::<usize>();
+        match self {
+            Self::Other => 0,
+            Self::Elf(it) => texts(&it.needed) + texts(&it.search),
+            Self::LoaderCache(it) => it.iter().map(|(name, path)| name.len() + path.len()).sum(),
+            Self::Text(it) => it.len(),
+        }
+    }
+
     /// The content of the file `path` of `size` bytes.
     ///
     /// # Errors

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use tar::EntryType;
 use thiserror::Error;
 
-use super::{Attributes, Content, Node, Nodes, clean, parents, remove, resolve, split};
+use super::bounded::bounded;
+use super::{Attributes, Content, MAX_PATH, Node, Nodes, clean, parents, remove, resolve, split};
 
 /// The entries of a layer, as containerd unpacks them into an empty folder, and what it hides of the layers below.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub struct LayerTree {
     pub(super) gone: BTreeSet<String>,
     /// The folders with an opaque whiteout, which hides what lower layers have below them. The root folder is the empty path.
     pub(super) emptied: BTreeSet<String>,
+    /// About the number of bytes in memory.
+    size: usize,
 }
 
 /// Why a layer cannot be unpacked. containerd and docker refuse it, too.
@@ -45,9 +48,12 @@ pub enum InvalidLayer {
     /// A whiteout names no file.
     #[error("entry `{0}` is a whiteout without a name")]
     Whiteout(String),
-    /// The path of an entry is longer than Linux allows.
+    /// The path of an entry, or that to which it leads, is longer than Linux allows.
     #[error("entry `{0}...`: the path is too long")]
     TooLong(String),
+    /// There are more or longer paths than any image needs.
+    #[error("its files need more than {} MB of memory", MAX_SIZE >> 20)]
+    TooLarge,
     /// The archive cannot be read.
     #[error(transparent)]
     Archive(#[from] io::Error),
@@ -60,8 +66,10 @@ const META: &str = ".wh..wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 /// The number of links that containerd follows in the path of an entry (continuity, `fs.RootPath`).
 const MAX_LINKS: usize = 255;
-/// The number of bytes of the longest path of Linux (limits.h, PATH_MAX).
-const MAX_PATH: usize = 4096;
+/// The size of the largest tree: a layer of two million files fits, and those of usual base images have a few thousand.
+const MAX_SIZE: usize = 512 << 20;
+/// The size of an entry without its texts.
+const ENTRY_SIZE: usize = 128;
 
 impl LayerTree {
     /// Reads an uncompressed archive.
@@ -70,8 +78,10 @@ impl LayerTree {
     /// The archive cannot be read, or cannot be unpacked.
     pub fn read(archive: impl Read) -> Result<Self, InvalidLayer> {
         let mut layer = Self::default();
+        let (archive, bounds) = bounded(archive);
         for entry in tar::Archive::new(archive).entries()? {
             let mut entry = entry?;
+            bounds.enter(stored_size(&entry)?);
             let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             let link = entry.link_name_bytes().map(|it| String::from_utf8_lossy(&it).into_owned());
             let link = link.unwrap_or_default();
@@ -94,6 +104,13 @@ impl LayerTree {
     /// The entry cannot be unpacked.
     pub fn add(&mut self, path: &str, node: Node) -> Result<(), InvalidLayer> {
         let path = clean(path);
+        let target = match &node {
+            Node::Link(target) | Node::HardLink(target) => target.len(),
+            _ => 0,
+        };
+        if path.len().max(target) > MAX_PATH {
+            return Err(InvalidLayer::TooLong(path.chars().take(80).collect()));
+        }
         let (folder, name) = split(&path);
         // The root folder keeps its attributes, and what aufs keeps for itself is no file.
         if name.is_empty() || name != OPAQUE && path.split('/').any(|it| it.starts_with(META)) {
@@ -106,6 +123,7 @@ impl LayerTree {
             return Err(InvalidLayer::TooLong(at.chars().take(80).collect()));
         }
         self.add_parents(&at)?;
+        self.grow(at.len(), &node)?;
         match name.strip_prefix(WHITEOUT) {
             Some(_) if name == OPAQUE => drop(self.emptied.insert(folder)),
             Some("" | "." | "..") => return Err(InvalidLayer::Whiteout(path)),
@@ -113,6 +131,21 @@ impl LayerTree {
             None => self.insert(at, node)?,
         }
         Ok(())
+    }
+
+    /// About the number of bytes in memory.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    fn grow(&mut self, path: usize, node: &Node) -> Result<(), InvalidLayer> {
+        let texts = match node {
+            Node::Link(target) | Node::HardLink(target) => target.len(),
+            Node::File(content) => content.weight(),
+            Node::Folder(_) | Node::Special => 0,
+        };
+        self.size += ENTRY_SIZE + path + texts;
+        if self.size > MAX_SIZE { Err(InvalidLayer::TooLarge) } else { Ok(()) }
     }
 
     /// Sets what stands at a path that is clean, whose parents were set before, and through which no link leads.
@@ -129,7 +162,10 @@ impl LayerTree {
                     let (path, file) = (path.to_owned(), folder.to_owned());
                     return Err(InvalidLayer::NotFolder { path, file });
                 }
-                None => drop(self.nodes.insert(folder.to_owned(), Node::Folder(None))),
+                None => {
+                    self.grow(folder.len(), &Node::Folder(None))?;
+                    self.nodes.insert(folder.to_owned(), Node::Folder(None));
+                }
             }
         }
         Ok(())
@@ -137,13 +173,20 @@ impl LayerTree {
 
     fn insert(&mut self, path: String, node: Node) -> Result<(), InvalidLayer> {
         let node = match node {
-            Node::HardLink(target) => self.linked(&path, &target)?,
+            Node::HardLink(target) => {
+                let linked = self.linked(&path, &target)?;
+                self.grow(0, &linked)?;
+                linked
+            }
             other => other,
         };
         match (self.nodes.get_mut(&path), &node) {
             (Some(Node::Folder(old)), Node::Folder(new)) => *old = *new,
-            _ => {
-                remove(&mut self.nodes, &path);
+            (old, _) => {
+                // Below what is not there is nothing.
+                if old.is_some() {
+                    remove(&mut self.nodes, &path);
+                }
                 self.nodes.insert(path, node);
             }
         }
@@ -164,6 +207,11 @@ impl LayerTree {
             None => Ok(Node::HardLink(cleaned)),
         }
     }
+}
+
+/// The number of bytes of an entry's content in the archive. That of a sparse file is larger in the file system.
+fn stored_size<R: Read>(entry: &tar::Entry<'_, R>) -> io::Result<u64> {
+    if entry.header().entry_type().is_gnu_sparse() { entry.header().entry_size() } else { Ok(entry.size()) }
 }
 
 fn attributes(header: &tar::Header) -> io::Result<Attributes> {

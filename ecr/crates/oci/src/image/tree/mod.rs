@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+mod bounded;
 mod content;
 mod layer;
 
@@ -54,6 +55,8 @@ pub struct Attributes {
 #[error("too many levels of symbolic links")]
 pub struct TooManyLinks;
 
+/// The number of bytes of the longest path of Linux (limits.h, PATH_MAX).
+const MAX_PATH: usize = 4096;
 /// Linux follows at most 40 links (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
@@ -75,8 +78,11 @@ impl FileTree {
         for (path, node) in &layer.nodes {
             match (self.0.get_mut(path), node) {
                 (Some(Node::Folder(old)), Node::Folder(new)) => *old = new.or(*old),
-                _ => {
-                    remove(&mut self.0, path);
+                (old, _) => {
+                    // Below what is not there is nothing.
+                    if old.is_some() {
+                        remove(&mut self.0, path);
+                    }
                     self.0.insert(path.clone(), linked.get(path).unwrap_or(node).clone());
                 }
             }
@@ -170,28 +176,28 @@ pub(in crate::image) fn parents(path: &str) -> impl Iterator<Item = &str> {
 }
 
 fn resolve(nodes: &Nodes, path: &str, follows_last: bool, limit: usize) -> Result<String, TooManyLinks> {
-    let mut open: Vec<String> = parts(path).rev().map(str::to_owned).collect();
-    let mut at: Vec<String> = Vec::new();
+    let mut open: Vec<&str> = parts(path).rev().collect();
+    let mut at = String::with_capacity(path.len());
     let mut links = 0;
     while let Some(part) = open.pop() {
         if part == ".." {
-            at.pop();
+            at.truncate(split(&at).0.len());
             continue;
         }
-        at.push(part);
+        let parent = at.len();
+        at.extend(["/", part].into_iter().skip(usize::from(parent == 0)));
         let is_followed = follows_last || !open.is_empty();
-        let Some(Node::Link(target)) = nodes.get(&at.join("/")).filter(|_| is_followed) else { continue };
+        let node = if is_followed { nodes.get(&at) } else { None };
+        let Some(Node::Link(target)) = node else { continue };
         links += 1;
-        if links > limit {
+        // Links to long paths of links would make a path that takes hours.
+        if links > limit || at.len() + open.len() > MAX_PATH {
             return Err(TooManyLinks);
         }
-        at.pop();
-        if target.starts_with('/') {
-            at.clear();
-        }
-        open.extend(parts(target).rev().map(str::to_owned));
+        at.truncate(if target.starts_with('/') { 0 } else { parent });
+        open.extend(parts(target).rev());
     }
-    Ok(at.join("/"))
+    Ok(at)
 }
 
 /// Removes a path and everything below it.
