@@ -208,11 +208,17 @@ pub fn plan(desired: &[DesiredRepository], project: Option<&str>, observed: &Obs
     Plan { repositories: repositories.collect() }
 }
 
-/// The project of a repository, if it is not `project`. A repository without the tag `Project`, or whose tags cannot be
-/// read, is treated as one of `project`.
+/// The project of a repository, if it is not `project`. A repository without the tag `Project` is treated as one of
+/// `project`, and so is one whose tags may not be read: see [`is_owner_unknown`].
 pub fn foreign_owner(found: &ObservedRepository, project: Option<&str>) -> Option<String> {
     let owner = found.tags.known()?.get("Project")?;
     (project? != owner).then(|| owner.clone())
+}
+
+/// Whether a repository may belong to another project than `project`, because its resource tags may not be read. Without
+/// a project, no repository belongs to another one.
+pub fn is_owner_unknown(found: &ObservedRepository, project: Option<&str>) -> bool {
+    project.is_some() && found.tags == Reading::Denied
 }
 
 /// Whether the resource tags of a repository that is not configured name this tool and this project. Without a project,

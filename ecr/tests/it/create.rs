@@ -107,7 +107,7 @@ fn create_and_delete_work_without_the_optional_permissions() {
         no permission for ecr:ListTagsForResource: ownership and resource tags were not checked (my-app, my-app-worker)
         no permission for ecr:DescribeImages: images were not read (my-app, my-app-worker)"#]].assert_eq(&second.warnings().join("\n"));
 
-    let deleted = fixture.run(&["ecr", "delete", "--yes", "--format", "json"]);
+    let deleted = fixture.run(&["ecr", "delete", "--yes", "--assume-owned", "--format", "json"]);
     let json = deleted.json_with(0);
     assert_eq!(
         (&json["repositories"][0]["outcome"], &json["repositories"][0]["images"]),

@@ -108,3 +108,93 @@ fn delete_refuses_orphans_that_are_unknown() {
     .assert_eq(&output.shown());
     assert_eq!(fixture.registry.writes(), [""; 0]);
 }
+
+/// Two repositories of another project, on a registry that denies reading resource tags.
+fn of_unknown_owner() -> Fixture {
+    let fixture = Fixture::example().with_faults(&["deny=ListTagsForResource"]).created();
+    for name in ["my-app", "my-app-worker"] {
+        fixture.registry.tag(name, &[("Project", "another")]);
+    }
+    fixture
+}
+
+#[test]
+fn delete_refuses_repositories_whose_owner_may_not_be_read() {
+    let fixture = of_unknown_owner();
+    let output = fixture.run(&["ecr", "delete", "--yes"]);
+    assert_eq!(fixture.registry.writes(), [""; 0]);
+    expect![[r#"
+        --- stderr
+            Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
+        warning: no permission for ecr:ListTagsForResource: ownership and resource tags were not checked (my-app, my-app-worker)
+             Refused my-app: its owner is unknown without permission for ecr:ListTagsForResource
+             Refused my-app-worker: its owner is unknown without permission for ecr:ListTagsForResource
+            Finished 2 repositories: 2 refused
+        help: nothing was deleted; exclude the refused repositories with -p or --exclude
+        help: use credentials with ecr:ListTagsForResource, or pass --assume-owned if the repositories belong to `my-project`
+        --- exit 5
+    "#]].assert_eq(&output.shown());
+    let json = fixture.run(&["ecr", "delete", "--yes", "--format", "json"]).json_with(5);
+    assert_eq!(json["repositories"][1]["outcome"], "refused");
+    assert!(json["repositories"][1]["error"].as_str().unwrap().contains("ecr:ListTagsForResource"), "{json}");
+}
+
+#[test]
+fn delete_with_one_unknown_owner_keeps_the_others() {
+    let fixture = Fixture::example().with_faults(&["deny=ListTagsForResource:1"]);
+    for name in ["my-app", "my-app-worker"] {
+        fixture.registry.create_plain(name);
+    }
+    let json =
+        fixture.run(&["ecr", "delete", "--yes", "--format", "json", "--concurrency", "1"]).json_with(5);
+    let mut outcomes: Vec<_> =
+        json["repositories"].as_array().unwrap().iter().map(|it| it["outcome"].as_str().unwrap()).collect();
+    outcomes.sort();
+    assert_eq!(outcomes, ["kept", "refused"]);
+    assert_eq!(fixture.registry.names(), ["my-app", "my-app-worker"]);
+}
+
+#[test]
+fn delete_assume_owned_needs_no_permission_to_read_tags() {
+    let fixture = of_unknown_owner();
+    let output = fixture.run(&["ecr", "delete", "--yes", "--assume-owned"]).good();
+    assert_eq!(fixture.registry.names(), [""; 0]);
+    assert!(output.warnings()[0].starts_with("no permission for ecr:ListTagsForResource"), "{output:#?}");
+}
+
+#[test]
+fn delete_assume_owned_refuses_another_project_that_can_be_read() {
+    let fixture = Fixture::example().created();
+    fixture.registry.tag("my-app", &[("Project", "another")]);
+    let output = fixture.run(&["ecr", "delete", "--yes", "--assume-owned"]);
+    assert_eq!(output.code, 5, "{output:#?}");
+    assert_eq!(fixture.registry.names(), ["my-app", "my-app-worker"]);
+}
+
+#[test]
+fn delete_assume_owned_finds_no_orphans_without_their_tags() {
+    let fixture = Fixture::service().with_faults(&["deny=ListTagsForResource"]);
+    let fixture = Fixture { workspace: Workspace::example(), ..fixture };
+    fixture.registry.create_plain("old");
+    let output = fixture.run(&["ecr", "delete", "--yes", "--orphans", "--assume-owned"]);
+    assert_eq!(output.code, 5, "{output:#?}");
+    assert_eq!(fixture.registry.names(), ["old"]);
+}
+
+#[test]
+fn delete_without_project_asks_for_no_owner() {
+    let fixture = Fixture::service().with_faults(&["deny=ListTagsForResource"]).created();
+    fixture.run(&["ecr", "delete", "--yes"]).good();
+    assert_eq!(fixture.registry.names(), [""; 0]);
+}
+
+#[test]
+fn delete_stops_where_tags_cannot_be_read() {
+    let fixture = Fixture::example().with_faults(&["slow=ListTagsForResource:60000ms"]);
+    fixture.registry.create_plain("my-app");
+    let args = ["ecr", "delete", "--yes", "--assume-owned", "--network-timeout", "300ms"];
+    let output = fixture.run(&args);
+    assert_eq!(output.code, 1, "{output:#?}");
+    assert!(output.stderr.contains("ecr:ListTagsForResource"), "{output:#?}");
+    assert_eq!(fixture.registry.names(), ["my-app"]);
+}

@@ -176,8 +176,10 @@ class LeastPrivilege(unittest.TestCase):
             urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset-auth", b"0", plain)).read()
             keys = {"key": made["AccessKeyId"], "secret": made["SecretAccessKey"]}
             workspace = Workspace()
-            for command, outcome in [(["create"], "created"), (["create"], "updated"), (["delete", "--yes"], "deleted")]:
-                result = workspace.run(url, "ecr", *command, "--format", "json", **keys)
+            for command, outcome in [(["create"], "created"), (["create"], "updated"), (["delete", "--yes"], "refused"),
+                                     (["delete", "--yes", "--assume-owned"], "deleted")]:
+                code = 5 if outcome == "refused" else 0
+                result = workspace.run(url, "ecr", *command, "--format", "json", code=code, **keys)
                 outcomes = {it["outcome"] for it in json.loads(result.stdout)["repositories"]}
                 self.assertEqual(outcomes, {outcome})
                 warnings = [it for it in result.stderr.splitlines() if it.startswith("warning: ")]

@@ -106,6 +106,16 @@ def push_config(url, ecr, manifest):
 
 
 class Delete(unittest.TestCase):
+    def test_the_question_says_that_ownership_could_not_be_checked(self):
+        workspace = Workspace()
+        with embedded(workspace.root / "state", "--fault", "deny=ListTagsForResource") as url:
+            workspace.run(url, "ecr", "create")
+            terminal = Terminal(workspace, "ecr", "delete", "--assume-owned", url=url)
+            terminal.until("The ownership of 2 repositories could not be checked.")
+            terminal.until("(`my-project`) to delete:")
+            terminal.type("no")
+            self.assertEqual(terminal.end(), 5)
+
     def test_the_projects_name_has_to_be_typed(self):
         workspace = Workspace()
         workspace.run("http://127.0.0.1:9", "ecr", "create", "--local")

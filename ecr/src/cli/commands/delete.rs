@@ -15,8 +15,8 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{DeleteEntry, DeleteOutcome, DeleteReport};
 use crate::cli::shell::Shell;
-use crate::plan::foreign_owner;
 use crate::plan::observed::{Observed, ObservedRepository};
+use crate::plan::{foreign_owner, is_owner_unknown};
 
 /// Deletes the repositories of the workspace with all their images.
 pub async fn run(flags: &flags::Delete, shell: &Shell) -> Result<Exit, Failure> {
@@ -33,13 +33,17 @@ pub async fn run(flags: &flags::Delete, shell: &Shell) -> Result<Exit, Failure> 
     } else {
         delete(&session, &mut candidates).await
     };
-    finish(&session, candidates, exit);
+    let help = refusal_help(&session, flags, &candidates);
+    finish(&session, candidates);
+    help.iter().for_each(|it| shell.help(it));
     Ok(exit)
 }
 
 /// A repository to delete.
 struct Candidate {
     exists: bool,
+    /// Whether the project that it belongs to could not be read.
+    is_owner_unknown: bool,
     entry: DeleteEntry,
 }
 
@@ -63,7 +67,7 @@ async fn candidates(session: &Session<'_>, flags: &flags::Delete) -> Result<Vec<
     let protected = |name: &RepositoryName| desired.iter().any(|it| it.name == *name && it.protect);
     let each = names.into_iter().map(|name| {
         let is_protected = protected(&name);
-        candidate(session, name, is_protected, &observed)
+        candidate(session, name, Guards { is_protected, assumes_owned: flags.assume_owned }, &observed)
     });
     stream::iter(each).buffered(session.aws_concurrency()).try_collect().await
 }
@@ -80,26 +84,42 @@ fn unknown_orphans(session: &Session<'_>) -> Failure {
         .with_help(help)
 }
 
+/// What decides whether a repository is refused, in addition to its resource tags.
+#[derive(Clone, Copy)]
+struct Guards {
+    is_protected: bool,
+    /// `--assume-owned`.
+    assumes_owned: bool,
+}
+
 async fn candidate(
     session: &Session<'_>,
     name: RepositoryName,
-    is_protected: bool,
+    guards: Guards,
     observed: &Observed,
 ) -> Result<Candidate, Failure> {
     let Some(found) = observed.repositories.get(&name) else {
         let entry = DeleteEntry::new(name, DeleteOutcome::NotFound, Some(ImageTotals::default()), None);
-        return Ok(Candidate { exists: false, entry });
+        return Ok(Candidate { exists: false, is_owner_unknown: false, entry });
     };
     let totals = session.aws.image_totals(&name).await;
     let totals = totals.with_context(|| format!("failed to list the images of `{name}`"))?;
-    let refusal = refusal(session, found, is_protected);
+    let refusal = refusal(session, found, guards);
+    let is_owner_unknown = is_owner_unknown(found, session.project());
     let outcome = if refusal.is_some() { DeleteOutcome::Refused } else { DeleteOutcome::Kept };
-    Ok(Candidate { exists: true, entry: DeleteEntry::new(name, outcome, totals, refusal) })
+    Ok(Candidate { exists: true, is_owner_unknown, entry: DeleteEntry::new(name, outcome, totals, refusal) })
 }
 
-fn refusal(session: &Session<'_>, found: &ObservedRepository, is_protected: bool) -> Option<String> {
-    let owner = foreign_owner(found, session.project()).map(|it| format!("owned by project `{it}`"));
-    owner.or_else(|| is_protected.then(|| "protected (`protect = true`)".to_owned()))
+fn refusal(session: &Session<'_>, found: &ObservedRepository, guards: Guards) -> Option<String> {
+    let project = session.project();
+    if let Some(owner) = foreign_owner(found, project) {
+        return Some(format!("owned by project `{owner}`"));
+    }
+    if guards.is_protected {
+        return Some("protected (`protect = true`)".to_owned());
+    }
+    let is_unknown = is_owner_unknown(found, project) && !guards.assumes_owned;
+    is_unknown.then(|| "its owner is unknown without permission for ecr:ListTagsForResource".to_owned())
 }
 
 impl DeleteEntry {
@@ -134,13 +154,22 @@ async fn confirmed(session: &Session<'_>, flags: &flags::Delete, candidates: &[C
     }
     let expected = session.project().unwrap_or(session.identity.account.as_str());
     let what = if session.project().is_some() { "the project's name" } else { "the account ID" };
-    let typed = shell.ask(&format!("This cannot be undone. Type {what} (`{expected}`) to delete:")).await;
-    match typed {
+    let unknown = unknown_owners(candidates);
+    let question = format!("{unknown}This cannot be undone. Type {what} (`{expected}`) to delete:");
+    match shell.ask(&question).await {
         Some(typed) if typed == expected => return true,
         Some(_) => shell.warn(format!("nothing was deleted: the input is not `{expected}`")),
         None => shell.warn("nothing was deleted: there was no input"),
     }
     false
+}
+
+/// A sentence for the question about repositories that may belong to another project. Empty if there are none.
+fn unknown_owners(candidates: &[Candidate]) -> String {
+    match candidates.iter().filter(|it| it.is_owner_unknown).count() {
+        0 => String::new(),
+        n => format!("The ownership of {} could not be checked. ", count(n as u64, "repository")),
+    }
 }
 
 fn image_totals_text(entry: &DeleteEntry) -> String {
@@ -190,7 +219,23 @@ fn print_entry(shell: &Shell, entry: &DeleteEntry) {
     }
 }
 
-fn finish(session: &Session<'_>, candidates: Vec<Candidate>, exit: Exit) {
+/// What the user can do about refused repositories.
+fn refusal_help(session: &Session<'_>, flags: &flags::Delete, candidates: &[Candidate]) -> Vec<String> {
+    let is_refused = |it: &&Candidate| it.entry.outcome == DeleteOutcome::Refused;
+    let mut help = Vec::new();
+    if candidates.iter().any(|it| is_refused(&it)) {
+        help.push("nothing was deleted; exclude the refused repositories with -p or --exclude".to_owned());
+    }
+    let is_unknown = candidates.iter().filter(is_refused).any(|it| it.is_owner_unknown);
+    if let Some(project) = session.project().filter(|_| is_unknown && !flags.assume_owned) {
+        help.push(format!(
+            "use credentials with ecr:ListTagsForResource, or pass --assume-owned if the repositories belong to `{project}`"
+        ));
+    }
+    help
+}
+
+fn finish(session: &Session<'_>, candidates: Vec<Candidate>) {
     let shell = session.shell;
     let printed = [DeleteOutcome::Deleted, DeleteOutcome::Failed];
     let entries: Vec<_> = candidates.into_iter().map(|it| it.entry).collect();
@@ -205,9 +250,6 @@ fn finish(session: &Session<'_>, candidates: Vec<Candidate>, exit: Exit) {
     let counts =
         words.map(|(outcome, word)| (entries.iter().filter(|it| it.outcome == outcome).count(), word));
     shell.status("Finished", counted(entries.len(), "repository", &counts));
-    if exit == Exit::Refused && entries.iter().any(|it| it.outcome == DeleteOutcome::Refused) {
-        shell.help("nothing was deleted; exclude the refused repositories with -p or --exclude");
-    }
     shell.json(&DeleteReport {
         account: session.identity.account.to_string(),
         region: session.aws.region().to_owned(),

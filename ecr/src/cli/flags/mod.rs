@@ -147,6 +147,13 @@ pub struct Delete {
     /// Also delete repositories of this project that the workspace no longer defines
     #[arg(long)]
     pub(crate) orphans: bool,
+    /// Delete repositories although the permission to read their resource tags is missing
+    ///
+    /// The resource tag `Project` names the project that a repository belongs to. Without ecr:ListTagsForResource it is
+    /// unknown, and nothing is deleted. A repository whose tag can be read and names another project is refused with this
+    /// flag, too.
+    #[arg(long)]
+    pub(crate) assume_owned: bool,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
