@@ -3,17 +3,14 @@
 use std::error::Error;
 use std::fmt;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
-use ecr_oci::http::{is_connection_refused, is_tls, is_too_long};
+use ecr_oci::http::is_too_long;
 use ecr_types::error::causes;
 
-/// Help for a TLS certificate that is not trusted.
-pub const UNTRUSTED: &str = "this machine does not trust the certificate; if a proxy in your network signs certificates, \
-                             pass its CA certificate with SSL_CERT_FILE=PATH";
+use super::help::{Answer, help_for};
 
 /// A failed request: the operation, and the error code and message of AWS. Without a response, there is no code, and
 /// the message is the cause.
@@ -40,17 +37,31 @@ impl ServiceError {
         let message = match (error.message(), status) {
             (Some(message), _) => message.to_owned(),
             (None, Some(_)) if is_too_long(&error) => innermost(&error),
+            // A proxy or a captive portal: the SDK could not read the body.
+            (None, Some(status @ 200..300)) => {
+                format!(
+                    "unexpected response: HTTP status {status} with a body that the API does not give ({})",
+                    kind_of_body(&error)
+                )
+            }
             (None, Some(status)) => format!("HTTP status {status} with a body that is not an API error"),
             (None, None) => innermost(&error),
         };
         let mut found = Self { operation, code, message, status, help: None };
-        found.help = help_for(&error, found.code.as_deref());
+        let date = error.raw_response().and_then(|it| it.headers().get("date"));
+        let answer = Answer { code: found.code.as_deref(), message: &found.message, date };
+        found.help = help_for(operation, &error, &answer);
         if found.is_denied() {
             found.help = Some(format!(
                 "these credentials lack the permission {operation}: grant it, or use other credentials"
             ));
         }
         found
+    }
+
+    /// The error with another help.
+    pub(super) fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
     }
 
     /// A successful response with content that is missing or not valid.
@@ -102,6 +113,12 @@ impl fmt::Display for ServiceError {
 
 impl Error for ServiceError {}
 
+/// The media type of a response, or what else is known of its body.
+fn kind_of_body<E>(error: &SdkError<E, HttpResponse>) -> String {
+    let content_type = error.raw_response().and_then(|it| it.headers().get("content-type"));
+    content_type.map_or("no content type".to_owned(), |it| it.to_owned())
+}
+
 /// The causes of a request that got no response, without the outer layers such as "dispatch failure".
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
@@ -131,68 +148,4 @@ fn refused_role(error: &(dyn Error + 'static)) -> Option<ServiceError> {
             refusal("sts:AssumeRoleWithWebIdentity", cause.downcast_ref::<AssumeRoleWithWebIdentityError>()?)
         }
     })
-}
-
-/// Help for credentials that cannot be loaded.
-fn no_credentials(error: &(dyn Error + 'static)) -> String {
-    let token_file = std::env::var("AWS_WEB_IDENTITY_TOKEN_FILE").ok().filter(|it| !it.is_empty());
-    match token_file.filter(|_| causes(error).any(|it| it.is::<std::io::Error>())) {
-        Some(path) => format!("check that AWS_WEB_IDENTITY_TOKEN_FILE (`{path}`) can be read"),
-        None => "set AWS_PROFILE or pass --aws-profile, run `aws sso login`, \
-                 or add --local to use the embedded ECR, which needs no account"
-            .to_owned(),
-    }
-}
-
-/// Help for a refused connection, with the endpoints of the environment.
-fn nothing_listens() -> String {
-    let variables = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_STS"];
-    let value = |key: &str| std::env::var(key).ok().filter(|it| !it.is_empty());
-    let set: Vec<_> = variables.iter().filter_map(|it| Some(format!("{it}={}", value(it)?))).collect();
-    let (endpoint, remedy) = match set.as_slice() {
-        [] => ("`endpoint_url` of the AWS profile".to_owned(), "remove the key"),
-        set => (set.join(", "), "unset the variable"),
-    };
-    format!(
-        "nothing listens at the endpoint ({endpoint}): start the embedded ECR with `cargo xtask ecr serve`, or {remedy}"
-    )
-}
-
-fn help_for(error: &(dyn Error + 'static), code: Option<&str>) -> Option<String> {
-    if causes(error).any(|it| it.is::<CredentialsError>()) {
-        return Some(no_credentials(error));
-    }
-    if is_connection_refused(error) {
-        return Some(nothing_listens());
-    }
-    if is_tls(error) {
-        return Some(UNTRUSTED.to_owned());
-    }
-    match code? {
-        "ThrottlingException" | "TooManyRequestsException" | "RequestLimitExceeded" => {
-            Some("AWS limits the rate of requests: retry later, or lower --concurrency".to_owned())
-        }
-        "RepositoryNotFoundException" => Some(
-            "create the repository with `cargo xtask ecr create`; if it exists, check the account and the region with \
-             `cargo xtask ecr status`"
-                .to_owned(),
-        ),
-        "ImageTagAlreadyExistsException" => Some(
-            "bump the version, or push another tag such as `--tag '{version}-{digest}'`".to_owned(),
-        ),
-        "UnsupportedImageTypeException" => Some(
-            "ECR cannot scan images without an operating system (scratch, distroless); the image itself works"
-                .to_owned(),
-        ),
-        "ExpiredToken" | "ExpiredTokenException" => {
-            Some("the session has expired: run `aws sso login`".to_owned())
-        }
-        "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch" => {
-            Some("AWS does not recognize these credentials: check them with `aws sts get-caller-identity`".to_owned())
-        }
-        _ => None,
-    }
 }

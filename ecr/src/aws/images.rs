@@ -3,6 +3,7 @@
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageStatusFilter};
 use ecr_types::RepositoryName;
 
+use super::answer::member;
 use super::observe::NOT_FOUND;
 use super::pages::Pages;
 use super::{Aws, ServiceError};
@@ -40,7 +41,8 @@ impl Aws {
         loop {
             let page = request.clone().set_next_token(pages.token()).send().await;
             let page = page.map_err(|it| ServiceError::new(ACTION, it))?;
-            for image in page.image_details() {
+            for image in member(ACTION, "imageDetails", page.image_details)? {
+                self.about(ACTION, image.registry_id(), image.repository_name(), name.as_str())?;
                 let bytes = image.image_size_in_bytes().and_then(|it| u64::try_from(it).ok());
                 totals.images += 1;
                 totals.bytes = totals.bytes.saturating_add(bytes.unwrap_or_default());

@@ -12,6 +12,7 @@ use ecr_lifecycle::{Image, StorageClass, Timestamp};
 use ecr_types::{Digest, RepositoryName};
 use futures_util::stream::{self, StreamExt};
 
+use super::answer::{member, same, unexpected};
 use super::observe::NOT_FOUND;
 use super::pages::Pages;
 use super::{Aws, ServiceError};
@@ -41,13 +42,12 @@ impl Aws {
         name: &RepositoryName,
         manifests: Manifests,
     ) -> Result<Option<Inventory>, ServiceError> {
-        const ACTION: &str = "ecr:DescribeImages";
         let listed = match self.listed_images(name).await {
             Ok(listed) => listed,
             Err(error) if error.has_code(NOT_FOUND) => return Ok(Some(Inventory::default())),
             Err(error) => {
                 return self
-                    .note_if_denied(error, ACTION, "images were not read", name.as_str())
+                    .note_if_denied(error, DESCRIBE, "images were not read", name.as_str())
                     .map(|()| None);
             }
         };
@@ -60,12 +60,15 @@ impl Aws {
     async fn listed_images(&self, name: &RepositoryName) -> Result<Vec<(Image, Detail)>, ServiceError> {
         let any = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
         let request = self.ecr.describe_images().repository_name(name.as_str()).filter(any).max_results(1000);
-        let mut pages = Pages::new(LIST_IMAGES);
+        let mut pages = Pages::new(DESCRIBE);
         let mut listed = Vec::new();
         loop {
             let page = request.clone().set_next_token(pages.token()).send().await;
-            let page = page.map_err(|it| ServiceError::new(LIST_IMAGES, it))?;
-            listed.extend(page.image_details().iter().filter_map(listed_image));
+            let page = page.map_err(|it| ServiceError::new(DESCRIBE, it))?;
+            for detail in member(DESCRIBE, "imageDetails", page.image_details)? {
+                self.about(DESCRIBE, detail.registry_id(), detail.repository_name(), name.as_str())?;
+                listed.push(listed_image(&detail)?);
+            }
             if !pages.follow(page.next_token)? {
                 return Ok(listed);
             }
@@ -80,9 +83,16 @@ impl Aws {
     ) -> Result<Option<Image>, ServiceError> {
         let id = ImageIdentifier::builder().image_tag(tag).build();
         let request = self.ecr.describe_images().repository_name(name.as_str()).image_ids(id);
-        match request.send().await.map_err(|it| ServiceError::new("ecr:DescribeImages", it)) {
+        match request.send().await.map_err(|it| ServiceError::new(DESCRIBE, it)) {
             Ok(response) => {
-                Ok(response.image_details().iter().find_map(listed_image).map(|(image, _)| image))
+                let details = member(DESCRIBE, "imageDetails", response.image_details)?;
+                let detail = member(DESCRIBE, "imageDetails", details.first())?;
+                self.about(DESCRIBE, detail.registry_id(), detail.repository_name(), name.as_str())?;
+                let (image, _) = listed_image(detail)?;
+                match image.tags.iter().any(|it| it == tag) {
+                    true => Ok(Some(image)),
+                    false => Err(unexpected(DESCRIBE, format!("an image without the tag `{tag}`"))),
+                }
             }
             Err(error) if error.has_code("ImageNotFoundException") => Ok(None),
             Err(error) => Err(error),
@@ -91,13 +101,14 @@ impl Aws {
 
     /// The text of a manifest. ECR records the request as a pull.
     pub async fn manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<String, ServiceError> {
-        const ACTION: &str = "ecr:BatchGetImage";
         let id = ImageIdentifier::builder().image_digest(digest.as_str()).build();
         let request = self.ecr.batch_get_image().repository_name(name.as_str()).image_ids(id);
-        let response = request.send().await.map_err(|it| ServiceError::new(ACTION, it))?;
-        let text = response.images().first().and_then(|it| it.image_manifest());
-        let missing = || ServiceError::unexpected(ACTION, &format!("no manifest for {digest}"));
-        text.map(str::to_owned).ok_or_else(missing)
+        let response = request.send().await.map_err(|it| ServiceError::new(BATCH_GET, it))?;
+        let image = response.images().first();
+        let image = image.ok_or_else(|| unexpected(BATCH_GET, format!("no manifest for {digest}")))?;
+        let found = image.image_id().and_then(|it| it.image_digest());
+        same(BATCH_GET, "imageDigest", found, digest.as_str())?;
+        member(BATCH_GET, "imageManifest", image.image_manifest()).map(str::to_owned)
     }
 
     /// Reads manifests in concurrent batches and adds their contents to `inventory`.
@@ -107,7 +118,6 @@ impl Aws {
         inventory: &mut Inventory,
         manifests: Manifests,
     ) -> Result<(), ServiceError> {
-        const ACTION: &str = "ecr:BatchGetImage";
         // Archived images cannot be pulled.
         let is_wanted = |it: &&Image| match manifests {
             Manifests::None => false,
@@ -120,16 +130,17 @@ impl Aws {
             let ids = digests.iter().map(|it| ImageIdentifier::builder().image_digest(it.as_str()).build());
             let request = self.ecr.batch_get_image().repository_name(name.as_str());
             let request = request.set_image_ids(Some(ids.collect()));
-            request.send().await.map_err(|it| ServiceError::new(ACTION, it))
+            let response = request.send().await.map_err(|it| ServiceError::new(BATCH_GET, it))?;
+            member(BATCH_GET, "images", response.images)
         });
         let mut responses = stream::iter(batches).buffer_unordered(self.concurrency());
         while let Some(response) = responses.next().await {
             match response {
-                Ok(response) => inventory.add_manifests(response.images().iter().filter_map(manifest)),
+                Ok(images) => inventory.add_manifests(images.iter().filter_map(manifest)),
                 Err(error) if error.has_code(NOT_FOUND) => return Ok(()),
                 Err(error) => {
                     let skipped = "the contents of indexes and the layers that images share are unknown";
-                    return self.note_if_denied(error, ACTION, skipped, name.as_str());
+                    return self.note_if_denied(error, BATCH_GET, skipped, name.as_str());
                 }
             }
         }
@@ -145,7 +156,9 @@ impl Aws {
         const START: &str = "ecr:StartLifecyclePolicyPreview";
         let request = self.ecr.start_lifecycle_policy_preview();
         let request = request.repository_name(name.as_str()).lifecycle_policy_text(policy);
-        request.send().await.map_err(|it| ServiceError::new(START, it))?;
+        let response = request.send().await.map_err(|it| ServiceError::new(START, it))?;
+        self.about(START, response.registry_id(), response.repository_name(), name.as_str())?;
+        member(START, "status", response.status())?;
         let mut pause = Duration::from_millis(100);
         let mut waited = Duration::ZERO;
         loop {
@@ -175,7 +188,8 @@ impl Aws {
             .send()
             .await;
         let response = response.map_err(|it| ServiceError::new(GET_PREVIEW, it))?;
-        response.status.ok_or_else(|| ServiceError::unexpected(GET_PREVIEW, &"no status"))
+        self.about(GET_PREVIEW, response.registry_id(), response.repository_name(), name.as_str())?;
+        member(GET_PREVIEW, "status", response.status)
     }
 
     async fn preview_results(&self, name: &RepositoryName) -> Result<ServicePreview, ServiceError> {
@@ -185,7 +199,7 @@ impl Aws {
         loop {
             let page = request.clone().set_next_token(pages.token()).send().await;
             let page = page.map_err(|it| ServiceError::new(GET_PREVIEW, it))?;
-            for result in page.preview_results() {
+            for result in member(GET_PREVIEW, "previewResults", page.preview_results)? {
                 let digest = result.image_digest().and_then(|it| it.parse().ok());
                 results.extend(digest.zip(result.applied_rule_priority().map(i64::from)));
             }
@@ -196,7 +210,8 @@ impl Aws {
     }
 }
 
-const LIST_IMAGES: &str = "ecr:DescribeImages";
+const DESCRIBE: &str = "ecr:DescribeImages";
+const BATCH_GET: &str = "ecr:BatchGetImage";
 const GET_PREVIEW: &str = "ecr:GetLifecyclePolicyPreview";
 const PREVIEW_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -205,16 +220,18 @@ fn manifest(image: &aws_sdk_ecr::types::Image) -> Option<(Digest, ManifestConten
     Some((digest, ManifestContents::parse(image.image_manifest()?)))
 }
 
-/// `None` for an image without a digest or push time, which ECR always returns.
-fn listed_image(detail: &ImageDetail) -> Option<(Image, Detail)> {
+/// # Errors
+/// The digest or the push time is missing, which ECR always returns.
+fn listed_image(detail: &ImageDetail) -> Result<(Image, Detail), ServiceError> {
     let media_type = detail.image_manifest_media_type();
     let is_index = media_type.is_some_and(ecr_types::media_type::is_index);
     let is_archived = detail.image_status() == Some(&ImageStatus::Archived);
+    let digest = member(DESCRIBE, "imageDigest", detail.image_digest())?;
     let image = Image {
-        digest: detail.image_digest()?.parse().ok()?,
+        digest: digest.parse().map_err(|it| unexpected(DESCRIBE, it))?,
         tags: detail.image_tags().to_vec(),
         media_type: media_type.map(str::to_owned),
-        pushed_at: timestamp(detail.image_pushed_at())?,
+        pushed_at: member(DESCRIBE, "imagePushedAt", timestamp(detail.image_pushed_at()))?,
         last_pulled_at: timestamp(detail.last_recorded_pull_time()),
         size_bytes: detail.image_size_in_bytes().and_then(|it| u64::try_from(it).ok()).unwrap_or_default(),
         subject: detail.subject_manifest_digest().and_then(|it| it.parse().ok()),
@@ -224,7 +241,7 @@ fn listed_image(detail: &ImageDetail) -> Option<(Image, Detail)> {
         last_archived_at: timestamp(detail.last_archived_at()),
         last_activated_at: timestamp(detail.last_activated_at()),
     };
-    Some((image, details_of(detail)))
+    Ok((image, details_of(detail)))
 }
 
 fn details_of(detail: &ImageDetail) -> Detail {

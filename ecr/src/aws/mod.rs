@@ -1,6 +1,7 @@
 //! The client of AWS: ECR and STS. It reads a registry ([`Aws::observe`]), writes to it ([`Aws::apply`]), and gets
 //! authorization tokens.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,13 +12,16 @@ use aws_sdk_ecr::config::retry::{ClientRateLimiter, RetryConfig, RetryPartition,
 use aws_sdk_ecr::config::timeout::TimeoutConfig;
 use ecr_oci::http::{HttpClient, Limits};
 use ecr_types::RegistryId;
+use ecr_types::url::redacted;
 
 use environment::{Environment, with_credentials};
 
+mod answer;
 mod apply;
 mod denials;
 mod environment;
 mod error;
+mod help;
 mod http;
 pub mod iam;
 pub mod ignored_writes;
@@ -33,12 +37,13 @@ mod token;
 pub use apply::Applied;
 pub use denials::Denials;
 pub use environment::InvalidEnvironment;
-pub use error::{ServiceError, UNTRUSTED};
+pub use error::ServiceError;
+pub use help::{PROXY, UNTRUSTED};
 pub use http::Connections;
 pub use images::ImageTotals;
 pub use inventory::{Manifests, ServicePreview};
 pub use observe::{Failures, Reads};
-pub use token::{AuthorizationToken, token_renewal};
+pub use token::{AuthorizationToken, ForeignRegistry, token_renewal};
 
 /// The source of region, endpoint and credentials.
 #[derive(Debug, Clone)]
@@ -70,6 +75,8 @@ pub struct Aws {
     endpoint: Option<String>,
     http: HttpClient,
     denials: Denials,
+    /// The account of the credentials, once it is known.
+    account: OnceLock<RegistryId>,
 }
 
 /// The owner of the credentials.
@@ -99,16 +106,23 @@ impl Aws {
         let region = config.region().ok_or(NoRegion)?.to_string();
         region.parse::<ecr_types::Region>().map_err(anyhow::Error::msg)?;
         let (ecr, sts) = clients(&config);
-        Ok(Self { ecr, sts, region, endpoint, http, denials: Denials::default() })
+        Ok(Self { ecr, sts, region, endpoint, http, denials: Denials::default(), account: OnceLock::new() })
     }
 
     pub fn region(&self) -> &str {
         &self.region
     }
 
-    /// The endpoint of the ECR API. `None` is the default endpoint of AWS.
-    pub fn endpoint(&self) -> Option<&str> {
-        self.endpoint.as_deref()
+    /// The endpoint of the ECR API, without user and password. `None` is the default endpoint of AWS.
+    pub fn endpoint(&self) -> Option<String> {
+        self.endpoint.as_deref().map(redacted)
+    }
+
+    /// The host of that endpoint, with the port if there is one.
+    pub fn endpoint_host(&self) -> Option<String> {
+        let uri: hyper::Uri = self.endpoint.as_deref()?.parse().ok()?;
+        let authority = uri.authority()?.as_str();
+        Some(authority.rsplit('@').next().unwrap_or_default().to_owned())
     }
 
     /// The HTTP client of all requests.
@@ -128,10 +142,12 @@ impl Aws {
 
     /// The owner of the credentials (STS `GetCallerIdentity`, which needs no permission).
     pub async fn identity(&self) -> Result<Identity, ServiceError> {
+        const ACTION: &str = "sts:GetCallerIdentity";
         let response = self.sts.get_caller_identity().send().await;
-        let response = response.map_err(|it| ServiceError::new("sts:GetCallerIdentity", it))?;
-        let account = response.account().unwrap_or_default();
-        let account = account.parse().map_err(|it| ServiceError::unexpected("sts:GetCallerIdentity", &it))?;
+        let response = response.map_err(|it| ServiceError::new(ACTION, it))?;
+        let account = answer::member(ACTION, "Account", response.account())?;
+        let account: RegistryId = account.parse().map_err(|it| answer::unexpected(ACTION, it))?;
+        let account = self.account.get_or_init(|| account).clone();
         Ok(Identity { account, arn: response.arn().unwrap_or_default().to_owned() })
     }
 }

@@ -1,12 +1,14 @@
 //! Reading a registry: `DescribeRepositories` in batches, then concurrent requests for policies and tags.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecr::types::Repository;
 use ecr_lifecycle::StoredPolicy;
 use ecr_types::{RepositoryName, ScanningRule};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use super::answer::{member, unexpected};
+use super::apply::arn_and_uri;
 use super::pages::Pages;
 use super::{Aws, ServiceError};
 use crate::config::desired::Encryption;
@@ -64,8 +66,8 @@ impl Aws {
         const ACTION: &str = "ecr:GetRegistryScanningConfiguration";
         match self.ecr.get_registry_scanning_configuration().send().await {
             Ok(response) => {
-                let rules = response.scanning_configuration().map(|it| it.rules()).unwrap_or_default();
-                Ok(rules.iter().map(scanning_rule).collect())
+                let found = member(ACTION, "scanningConfiguration", response.scanning_configuration())?;
+                Ok(found.rules().iter().map(scanning_rule).collect())
             }
             Err(error) => {
                 let skipped = "the scanning rules of the registry were not considered";
@@ -77,17 +79,18 @@ impl Aws {
 
     /// The names and ARNs of all repositories of the registry.
     pub async fn all_repositories(&self) -> Result<Vec<(RepositoryName, String)>, ServiceError> {
-        const ACTION: &str = "ecr:DescribeRepositories";
         let request = self.ecr.describe_repositories().max_results(1000);
-        let named = |it: &Repository| {
-            Some((it.repository_name()?.parse().ok()?, it.repository_arn().unwrap_or_default().to_owned()))
-        };
-        let mut pages = Pages::new(ACTION);
+        let mut pages = Pages::new(DESCRIBE);
         let mut repositories = Vec::new();
         loop {
             let page = request.clone().set_next_token(pages.token()).send().await;
-            let page = page.map_err(|it| ServiceError::new(ACTION, it))?;
-            repositories.extend(page.repositories().iter().filter_map(named));
+            let page = page.map_err(|it| ServiceError::new(DESCRIBE, it))?;
+            for found in member(DESCRIBE, "repositories", page.repositories)? {
+                let name = member(DESCRIBE, "repositoryName", found.repository_name())?;
+                let (arn, _) = arn_and_uri(DESCRIBE, &found)?;
+                // A name that this tool does not know is none of its repositories.
+                repositories.extend(name.parse().ok().map(|it: RepositoryName| (it, arn.to_owned())));
+            }
             if !pages.follow(page.next_token)? {
                 return Ok(repositories);
             }
@@ -168,10 +171,12 @@ impl Aws {
     }
 
     async fn describe_batch(&self, names: &[RepositoryName]) -> Result<Vec<Repository>, ServiceError> {
-        let names = names.iter().map(ToString::to_string).collect();
-        let response = self.ecr.describe_repositories().set_repository_names(Some(names)).send().await;
-        let response = response.map_err(|it| ServiceError::new("ecr:DescribeRepositories", it))?;
-        Ok(response.repositories.unwrap_or_default())
+        let asked = names.iter().map(ToString::to_string).collect();
+        let response = self.ecr.describe_repositories().set_repository_names(Some(asked)).send().await;
+        let response = response.map_err(|it| ServiceError::new(DESCRIBE, it))?;
+        let found = member(DESCRIBE, "repositories", response.repositories)?;
+        require_all(names, &found)?;
+        Ok(found)
     }
 
     /// Reads the selected properties. `None` if the repository was deleted in the meantime.
@@ -214,8 +219,10 @@ impl Aws {
     ) -> Result<Option<Reading<Option<StoredPolicy>>>, ServiceError> {
         const ACTION: &str = "ecr:GetLifecyclePolicy";
         let response = self.ecr.get_lifecycle_policy().repository_name(name).send().await;
-        let response = response.map(|it| it.lifecycle_policy_text.map(StoredPolicy::parse));
-        let response = response.map_err(|it| ServiceError::new(ACTION, it));
+        let response = response.map_err(|it| ServiceError::new(ACTION, it)).and_then(|it| {
+            self.about(ACTION, it.registry_id(), it.repository_name(), name)?;
+            member(ACTION, "lifecyclePolicyText", it.lifecycle_policy_text).map(StoredPolicy::parse)
+        });
         let skipped = "lifecycle policies are unknown, and `ecr create` writes them again";
         self.optional_policy(response, "LifecyclePolicyNotFoundException", ACTION, skipped, name)
     }
@@ -223,7 +230,10 @@ impl Aws {
     async fn repository_policy(&self, name: &str) -> Result<Option<Reading<Option<String>>>, ServiceError> {
         const ACTION: &str = "ecr:GetRepositoryPolicy";
         let response = self.ecr.get_repository_policy().repository_name(name).send().await;
-        let response = response.map(|it| it.policy_text).map_err(|it| ServiceError::new(ACTION, it));
+        let response = response.map_err(|it| ServiceError::new(ACTION, it)).and_then(|it| {
+            self.about(ACTION, it.registry_id(), it.repository_name(), name)?;
+            member(ACTION, "policyText", it.policy_text)
+        });
         let skipped = "repository policies were not compared";
         self.optional_policy(response, "RepositoryPolicyNotFoundException", ACTION, skipped, name)
     }
@@ -231,14 +241,14 @@ impl Aws {
     /// A policy that may be absent (error code `absent`). `None` if the repository does not exist.
     fn optional_policy<T>(
         &self,
-        response: Result<Option<T>, ServiceError>,
+        response: Result<T, ServiceError>,
         absent: &str,
         action: &'static str,
         skipped: &'static str,
         name: &str,
     ) -> Result<Option<Reading<Option<T>>>, ServiceError> {
         match response {
-            Ok(text) => Ok(Some(Reading::Known(text))),
+            Ok(policy) => Ok(Some(Reading::Known(Some(policy)))),
             Err(error) if error.has_code(absent) => Ok(Some(Reading::Known(None))),
             Err(error) if error.has_code(NOT_FOUND) => Ok(None),
             Err(error) => self.note_if_denied(error, action, skipped, name).map(|()| Some(Reading::Denied)),
@@ -250,21 +260,22 @@ impl Aws {
         arn: &str,
         name: &str,
     ) -> Result<Option<Reading<BTreeMap<String, String>>>, ServiceError> {
-        const ACTION: &str = "ecr:ListTagsForResource";
-        match self.ecr.list_tags_for_resource().resource_arn(arn).send().await {
-            Ok(response) => {
-                let tags = response.tags.unwrap_or_default();
-                Ok(Some(Reading::Known(tags.into_iter().map(|it| (it.key, it.value)).collect())))
-            }
+        match self.list_tags(arn).await {
+            Ok(tags) => Ok(Some(Reading::Known(tags))),
+            Err(error) if error.has_code(NOT_FOUND) => Ok(None),
             Err(error) => {
-                let error = ServiceError::new(ACTION, error);
-                if error.has_code(NOT_FOUND) {
-                    return Ok(None);
-                }
                 let skipped = "ownership and resource tags were not checked";
-                self.note_if_denied(error, ACTION, skipped, name).map(|()| Some(Reading::Denied))
+                self.note_if_denied(error, LIST_TAGS, skipped, name).map(|()| Some(Reading::Denied))
             }
         }
+    }
+
+    /// The resource tags of the repository with this ARN.
+    pub(super) async fn list_tags(&self, arn: &str) -> Result<BTreeMap<String, String>, ServiceError> {
+        let response = self.ecr.list_tags_for_resource().resource_arn(arn).send().await;
+        let response = response.map_err(|it| ServiceError::new(LIST_TAGS, it))?;
+        let tags = member(LIST_TAGS, "tags", response.tags)?;
+        Ok(tags.into_iter().map(|it| (it.key, it.value)).collect())
     }
 
     /// Records a denied read for the warnings. Any other error is returned.
@@ -280,6 +291,26 @@ impl Aws {
         }
         self.denials.add(action, skipped, name);
         Ok(())
+    }
+}
+
+const DESCRIBE: &str = "ecr:DescribeRepositories";
+const LIST_TAGS: &str = "ecr:ListTagsForResource";
+
+/// Checks that the repositories that were asked for, and no other, were described. ECR answers with an error if one of
+/// them does not exist.
+fn require_all(names: &[RepositoryName], found: &[Repository]) -> Result<(), ServiceError> {
+    let mut missing: BTreeSet<_> = names.iter().map(RepositoryName::as_str).collect();
+    for repository in found {
+        let name = member(DESCRIBE, "repositoryName", repository.repository_name())?;
+        arn_and_uri(DESCRIBE, repository)?;
+        if !missing.remove(name) {
+            return Err(unexpected(DESCRIBE, format!("repository `{name}`, which was not asked for")));
+        }
+    }
+    match missing.first() {
+        Some(name) => Err(unexpected(DESCRIBE, format!("no repository `{name}`"))),
+        None => Ok(()),
     }
 }
 

@@ -8,6 +8,7 @@ use aws_sdk_ecr::types::{
 };
 use ecr_types::{Digest, RepositoryName};
 
+use super::answer::{member, same};
 use super::pages::Pages;
 use super::{Aws, ServiceError};
 use crate::scan::{Counts, Finding, Fix, ImageScan, ScanStatus, ScanType, Severity};
@@ -34,13 +35,16 @@ impl Aws {
                 Err(error) if error.has_code("ScanNotFoundException") => return Ok(None),
                 Err(error) => return Err(error),
             };
-            let status = response.image_scan_status();
-            let name = status.and_then(|it| it.status()).map_or("", |it| it.as_str());
+            self.about(ACTION, response.registry_id(), response.repository_name(), name.as_str())?;
+            let found = response.image_id().and_then(|it| it.image_digest());
+            same(ACTION, "imageDigest", found, digest.as_str())?;
+            let status = member(ACTION, "imageScanStatus", response.image_scan_status())?;
+            let state = member(ACTION, "status", status.status())?.as_str();
             // Each page contains the status. The one of the last page counts, because it may have changed between
             // requests.
             let scan: &mut ImageScan = scan.get_or_insert_with(empty);
-            scan.status = ScanStatus::from_api(name);
-            scan.description = status.and_then(|it| it.description()).map(str::to_owned);
+            scan.status = ScanStatus::from_api(state);
+            scan.description = status.description().map(str::to_owned);
             if let Some(findings) = response.image_scan_findings() {
                 add(scan, findings);
             }

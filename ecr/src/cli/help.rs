@@ -6,7 +6,7 @@ use ecr_oci::bases::PullError;
 use ecr_oci::registry::{RegistryError, RegistryErrorKind};
 use ecr_types::text::NotText;
 
-use crate::aws::{InvalidEnvironment, NoRegion, ServiceError, UNTRUSTED};
+use crate::aws::{ForeignRegistry, InvalidEnvironment, NoRegion, PROXY, ServiceError, UNTRUSTED};
 use crate::build::bases::MissingBase;
 use crate::build::compile::prebuilt::PrebuiltError;
 use crate::build::docker::{EngineError, LeftOut};
@@ -42,6 +42,9 @@ fn help_for_one(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<InvalidEnvironment>() {
         return Some(error.help());
     }
+    if error.is::<ForeignRegistry>() {
+        return Some(ForeignRegistry::HELP.to_owned());
+    }
     if let Some(error) = error.downcast_ref::<std::io::Error>() {
         return NotText::of(error).map(|it| it.help().to_owned());
     }
@@ -65,6 +68,7 @@ fn registry_help(kind: RegistryErrorKind) -> Option<&'static str> {
             Some("the registry limits the rate of requests: retry later, or lower --concurrency")
         }
         RegistryErrorKind::Tls => Some(UNTRUSTED),
+        RegistryErrorKind::Proxy => Some(PROXY),
         RegistryErrorKind::Denied | RegistryErrorKind::Unauthorized | RegistryErrorKind::Other => None,
     }
 }
@@ -87,6 +91,7 @@ fn base_help(error: &MissingBase) -> Option<String> {
             Some(format!("retry later, or log in with `{login}`: the registry limits anonymous pulls"))
         }
         RegistryErrorKind::Tls => Some(UNTRUSTED.to_owned()),
+        RegistryErrorKind::Proxy => Some(PROXY.to_owned()),
         RegistryErrorKind::NotFound | RegistryErrorKind::ImmutableTag | RegistryErrorKind::Other => None,
     }
 }

@@ -25,6 +25,14 @@ impl IgnoredWrite {
         let found = again.steps.iter().filter(was_made);
         found.map(|step| step.ignored_write(arn)).collect()
     }
+
+    /// Whether the plan of its repository leaves the write out because of this record.
+    pub fn blocks(&self, plan: &RepositoryPlan) -> bool {
+        let is_this = |it: &BlockedField| {
+            it.field == self.field && it.observed == self.observed && it.desired == self.desired
+        };
+        plan.blocked.iter().any(is_this)
+    }
 }
 
 impl Step {
@@ -68,4 +76,4 @@ impl RepositoryPlan {
 }
 
 const IGNORED: &str = "AWS accepted the change, but it had no effect: check the settings of the registry \
-                       (target/xtask-ecr/ignored-writes.json suppresses this write for a day)";
+                       (target/xtask-ecr/ignored-writes.json suppresses this write for a day; remove it to try again)";

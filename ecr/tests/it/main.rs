@@ -36,3 +36,4 @@ mod status;
 mod support;
 mod tidy;
 mod trouble;
+mod truth;

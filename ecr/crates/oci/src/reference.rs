@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ecr_types::Digest;
+use ecr_types::url::redacted;
 use thiserror::Error;
 
 /// A reference to an image, with Docker's defaults for the parts that it does not name.
@@ -30,7 +31,7 @@ pub struct Reference {
     text: String,
 }
 
-/// A text that is not an image reference.
+/// A text that is not an image reference, without the user and the password that it may contain.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{0}` is not an image reference such as debian:12 or host/name@sha256:...")]
 pub struct InvalidReference(String);
@@ -61,7 +62,7 @@ impl FromStr for Reference {
     type Err = InvalidReference;
 
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
-        let wrong = || InvalidReference(text.to_owned());
+        let wrong = || InvalidReference(redacted(text));
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.parse().map_err(|_| wrong())?)),
             None => (text, None),

@@ -28,9 +28,44 @@ pub fn is_loopback(host: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost") || address.is_ok_and(|it| it.is_loopback())
 }
 
+/// Whether two hosts with their ports are the same: `localhost`, 127.0.0.1 and `[::1]` are one, letters have no case, and
+/// the port of HTTPS may be left out.
+///
+/// ```
+/// assert!(ecr_types::host::is_same("localhost:4510", "127.0.0.1:4510"));
+/// assert!(!ecr_types::host::is_same("127.0.0.1:4510", "127.0.0.1:4511"));
+/// ```
+pub fn is_same(a: &str, b: &str) -> bool {
+    normal(a) == normal(b)
+}
+
+/// The name of a host in lower case, and its port.
+fn normal(host: &str) -> (String, &str) {
+    let name = name(host);
+    let port = host[name.len()..].trim_start_matches(':');
+    let name = name.to_ascii_lowercase();
+    let name = if matches!(name.as_str(), "127.0.0.1" | "[::1]") { "localhost".to_owned() } else { name };
+    (name, if port.is_empty() { "443" } else { port })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn is_same_compares_names_and_ports() {
+        for (a, b, wanted) in [
+            ("localhost:4510", "127.0.0.1:4510", true),
+            ("[::1]:4510", "localhost:4510", true),
+            ("Registry.example", "registry.example:443", true),
+            ("registry.example", "registry.example:5000", false),
+            ("127.0.0.2:4510", "127.0.0.1:4510", false),
+            ("registry.example", "registry.example.org", false),
+            ("registry.example", "", false),
+        ] {
+            assert_eq!((is_same(a, b), is_same(b, a)), (wanted, wanted), "{a} {b}");
+        }
+    }
 
     #[test]
     fn is_loopback_accepts_this_machine_only() {

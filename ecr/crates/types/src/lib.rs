@@ -30,6 +30,7 @@ mod repository;
 mod sync;
 pub mod text;
 mod time;
+pub mod url;
 
 pub use manifest::{Descriptor, ImageIndex, ImageManifest, InvalidManifest, Manifest};
 pub use name::{Digest, ImageTag, InvalidName, Region, RegistryId, RepositoryName};

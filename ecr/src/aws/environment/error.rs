@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ecr_types::document::did_you_mean;
+use ecr_types::url::redacted;
 
 use super::ProfileSource;
 
@@ -57,7 +58,7 @@ pub enum EnvironmentProblem {
     #[error("AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not")]
     NoSecretKey,
     /// An endpoint cannot be used.
-    #[error("{source_name} is `{url}`, but {flaw}")]
+    #[error("{source_name} is `{}`, but {flaw}", redacted(.url))]
     Endpoint {
         /// The variable or the key.
         source_name: String,

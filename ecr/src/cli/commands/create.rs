@@ -1,14 +1,14 @@
 //! `ecr create`: creates missing repositories and updates the settings of existing ones.
 
 use ecr_lifecycle::in_use::InUse;
-use ecr_types::RepositoryName;
 use ecr_types::error::one_line;
 use ecr_types::human::counted;
 
-use super::expiry;
 use super::parts::{Part, run_parts};
+use super::read_back::Applied;
 use super::session::{Observation, Session, configures_lifecycle_policy};
-use crate::aws::{Applied, Reads, ServiceError};
+use super::{expiry, read_back};
+use crate::aws::{self, ServiceError};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{
@@ -17,7 +17,7 @@ use crate::cli::report::{
 use crate::cli::shell::Shell;
 use crate::config::desired::DesiredRepository;
 use crate::plan::observed::Observed;
-use crate::plan::{IgnoredWrite, Plan, RepositoryPlan, RepositoryState, Step};
+use crate::plan::{IgnoredWrite, Plan, RepositoryPlan, RepositoryState};
 
 /// Runs `ecr create`.
 pub async fn run(flags: &flags::Create, shell: &Shell) -> Result<Exit, Failure> {
@@ -102,14 +102,20 @@ pub async fn apply_plan(
             Some(error) => (it.clone(), failed(None, error)),
             None => apply(session, it, desired, &observed).await,
         };
-        print_result(session.shell, &applied.0, &applied.1);
+        if !read_back::is_checked(&applied) {
+            print_result(session.shell, &applied.0, &applied.1);
+        }
         applied
     });
     let applied = applied.await;
     let is_interrupted = applied.iter().any(|it| !matches!(it, Part::Done(_)));
     let each = applied.into_iter().zip(&plan.repositories);
-    let mut applied: Vec<_> = each.map(|(part, plan)| ended(session.shell, part, plan)).collect();
-    session.shell.until_interrupted(read_back(session, desired, &mut applied)).await;
+    let mut applied: Vec<Applied> = each.map(|(part, plan)| ended(session.shell, part, plan)).collect();
+    forget_past_writes(session, &applied);
+    let checked: Vec<_> = applied.iter().map(read_back::is_checked).collect();
+    session.shell.until_interrupted(read_back::check(session, desired, &mut applied)).await;
+    let checked = applied.iter().zip(checked).filter(|(_, is_checked)| *is_checked);
+    checked.for_each(|((plan, result), _)| print_result(session.shell, plan, result));
     session.warn_of_denials();
     let uris = applied.iter().filter_map(|(_, it)| it.uri.as_deref());
     let host = uris.filter_map(|it| it.split_once('/')).map(|(host, _)| host.to_owned()).next();
@@ -118,10 +124,7 @@ pub async fn apply_plan(
     }
     // If another run created a repository first, the report shows the second plan for it.
     let repositories = applied.iter().map(|(plan, _)| plan.clone()).collect();
-    let report = |(plan, result): (RepositoryPlan, CreateResult)| CreatedRepository {
-        plan: RepositoryReport::from(&plan),
-        result,
-    };
+    let report = |(plan, result): Applied| CreatedRepository { plan: RepositoryReport::from(&plan), result };
     let reports = applied.into_iter().map(report).collect();
     CreateResults { plan: Plan { repositories }, reports, host, is_interrupted }
 }
@@ -142,43 +145,14 @@ fn ended(
     (plan.clone(), result)
 }
 
-/// Reads the updated repositories again. AWS accepts some writes that a setting of the registry overrides:
-/// such a change has no effect. It is reported as blocked and recorded, so that later plans do not try it
-/// again.
-async fn read_back(
-    session: &Session<'_>,
-    desired: &[DesiredRepository],
-    applied: &mut [(RepositoryPlan, CreateResult)],
-) {
-    let is_updated = |(plan, result): &(RepositoryPlan, CreateResult)| {
-        result.outcome == CreateOutcome::Updated && plan.steps.iter().any(Step::is_read_back)
+/// Removes the records of changes without effect that the repositories of the plan no longer differ by.
+fn forget_past_writes(session: &Session<'_>, applied: &[Applied]) {
+    let is_over = |write: &IgnoredWrite| {
+        let of_arn = applied.iter().find(|(_, result)| result.arn.as_deref() == Some(&write.arn));
+        of_arn.is_some_and(|(plan, _)| !write.blocks(plan))
     };
-    let changed = |name: &RepositoryName| applied.iter().any(|it| it.0.name == *name && is_updated(it));
-    let desired: Vec<_> = desired.iter().filter(|it| changed(&it.name)).cloned().collect();
-    if desired.is_empty() {
-        return;
-    }
-    let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
-    // A failure to read proves nothing: the writes themselves succeeded.
-    let Ok((observed, _)) = session.aws.observe(&names, |_| Reads::default()).await else { return };
-    let again = crate::plan::plan(&desired, None, &observed);
-    for again in &again.repositories {
-        let of_name = applied.iter_mut().find(|(plan, _)| plan.name == again.name);
-        let Some((plan, result)) = of_name else { continue };
-        let arn = result.arn.clone().unwrap_or_default();
-        let mut found = IgnoredWrite::find(plan, again, &arn);
-        // A change that was denied is reported as a missing permission.
-        found.retain(|it| !result.denied.contains(&it.field));
-        if found.is_empty() {
-            continue;
-        }
-        let fields = found.iter().map(|it| it.field.as_str()).collect::<Vec<_>>().join(", ");
-        result.outcome = CreateOutcome::Blocked;
-        result.error = Some(format!("AWS accepted the change of {fields}, but it had no effect"));
-        print_result(session.shell, plan, result);
-        if let Err(error) = session.ignored_writes().add(&found) {
-            session.shell.warn(format!("failed to record the change without effect: {error}"));
-        }
+    if let Err(error) = session.ignored_writes().forget(is_over) {
+        session.shell.warn(format!("failed to update the record of changes without effect: {error}"));
     }
 }
 
@@ -201,15 +175,17 @@ async fn apply(
     let mut denied = Vec::new();
     for step in &plan.steps {
         match session.aws.apply(&plan.name, &step.action).await {
-            Ok(Applied::Created { arn, uri }) => {
+            Ok(aws::Applied::Created { arn, uri }) => {
                 target = Some((arn, uri));
                 outcome = CreateOutcome::Created;
             }
-            Ok(Applied::Done) if outcome == CreateOutcome::Unchanged => outcome = CreateOutcome::Updated,
-            Ok(Applied::Done) => {}
-            Ok(Applied::Denied) => denied.extend(step.field.map(str::to_owned)),
+            Ok(aws::Applied::Done) if outcome == CreateOutcome::Unchanged => outcome = CreateOutcome::Updated,
+            Ok(aws::Applied::Done) => {}
+            Ok(aws::Applied::Denied) => denied.extend(step.field.map(str::to_owned)),
             // Another run created the repository first: read it and apply the remaining differences.
-            Ok(Applied::AlreadyExists) => return Box::pin(replan_and_apply(session, plan, desired)).await,
+            Ok(aws::Applied::AlreadyExists) => {
+                return Box::pin(replan_and_apply(session, plan, desired)).await;
+            }
             Err(error) => return done(failed(target, &error)),
         }
     }
@@ -245,7 +221,7 @@ async fn replan_and_apply(
     }
 }
 
-fn failed(target: Option<(String, String)>, error: &ServiceError) -> CreateResult {
+pub(super) fn failed(target: Option<(String, String)>, error: &ServiceError) -> CreateResult {
     let help = error.help().map(str::to_owned);
     CreateResult { help, ..create_result(CreateOutcome::Failed, target, Some(error.to_string())) }
 }

@@ -34,7 +34,7 @@ pub async fn run(flags: &flags::Delete, shell: &Shell) -> Result<Exit, Failure> 
         delete(&session, &mut candidates).await
     };
     let help = refusal_help(&session, flags, &candidates);
-    finish(&session, candidates);
+    finish(&session, candidates, exit);
     help.iter().for_each(|it| shell.help(it));
     Ok(exit)
 }
@@ -235,7 +235,7 @@ fn refusal_help(session: &Session<'_>, flags: &flags::Delete, candidates: &[Cand
     help
 }
 
-fn finish(session: &Session<'_>, candidates: Vec<Candidate>) {
+fn finish(session: &Session<'_>, candidates: Vec<Candidate>, exit: Exit) {
     let shell = session.shell;
     let printed = [DeleteOutcome::Deleted, DeleteOutcome::Failed];
     let entries: Vec<_> = candidates.into_iter().map(|it| it.entry).collect();

@@ -10,6 +10,7 @@ pub mod login;
 mod parts;
 pub mod plan;
 pub mod push;
+mod read_back;
 pub mod scan;
 mod selection;
 pub mod serve;

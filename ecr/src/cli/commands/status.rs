@@ -43,7 +43,7 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
         header,
         environment: Environment {
             identity: session.identity.arn.clone(),
-            endpoint: session.aws.endpoint().map(|it| session.display_reference(it)),
+            endpoint: session.aws.endpoint().map(|it| session.display_reference(&it)),
             engine: engine.await.unwrap_or_default(),
         },
         price: storage_report.price,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 mod fixture;
+pub mod proxy;
 mod registry;
 pub mod scans;
 mod schema;

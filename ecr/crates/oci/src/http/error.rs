@@ -85,6 +85,11 @@ pub fn is_permanent(error: &(dyn Error + 'static)) -> bool {
     is_connection_refused(error) || is_tls(error) || causes(error).any(is_named)
 }
 
+/// Whether an error in the chain of sources is that of the proxy of the environment.
+pub fn is_proxy(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|it| it.is::<ProxyError>())
+}
+
 /// Whether an error in the chain of sources is a refused connection: no process listens at that address.
 pub fn is_connection_refused(error: &(dyn Error + 'static)) -> bool {
     let mut io_errors = causes(error).filter_map(|it| it.downcast_ref::<io::Error>());

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use ecr_types::url::redacted;
 use hyper::Request;
 use hyper_util::client::legacy;
 use tokio::sync::Semaphore;
@@ -22,7 +23,7 @@ mod retry;
 
 pub use body::{BoxError, RequestBody, ResponseBody, boxed, empty, file, full, stream};
 pub use connect::Trust;
-pub use error::{HttpError, is_connection_refused, is_permanent, is_tls, is_too_long};
+pub use error::{HttpError, is_connection_refused, is_permanent, is_proxy, is_tls, is_too_long};
 pub use retry::Attempts;
 
 use body::{Observed, Progress, Watched};
@@ -154,7 +155,8 @@ impl HttpClient {
         let progress = Progress::begin();
         let request = request.map(|body| Watched::new(body, progress.clone()));
         let idle = self.limits.idle;
-        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        // An endpoint may have a user and a password before the host.
+        let host = request.uri().authority().map(|it| redacted(it.as_str())).unwrap_or_default();
         let response = tokio::select! {
             response = pool.request(request) => response?,
             () = progress.stalled(idle) => return Err(HttpError::without_progress(&progress, idle)),

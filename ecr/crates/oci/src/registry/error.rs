@@ -2,6 +2,7 @@
 
 use ecr_types::InvalidManifest;
 use hyper::StatusCode;
+use hyper::header::CONTENT_TYPE;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -80,6 +81,8 @@ pub enum RegistryErrorKind {
     RateLimited,
     /// The server's certificate is not trusted, or there is no common TLS version.
     Tls,
+    /// The proxy of the environment cannot be reached, or refuses the connection.
+    Proxy,
     /// Anything else.
     Other,
 }
@@ -103,9 +106,14 @@ impl RegistryError {
         Self { action: action.to_owned(), cause: cause.into() }
     }
 
-    /// The error of a response with an error status.
+    /// The error of a response with an error status, or with one that the specification does not allow for the request.
     pub(super) async fn of(action: &str, response: Response) -> Self {
         let status = response.status();
+        if status.is_success() {
+            let kind = response.headers().get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+            let kind = kind.unwrap_or("no content type");
+            return Self::unexpected(action, format!("HTTP status {status} ({kind})"));
+        }
         let text = response.into_body().read(MAX_ERROR).await.unwrap_or_default();
         Self::of_body(action, status, &text)
     }
@@ -127,6 +135,7 @@ impl RegistryError {
     pub fn kind(&self) -> RegistryErrorKind {
         match &self.cause {
             Cause::NoCredentials => RegistryErrorKind::Unauthorized,
+            Cause::Http(error) if crate::http::is_proxy(error) => RegistryErrorKind::Proxy,
             Cause::Http(error) if crate::http::is_tls(error) => RegistryErrorKind::Tls,
             // ECR has changed its message for immutable tags before, but not the code.
             Cause::Response { code: Some(code), message: Some(message), .. }

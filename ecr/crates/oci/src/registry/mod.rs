@@ -9,7 +9,7 @@ use std::fmt;
 
 use ecr_types::{Digest, Manifest, RepositoryName, media_type};
 use hyper::body::Bytes;
-use hyper::header::ACCEPT;
+use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{Method, StatusCode};
 use tokio::time::Instant;
 
@@ -78,18 +78,15 @@ impl RegistryClient {
     /// image. If the response has no `Docker-Content-Digest`, which the specification does not require, the manifest is read.
     ///
     /// # Errors
-    /// The registry returns an error other than 404, or there is no response.
+    /// The registry returns an error other than 404 or another manifest than that of the digest, or there is no response.
     pub async fn digest(&self, name: &RepositoryName, reference: &str) -> Result<Option<Digest>> {
         let action = format!("look up `{name}:{reference}`");
         let response = self.ask_for_manifest(&action, Method::HEAD, name, reference).await?;
         match response.status() {
-            StatusCode::OK => {
-                let digest = response.headers().get(CONTENT_DIGEST).and_then(|it| it.to_str().ok());
-                match digest.and_then(|it| it.parse().ok()) {
-                    Some(digest) => Ok(Some(digest)),
-                    None => Ok(self.manifest(&action, name, reference).await?.map(|it| Digest::of(&it))),
-                }
-            }
+            StatusCode::OK => match content_digest(&response) {
+                Some(found) => require_digest(&action, reference, &found).map(|()| Some(found)),
+                None => Ok(self.image(name, reference).await?.map(|it| it.digest)),
+            },
             StatusCode::NOT_FOUND => Ok(None),
             _ => Err(RegistryError::of(&action, response).await),
         }
@@ -99,7 +96,8 @@ impl RegistryClient {
     /// pull.
     ///
     /// # Errors
-    /// The registry returns an error other than 404, the manifest is not valid or larger than 4 MiB, or there is no response.
+    /// The registry returns an error other than 404, the manifest is not valid, larger than 4 MiB or another one than that of
+    /// the digest, or there is no response.
     pub async fn image(&self, name: &RepositoryName, reference: &str) -> Result<Option<RemoteImage>> {
         let action = format!("read `{name}:{reference}`");
         let Some(bytes) = self.manifest(&action, name, reference).await? else { return Ok(None) };
@@ -108,7 +106,9 @@ impl RegistryClient {
             Manifest::Image(image) => Some(image.config.digest),
             Manifest::Index(_) => None,
         };
-        Ok(Some(RemoteImage { digest: Digest::of(&bytes), config }))
+        let digest = Digest::of(&bytes);
+        require_digest(&action, reference, &digest)?;
+        Ok(Some(RemoteImage { digest, config }))
     }
 
     /// The bytes of a manifest; `None` if there is no such image. A body that breaks off is read anew.
@@ -131,7 +131,7 @@ impl RegistryClient {
     }
 
     /// Whether the repository has a blob (HEAD request). The result is `false`, too, if the permission for the request is
-    /// missing (status 403), so that the blob is uploaded.
+    /// missing (status 403) or the response is not about the blob, so that the blob is uploaded.
     ///
     /// # Errors
     /// The registry returns another error, or there is no response.
@@ -145,7 +145,11 @@ impl RegistryClient {
         let response = response.await?;
         match response.status() {
             // ECR redirects to the URL of an existing blob.
-            status if status == StatusCode::OK || status.is_redirection() => Ok(true),
+            status if status.is_redirection() => Ok(true),
+            StatusCode::OK => {
+                let is_other = content_digest(&response).is_some_and(|it| it != *digest);
+                Ok(!is_other && !is_page(&response))
+            }
             StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
             _ => Err(RegistryError::of(&action, response).await),
         }
@@ -187,5 +191,26 @@ impl RegistryClient {
                 None => return Ok(response),
             }
         }
+    }
+}
+
+/// The digest in the headers of a response, if it has one.
+fn content_digest(response: &Response) -> Option<Digest> {
+    response.headers().get(CONTENT_DIGEST)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether a response is a page for people, such as that of a proxy. No registry answers with one.
+fn is_page(response: &Response) -> bool {
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    content_type.is_some_and(|it| it.starts_with("text/html"))
+}
+
+/// Checks the digest of a manifest that was asked for by `reference`, if that is a digest.
+fn require_digest(action: &str, reference: &str, found: &Digest) -> Result<()> {
+    match reference.parse::<Digest>() {
+        Ok(asked) if asked != *found => {
+            Err(RegistryError::unexpected(action, format!("the digest is {found}, not {asked}")))
+        }
+        _ => Ok(()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ecr_types::url::redacted;
 use ecr_types::{Descriptor, Digest, media_type};
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, RANGE, WWW_AUTHENTICATE};
@@ -103,7 +104,9 @@ impl RemoteRepository {
             if !matches!(url.scheme(), "http" | "https") {
                 continue;
             }
-            result = self.download(&format!("{action} from {url}"), &url, blob, to, on_received).await;
+            result = self
+                .download(&format!("{action} from {}", redacted(url.as_str())), &url, blob, to, on_received)
+                .await;
             if result.is_ok() {
                 break;
             }

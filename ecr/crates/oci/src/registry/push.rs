@@ -10,7 +10,7 @@ use hyper::{Method, StatusCode};
 use url::Url;
 
 use super::location::location;
-use super::{RegistryClient, RegistryError, Result};
+use super::{RegistryClient, RegistryError, Result, content_digest};
 use crate::http::{HttpError, Response, empty, file, full};
 use crate::image::bundle::{Blob, Content, RawManifest};
 
@@ -33,7 +33,8 @@ impl RegistryClient {
     /// [`RegistryClient::has_blob`].
     ///
     /// # Errors
-    /// The registry returns an error, there is no response, or the file of the blob cannot be read.
+    /// The registry returns an error or the digest of another blob, there is no response, or the file of the blob cannot be
+    /// read.
     pub async fn upload(
         &self,
         name: &RepositoryName,
@@ -60,10 +61,17 @@ impl RegistryClient {
             }
         });
         let response = response.await?;
-        match (response.status(), has_sent.into_inner()) {
-            (StatusCode::CREATED | StatusCode::NO_CONTENT, true) => Ok(BlobUpload::Uploaded),
-            (StatusCode::CREATED | StatusCode::NO_CONTENT, false) => Ok(BlobUpload::Mounted),
-            _ => Err(RegistryError::of(&action, response).await),
+        let has_sent = has_sent.into_inner();
+        // Only a request to mount ends without an upload (OCI distribution specification, "Mounting a blob").
+        if response.status() != StatusCode::CREATED || (!has_sent && source.is_none()) {
+            return Err(RegistryError::of(&action, response).await);
+        }
+        match content_digest(&response).filter(|it| *it != blob.digest) {
+            Some(found) => {
+                Err(RegistryError::unexpected(&action, format!("the registry stored the blob {found}")))
+            }
+            None if has_sent => Ok(BlobUpload::Uploaded),
+            None => Ok(BlobUpload::Mounted),
         }
     }
 
@@ -71,8 +79,8 @@ impl RegistryClient {
     /// repository.
     ///
     /// # Errors
-    /// The registry returns an error ([`super::RegistryErrorKind::ImmutableTag`] if the tag exists and is immutable), or there is
-    /// no response.
+    /// The registry returns an error ([`super::RegistryErrorKind::ImmutableTag`] if the tag exists and is immutable), there is no
+    /// response, or the registry does not name the digest of the manifest, neither in its response nor when asked.
     pub async fn put_manifest(
         &self,
         name: &RepositoryName,
@@ -89,9 +97,32 @@ impl RegistryClient {
         });
         let response = response.await?;
         match response.status() {
-            // ECR sends no `Location`. The digest is known from the bytes.
-            StatusCode::CREATED | StatusCode::OK => Ok(()),
+            // ECR sends no `Location`.
+            StatusCode::CREATED => self.require_stored(&action, name, reference, manifest, &response).await,
             _ => Err(RegistryError::of(&action, response).await),
+        }
+    }
+
+    /// Checks that a manifest is in the repository, by the digest in the response to its PUT. Where the response has none, as
+    /// the specification allows, the registry is asked.
+    async fn require_stored(
+        &self,
+        action: &str,
+        name: &RepositoryName,
+        reference: &str,
+        manifest: &RawManifest,
+        response: &Response,
+    ) -> Result<()> {
+        let found = match content_digest(response) {
+            Some(found) => Some(found),
+            None => self.digest(name, reference).await?,
+        };
+        match found {
+            Some(found) if found == Digest::of(&manifest.bytes) => Ok(()),
+            Some(found) => {
+                Err(RegistryError::unexpected(action, format!("the registry stored the manifest {found}")))
+            }
+            None => Err(RegistryError::unexpected(action, "the registry does not have the manifest")),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Tokens for registries with Bearer authentication (distribution, "Token Authentication" and "OAuth2 Token Authentication").
 
 use ecr_types::host;
+use ecr_types::url::redacted;
 use hyper::Method;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use serde::Deserialize;
@@ -66,7 +67,8 @@ impl TokenRequest {
     ) -> Result<String> {
         let host = self.realm.host_str().unwrap_or_default();
         if credentials.is_some() && self.realm.scheme() == "http" && !host::is_loopback(host) {
-            let reason = format!("credentials are not sent to `{}` without encryption", self.realm);
+            let realm = redacted(self.realm.as_str());
+            let reason = format!("credentials are not sent to `{realm}` without encryption");
             return Err(RegistryError::new(action, Cause::Refused(reason)));
         }
         let response = http.retry_whole(MAX_TOKEN, async || self.attempt(http, credentials).await);

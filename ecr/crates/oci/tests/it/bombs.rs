@@ -94,7 +94,8 @@ fn bomb_of_a_long_name_is_not_read() {
     }
     // A name of 1 MiB is read, and refused for its length.
     let name = vec![b'a'; 1 << 20];
-    let entries = [(EntryType::GNULongName, "././@LongLink", name.as_slice()), (EntryType::Regular, "a", b"")];
+    let entries =
+        [(EntryType::GNULongName, "././@LongLink", name.as_slice()), (EntryType::Regular, "a", b"")];
     let error = LayerTree::read(archive(&entries).as_slice()).unwrap_err();
     assert!(matches!(error, InvalidLayer::TooLong(_)), "{error}");
 }

@@ -360,11 +360,17 @@ mod tests {
     #[test]
     fn parse_refuses_deep_nesting_at_once() {
         let deep = 100_000;
-        for text in ["[".repeat(deep), format!("{}{}", "[".repeat(deep), "]".repeat(deep)), "{\"a\":".repeat(deep)] {
+        for text in
+            ["[".repeat(deep), format!("{}{}", "[".repeat(deep), "]".repeat(deep)), "{\"a\":".repeat(deep)]
+        {
             let problem = parse_json("r.json", &text).unwrap_err();
             assert!(problem.message.starts_with("not valid JSON"), "{problem:?}");
         }
-        for text in [format!("a = {}", "[".repeat(deep)), "a = {b = ".repeat(deep), format!("{} = 1", "a.".repeat(deep) + "b")] {
+        for text in [
+            format!("a = {}", "[".repeat(deep)),
+            "a = {b = ".repeat(deep),
+            format!("{} = 1", "a.".repeat(deep) + "b"),
+        ] {
             assert!(parse_toml("x.toml", &text).is_err());
         }
     }

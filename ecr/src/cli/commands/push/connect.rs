@@ -87,6 +87,7 @@ pub(super) async fn connect<'a>(
     let registry_push = match (token, &found.host) {
         (Some(token), Some(host)) if !jobs.is_empty() => {
             let token = token.context("failed to get an authorization token")?;
+            token.require_host(host, session.aws.endpoint_host().as_deref()).map_err(anyhow::Error::new)?;
             Some(open_registry(push, &session, host, token, jobs, done).await?)
         }
         _ => None,
@@ -127,7 +128,7 @@ async fn open_registry(
     done: &mut Vec<ServiceResult>,
 ) -> Result<RegistryPush, Failure> {
     let (user, password) = ("AWS".to_owned(), token.password.clone());
-    let login = EngineLogin { host: token.host().to_owned(), user, password };
+    let login = EngineLogin { host: host.to_owned(), user, password };
     let ready = engine::open(push, located, Some(login)).await?;
     done.extend(ready.failed);
     let job = |(job, repository, recipe)| {
@@ -140,7 +141,8 @@ async fn open_registry(
     let credentials = Credentials::Basic { user: "AWS".to_owned(), password: token.password.clone() };
     let login_for_bases = Login { host: host.to_owned(), credentials };
     let images = BaseImages::new(push.builder.bases.clone(), http.clone(), Some(login_for_bases));
-    let client = RegistryClient::new(http, host, token.authorization(), token_renewal(session.aws.clone()));
+    let client =
+        RegistryClient::new(http, host, token.authorization(), token_renewal(session.aws.clone(), host));
     let client = client.map_err(anyhow::Error::from)?;
     let (host, bases) = (host.to_owned(), Bases::new(images));
     Ok(RegistryPush { registry: AuthorizedRegistry { client, host, bases, _engine: ready.guard }, jobs })

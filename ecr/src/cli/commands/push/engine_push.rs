@@ -1,8 +1,8 @@
 //! Pushes an image that an engine built to the registry.
 
-use anyhow::{Context, Result};
-use ecr_oci::registry::RegistryErrorKind;
-use ecr_types::{Digest, ImageTag};
+use anyhow::{Context, Result, bail};
+use ecr_oci::registry::{RegistryClient, RegistryErrorKind};
+use ecr_types::{Digest, ImageTag, RepositoryName};
 
 use super::build::EngineImage;
 use super::connect::{AuthorizedRegistry, RegistryJob};
@@ -71,10 +71,36 @@ impl EnginePush<'_> {
             session.push(&name)
         });
         let pushed = pushing.await.context("the push was interrupted")??;
-        let found = match pushed {
-            Some(digest) => Some(digest),
-            None => self.registry.client.digest(repository, tag.as_str()).await?,
-        };
-        found.context("the registry does not have the pushed tag")
+        confirm(&self.registry.client, repository, tag, pushed).await
+    }
+}
+
+/// Asks the registry for a tag that an engine has pushed, and returns the digest of the image. `reported` is the digest that
+/// the engine has printed.
+///
+/// # Errors
+/// The registry has neither the tag nor the digest, or another image under the tag and no image with the digest.
+pub(super) async fn confirm(
+    registry: &RegistryClient,
+    repository: &RepositoryName,
+    tag: &ImageTag,
+    reported: Option<Digest>,
+) -> Result<Digest> {
+    let found = match registry.digest(repository, tag.as_str()).await {
+        Ok(found) => found.with_context(|| format!("the registry does not have the pushed tag `{tag}`"))?,
+        // The engine has read the registry's answer to its own request, which is all that can be known.
+        Err(error) if error.kind() == RegistryErrorKind::Denied => {
+            return reported.ok_or_else(|| error.into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match reported {
+        None => Ok(found),
+        Some(reported) if reported == found => Ok(found),
+        // A mutable tag, which another push has moved in the meantime.
+        Some(reported) if registry.digest(repository, reported.as_str()).await?.is_some() => Ok(reported),
+        Some(reported) => {
+            bail!("the registry does not have the pushed image {reported}: the tag `{tag}` points to {found}")
+        }
     }
 }

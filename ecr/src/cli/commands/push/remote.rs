@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use ecr_types::{Digest, ImageTag};
 
 use super::connect::{AuthorizedRegistry, RegistryJob};
+use super::engine_push::confirm;
 use super::outcome::ServiceResult;
 use crate::build::docker::{EngineBuild, EngineSession};
 use crate::cli::report::{PushEntry, PushOutcome};
@@ -56,8 +57,12 @@ impl RemoteBuild<'_> {
     async fn push(self, tags: &[ImageTag]) -> Result<Digest> {
         let name = &self.job.job.service.repository;
         let names: Vec<_> = tags.iter().map(|tag| format!("{}/{name}:{tag}", self.registry.host)).collect();
-        let Self { session, builder, build, .. } = self;
+        let Self { session, builder, build, registry, .. } = self;
         let pushed = tokio::task::spawn_blocking(move || session.build_and_push(&builder, &build, &names));
-        pushed.await.context("the build was interrupted")?
+        let reported = pushed.await.context("the build was interrupted")??;
+        for tag in tags {
+            confirm(&registry.client, name, tag, Some(reported.clone())).await?;
+        }
+        Ok(reported)
     }
 }
