@@ -11,7 +11,7 @@ use super::{Aws, ServiceError};
 type Result<T> = std::result::Result<T, ServiceError>;
 
 /// What the user can do about an answer that is none of AWS.
-const NOT_AWS: &str = "another server may have answered in place of AWS: check AWS_ENDPOINT_URL and HTTPS_PROXY, and run the \
+pub(super) const NOT_AWS: &str = "another server may have answered in place of AWS: check AWS_ENDPOINT_URL and HTTPS_PROXY, and run the \
                        command again";
 
 /// The error for an answer to `operation` that AWS would not give.

@@ -10,7 +10,9 @@ use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIden
 use ecr_oci::http::is_too_long;
 use ecr_types::error::causes;
 
+use super::answer::NOT_AWS;
 use super::help::{Answer, help_for};
+use super::http::HIDDEN_DATE;
 
 /// A failed request: the operation, and the error code and message of AWS. Without a response, there is no code, and
 /// the message is the cause.
@@ -48,9 +50,13 @@ impl ServiceError {
             (None, None) => innermost(&error),
         };
         let mut found = Self { operation, code, message, status, help: None };
-        let date = error.raw_response().and_then(|it| it.headers().get("date"));
+        let headers = error.raw_response().map(HttpResponse::headers);
+        let date = headers.and_then(|it| it.get(HIDDEN_DATE).or_else(|| it.get("date")));
         let answer = Answer { code: found.code.as_deref(), message: &found.message, date };
         found.help = help_for(operation, &error, &answer);
+        if matches!(found.status, Some(200..300)) {
+            found.help = Some(NOT_AWS.to_owned());
+        }
         if found.is_denied() {
             found.help = Some(format!(
                 "these credentials lack the permission {operation}: grant it, or use other credentials"

@@ -97,8 +97,8 @@ fn wrong_clock(now: Timestamp, date: Option<&str>) -> String {
     let ahead = theirs.map(|it| now.seconds() - it.secs()).filter(|it| it.abs() >= TOLERANCE);
     let difference = ahead.map_or(String::new(), |ahead| {
         let side = if ahead > 0 { "ahead of" } else { "behind" };
-        let time = std::time::Duration::from_secs(ahead.unsigned_abs());
-        format!(", which is {} {side} that of AWS", human::duration(time))
+        let minutes = (ahead.unsigned_abs() + 30) / 60;
+        format!(", which is {} {side} that of AWS", human::count(minutes, "minute"))
     });
     format!(
         "AWS accepts a request for five minutes: set the clock of this machine (it shows {now}{difference}), such as with \

@@ -16,6 +16,8 @@ use aws_smithy_types::body::SdkBody;
 use ecr_oci::http::{HttpClient, HttpError, Limits, RequestBody, boxed, is_permanent};
 use ecr_types::error::causes;
 use ecr_types::lock;
+use hyper::HeaderMap;
+use hyper::header::DATE;
 
 /// The number of bytes of the longest response that is read. 1,000 images with ECR's quota of 1,000 tags each, or 100
 /// manifests of usual size, are a few dozen megabytes.
@@ -71,11 +73,32 @@ impl HttpConnector for Connector {
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
         let client = self.0.clone();
+        let is_repeated = is_repeated(request.headers());
         HttpConnectorFuture::new(async move {
-            let response = client.send(Ok(request)).await.map_err(failed)?;
+            let mut response = client.send(Ok(request)).await.map_err(failed)?;
+            if is_repeated {
+                hide_date(response.headers_mut());
+            }
             HttpResponse::try_from(response.map(|it| SdkBody::from_body_1_x(it.limited(MAX_RESPONSE))))
                 .map_err(|it| ConnectorError::other(it.into(), None))
         })
+    }
+}
+
+/// The name that [`hide_date`] gives to the header `Date`.
+pub(super) const HIDDEN_DATE: &str = "x-xtask-ecr-date";
+
+/// Whether a request is a further attempt (AWS SDKs and Tools Reference Guide, "Retry behavior": `attempt=2; max=20`).
+fn is_repeated(headers: &HeaderMap) -> bool {
+    let attempt = headers.get("amz-sdk-request").and_then(|it| it.to_str().ok());
+    attempt.is_some_and(|it| !it.split(';').any(|it| it.trim() == "attempt=1"))
+}
+
+/// Hides the time of a response from the SDK. The SDK corrects its clock by the `Date` of a first response. After that it
+/// takes each refusal for one that is due to the clock, missing permissions among them, and would make all its attempts.
+fn hide_date(headers: &mut HeaderMap) {
+    if let Some(date) = headers.remove(DATE) {
+        headers.insert(HIDDEN_DATE, date);
     }
 }
 

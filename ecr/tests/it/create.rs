@@ -248,7 +248,7 @@ fn create_blocks_an_ineffective_field_and_writes_it_once() {
         127.0.0.1:[PORT]/my-app
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
-             Blocked my-app: scanOnPush cannot be changed: AWS accepted the change, but it had no effect: check the settings of the registry (target/xtask-ecr/ignored-writes.json suppresses this write for a day)
+             Blocked my-app: scanOnPush cannot be changed: AWS accepted the change, but it had no effect: check the settings of the registry (target/xtask-ecr/ignored-writes.json suppresses this write for a day; remove it to try again)
             Finished 1 repository: 1 blocked
         --- exit 1
     "#]].assert_eq(&second.shown());

@@ -10,6 +10,7 @@ mod bases;
 mod configuration;
 mod context;
 mod create;
+mod credentials;
 mod delete;
 mod encoding;
 mod environment;

@@ -39,6 +39,8 @@ fn proxy_refusal_is_reported_without_its_password() {
 
         Caused by:
           sts:GetCallerIdentity: failed to connect through the proxy 127.0.0.1:[PORT] of the environment: tunnel error: proxy authorization required
+
+        help: check the proxy that HTTPS_PROXY or ALL_PROXY names (http://NAME:PASSWORD@HOST:PORT), or list the host in NO_PROXY
         --- exit 1
     "#]].assert_eq(&output.shown());
     let asked = requests.recv().unwrap();

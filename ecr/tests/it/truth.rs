@@ -129,6 +129,7 @@ fn read_without_its_answer_is_a_failure() {
         (Before::Images, "DescribeImages", &["ecr", "scan", "--tag", "1.0.1"]),
         (Before::Images, "DescribeImageScanFindings", &["ecr", "scan", "--tag", "1.0.1"]),
         (Before::Images, "GetLifecyclePolicyPreview", &["ecr", "lifecycle", "preview", "--aws"]),
+        (Before::Images, "BatchGetImage", &["ecr", "lifecycle", "preview"]),
     ] {
         for wrong in NEVER_RIGHT {
             is_unexpected(before, operation, wrong, args);
@@ -171,11 +172,13 @@ fn unexpected_answer_names_the_operation_and_what_came() {
 
         Caused by:
           sts:GetCallerIdentity: unexpected response: HTTP status 200 with a body that the API does not give (text/html)
+
+        help: another server may have answered in place of AWS: check AWS_ENDPOINT_URL and HTTPS_PROXY, and run the command again
         --- exit 1
     "#]].assert_eq(&output.shown());
 }
 
-/// Number 12 of the notes on faults: an answer that once came from a proxy made the next run fail.
+/// A setting that a proxy kept from AWS was once remembered as one that AWS ignores.
 #[test]
 fn write_that_was_lost_once_does_not_fail_the_next_run() {
     for operation in ["PutImageTagMutability", "PutImageScanningConfiguration"] {

@@ -47,9 +47,27 @@ impl Proxy {
         change: impl Fn(&str) -> Option<Wrong> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = listener.local_addr().unwrap().to_string();
+        Self::on(listener, Exchange { own, upstream: registry.host() }, change)
+    }
+
+    /// A proxy that leaves the addresses of the registry in its answers, so that only the API goes through it.
+    pub fn transparent(
+        registry: &Registry,
+        change: impl Fn(&str) -> Option<Wrong> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(listener, Exchange { own: registry.host(), upstream: registry.host() }, change)
+    }
+
+    fn on(
+        listener: TcpListener,
+        exchange: Exchange,
+        change: impl Fn(&str) -> Option<Wrong> + Send + Sync + 'static,
+    ) -> Self {
         let host = listener.local_addr().unwrap().to_string();
         let changed = Arc::new(AtomicUsize::new(0));
-        let exchange = Arc::new(Exchange { own: host.clone(), upstream: registry.host() });
+        let exchange = Arc::new(exchange);
         let (change, count) = (Arc::new(change), changed.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
