@@ -131,12 +131,13 @@ impl Aws {
             let request = self.ecr.batch_get_image().repository_name(name.as_str());
             let request = request.set_image_ids(Some(ids.collect()));
             let response = request.send().await.map_err(|it| ServiceError::new(BATCH_GET, it))?;
-            member(BATCH_GET, "images", response.images)
+            let images = member(BATCH_GET, "images", response.images)?;
+            images.iter().map(manifest).collect::<Result<Vec<_>, _>>()
         });
         let mut responses = stream::iter(batches).buffer_unordered(self.concurrency());
         while let Some(response) = responses.next().await {
             match response {
-                Ok(images) => inventory.add_manifests(images.iter().filter_map(manifest)),
+                Ok(manifests) => inventory.add_manifests(manifests),
                 Err(error) if error.has_code(NOT_FOUND) => return Ok(()),
                 Err(error) => {
                     let skipped = "the contents of indexes and the layers that images share are unknown";
@@ -215,9 +216,14 @@ const BATCH_GET: &str = "ecr:BatchGetImage";
 const GET_PREVIEW: &str = "ecr:GetLifecyclePolicyPreview";
 const PREVIEW_TIMEOUT: Duration = Duration::from_secs(120);
 
-fn manifest(image: &aws_sdk_ecr::types::Image) -> Option<(Digest, ManifestContents)> {
-    let digest = image.image_id()?.image_digest()?.parse().ok()?;
-    Some((digest, ManifestContents::parse(image.image_manifest()?)))
+/// # Errors
+/// The digest or the manifest is missing, which ECR always returns.
+fn manifest(image: &aws_sdk_ecr::types::Image) -> Result<(Digest, ManifestContents), ServiceError> {
+    let digest = image.image_id().and_then(|it| it.image_digest());
+    let digest = member(BATCH_GET, "imageDigest", digest)?;
+    let digest = digest.parse().map_err(|it| unexpected(BATCH_GET, it))?;
+    let text = member(BATCH_GET, "imageManifest", image.image_manifest())?;
+    Ok((digest, ManifestContents::parse(text)))
 }
 
 /// # Errors

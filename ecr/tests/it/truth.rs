@@ -303,6 +303,44 @@ fn push_asks_for_a_digest_that_the_answer_lacks() {
     assert!(fixture.registry.calls().contains_key("BatchGetImage"));
 }
 
+/// A stand-in for docker that says that it has pushed an image, and does nothing.
+const LIAR: &str = "case \"$1\" in --version) echo 'Docker version 28.2.2, build e6534b4';;\n\
+    login) cat >/dev/null;;\n\
+    build) cat >/dev/null; while [ $# -gt 0 ]; do\n\
+      [ \"$1\" = --iidfile ] && printf 'sha256:%064d' 1 >\"$2\"; shift; done;;\n\
+    tag) ;;\n\
+    push) echo \"1.0.0: digest: sha256:$(printf %064d 2) size: 100\";;\n\
+    *) exit 1;; esac";
+
+#[test]
+fn push_with_an_engine_counts_only_if_the_registry_has_the_tag() {
+    let fixture = Fixture::service().created();
+    fixture.workspace.file("my-app/Dockerfile", "FROM scratch\n");
+    let engine = fixture.workspace.program("bin/engine", LIAR);
+    let json = fixture.run(&["push", "--engine", &engine, "--format", "json"]).json_with(1);
+    assert_eq!(json["images"][0]["error"], "the registry does not have the pushed tag `1.0.0`");
+}
+
+#[test]
+fn answer_without_a_member_that_decides_is_a_failure() {
+    let (plan, scan) = (&["ecr", "plan"][..], &["ecr", "scan", "--tag", "1.0.1"][..]);
+    for (before, operation, member, args) in [
+        (Before::Created, "GetCallerIdentity", "Account>", plan),
+        (Before::Created, "DescribeRepositories", "repositoryArn", plan),
+        (Before::Created, "DescribeRepositories", "repositoryUri", plan),
+        (Before::Empty, "GetAuthorizationToken", "authorizationToken", plan),
+        (Before::Empty, "GetAuthorizationToken", "proxyEndpoint", plan),
+        (Before::Images, "DescribeImages", "imageDigest", &["ecr", "images"]),
+        (Before::Images, "DescribeImages", "imagePushedAt", &["ecr", "images"]),
+        (Before::Images, "DescribeImageScanFindings", "imageScanStatus", scan),
+        (Before::Images, "DescribeImageScanFindings", "imageDigest", scan),
+        (Before::Images, "BatchGetImage", "imageManifest\"", &["ecr", "lifecycle", "preview"]),
+    ] {
+        let other = format!("x{member}").leak();
+        is_unexpected(before, operation, Wrong::Replaced(member, other), args);
+    }
+}
+
 #[test]
 fn push_uploads_a_blob_that_a_page_claims_to_have() {
     let (fixture, output) = push(|it| (it == "HEAD blobs").then_some(PAGE));

@@ -2,11 +2,13 @@
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -30,6 +32,18 @@ def private(folder):
     path = folder / "temporary"
     path.mkdir()
     return str(path)
+
+
+def nothing_but_a_config(url):
+    """Uploads a config. Gives the manifest of an image that has nothing else, which is not in the repository yet."""
+    token = client("ecr", url).get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    digest = "sha256:" + hashlib.sha256(b"{}").hexdigest()
+    request = urllib.request.Request(f"{url}/v2/my-app/blobs/uploads/?digest={digest}", b"{}",
+                                     {"authorization": f"Basic {token}"}, method="POST")
+    urllib.request.urlopen(request).read()
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 2}
+    return json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                       "config": config, "layers": []})
 
 
 class Builder:
@@ -183,18 +197,24 @@ class Docker(Builder, unittest.TestCase):
 
 
 class Buildx(unittest.TestCase):
-    """There is no buildx here: a stand-in shows the arguments, and that its digest is taken."""
+    """There is no buildx here: a stand-in shows the arguments, and that its digest is taken once the registry has it."""
 
     def test_a_builder_builds_and_pushes_in_one(self):
         with tempfile.TemporaryDirectory() as folder, embedded(pathlib.Path(folder) / "state") as url:
             workspace = service(url)
             engine = workspace.root / "engine"
-            digest = "sha256:" + "1" * 64
+            manifest = nothing_but_a_config(url)
+            digest = "sha256:" + hashlib.sha256(manifest.encode()).hexdigest()
+            put = (f"import sys; sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r}); from peers import client\n"
+                   f"for tag in sys.argv[1:]: client('ecr', {url!r}).put_image(\n"
+                   f"    repositoryName='my-app', imageManifest={manifest!r}, imageTag=tag)\n")
+            workspace.write("put.py", put)
             engine.write_text(
                 f"#!/bin/sh\necho \"$@\" >>{workspace.root}/args\n"
                 "case \"$1 $2\" in\n"
                 "'buildx version') exit 0;;\n"
-                "'buildx build') while [ $# -gt 0 ]; do\n"
+                f"'buildx build') {sys.executable} {workspace.root}/put.py $(cat {workspace.root}/pushed)\n"
+                "  while [ $# -gt 0 ]; do\n"
                 "  [ \"$1\" = --file ] && cp \"$2\" \"$2.dockerignore\" .\n"
                 f"  [ \"$1\" = --metadata-file ] && echo '{{\"containerimage.digest\": \"{digest}\"}}' >\"$2\"; shift; done;;\n"
                 "*) cat >/dev/null;;\nesac\n")
@@ -202,18 +222,25 @@ class Buildx(unittest.TestCase):
             workspace.write("target/large", "x")
             args = ["push", "--engine", str(engine), "--engine-builder", "far", "--platform", "linux/amd64,linux/arm64",
                     "-t", "1", "-t", "2"]
-            image = workspace.json(url, *args[:3], *args[3:])["images"][0]
+            # A builder that says so is not enough: the registry is asked for each tag.
+            workspace.write("pushed", "1")
+            failed = workspace.run(url, *args, code=1)
+            self.assertIn("the registry does not have the pushed tag `2`", failed.stderr)
+            workspace.write("pushed", "3 4")
+            args[-3], args[-1] = "3", "4"
+            image = workspace.json(url, *args)["images"][0]
             self.assertEqual((image["outcome"], image["digest"]), ("pushed", digest))
             host = url.removeprefix("http://")
             build = (workspace.root / "args").read_text().splitlines()[-1]
             # The context is the folder itself, with rules beside a private copy of the Dockerfile.
             self.assertRegex(build, "^buildx build --builder far --push --provenance=false --metadata-file /[^ ]* "
-                             f"--platform linux/amd64,linux/arm64 --tag {host}/my-app:1 --tag {host}/my-app:2 "
+                             f"--platform linux/amd64,linux/arm64 --tag {host}/my-app:3 --tag {host}/my-app:4 "
                              f"--file /[^ ]*/Dockerfile {workspace.root}$")
             self.assertEqual((workspace.root / "Dockerfile").read_text(), DOCKERFILE)
             self.assertEqual((workspace.root / "Dockerfile.dockerignore").read_text(), "target\n# no rules\n")
             # Without buildx it says so.
             engine.write_text("#!/bin/sh\n[ \"$1\" = buildx ] && exit 1; cat >/dev/null\n")
+            args[-3], args[-1] = "5", "6"
             failed = workspace.run(url, *args, code=1)
             self.assertIn("has no buildx: install docker-buildx-plugin", failed.stderr)
 

@@ -119,6 +119,15 @@ fn endless(token: impl Fn(usize) -> String + Send + Sync + 'static) -> (String, 
             let body = json!({"repositories": [repository]}).to_string();
             return respond(stream, 200, "application/x-amz-json-1.1", &body);
         }
+        if request.operation == "GetAuthorizationToken" {
+            let token = json!({"authorizationToken": "QVdTOng=", "proxyEndpoint": "http://127.0.0.1:9"});
+            let body = json!({"authorizationData": [token]}).to_string();
+            return respond(stream, 200, "application/x-amz-json-1.1", &body);
+        }
+        if request.operation == "GetLifecyclePolicy" {
+            let body = json!({"__type": "LifecyclePolicyNotFoundException", "message": "none"}).to_string();
+            return respond(stream, 400, "application/x-amz-json-1.1", &body);
+        }
         let n = counted.fetch_add(1, Ordering::Relaxed);
         let body = json!({"imageDetails": [], "nextToken": token(n)});
         respond(stream, 200, "application/x-amz-json-1.1", &body.to_string());

@@ -172,13 +172,12 @@ fn with_header(message: &[u8], line: &str) -> Vec<u8> {
     [format!("{head}\r\n{line}\r\n\r\n").as_bytes(), &message[end..]].concat()
 }
 
-/// The message with another text, in its head and, if it is JSON of the API, in its body.
+/// The message with another text, in its head and, if it is an answer of ECR or STS, in its body.
 fn replaced(message: &[u8], old: &str, new: &str) -> Vec<u8> {
     let Some(end) = end_of_head(message) else { return message.to_vec() };
     let head = String::from_utf8_lossy(&message[..end]).replace(old, new);
-    let is_api =
-        header(&message[..end], "content-type").is_some_and(|it| it.starts_with("application/x-amz"));
-    if !is_api {
+    let content_type = header(&message[..end], "content-type").unwrap_or_default();
+    if !["application/x-amz", "text/xml"].iter().any(|it| content_type.starts_with(it)) {
         return [head.as_bytes(), &message[end..]].concat();
     }
     let body = String::from_utf8_lossy(&message[end..]).replace(old, new);
