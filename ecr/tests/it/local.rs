@@ -210,9 +210,9 @@ fn registry_state_drops_a_torn_line_and_reports_damage() {
     );
 
     let state = workspace.root().join("target/ecr-local/state.json");
-    std::fs::write(&state, "{\"version\": 3}").unwrap();
+    std::fs::write(&state, "{\"version\": 4}").unwrap();
     let newer = workspace.local(&["ecr", "plan"]);
-    assert!(newer.stderr.contains("has version 3, and this program knows version 2"), "{newer:#?}");
+    assert!(newer.stderr.contains("has version 4, and this program knows version 3"), "{newer:#?}");
 }
 
 #[test]

@@ -158,6 +158,7 @@ fn serve_check_finds_damage_and_changes_nothing() {
         "{}",
         report.stdout
     );
+    assert!(report.stderr.contains("2 blobs: 1 intact, 1 damaged"), "{}", report.stderr);
     // A missing blob is reported, too.
     std::fs::remove_file(&blob).unwrap();
     assert_eq!(check().code, 1);
@@ -167,6 +168,82 @@ fn serve_check_finds_damage_and_changes_nothing() {
     assert_eq!(missing.code, 1);
     assert!(missing.stderr.contains("journal.jsonl is missing"), "{}", missing.stderr);
     assert_eq!(workspace.command(&["ecr", "serve", "--check", "--data", "nothing"]).run().code, 1);
+}
+
+#[test]
+fn serve_check_names_every_damaged_record_and_reference() {
+    let workspace = Workspace::example();
+    let state = workspace.root().join("target/ecr-local");
+    let image = {
+        let registry = Registry::on(&state);
+        workspace.on(&registry, &["ecr", "create"]).good();
+        registry.image("my-app", "1.0.0")
+    };
+    let journal = state.join("journal.jsonl");
+    let whole = std::fs::read_to_string(&journal).unwrap();
+    let check = || workspace.command(&["ecr", "serve", "--check"]).run();
+    assert!(check().good().stderr.ends_with("2 blobs: 2 intact, 0 damaged\n"));
+
+    // Two digits are exchanged: each line is valid JSON still. The line of the tag is last.
+    let count = whole.lines().count();
+    let damaged: Vec<_> = whole.lines().map(|it| it.replace("1.0.0", "1.0.1")).collect();
+    std::fs::write(&journal, damaged.join("\n") + "\n").unwrap();
+    let report = check();
+    assert_eq!(report.code, 1);
+    assert!(report.stdout.contains(&format!("line {count} of `")), "{report:?}");
+    assert!(report.stdout.contains("is damaged: the record has another checksum"), "{report:?}");
+    let opened = workspace.local(&["ecr", "plan"]);
+    assert!(opened.code == 1 && opened.stderr.contains(&format!("is damaged at line {count}")), "{opened:?}");
+    assert_eq!(std::fs::read_to_string(&journal).unwrap(), damaged.join("\n") + "\n");
+
+    // Without the records of the repository's blobs, the manifest refers to nothing.
+    let kept: Vec<_> = whole.lines().filter(|it| !it.contains("PutLayer")).collect();
+    std::fs::write(&journal, kept.join("\n") + "\n").unwrap();
+    let report = check();
+    assert_eq!(report.code, 1);
+    assert!(report.stdout.contains(&format!("my-app: {image} refers to sha256:")), "{report:?}");
+
+    // The snapshot.
+    std::fs::write(&journal, &whole).unwrap();
+    workspace.local(&["ecr", "plan"]).good();
+    let snapshot = std::fs::read_to_string(state.join("state.json")).unwrap();
+    std::fs::write(state.join("state.json"), snapshot.replace("1.0.0", "1.0.1")).unwrap();
+    for output in [check(), workspace.local(&["ecr", "plan"])] {
+        assert!(output.code == 1 && output.stderr.contains("state.json` is damaged"), "{output:?}");
+        assert!(output.stderr.contains("it has another checksum"), "{output:?}");
+    }
+    std::fs::write(state.join("state.json"), snapshot).unwrap();
+    check().good();
+}
+
+#[test]
+fn registry_opens_a_state_without_checksums() {
+    let workspace = Workspace::example();
+    let state = workspace.root().join("target/ecr-local");
+    let config = {
+        let registry = Registry::on(&state);
+        workspace.on(&registry, &["ecr", "create"]).good();
+        registry.image("my-app", "1.0.0");
+        registry.manifest("my-app", "1.0.0")["config"]["size"].clone()
+    };
+    let old = |file: &str| {
+        let text = std::fs::read_to_string(state.join(file)).unwrap();
+        let lines = text
+            .lines()
+            .map(|it| it.split_once(' ').filter(|(sum, _)| sum.len() == 16).map_or(it, |it| it.1));
+        let lines =
+            lines.filter(|it| !it.starts_with('"')).map(|it| it.replace("\"version\":3", "\"version\":2"));
+        let newline = if file == "state.json" { "" } else { "\n" };
+        std::fs::write(state.join(file), lines.collect::<Vec<_>>().join("\n") + newline).unwrap();
+    };
+    old("state.json");
+    old("journal.jsonl");
+    assert!(std::fs::read_to_string(state.join("state.json")).unwrap().contains("\"version\":2"));
+    let registry = Registry::on(&state);
+    assert_eq!(registry.manifest("my-app", "1.0.0")["config"]["size"], config);
+    drop(registry);
+    assert!(std::fs::read_to_string(state.join("state.json")).unwrap().contains("\"version\":3"));
+    workspace.command(&["ecr", "serve", "--check"]).run().good();
 }
 
 #[test]

@@ -39,6 +39,11 @@ impl Blobs {
         fs::read(self.path(digest))
     }
 
+    /// The number of bytes of a blob; `None` if there is none.
+    pub fn size(&self, digest: &Digest) -> Option<u64> {
+        fs::metadata(self.path(digest)).ok().map(|it| it.len())
+    }
+
     /// Writes a small blob, such as a manifest, atomically.
     pub fn write(&self, digest: &Digest, bytes: &[u8]) -> io::Result<()> {
         write_whole(&self.path(digest), bytes)

@@ -1,5 +1,9 @@
 //! Errors in the forms of the ECR API and of OCI distribution.
 
+use std::error::Error;
+use std::io::{self, ErrorKind};
+
+use ecr_types::error::causes;
 use serde_json::{Value, json};
 
 /// An error of the control plane (AWS JSON 1.1).
@@ -26,7 +30,12 @@ impl ApiError {
         Self::new("InvalidParameterException", message)
     }
 
-    /// A failure of this server, such as an I/O error.
+    /// A failure of this server with its causes, such as an I/O error.
+    pub fn failed(error: &anyhow::Error) -> Self {
+        Self { status: status_of(error.as_ref()), ..Self::internal(&format!("{error:#}")) }
+    }
+
+    /// A failure of this server.
     pub fn internal(error: &dyn std::fmt::Display) -> Self {
         Self { status: 500, code: "ServerException", message: error.to_string(), members: None }
     }
@@ -72,6 +81,11 @@ impl OciError {
         self
     }
 
+    /// A failure of this server with its causes, such as an I/O error.
+    pub fn failed(error: &anyhow::Error) -> Self {
+        Self::new(status_of(error.as_ref()), "UNKNOWN", format!("{error:#}"))
+    }
+
     /// A failure of this server.
     pub fn internal(error: &dyn std::fmt::Display) -> Self {
         Self::new(500, "UNKNOWN", error.to_string())
@@ -103,27 +117,51 @@ impl From<OciError> for NoResponse {
     }
 }
 
+/// 507 (RFC 4918, "Insufficient Storage") if there is no space for what was sent, which no other attempt changes; else 500.
+fn status_of(error: &(dyn Error + 'static)) -> u16 {
+    let is_full = |it: &io::Error| {
+        matches!(it.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+    };
+    if causes(error).filter_map(|it| it.downcast_ref()).any(is_full) { 507 } else { 500 }
+}
+
 /// Converts failures of this server, such as I/O errors, to errors of both planes.
 macro_rules! internal {
     ($($error:ty),*) => {$(
         impl From<$error> for ApiError {
             fn from(error: $error) -> Self {
-                Self::internal(&error)
+                Self::failed(&error.into())
             }
         }
 
         impl From<$error> for OciError {
             fn from(error: $error) -> Self {
-                Self::internal(&error)
+                Self::failed(&error.into())
             }
         }
 
         impl From<$error> for NoResponse {
             fn from(error: $error) -> Self {
-                Self::Refused(OciError::internal(&error))
+                Self::Refused(error.into())
             }
         }
     )*};
 }
 
 internal!(anyhow::Error, std::io::Error, hyper::http::Error);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_disk_is_answered_with_its_cause() {
+        let full = || anyhow::Error::from(io::Error::from_raw_os_error(28)).context("failed to write the journal");
+        let (api, oci) = (ApiError::from(full()), OciError::from(full()));
+        assert_eq!((api.status, oci.status), (507, 507));
+        let message = "failed to write the journal: No space left on device (os error 28)";
+        assert_eq!((api.message.as_str(), oci.message.as_str()), (message, message));
+        let denied = io::Error::from_raw_os_error(13);
+        assert_eq!(OciError::from(denied).status, 500);
+    }
+}

@@ -52,6 +52,7 @@ mod faults;
 mod fuzz;
 mod http;
 mod images;
+mod journal;
 mod lock;
 mod model;
 mod page;

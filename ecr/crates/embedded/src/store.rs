@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! lock            locked by the process that uses the state
-//! state.json      a snapshot: version, secret, model
-//! journal.jsonl   the changes since the snapshot; one line is one transaction
+//! state.json      a snapshot: version, secret, model; and its checksum
+//! journal.jsonl   the changes since the snapshot; one line is one transaction with its checksum
 //! blobs/sha256/   layers, configs and manifests by digest
 //! uploads/        unfinished uploads
 //! ```
@@ -22,11 +22,13 @@ use ecr_types::{Digest, RepositoryName};
 use serde::{Deserialize, Serialize};
 
 use super::blobs::{Blobs, write_whole};
+use super::journal::{self, Journal};
 use super::model::{Change, Model, RegistryKey};
 use super::sweep;
 
-/// The version of the file format. Version 1 did not have the blobs of images; they are read from the manifests.
-const VERSION: u32 = 2;
+/// The version of the file format. Version 1 did not have the blobs of images; they are read from the manifests. Version 2
+/// did not have checksums.
+const VERSION: u32 = 3;
 /// The time for which a blob without a manifest is kept, so that an interrupted push can be continued.
 const LOOSE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -87,8 +89,7 @@ impl Store {
 
     /// Commits `changes` as one transaction, on disk and then in memory.
     pub fn commit(&mut self, changes: Vec<Change>) -> Result<()> {
-        let mut line = serde_json::to_vec(&changes).context("failed to encode a change")?;
-        line.push(b'\n');
+        let line = journal::line(&changes)?;
         let length = self.journal.metadata().context("failed to look at the journal")?.len();
         if let Err(error) = self.journal.write_all(&line) {
             // An incomplete line, such as of a full disk, would make the following lines unreadable.
@@ -137,6 +138,21 @@ impl Store {
 
 /// Reads the state from disk, without changes to it.
 fn load(folder: &Path) -> Result<Snapshot> {
+    let (snapshot, damaged) = load_readable(folder)?;
+    match damaged.into_iter().next() {
+        None => Ok(snapshot),
+        Some((line, error)) => Err(error.context(format!(
+            "the embedded ECR's state in `{}` is damaged at line {line}: move it away, or name another folder with --data",
+            folder.join("journal.jsonl").display()
+        ))),
+    }
+}
+
+/// The lines of a journal that are damaged, and why.
+type Damaged = Vec<(usize, anyhow::Error)>;
+
+/// Reads as much of the state as can be read.
+fn load_readable(folder: &Path) -> Result<(Snapshot, Damaged)> {
     let snapshot_path = folder.join("state.json");
     let journal_path = folder.join("journal.jsonl");
     if snapshot_path.exists() && !journal_path.exists() {
@@ -147,16 +163,19 @@ fn load(folder: &Path) -> Result<Snapshot> {
         );
     }
     let mut snapshot = read_snapshot(&snapshot_path)?;
-    replay(&journal_path, &mut snapshot.model)?;
-    Ok(snapshot)
+    let Journal { transactions, damaged } = read_journal(&journal_path)?;
+    transactions.into_iter().flatten().for_each(|change| snapshot.model.apply(change));
+    Ok((snapshot, damaged))
 }
 
-/// Reads the state in `folder`, without changes to it. It is an error if there is none.
-pub fn read_model(folder: &Path) -> Result<Model> {
+/// Reads the state in `folder`, without changes to it, and the lines of its journal that are damaged. It is an error if
+/// there is none.
+pub fn read_model(folder: &Path) -> Result<(Model, Damaged)> {
     if !folder.join("state.json").exists() {
         bail!("no state of an embedded ECR in `{}`", folder.display());
     }
-    Ok(load(folder)?.model)
+    let (snapshot, damaged) = load_readable(folder)?;
+    Ok((snapshot.model, damaged))
 }
 
 fn read_snapshot(path: &Path) -> Result<Snapshot> {
@@ -171,9 +190,11 @@ fn read_snapshot(path: &Path) -> Result<Snapshot> {
             path.display()
         )
     };
-    let json: serde_json::Value = serde_json::from_slice(&text).with_context(damaged)?;
+    let (json, has_checksum) = journal::unseal(&text).with_context(damaged)?;
+    let json: serde_json::Value = serde_json::from_slice(json).with_context(damaged)?;
     match json["version"].as_u64() {
-        Some(1 | 2) => {
+        Some(3) if !has_checksum => bail!("{}: no checksum", damaged()),
+        Some(1..=3) => {
             let snapshot: Snapshot = serde_json::from_value(json).with_context(damaged)?;
             Ok(Snapshot { version: VERSION, ..snapshot })
         }
@@ -202,26 +223,18 @@ fn check_is_new(snapshot: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Applies the complete lines of the journal.
-fn replay(path: &Path, model: &mut Model) -> Result<()> {
+fn read_journal(path: &Path) -> Result<Journal> {
     if !path.exists() {
-        return Ok(());
+        return Ok(Journal::default());
     }
     let text = fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
-    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &text[..end]);
-    for (n, line) in whole.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
-        let changes: Vec<Change> = serde_json::from_slice(line).with_context(|| {
-            format!("the embedded ECR's state in `{}` is damaged at line {}: move it away, or name another folder with --data", path.display(), n + 1)
-        })?;
-        changes.into_iter().for_each(|change| model.apply(change));
-    }
-    Ok(())
+    Ok(journal::read(&text))
 }
 
 fn write_snapshot(folder: &Path, snapshot: &Snapshot) -> Result<()> {
     let path = folder.join("state.json");
     let bytes = serde_json::to_vec(snapshot).context("failed to encode the state")?;
-    write_whole(&path, &bytes).with_context(|| format!("failed to write `{}`", path.display()))
+    write_whole(&path, &journal::seal(&bytes)).with_context(|| format!("failed to write `{}`", path.display()))
 }
 
 /// Removes unfinished uploads of earlier processes. Clients must begin them again.

@@ -58,13 +58,17 @@ fn start_failure(error: StartError) -> Failure {
     }
 }
 
-/// Verifies the digest of every blob.
+/// Verifies the records, the blobs and the references of a state.
 fn check(data: &std::path::Path, shell: &Shell) -> Result<Exit, Failure> {
     let checked = ecr_embedded::check(data).map_err(start_failure)?;
     checked.damaged.iter().for_each(|it| shell.print(it));
-    let damaged = checked.damaged.len();
-    let blobs = human::count((checked.whole + damaged) as u64, "blob");
-    shell.status("Checked", format!("{blobs}: {} intact, {damaged} damaged", checked.whole));
+    let (damaged, blobs) = (checked.damaged.len(), checked.damaged_blobs);
+    let found = human::count((checked.whole + blobs) as u64, "blob");
+    let other = match damaged - blobs {
+        0 => String::new(),
+        n => format!("; {}", human::count(n as u64, "other problem")),
+    };
+    shell.status("Checked", format!("{found}: {} intact, {blobs} damaged{other}", checked.whole));
     if damaged > 0 {
         shell.help("push the images again, or delete the affected repositories or the data directory");
     }

@@ -241,7 +241,7 @@ pub struct Serve {
     /// AWS account ID of the registry [default: the workspace's `account-id`, or 000000000000]
     #[arg(long, value_name = "ID")]
     pub(crate) account_id: Option<RegistryId>,
-    /// Verify the digests of all stored blobs and exit
+    /// Verify the records, blobs and references of the state and exit
     #[arg(long)]
     pub(crate) check: bool,
     /// Fault to inject (repeatable): KIND=OPERATION, KIND=OPERATION:N for the first N requests, or

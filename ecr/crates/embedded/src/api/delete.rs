@@ -65,6 +65,6 @@ fn delete_one(call: &Call<'_>, input: Input<'_>, id: &ImageId) -> Result<Deletio
             "failureCode": "ImageReferencedByManifestList",
             "failureReason": format!("Requested image referenced by manifest list: [{index}]"),
         }))),
-        Err(DeleteError::Internal(error)) => Err(ApiError::internal(&error)),
+        Err(DeleteError::Internal(error)) => Err(ApiError::failed(&error)),
     }
 }

@@ -311,6 +311,6 @@ fn refused(call: &Call<'_>, name: &RepositoryName, error: PutError) -> ApiError 
         PutError::TooManyTags(tag) => {
             ApiError::new("LimitExceededException", images::too_many_tags(name, &tag, account.as_str()))
         }
-        PutError::Internal(error) => ApiError::internal(&error),
+        PutError::Internal(error) => ApiError::failed(&error),
     }
 }

@@ -58,7 +58,14 @@ pub fn upload(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     if first != Some(upload.size()) || last != expected || bytes.is_empty() {
         return Err(invalid_part(call, &name, id, upload.size()));
     }
-    upload.write_part(&bytes)?;
+    if let Err(error) = upload.write_part(&bytes).map_err(ApiError::from) {
+        // Without space for it, the upload is given up with what it takes.
+        if error.status == 507 {
+            drop(guard.into_upload());
+            call.shared.store().discard(id);
+        }
+        return Err(error);
+    }
     let size = upload.size();
     Ok(call.about(&name, json!({"uploadId": id, "lastByteReceived": size.saturating_sub(1)})))
 }

@@ -73,7 +73,7 @@ pub fn delete(call: &Call, reference: &str) -> OciResult {
             let message = format!("Requested image referenced by manifest list: [{index}]");
             Err(OciError::new(403, "DENIED", message))
         }
-        Err(DeleteError::Internal(error)) => Err(OciError::internal(&error)),
+        Err(DeleteError::Internal(error)) => Err(OciError::failed(&error)),
     }
 }
 
@@ -169,6 +169,6 @@ fn refused(call: &Call, error: PutError) -> OciError {
             let message = images::too_many_tags(&call.name, &tag, call.registry.account.as_str());
             OciError::new(403, "DENIED", message)
         }
-        PutError::Internal(error) => OciError::internal(&error),
+        PutError::Internal(error) => OciError::failed(&error),
     }
 }

@@ -56,7 +56,7 @@ fn mount(call: &Call, request: &Request<Incoming>) -> Result<Option<Response>, O
 pub async fn append(call: &Call, id: &str, request: &mut Request<Incoming>) -> ResponseOrDrop {
     let mut guard = take(call, id)?;
     check_range(request, guard.upload().size()).map_err(|size| out_of_order(call, id, size))?;
-    receive(call, guard.upload(), request).await?;
+    let mut guard = received(call, id, guard, request).await?;
     let size = guard.upload().size();
     Ok(progress(call, id, size, 202)?)
 }
@@ -66,8 +66,7 @@ pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> R
     let digest = digest_of_query(request)?;
     let mut guard = take(call, id)?;
     check_range(request, guard.upload().size()).map_err(|size| out_of_order(call, id, size))?;
-    receive(call, guard.upload(), request).await?;
-    let upload = guard.into_upload();
+    let upload = received(call, id, guard, request).await?.into_upload();
     let found = upload.digest();
     let mut store = call.shared.store();
     if call.injected.forget {
@@ -104,6 +103,24 @@ pub fn cancel(call: &Call, id: &str) -> OciResult {
     take(call, id)?.into_upload();
     call.shared.store().discard(id);
     builder(204).body(empty()).map_err(Into::into)
+}
+
+/// Appends the body of a request to an upload. Without space for it, the upload is given up with what it takes.
+async fn received<'a>(
+    call: &Call,
+    id: &str,
+    mut guard: UploadGuard<'a>,
+    request: &mut Request<Incoming>,
+) -> Result<UploadGuard<'a>, NoResponse> {
+    match receive(call, guard.upload(), request).await {
+        Ok(()) => Ok(guard),
+        Err(NoResponse::Refused(error)) if error.status == 507 => {
+            drop(guard.into_upload());
+            call.shared.store().discard(id);
+            Err(error.into())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Appends the body of a request to an upload. The fault `drop` closes the connection after half of the body.

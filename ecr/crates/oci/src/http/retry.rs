@@ -29,7 +29,7 @@ impl HttpClient {
     /// Calls `attempt` until it succeeds or fails permanently, at most 8 times and within [`super::Limits::total`].
     ///
     /// Retried are errors that are not permanent ([`HttpError::is_permanent`]) and responses with the status 408, 429 or 5xx,
-    /// except 501. The wait is that of `Retry-After` in seconds (RFC 9110, section 10.2.3), else 250 ms, doubled after each
+    /// except 501 and 507. The wait is that of `Retry-After` in seconds (RFC 9110, section 10.2.3), else 250 ms, doubled after each
     /// attempt; it is 10 seconds at most.
     ///
     /// # Errors
@@ -118,10 +118,15 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// Errors of a server that no other attempt changes: what was asked for is not implemented, or there is no space for it.
+fn is_permanent_status(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_IMPLEMENTED | StatusCode::INSUFFICIENT_STORAGE)
+}
+
 fn is_transient(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::REQUEST_TIMEOUT
-        || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
+        || (status.is_server_error() && !is_permanent_status(status))
 }
 
 #[cfg(test)]
