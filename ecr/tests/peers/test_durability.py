@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import threading
 import time
 import unittest
 
-from peers import ROOT, XTASK, client, embedded, environment, free_port, need, process, wait_for
+from peers import ROOT, XTASK, Workspace, client, embedded, environment, free_port, need, process, wait_for
 from test_distribution import MANIFEST, Server, sha256
 
 
@@ -102,6 +103,69 @@ def upload(url, name, headers, size, chunk=bytes(range(256)) * 4096):
     assert response.status == 201, (response.status, response.read())
     response.read()
     return digest, time.monotonic() - begun
+
+
+class FullDisk(unittest.TestCase):
+    """A file system of 4 MB that is full, and then is not."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", self.folder.name], capture_output=True)
+        if mounted.returncode != 0:
+            self.skipTest("only root may mount a file system")
+        self.addCleanup(subprocess.run, ["umount", self.folder.name], check=True)
+        self.state, self.filler = pathlib.Path(self.folder.name) / "state", pathlib.Path(self.folder.name) / "filler"
+
+    def fill(self):
+        with self.filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+
+    def test_it_is_answered_as_such_and_heals(self):
+        with embedded(self.state) as url:
+            ecr = client("ecr", url)
+            ecr.create_repository(repositoryName="kept")
+            token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+            server = Server(url, "kept", {"authorization": f"Basic {token}"})
+            small = server.blob(b"small")
+            for _ in range(3):
+                large = os.urandom(8 * 1024**2)
+                status, _, body = server.ask("PUT", f"{server.begin()}?digest={sha256(large)}", large)
+                self.assertEqual(status, 507, body)
+                self.assertIn("No space left on device", json.loads(body)["errors"][0]["message"])
+            # What failed takes no space: there is as much as before.
+            self.assertGreater(shutil.disk_usage(self.folder.name).free, 3_500_000)
+            self.fill()
+            with self.assertRaises(ecr.exceptions.ClientError) as refused:
+                for n in range(1000):
+                    ecr.create_repository(repositoryName=f"new-{n}")
+            answer = refused.exception.response
+            self.assertEqual((answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]), (507, "ServerException"))
+            self.assertIn("No space left on device", answer["Error"]["Message"])
+            self.filler.unlink()
+            ecr.create_repository(repositoryName="healed")
+            status, _, body = server.ask("GET", server.at(f"blobs/{small}"))
+            self.assertEqual((status, body), (200, b"small"))
+        checked = subprocess.run([XTASK, "ecr", "serve", "--check", "--data", self.state], cwd=ROOT, text=True,
+                                 capture_output=True, env=environment("http://127.0.0.1:9"))
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+        with embedded(self.state) as url:
+            names = [it["repositoryName"] for it in client("ecr", url).describe_repositories()["repositories"]]
+            self.assertTrue({"kept", "healed"} <= set(names), names)
+
+    def test_a_command_ends_at_once(self):
+        workspace = Workspace()
+        with embedded(self.state) as url:
+            self.fill()
+            begun = time.monotonic()
+            created = subprocess.run([XTASK, "ecr", "create"], cwd=workspace.root, env=environment(url), text=True,
+                                     capture_output=True)
+            self.assertLess(time.monotonic() - begun, 10)
+            self.assertEqual(created.returncode, 1)
+            self.assertIn("No space left on device", created.stderr)
+            self.filler.unlink()
+            workspace.run(url, "ecr", "create")
 
 
 class Size(unittest.TestCase):

@@ -1,15 +1,19 @@
 """What only a terminal shows: the question that `ecr delete` asks, and Ctrl-C."""
 
+import contextlib
 import fcntl
 import hashlib
+import http.server
 import json
 import os
 import pty
+import re
 import select
 import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
 import unittest
 import urllib.request
@@ -103,6 +107,112 @@ def push_config(url, ecr, manifest):
     manifest["config"] = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 2}
     made = ecr.put_image(repositoryName="my-app", imageManifest=json.dumps(manifest), imageTag="1.0.0")
     return made["image"]["imageId"]["imageDigest"]
+
+
+EVIL = "x\x1b]0;owned\x07\x1b[2J\x1b[7m\x9b7m\u202e\u200b"
+
+
+class Hostile(http.server.BaseHTTPRequestHandler):
+    """Says who is asking, and answers everything else with an error whose `field` is hostile."""
+
+    field = "message"
+
+    def do_POST(self):
+        if "x-amz-target" not in self.headers:
+            return self.answer(200, "text/xml", "<GetCallerIdentityResponse><GetCallerIdentityResult>"
+                               "<Arn>arn:aws:iam::123456789012:root</Arn><UserId>x</UserId><Account>123456789012</Account>"
+                               "</GetCallerIdentityResult></GetCallerIdentityResponse>")
+        error = {"__type": "InvalidParameterException", "message": "no"} | {self.field: EVIL}
+        return self.answer(400, "application/x-amz-json-1.1", json.dumps(error))
+
+    def do_GET(self):
+        self.answer(403, "application/json", json.dumps({"errors": [{"code": "DENIED", "message": EVIL}]}))
+
+    do_HEAD = do_GET
+
+    def answer(self, status, kind, text):
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(text.encode())))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *args):
+        pass
+
+
+@contextlib.contextmanager
+def hostile(field="message"):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Field", (Hostile,), {"field": field}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Escapes(unittest.TestCase):
+    """What others wrote moves no cursor, sets no title and turns no text around."""
+
+    # What a program may send to its terminal: styles that it uses itself, and the progress line.
+    OWN = re.compile(r"\x1b\[(0|1|2|4|31|32|33|36)m|\r\n|\r|\x1b\[K|\n|\t")
+    RAW = re.compile("[\0-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+    def harmless(self, surface, workspace, *args, url="http://127.0.0.1:9"):
+        terminal = Terminal(workspace, *args, url=url)
+        terminal.end()
+        with self.subTest(surface):
+            self.assertTrue(r"x\u{1b}]0;ow" in terminal.seen or r"x\u001b]0;ow" in terminal.seen, terminal.seen)
+            self.assertIsNone(self.RAW.search(self.OWN.sub("", terminal.seen)), terminal.seen)
+
+    def manifest(self, name, old, new):
+        workspace = Workspace(services=("my-app",))
+        text = (workspace.root / name).read_text()
+        self.assertIn(old, text)
+        workspace.write(name, text.replace(old, new))
+        return workspace
+
+    def test_configuration(self):
+        quoted, root = json.dumps(EVIL), "[workspace.metadata.ecr]\n"
+        service = "[package.metadata.ecr]\n"
+        image = f"{service}[package.metadata.ecr.image]\n"
+        for surface, file, header, line, args in [
+            ("unknown key", "Cargo.toml", root, f"{root}{quoted} = 1\n", ("ecr", "plan")),
+            ("path", "my-app/Cargo.toml", service, f"{service}lifecycle-policy = {quoted}\n", ("ecr", "plan")),
+            ("image tag", "my-app/Cargo.toml", service, f"{image}tags = [{quoted}]\n", ("push", "--dry-run")),
+            ("user", "my-app/Cargo.toml", service, f"{image}user = {quoted}\n", ("push", "--dry-run")),
+        ]:
+            self.harmless(surface, self.manifest(file, header, line), *args)
+        workspace = self.manifest("Cargo.toml", 'project = "my-project"', f"project = {quoted}")
+        self.harmless("project", workspace, "ecr", "plan", "--local")
+        workspace.write("policy.json", POLICY.replace('"imageCountMoreThan"', quoted))
+        self.harmless("countType", workspace, "ecr", "lifecycle", "check", "policy.json")
+        self.harmless("JSON", workspace, "ecr", "lifecycle", "check", "policy.json", "--format", "json")
+
+    def test_answers(self):
+        workspace = Workspace(services=("my-app",))
+        for field in ("__type", "message"):
+            with hostile(field) as host:
+                self.harmless(field, workspace, "ecr", "plan", url=f"http://{host}")
+        with hostile() as host:
+            based = self.manifest("my-app/Cargo.toml", "[package.metadata.ecr]\n",
+                                  f'[package.metadata.ecr]\n[package.metadata.ecr.image]\nbase = "{host}/base:1"\n')
+            self.harmless("base", based, "push", "--dry-run")
+
+    def test_findings(self):
+        workspace = Workspace(services=("my-app",))
+        with embedded(workspace.root / "state") as url:
+            workspace.run(url, "ecr", "create")
+            manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
+            digest = push_config(url, client("ecr", url), manifest)
+            scans = workspace.root / "state/scans"
+            scans.mkdir()
+            found = {"findingSeverityCounts": {"HIGH": 1}, "findings": [{"name": EVIL, "severity": "HIGH", "uri": EVIL}]}
+            scan = {"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindings": found}
+            (scans / f"{digest.removeprefix('sha256:')}.json").write_text(json.dumps(scan))
+            self.harmless("finding", workspace, "ecr", "scan", url=url)
 
 
 class Delete(unittest.TestCase):

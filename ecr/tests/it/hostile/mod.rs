@@ -2,4 +2,5 @@
 
 mod answers;
 mod cost;
+mod disk;
 mod terminal;

@@ -117,11 +117,27 @@ async fn received<'a>(
         Err(NoResponse::Refused(error)) if error.status == 507 => {
             drop(guard.into_upload());
             call.shared.store().discard(id);
+            skip(request.body_mut()).await;
             Err(error.into())
         }
         Err(error) => Err(error),
     }
 }
+
+/// Reads a body to no purpose: clients read the response only after they have sent it.
+async fn skip(body: &mut Incoming) {
+    let mut left = MAX_SKIPPED;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, |it| it.len() as u64);
+        match left.checked_sub(length) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
+/// The number of bytes of a body that are skipped before the connection is closed.
+const MAX_SKIPPED: u64 = 1 << 30;
 
 /// Appends the body of a request to an upload. The fault `drop` closes the connection after half of the body.
 async fn receive(
