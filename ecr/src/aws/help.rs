@@ -52,7 +52,7 @@ pub(super) fn help_for(
 
 fn of_code(code: &str) -> Option<&'static str> {
     match code {
-        "ThrottlingException" | "TooManyRequestsException" | "RequestLimitExceeded" => {
+        "Throttling" | "ThrottlingException" | "TooManyRequestsException" | "RequestLimitExceeded" => {
             Some("AWS limits the rate of requests: retry later, or lower --concurrency")
         }
         "RepositoryNotFoundException" => Some(

@@ -40,6 +40,11 @@ impl Connections {
         Self { client, limited: Arc::default() }
     }
 
+    /// The client, which knows what became of the attempts of the SDK.
+    pub fn client(&self) -> &HttpClient {
+        &self.client
+    }
+
     /// The limits of the client.
     pub fn limits(&self) -> Limits {
         self.client.limits()
@@ -75,7 +80,7 @@ impl HttpConnector for Connector {
         let client = self.0.clone();
         let is_repeated = is_repeated(request.headers());
         HttpConnectorFuture::new(async move {
-            let mut response = client.send(Ok(request)).await.map_err(failed)?;
+            let mut response = client.send_unjudged(Ok(request)).await.map_err(failed)?;
             if is_repeated {
                 hide_date(response.headers_mut());
             }

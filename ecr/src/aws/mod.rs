@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::Result;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_sdk_ecr::config::SharedCredentialsProvider;
 use aws_sdk_ecr::config::retry::{ClientRateLimiter, RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_ecr::config::timeout::TimeoutConfig;
+use aws_sdk_ecr::config::{IdentityCache, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
 use ecr_oci::http::{HttpClient, Limits};
 use ecr_types::RegistryId;
 use ecr_types::url::redacted;
@@ -105,7 +106,7 @@ impl Aws {
         };
         let region = config.region().ok_or(NoRegion)?.to_string();
         region.parse::<ecr_types::Region>().map_err(anyhow::Error::msg)?;
-        let (ecr, sts) = clients(&config);
+        let (ecr, sts) = clients(&config, &http);
         Ok(Self { ecr, sts, region, endpoint, http, denials: Denials::default(), account: OnceLock::new() })
     }
 
@@ -155,17 +156,20 @@ impl Aws {
 /// Initializes the SDK's static partition tables. In a dev build this takes milliseconds, which can overlap with other
 /// work.
 pub fn preload() {
-    drop(clients(&local("http://127.0.0.1", "us-east-1", &Connections::default())));
+    let connections = Connections::default();
+    drop(clients(&local("http://127.0.0.1", "us-east-1", &connections), connections.client()));
 }
 
-fn clients(config: &SdkConfig) -> (aws_sdk_ecr::Client, aws_sdk_sts::Client) {
+fn clients(config: &SdkConfig, http: &HttpClient) -> (aws_sdk_ecr::Client, aws_sdk_sts::Client) {
     let ecr = aws_sdk_ecr::config::Builder::from(config)
         .retry_partition(retry_partition("ecr"))
         .retry_classifier(retry::RefusedConnection)
+        .interceptor(retry::Patience(http.clone()))
         .build();
     let sts = aws_sdk_sts::config::Builder::from(config)
         .retry_partition(retry_partition("sts"))
         .retry_classifier(retry::RefusedConnection)
+        .interceptor(retry::Patience(http.clone()))
         .build();
     (aws_sdk_ecr::Client::from_conf(ecr), aws_sdk_sts::Client::from_conf(sts))
 }
@@ -191,7 +195,8 @@ async fn from_environment(
         .region(Region::new(region))
         .http_client(connections.clone())
         .retry_config(retry_config())
-        .timeout_config(timeouts(connections.limits()));
+        .timeout_config(timeouts(connections.limits()))
+        .identity_cache(identity_cache(connections.limits()));
     Ok(with_credentials(environment, loader.load().await).await)
 }
 
@@ -206,15 +211,17 @@ fn local(url: &str, region: &str, connections: &Connections) -> SdkConfig {
         .http_client(connections.clone())
         .retry_config(retry_config())
         .timeout_config(timeouts(connections.limits()))
+        .identity_cache(identity_cache(connections.limits()))
         .build()
 }
 
-/// Retries in adaptive mode: the client reduces its rate of requests when the service throttles them.
+/// Retries in adaptive mode: the client reduces its rate of requests when the service throttles them. Their end is a matter
+/// of time ([`retry::Patience`]), not of number.
 fn retry_config() -> RetryConfig {
     RetryConfig::adaptive()
-        .with_max_attempts(20)
+        .with_max_attempts(1000)
         .with_initial_backoff(Duration::from_millis(200))
-        .with_max_backoff(Duration::from_secs(10))
+        .with_max_backoff(retry::LONGEST_WAIT)
 }
 
 /// Unlimited retry tokens. The SDK's default token bucket is shared by all requests of a client and is empty after a
@@ -226,11 +233,19 @@ fn retry_partition(name: &'static str) -> RetryPartition {
     RetryPartition::custom(name).token_bucket(TokenBucket::unlimited()).client_rate_limiter(limiter).build()
 }
 
-/// The timeouts of the SDK, which do not exceed those of the HTTP client.
+/// The time for credentials. The SDK would compute it from the number of attempts. A program that gets them may take some
+/// seconds, however short the time for the network is.
+fn identity_cache(limits: Limits) -> SharedIdentityCache {
+    IdentityCache::lazy().load_timeout(limits.total.max(Duration::from_secs(10))).build()
+}
+
+/// The timeouts of the SDK, which do not exceed those of the HTTP client. That of an operation is for what
+/// [`retry::Patience`] does not see: the waits of the rate limiter.
 fn timeouts(limits: Limits) -> TimeoutConfig {
+    let attempt = limits.idle.min(Duration::from_secs(15));
     TimeoutConfig::builder()
         .connect_timeout(limits.connect.min(Duration::from_secs(5)))
-        .operation_attempt_timeout(limits.idle.min(Duration::from_secs(15)))
-        .operation_timeout(limits.total)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(limits.total + attempt)
         .build()
 }

@@ -360,16 +360,17 @@ impl Shell {
         self.progress.wait(verb, what)
     }
 
-    /// A function that shows for which host a request waits, at most twice a minute for each. It is to be called after
-    /// [`Shell::PATIENCE`].
-    pub fn wait_printer(&self) -> Arc<dyn Fn(&str) + Send + Sync> {
+    /// A function that shows for which host a request waits, and why, at most twice a minute for each. It is to be called
+    /// after [`Shell::PATIENCE`].
+    pub fn wait_printer(&self) -> Arc<dyn Fn(&str, Option<&str>) + Send + Sync> {
         let (print, told) = (self.line_printer(), Mutex::new(BTreeMap::<String, Instant>::new()));
-        Arc::new(move |host| {
+        Arc::new(move |host, reason| {
             let mut told = lock(&told);
             if told.get(host).is_none_or(|it| it.elapsed() >= WAIT_INTERVAL) {
                 told.insert(host.to_owned(), Instant::now());
                 let label = Printable::from("     Waiting").styled(GOOD);
-                print((label + " for " + Printable::line(host)).as_str());
+                let reason = reason.map(|it| format!(" ({it})")).unwrap_or_default();
+                print((label + " for " + Printable::line(&format!("{host}{reason}"))).as_str());
             }
         })
     }

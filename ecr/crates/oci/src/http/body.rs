@@ -15,6 +15,7 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use super::hosts::{Exchange, Hosts};
 use super::{HttpError, Observer};
 
 /// An error of any type, as bodies of other libraries have it.
@@ -71,22 +72,23 @@ pub fn file(file: File, sent: impl Fn(u64) + Send + 'static) -> RequestBody {
 }
 
 /// The progress of a request: the time at which the connection last accepted a part of its body.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Progress(Arc<State>);
 
-#[derive(Debug)]
 struct State {
     began: Instant,
     /// The time of the last progress, in milliseconds after `began`.
     last: AtomicU64,
     is_sent: AtomicBool,
+    /// Whose progress this is as well, but for that of the first chunk: the buffers of the system accept it without the host.
+    host: Option<(Arc<Hosts>, String)>,
+    has_begun: AtomicBool,
 }
 
 impl Progress {
-    pub(super) fn begin() -> Self {
-        let state =
-            State { began: Instant::now(), last: AtomicU64::default(), is_sent: AtomicBool::default() };
-        Self(Arc::new(state))
+    pub(super) fn begin(host: Option<(Arc<Hosts>, String)>) -> Self {
+        let (last, is_sent, has_begun) = Default::default();
+        Self(Arc::new(State { began: Instant::now(), last, is_sent, host, has_begun }))
     }
 
     /// Whether the connection has accepted the whole request, so that only the response is missing.
@@ -97,6 +99,8 @@ impl Progress {
     fn note(&self) {
         let since = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.last.store(since, Ordering::Relaxed);
+        let has_begun = self.0.has_begun.swap(true, Ordering::Relaxed);
+        self.0.host.iter().filter(|_| has_begun).for_each(|(hosts, host)| hosts.progress(host));
     }
 
     /// Waits until there was no progress for `idle`.
@@ -158,6 +162,8 @@ pub struct ResponseBody {
     body: Incoming,
     idle: Duration,
     observed: Option<Observed>,
+    /// Whose progress the data is.
+    counted: Option<Exchange>,
     /// Runs while the next frame is awaited.
     timer: Option<Timer>,
 }
@@ -184,7 +190,12 @@ struct Timer {
 
 impl ResponseBody {
     pub(super) fn new(body: Incoming, idle: Duration, observed: Option<Observed>) -> Self {
-        Self { body, idle, observed, timer: None }
+        Self { body, idle, observed, counted: None, timer: None }
+    }
+
+    /// The same body, whose data is progress of its host.
+    pub(super) fn counted(self, exchange: Exchange) -> Self {
+        Self { counted: Some(exchange), ..self }
     }
 
     /// Ready when no data has arrived for `idle`. Tells the observer before.
@@ -198,7 +209,7 @@ impl ResponseBody {
         if !timer.is_last {
             timer.is_last = true;
             timer.sleep.as_mut().reset(Instant::now() + self.idle - patience.unwrap_or_default());
-            self.observed.iter().for_each(|it| (it.observer.on_wait)(&it.host));
+            self.observed.iter().for_each(|it| (it.observer.on_wait)(&it.host, None));
             ready!(timer.sleep.as_mut().poll(context));
         }
         Poll::Ready(())
@@ -245,6 +256,7 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             self.timer = None;
+            self.counted.iter().filter(|_| matches!(frame, Some(Ok(_)))).for_each(Exchange::progress);
             return Poll::Ready(frame.map(|it| it.map_err(HttpError::Body)));
         }
         ready!(self.poll_idle(context));

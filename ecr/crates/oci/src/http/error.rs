@@ -40,6 +40,16 @@ pub enum HttpError {
     /// The response's body is longer than this limit in bytes.
     #[error("the response is longer than {0} bytes")]
     TooLong(usize),
+    /// No request to the host made progress for this time, so that it is not asked again.
+    #[error("{host} made no progress for {}{}", human::duration(*.within), because(.reason.as_deref()))]
+    GivenUp {
+        /// The host, with its port.
+        host: String,
+        /// The time without progress.
+        within: Duration,
+        /// Why the last request failed.
+        reason: Option<String>,
+    },
     /// A file that is to be sent cannot be read.
     #[error(transparent)]
     File(#[from] io::Error),
@@ -68,7 +78,7 @@ impl HttpError {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Request(_) | Self::Certificates(_) | Self::TooLong(_) | Self::File(_) => true,
-            Self::Invalid(_) => true,
+            Self::Invalid(_) | Self::GivenUp { .. } => true,
             Self::Connection(error) => is_permanent(error),
             Self::NoResponse(_) | Self::NotAccepted(_) | Self::Body(_) | Self::BodyIdle(_) => false,
             Self::Unexpected(_) => false,
@@ -76,11 +86,18 @@ impl HttpError {
     }
 }
 
+fn because(reason: Option<&str>) -> String {
+    reason.map(|it| format!(": {it}")).unwrap_or_default()
+}
+
 /// Whether another attempt to connect would fail in the same way: the connection was refused, the host name is unknown, a
-/// proxy rejects the request, or the TLS handshake failed.
+/// proxy rejects the request, the TLS handshake failed, or the host is given up.
 pub fn is_permanent(error: &(dyn Error + 'static)) -> bool {
     let is_named = |it: &(dyn Error + 'static)| {
-        it.is::<UnknownHost>() || it.downcast_ref::<ProxyError>().is_some_and(ProxyError::is_permanent)
+        let is_given_up = matches!(it.downcast_ref(), Some(HttpError::GivenUp { .. }));
+        is_given_up
+            || it.is::<UnknownHost>()
+            || it.downcast_ref::<ProxyError>().is_some_and(ProxyError::is_permanent)
     };
     is_connection_refused(error) || is_tls(error) || causes(error).any(is_named)
 }

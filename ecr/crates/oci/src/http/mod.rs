@@ -2,7 +2,7 @@
 //!
 //! All requests of a client have its [`Limits`]: a connection must be established within [`Limits::connect`], a request
 //! without progress in either direction for [`Limits::idle`] fails, and at most [`Limits::concurrency`] requests wait for
-//! their response at the same time.
+//! their response at the same time. A host that makes no progress with any request for [`Limits::total`] is given up.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 mod body;
 mod connect;
 mod error;
+mod hosts;
 mod proxy;
 mod resolve;
 mod retry;
@@ -28,6 +29,9 @@ pub use retry::Attempts;
 
 use body::{Observed, Progress, Watched};
 use connect::Connector;
+use ecr_types::error::causes;
+use hosts::{Exchange, Hosts};
+use retry::{LONGEST_WAIT, is_transient};
 
 /// A response whose body has not been read.
 pub type Response = hyper::Response<ResponseBody>;
@@ -40,8 +44,8 @@ pub struct Limits {
     /// The maximum time without progress: no data of the request accepted, no response begun, no data of it received. The
     /// default is 60 seconds.
     pub idle: Duration,
-    /// The maximum time without progress in all attempts at one request together; see [`HttpClient::retry`]. The default is
-    /// 120 seconds.
+    /// The maximum time without progress in all attempts at one request together, and in all requests to one host together; see
+    /// [`HttpClient::retry`]. The default is 120 seconds.
     pub total: Duration,
     /// The maximum number of requests that wait for their response at the same time. The default is 32.
     pub concurrency: usize,
@@ -79,11 +83,12 @@ pub struct HttpClient {
     limits: Limits,
     pools: Arc<Pools>,
     slots: Arc<Semaphore>,
+    hosts: Arc<Hosts>,
     observer: Option<Observer>,
 }
 
-/// A callback that is told for which host a request waits.
-pub type OnWait = Arc<dyn Fn(&str) + Send + Sync>;
+/// A callback that is told for which host a request waits, and why it is repeated, if it is.
+pub type OnWait = Arc<dyn Fn(&str, Option<&str>) + Send + Sync>;
 
 /// Who is told of a request without progress.
 #[derive(Clone)]
@@ -120,7 +125,8 @@ impl HttpClient {
     /// A new client. It connects on the first request.
     pub fn new(limits: Limits) -> Self {
         let slots = Arc::new(Semaphore::new(limits.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { limits, pools: Arc::default(), slots, observer: None }
+        let hosts = Arc::new(Hosts::new(limits.total));
+        Self { limits, pools: Arc::default(), slots, hosts, observer: None }
     }
 
     /// A client with other limits on time. It shares the limit on concurrency, but not the connections.
@@ -130,7 +136,7 @@ impl HttpClient {
     }
 
     /// A client that calls `on_wait` when a request is without progress for `patience`: no data of it accepted, no response
-    /// begun, no data of it received.
+    /// begun, no data of it received. The same holds for requests that are repeated in vain.
     pub fn with_observer(self, patience: Duration, on_wait: OnWait) -> Self {
         Self { observer: Some(Observer { patience, on_wait }), ..self }
     }
@@ -144,26 +150,83 @@ impl HttpClient {
     /// its body.
     ///
     /// # Errors
-    /// The request is malformed, the connection fails, or there was no progress within [`Limits::idle`].
+    /// The request is malformed, the connection fails, there was no progress within [`Limits::idle`], or the host is given up.
     pub async fn send(
         &self,
         request: hyper::http::Result<Request<RequestBody>>,
     ) -> Result<Response, HttpError> {
+        let (exchange, response) = self.exchanged(request, true).await?;
+        if is_transient(response.status()) {
+            self.note_failure(exchange.host(), &format!("HTTP status {}", response.status()));
+            return Ok(response);
+        }
+        exchange.progress();
+        Ok(response.map(|body| body.counted(exchange)))
+    }
+
+    /// The same for a caller who alone knows from the response whether the request has to be repeated, and calls
+    /// [`HttpClient::note_progress`] or [`HttpClient::note_failure`].
+    ///
+    /// # Errors
+    /// Those of [`HttpClient::send`].
+    pub async fn send_unjudged(
+        &self,
+        request: hyper::http::Result<Request<RequestBody>>,
+    ) -> Result<Response, HttpError> {
+        self.exchanged(request, false).await.map(|(_, response)| response)
+    }
+
+    /// Notes that `host`, with its port, has answered a request.
+    pub fn note_progress(&self, host: &str) {
+        self.hosts.progress(host);
+    }
+
+    /// Notes that a request to `host` is going to be repeated, and why.
+    pub fn note_failure(&self, host: &str, reason: &str) {
+        self.hosts.failed(host, reason.to_owned(), self.observer.as_ref());
+    }
+
+    /// The time until `host` is given up, if it makes no progress.
+    pub fn left(&self, host: &str) -> Duration {
+        self.hosts.left(host)
+    }
+
+    /// Sends a request. The data that the connection accepts is progress of the host if `counts`.
+    async fn exchanged(
+        &self,
+        request: hyper::http::Result<Request<RequestBody>>,
+        counts: bool,
+    ) -> Result<(Exchange, Response), HttpError> {
         let request = request.map_err(HttpError::Request)?;
         let pool = self.pool(Trust::of(request.uri()))?;
         let _slot = self.slots.acquire().await;
-        let progress = Progress::begin();
-        let request = request.map(|body| Watched::new(body, progress.clone()));
-        let idle = self.limits.idle;
         // An endpoint may have a user and a password before the host.
         let host = request.uri().authority().map(|it| redacted(it.as_str())).unwrap_or_default();
+        let exchange = self.hosts.begin(&host)?;
+        let idle = self.idle(&host);
+        let progress = Progress::begin(counts.then(|| (self.hosts.clone(), host.clone())));
+        let request = request.map(|body| Watched::new(body, progress.clone()));
         let response = tokio::select! {
-            response = pool.request(request) => response?,
-            () = progress.stalled(idle) => return Err(HttpError::without_progress(&progress, idle)),
+            response = pool.request(request) => response.map_err(HttpError::from),
+            () = progress.stalled(idle) => Err(HttpError::without_progress(&progress, idle)),
             never = self.observe(&progress, &host) => match never {},
         };
+        let response = response.inspect_err(|error| self.note_error(&host, error))?;
         let observed = self.observer.clone().map(|observer| Observed { observer, host });
-        Ok(response.map(|body| ResponseBody::new(body, idle, observed)))
+        Ok((exchange, response.map(|body| ResponseBody::new(body, idle, observed))))
+    }
+
+    /// [`Limits::idle`], or the time until the host is given up, if that is clearly less.
+    fn idle(&self, host: &str) -> Duration {
+        let (idle, left) = (self.limits.idle, self.hosts.left(host));
+        if left < idle * 9 / 10 { left } else { idle }
+    }
+
+    fn note_error(&self, host: &str, error: &HttpError) {
+        if !error.is_permanent() {
+            let innermost = causes(error).last().map(ToString::to_string);
+            self.note_failure(host, &innermost.unwrap_or_default());
+        }
     }
 
     /// Tells the observer about a request without progress, again and again.
@@ -173,7 +236,7 @@ impl HttpClient {
         };
         loop {
             progress.stalled(*patience).await;
-            on_wait(host);
+            on_wait(host, self.hosts.reason(host).as_deref());
             tokio::time::sleep(REMINDER).await;
         }
     }

@@ -13,7 +13,7 @@ const ATTEMPTS: u32 = 8;
 /// The wait after the first failure. It doubles after each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The maximum wait, even if the server requests a longer one.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The remaining attempts at one request.
 #[derive(Debug)]
@@ -39,9 +39,14 @@ impl HttpClient {
         attempt: impl AsyncFn() -> Result<Response, HttpError>,
     ) -> Result<Response, HttpError> {
         let mut attempts = self.attempts();
+        let mut last = None;
         loop {
             let began = Instant::now();
-            let result = attempt().await;
+            let result = match (attempt().await, last.take()) {
+                // What the host said before it was given up says more.
+                (Err(HttpError::GivenUp { .. }), Some(last)) => return last,
+                (result, _) => result,
+            };
             let wait = match &result {
                 Ok(response) if is_transient(response.status()) => {
                     attempts.next_wait(retry_after(response), began.elapsed())
@@ -53,6 +58,7 @@ impl HttpClient {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return result,
             }
+            last = Some(result);
         }
     }
 
@@ -123,7 +129,7 @@ fn is_permanent_status(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_IMPLEMENTED | StatusCode::INSUFFICIENT_STORAGE)
 }
 
-fn is_transient(status: StatusCode) -> bool {
+pub(super) fn is_transient(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::REQUEST_TIMEOUT
         || (status.is_server_error() && !is_permanent_status(status))
