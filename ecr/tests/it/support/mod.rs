@@ -1,6 +1,7 @@
 //! Temporary workspaces, the commands that run in them, and the registries that those talk to.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -190,9 +191,24 @@ impl Run {
     }
 
     /// Runs the command, and waits for its end.
-    pub fn run(mut self) -> Output {
-        let output = self.command.output().unwrap();
-        self.output(output)
+    pub fn run(self) -> Output {
+        // More than any command of the tests takes, so that none can hold up the others for ever.
+        self.run_within(Duration::from_secs(600))
+    }
+
+    /// The same, for at most so long. Then the command is killed, and its exit code is -1.
+    pub fn run_within(mut self, bound: Duration) -> Output {
+        let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (stdout, stderr) = (reading(child.stdout.take()), reading(child.stderr.take()));
+        let end = Instant::now() + bound;
+        while child.try_wait().unwrap().is_none() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // Nothing happens to a command that has ended.
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+        self.output(std::process::Output { status, stdout, stderr })
     }
 
     fn output(self, output: std::process::Output) -> Output {
@@ -228,6 +244,15 @@ impl Run {
     pub fn spawn(mut self) -> std::process::Child {
         self.command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
     }
+}
+
+/// Reads a pipe to its end, in a thread.
+fn reading(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.unwrap().read_to_end(&mut bytes).unwrap();
+        bytes
+    })
 }
 
 /// What a command printed, and how it ended.
