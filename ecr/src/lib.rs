@@ -54,6 +54,7 @@ mod clock;
 mod config;
 mod inventory;
 mod plan;
+mod process;
 mod scan;
 
 use std::ffi::OsString;

@@ -1,10 +1,12 @@
 //! The state of the git working tree: its commit and its uncommitted changes.
 
 use std::path::{Component, Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
-use xshell::{Shell, cmd};
+
+use crate::process::{self, Patience, ProcessError};
 
 /// The state of a working tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,14 +20,16 @@ pub struct WorkingTree {
 /// The state of the working tree that contains `folder`. `None` if git is not installed or there is no repository.
 ///
 /// # Errors
-/// git refuses to read the working tree.
-pub fn working_tree(folder: &Path) -> Result<Option<WorkingTree>> {
-    let sh = Shell::new().context("failed to find the current directory")?;
-    sh.change_dir(folder);
-    // Without this option, git may lock the index, and a git command of the user fails (git(1), "--no-optional-locks").
-    let git = cmd!(sh, "git --no-optional-locks");
-    let status = git.args(["status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", "."]);
-    let Ok(output) = status.quiet().ignore_status().output() else { return Ok(None) };
+/// git refuses to read the working tree, or does not end.
+pub fn working_tree(folder: &Path, patience: &Patience) -> Result<Option<WorkingTree>> {
+    let mut git = Command::new("git");
+    // Without the first option, git may lock the index, and a git command of the user fails (git(1), "--no-optional-locks").
+    git.args(["--no-optional-locks", "status", "--porcelain=v2", "--branch", "--untracked-files=normal"]);
+    let output = match process::output(git.args(["--", "."]).current_dir(folder), &[], patience) {
+        Ok(output) => output,
+        Err(ProcessError::NotRun { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         // Any other error, such as a folder with another owner in a CI container, must not be treated as a clean tree.
@@ -72,28 +76,29 @@ fn change(entry: &str, fields_before_path: usize) -> Option<String> {
 /// A `git status` that runs concurrently with `cargo metadata`, because both are slow in a large tree.
 pub struct GitQuery {
     root: PathBuf,
+    patience: Patience,
     task: JoinHandle<Result<Option<WorkingTree>>>,
 }
 
 impl GitQuery {
     /// Starts the query for the probable root of the workspace: the nearest ancestor of `folder` with a `Cargo.lock`.
-    pub fn start(folder: &Path) -> Self {
+    pub fn start(folder: &Path, patience: Patience) -> Self {
         let folder = lexical(&std::env::current_dir().unwrap_or_default().join(folder));
         let root = folder.ancestors().find(|it| it.join("Cargo.lock").is_file()).unwrap_or(&folder);
-        Self::start_in(root.to_owned())
+        Self::start_in(root.to_owned(), patience)
     }
 
-    fn start_in(root: PathBuf) -> Self {
-        let folder = root.clone();
-        Self { root, task: tokio::task::spawn_blocking(move || working_tree(&folder)) }
+    fn start_in(root: PathBuf, patience: Patience) -> Self {
+        let (folder, asked) = (root.clone(), patience.clone());
+        Self { root, patience, task: tokio::task::spawn_blocking(move || working_tree(&folder, &asked)) }
     }
 
     /// The result for the workspace. If `root` is not the folder that was assumed, the query is repeated.
     ///
     /// # Errors
-    /// git refuses to read the working tree.
+    /// git refuses to read the working tree, or does not end.
     pub async fn result(self, root: &Path) -> Result<Option<WorkingTree>> {
-        let query = if self.root == root { self } else { Self::start_in(root.to_owned()) };
+        let query = if self.root == root { self } else { Self::start_in(root.to_owned(), self.patience) };
         query.task.await.context("failed to run git")?
     }
 }

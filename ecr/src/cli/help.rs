@@ -11,6 +11,7 @@ use crate::build::bases::MissingBase;
 use crate::build::compile::prebuilt::PrebuiltError;
 use crate::build::docker::{EngineError, LeftOut};
 use crate::cli::error::Failure;
+use crate::process::ProcessError;
 
 /// The help for the outermost error of the chain that has one.
 pub fn help_for(error: &anyhow::Error) -> Option<String> {
@@ -38,6 +39,9 @@ fn help_for_one(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<EngineError>() {
         return error.help().map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<ProcessError>() {
+        return error.help();
     }
     if let Some(error) = error.downcast_ref::<InvalidEnvironment>() {
         return Some(error.help());

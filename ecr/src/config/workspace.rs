@@ -13,6 +13,7 @@ use crate::config::desired::{self, Configuration, Desired, Member, Package, Poli
 use crate::config::files;
 use crate::config::metadata::{PackageMetadata, WorkspaceMetadata, near_misses};
 use crate::config::settings::PolicySource;
+use crate::process::{self, Patience, ProcessError};
 
 /// A workspace with its configuration.
 #[derive(Debug)]
@@ -41,8 +42,11 @@ impl Workspace {
     ///
     /// # Errors
     /// `cargo metadata` fails, the configuration has problems, or a file cannot be read.
-    pub fn lifecycle_policies(manifest_path: Option<&Path>) -> Result<LifecyclePolicies, LoadError> {
-        let metadata = metadata(manifest_path)?;
+    pub fn lifecycle_policies(
+        manifest_path: Option<&Path>,
+        patience: &Patience,
+    ) -> Result<LifecyclePolicies, LoadError> {
+        let metadata = metadata(manifest_path, patience)?;
         let root = metadata.workspace_root.as_std_path();
         let problems = Problems::default();
         let configuration = Reader { root, problems: &problems }.configuration(&metadata);
@@ -68,8 +72,8 @@ impl Workspace {
     ///
     /// # Errors
     /// `cargo metadata` fails, or the configuration has problems, which are reported all at once.
-    pub fn load(manifest_path: Option<&Path>) -> Result<Self, LoadError> {
-        let metadata = metadata(manifest_path)?;
+    pub fn load(manifest_path: Option<&Path>, patience: &Patience) -> Result<Self, LoadError> {
+        let metadata = metadata(manifest_path, patience)?;
         let root = metadata.workspace_root.clone().into_std_path_buf();
         let problems = Problems::default();
         let configuration = Reader { root: &root, problems: &problems }.configuration(&metadata);
@@ -86,8 +90,11 @@ pub enum LoadError {
     /// cargo reports an error in the workspace.
     #[error("cargo cannot read the workspace")]
     Cargo(#[source] CargoError),
-    /// cargo cannot be run, or its output cannot be read.
-    #[error("failed to run `cargo metadata`")]
+    /// cargo cannot be run, or does not end.
+    #[error("failed to read the workspace")]
+    Process(#[source] ProcessError),
+    /// The output of cargo cannot be read.
+    #[error("failed to read the output of `cargo metadata`")]
     Metadata(#[source] cargo_metadata::Error),
     #[error("the configuration has problems")]
     Problems(Vec<Problem>),
@@ -106,7 +113,7 @@ impl CargoError {
 }
 
 /// Runs `cargo metadata --no-deps`. The dependency graph is not needed, and resolving it may need the network.
-fn metadata(manifest_path: Option<&Path>) -> Result<Metadata, LoadError> {
+fn metadata(manifest_path: Option<&Path>, patience: &Patience) -> Result<Metadata, LoadError> {
     let mut command = MetadataCommand::new();
     // What cargo says is quoted in errors.
     command.no_deps().env("CARGO_TERM_COLOR", "never");
@@ -118,12 +125,12 @@ fn metadata(manifest_path: Option<&Path>) -> Result<Metadata, LoadError> {
     if std::env::var_os("CARGO").is_some_and(|it| Path::new(&it).is_absolute()) {
         command.env("SSL_CERT_FILE", "/dev/null");
     }
-    command.exec().map_err(|error| match error {
-        cargo_metadata::Error::CargoMetadata { stderr } => {
-            LoadError::Cargo(CargoError(stderr.trim().trim_start_matches("error: ").to_owned()))
-        }
-        error => LoadError::Metadata(error),
-    })
+    let output = process::output(&mut command.cargo_command(), &[], patience).map_err(LoadError::Process)?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(LoadError::Cargo(CargoError(stderr.trim().trim_start_matches("error: ").to_owned())));
+    }
+    MetadataCommand::parse(String::from_utf8_lossy(&output.stdout)).map_err(LoadError::Metadata)
 }
 
 struct Reader<'a> {

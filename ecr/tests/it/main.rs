@@ -38,3 +38,4 @@ mod support;
 mod tidy;
 mod trouble;
 mod truth;
+mod waits;

@@ -39,10 +39,17 @@ pub enum StartError {
         folder: PathBuf,
         /// The URL of the other server, as in [`Server::url`].
         url: String,
+        /// The ID of its process, if it is known.
+        process: Option<u32>,
     },
     /// Another process has locked this folder and has not announced an address.
-    #[error("another command is using `{}`", .0.display())]
-    Busy(PathBuf),
+    #[error("another command{} is using `{}`", named(*.process), .folder.display())]
+    Busy {
+        /// The folder of the state.
+        folder: PathBuf,
+        /// The ID of the other process, if it is known.
+        process: Option<u32>,
+    },
     /// The port is in use, or the process may not listen on it.
     #[error("failed to listen on 127.0.0.1:{port}")]
     Listen {
@@ -61,6 +68,10 @@ impl From<anyhow::Error> for StartError {
     fn from(error: anyhow::Error) -> Self {
         Self::State(error)
     }
+}
+
+fn named(process: Option<u32>) -> String {
+    process.map(|it| format!(" (process {it})")).unwrap_or_default()
 }
 
 fn chain(error: &anyhow::Error) -> impl fmt::Display {

@@ -6,12 +6,14 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cargo_platform::{Cfg, CfgExpr};
 use toml::{Table, Value};
 
 use super::linkage::Linkage;
+use crate::process::{self, Patience};
 
 /// The value of CARGO_ENCODED_RUSTFLAGS for the binary of an image: flags for the linkage, and for remapping the paths
 /// of this machine.
@@ -122,11 +124,12 @@ fn configs(root: &Path, home: Option<&Path>) -> Result<Vec<Table>> {
 }
 
 fn target_cfg(triple: &str) -> Result<Vec<Cfg>> {
-    let sh = xshell::Shell::new().context("failed to find the current directory")?;
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = xshell::cmd!(sh, "{rustc} --print cfg --target {triple}").quiet().read();
-    let output = output.context("failed to run `rustc --print cfg`")?;
-    Ok(output.lines().filter_map(|it| it.parse().ok()).collect())
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let rustc = rustc.args(["--print", "cfg", "--target", triple]);
+    let output = process::output(rustc, &[], &Patience::silent())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`rustc --print cfg` failed: {}", said.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(|it| it.parse().ok()).collect())
 }
 
 #[cfg(test)]

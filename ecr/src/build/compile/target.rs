@@ -1,12 +1,13 @@
 //! The Rust targets of platforms.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use ecr_types::Platform;
-use xshell::{Shell, cmd};
 
 use super::linkage::Linkage;
+use crate::process::{self, Patience};
 
 /// The Rust toolchain of the workspace, which may pin it.
 #[derive(Debug, Clone)]
@@ -30,11 +31,11 @@ impl Toolchain {
     /// Finds the toolchain for `folder`.
     ///
     /// # Errors
-    /// rustc cannot be run, or its output is unexpected.
-    pub fn find(folder: &Path) -> Result<Self> {
+    /// rustc cannot be run or does not end, or its output is unexpected.
+    pub fn find(folder: &Path, patience: &Patience) -> Result<Self> {
         let (sysroot, host) = match rustup_toolchain() {
             Some(found) => found,
-            None => rustc_toolchain(folder)?,
+            None => rustc_toolchain(folder, patience)?,
         };
         let architecture = host.split('-').next().unwrap_or_default();
         let platform = format!("linux/{}", go_architecture(architecture));
@@ -129,12 +130,13 @@ fn host_of(components: &str) -> Option<&str> {
 }
 
 /// Sysroot and host, as rustc prints them.
-fn rustc_toolchain(folder: &Path) -> Result<(PathBuf, String)> {
-    let sh = Shell::new().context("failed to find the current directory")?;
-    sh.change_dir(folder);
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = cmd!(sh, "{rustc} --print sysroot --print host-tuple").quiet().read();
-    let output = output.context("failed to run rustc")?;
+fn rustc_toolchain(folder: &Path, patience: &Patience) -> Result<(PathBuf, String)> {
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let rustc = rustc.args(["--print", "sysroot", "--print", "host-tuple"]).current_dir(folder);
+    let output = process::output(rustc, &[], patience)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "rustc failed: {}", said.trim());
+    let output = String::from_utf8_lossy(&output.stdout);
     let lines = output.split_once('\n');
     let (sysroot, host) = lines.context("unexpected output of `rustc --print sysroot --print host-tuple`")?;
     Ok((PathBuf::from(sysroot), host.trim().to_owned()))
@@ -206,7 +208,7 @@ mod tests {
         assert_eq!(host_of("cargo-x86_64-unknown-linux-gnu\n"), None);
         // It is the one that rustc prints.
         if let Some(read) = rustup_toolchain() {
-            assert_eq!(read, rustc_toolchain(Path::new(".")).unwrap());
+            assert_eq!(read, rustc_toolchain(Path::new("."), &Patience::silent()).unwrap());
         }
     }
 }

@@ -13,6 +13,7 @@ use ecr_types::host;
 use thiserror::Error;
 
 use crate::build::advice::advice;
+use crate::process::{self, Patience};
 
 mod build;
 mod config;
@@ -144,21 +145,17 @@ impl Engine {
     /// Logs in to a registry. The password is passed by standard input. Returns the warnings of the engine.
     ///
     /// # Errors
-    /// [`EngineError`] if the login fails.
-    pub fn login(&self, host: &str, username: &str, password: &str) -> Result<String> {
+    /// [`EngineError`] if the login fails, [`ProcessError`] if the engine cannot be run or does not end.
+    ///
+    /// [`ProcessError`]: crate::process::ProcessError
+    pub fn login(&self, host: &str, username: &str, password: &str, patience: &Patience) -> Result<String> {
         let mut command = Command::new(&self.program);
         command.args(["login", "--username", username, "--password-stdin"]);
         if host::is_loopback(host) && self.podman_version()?.is_some() {
             // docker uses plain HTTP for loopback registries by default.
             command.arg("--tls-verify=false");
         }
-        let command = command.arg(host).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = spawn(command)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // If the engine ends before it has read its input, its own error message counts.
-            let _ = stdin.write_all(password.as_bytes());
-        }
-        let output = child.wait_with_output().context("failed to wait for the engine")?;
+        let output = process::output(command.arg(host), password.as_bytes(), patience)?;
         // An engine may repeat the password, which must not get into a log.
         let stderr = String::from_utf8_lossy(&output.stderr).replace(password, "***");
         let lines: Vec<_> =

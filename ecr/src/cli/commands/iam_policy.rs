@@ -23,7 +23,7 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
         let failure = Failure::new("--orphans is valid only for the roles `provision` and `read`");
         return Err(failure.with_help("the other roles do not look for orphans: omit --orphans"));
     }
-    let workspace = load_workspace(shell, flags.common.workspace.manifest_path.as_deref())?;
+    let workspace = load_workspace(shell, &flags.common).await?;
     let repositories = flags.common.selection.repositories(&workspace.desired)?;
     let bases = bases(&flags.common.selection.services(&workspace.desired)?);
     let (account, region) = account_and_region(flags, &workspace, shell).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ecr_lifecycle::Timestamp;
-use ecr_types::human::{age, duration};
+use ecr_types::human::age;
 
 use super::session::Session;
 use crate::aws::AuthorizationToken;
@@ -32,7 +32,7 @@ pub async fn run(flags: &flags::Login, shell: &Shell) -> Result<Exit, Failure> {
         shell.warn("the token has already expired; check the clock of this machine");
     }
     match engine {
-        Some(engine) => log_in(shell, engine, &token).await?,
+        Some(engine) => log_in(shell, engine, &token, flags.common.registry.network_timeout).await?,
         None => print_token(shell, &token),
     }
     Ok(Exit::Done)
@@ -53,7 +53,12 @@ pub fn no_engine() -> Failure {
     failure.with_help("install one of them, or choose another program with --engine PATH")
 }
 
-async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Result<(), Failure> {
+async fn log_in(
+    shell: &Shell,
+    engine: Engine,
+    token: &AuthorizationToken,
+    limit: Duration,
+) -> Result<(), Failure> {
     let name = engine.name().to_owned();
     let (host, probed) = (token.host().to_owned(), engine.clone());
     let helper = tokio::task::spawn_blocking(move || probed.login_helper(&host));
@@ -65,7 +70,7 @@ async fn log_in(shell: &Shell, engine: Engine, token: &AuthorizationToken) -> Re
             None
         }
         helper => {
-            store(shell, engine, helper.as_ref(), token).await?;
+            store(shell, engine, helper.as_ref(), token, limit).await?;
             token.expires_at
         }
     };
@@ -112,14 +117,14 @@ async fn store(
     engine: Engine,
     helper: Option<&LoginHelper>,
     token: &AuthorizationToken,
+    limit: Duration,
 ) -> Result<(), Failure> {
     let (host, password) = (token.host().to_owned(), token.password.clone());
     let name = engine.name().to_owned();
-    let login = tokio::task::spawn_blocking(move || engine.login(&host, USER, &password));
-    let login = tokio::time::timeout(LOGIN_TIMEOUT, login).await;
-    let login = login.with_context(|| format!("{name} did not log in within {}", duration(LOGIN_TIMEOUT)))?;
+    let patience = shell.patience(limit);
+    let login = tokio::task::spawn_blocking(move || engine.login(&host, USER, &password, &patience)).await;
     let output = login.context("the login was interrupted")?.map_err(|error| {
-        let is_started = error.downcast_ref::<std::io::Error>().is_none();
+        let is_started = !error.chain().any(|it| it.is::<std::io::Error>());
         let failure =
             Failure::from(error.context(format!("failed to log in to {} with {name}", token.host())));
         match helper {
@@ -151,8 +156,6 @@ fn print_token(shell: &Shell, token: &AuthorizationToken) {
     }));
 }
 
-/// The time limit for the engine's login, which includes its request to the registry.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(120);
 /// The user of every token (ECR user guide, "Private registry authentication").
 const USER: &str = "AWS";
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ecr_embedded::{Builder, Server, StartError};
+use ecr_oci::http::Limits;
 use ecr_types::{Region, RegistryId, human};
 use serde_json::json;
 
@@ -21,13 +22,12 @@ struct ServeSettings {
 
 /// Serves until the process is interrupted.
 pub async fn run(flags: &flags::Serve, shell: &Shell) -> Result<Exit, Failure> {
-    let ServeSettings { data, account, region, builder } = settings(flags)?;
+    let ServeSettings { data, account, region, builder } = settings(flags, shell)?;
     if flags.check {
         return check(&data, shell);
     }
     let folder = data.display();
-    let on_wait = || shell.status("Blocking", format!("waiting for another command that uses `{folder}`"));
-    let server = start_server(builder, on_wait).await.map_err(start_failure)?;
+    let server = start_server(builder, shell, Limits::default().total).await.map_err(start_failure)?;
     let url = server.url();
     shell.status("Serving", format!("{url} (account {account}, region {region})"));
     shell.status("State", &folder);
@@ -49,7 +49,7 @@ fn start_failure(error: StartError) -> Failure {
             Some("use the running server with --local, or choose another directory with --data")
         }
         StartError::Listen { .. } => Some("choose another port with --port, or --port 0 for any free port"),
-        StartError::Busy(_) | StartError::State(_) => None,
+        StartError::Busy { .. } | StartError::State(_) => None,
     };
     let failure = Failure::from(anyhow::Error::new(error));
     match help {
@@ -77,8 +77,10 @@ fn check(data: &std::path::Path, shell: &Shell) -> Result<Exit, Failure> {
 }
 
 /// The settings from the flags and the workspace. Outside of a workspace, `--data` is required.
-fn settings(flags: &flags::Serve) -> Result<ServeSettings, Failure> {
-    let workspace = match (Workspace::load(flags.workspace.manifest_path.as_deref()), &flags.data) {
+fn settings(flags: &flags::Serve, shell: &Shell) -> Result<ServeSettings, Failure> {
+    let patience = shell.patience(Limits::default().total);
+    let loaded = Workspace::load(flags.workspace.manifest_path.as_deref(), &patience);
+    let workspace = match (loaded, &flags.data) {
         (Ok(workspace), _) => Some(workspace),
         (Err(_), Some(_)) => None,
         (Err(error), None) => return Err(error.into()),

@@ -1,6 +1,6 @@
 //! The session of a command that uses a registry: workspace, endpoint, identity, account guard.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,9 +33,8 @@ impl Connection {
     /// Finds the endpoint, the region and the credentials. With `--local`, starts the embedded ECR unless it
     /// is running.
     pub async fn open(shell: &Shell, common: &CommonArgs, workspace: &Workspace) -> Result<Self, Failure> {
-        let (target, server) = connection_target(shell, common, workspace).await?;
-        let http =
-            HttpClient::new(common.registry.limits()).with_observer(Shell::PATIENCE, shell.wait_printer());
+        let http = http_client(shell, &common.registry);
+        let (target, server) = connection_target(shell, common, workspace, &http).await?;
         let aws = Arc::new(Aws::connect(&target, http).await?);
         let (is_local, data) = (common.registry.local, common.registry.data.clone());
         Ok(Self { aws, server, is_local, data })
@@ -66,7 +65,7 @@ pub type Observation = (Observed, std::collections::BTreeMap<RepositoryName, Ser
 impl<'a> Session<'a> {
     /// Loads the workspace, connects, and refuses an account other than the configured one.
     pub async fn open(shell: &'a Shell, common: &CommonArgs) -> Result<Self, Failure> {
-        let workspace = load_workspace(shell, common.workspace.manifest_path.as_deref())?;
+        let workspace = load_workspace(shell, common).await?;
         Self::connect(shell, common, workspace).await
     }
 
@@ -90,7 +89,7 @@ impl<'a> Session<'a> {
         reads_lifecycle_policy: fn(&DesiredRepository) -> bool,
     ) -> Result<(Self, Vec<DesiredRepository>, Observation), Failure> {
         tokio::task::spawn_blocking(aws::preload);
-        let workspace = load_workspace(shell, common.workspace.manifest_path.as_deref())?;
+        let workspace = load_workspace(shell, common).await?;
         let desired = match looks_for_orphans {
             true => common.selection.repositories_or_none(&workspace.desired)?,
             false => common.selection.repositories(&workspace.desired)?,
@@ -276,8 +275,12 @@ impl<'a> Session<'a> {
 }
 
 /// Loads the workspace, and warns of tables that are probably mistyped.
-pub fn load_workspace(shell: &Shell, manifest_path: Option<&Path>) -> Result<Workspace, Failure> {
-    let workspace = Workspace::load(manifest_path)?;
+pub async fn load_workspace(shell: &Shell, common: &CommonArgs) -> Result<Workspace, Failure> {
+    let (manifest, limit) = (common.workspace.manifest_path.clone(), common.registry.network_timeout);
+    let patience = shell.patience(limit);
+    // On another thread, so that Ctrl-C is noticed meanwhile.
+    let loading = tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref(), &patience));
+    let workspace = loading.await.context("failed to read the workspace")??;
     warn_of_near_misses(shell, &workspace.desired.near_misses);
     Ok(workspace)
 }
@@ -340,6 +343,7 @@ async fn connection_target(
     shell: &Shell,
     common: &CommonArgs,
     workspace: &Workspace,
+    http: &HttpClient,
 ) -> Result<(ClientConfig, Option<Server>), Failure> {
     let workspace_region = workspace.desired.region.clone();
     let region = common.workspace.region.clone();
@@ -351,34 +355,58 @@ async fn connection_target(
     let data = common.registry.data.clone().unwrap_or_else(|| workspace.target.join("ecr-local"));
     let account = local_account(workspace.desired.account_id.clone());
     let builder = Server::builder().data(&data).region(region.clone()).account(account);
-    let on_wait =
-        || shell.status("Blocking", format!("waiting for another command that uses `{}`", data.display()));
-    let (url, server) = match start_server(builder, on_wait).await {
+    let (url, server) = match start_server(builder, shell, common.registry.network_timeout).await {
         Ok(server) => (server.url(), Some(server)),
-        Err(StartError::Running { url, .. }) => (url, None),
+        Err(StartError::Running { url, process, .. }) => {
+            require_answer(http, &url, process).await?;
+            (url, None)
+        }
+        Err(error @ StartError::Busy { .. }) => {
+            let help = "wait longer with --network-timeout, or choose another directory with --data";
+            return Err(Failure::from(anyhow::Error::new(error)).with_help(help));
+        }
         Err(error) => return Err(anyhow::Error::new(error).into()),
     };
     Ok((ClientConfig::Local { url, region: region.to_string() }, server))
 }
 
-/// Starts the embedded ECR. Waits while another command uses its data, and calls `on_wait` once if that takes
-/// long.
-pub async fn start_server(builder: Builder, on_wait: impl FnOnce()) -> Result<Server, StartError> {
-    let mut on_wait = Some(on_wait);
-    let mut waits = 0;
+/// Starts the embedded ECR. Waits while another command uses its data, at most for `limit`, and says so.
+pub async fn start_server(builder: Builder, shell: &Shell, limit: Duration) -> Result<Server, StartError> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let mut waited = Duration::ZERO;
+    let mut told_at = Duration::from_millis(500);
     loop {
-        match builder.clone().start().await {
-            Err(StartError::Busy(_)) => {}
+        let error = match builder.clone().start().await {
+            Err(error @ StartError::Busy { .. }) => error,
             result => return result,
+        };
+        if waited >= limit {
+            return Err(error);
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        waits += 1;
-        if waits == 25
-            && let Some(on_wait) = on_wait.take()
-        {
-            on_wait();
+        if waited >= told_at {
+            shell.status("Blocking", format!("waiting for the embedded ECR: {error}"));
+            told_at += Duration::from_secs(30);
         }
+        tokio::time::sleep(PAUSE).await;
+        waited += PAUSE;
     }
+}
+
+/// Fails if the `ecr serve` at `url` does not answer. Its process holds the data, so that no other server can take its place.
+async fn require_answer(http: &HttpClient, url: &str, process: Option<u32>) -> Result<(), Failure> {
+    let Err(error) = http.get(&format!("{url}/v2/")).await else { return Ok(()) };
+    // Another failure is that of a server that has just ended, or is about to: the requests that follow say more.
+    if error.idle().is_none() {
+        return Ok(());
+    }
+    let failure = anyhow::Error::new(error).context(format!("the embedded ECR at {url} does not answer"));
+    let help = match process {
+        Some(id) => format!(
+            "process {id} runs it, and may be suspended: continue it with `kill -CONT {id}`, or end it with `kill -KILL {id}`"
+        ),
+        None => "the `ecr serve` that runs it may be suspended: continue it, or end it".to_owned(),
+    };
+    Err(Failure::from(failure).with_help(help))
 }
 
 /// The region of the embedded ECR: that of the flag, the workspace, or the default.

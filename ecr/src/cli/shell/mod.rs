@@ -15,6 +15,7 @@ use ecr_types::lock;
 use crate::cli::error::Failure;
 use crate::cli::interruption::Interruption;
 use crate::cli::report::{ErrorDetails, ErrorReport, PushReport};
+use crate::process::Patience;
 
 mod github;
 mod json;
@@ -358,6 +359,12 @@ impl Shell {
             self.status(verb, format!("{what} (waiting for at most {})", duration(timeout)));
         }
         self.progress.wait(verb, what)
+    }
+
+    /// How long to wait for a program, and the lines that tell about it.
+    pub fn patience(&self, limit: Duration) -> Patience {
+        let next = Duration::from_secs(30);
+        Patience { limit, first: Self::PATIENCE, next, on_wait: self.wait_printer() }
     }
 
     /// A function that shows for which host a request waits, and why, at most twice a minute for each. It is to be called

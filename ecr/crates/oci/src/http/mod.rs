@@ -164,6 +164,14 @@ impl HttpClient {
         Ok(response.map(|body| body.counted(exchange)))
     }
 
+    /// Sends a GET request for `url`, as [`HttpClient::send`] does.
+    ///
+    /// # Errors
+    /// Those of [`HttpClient::send`].
+    pub async fn get(&self, url: &str) -> Result<Response, HttpError> {
+        self.send(Request::get(url).body(empty())).await
+    }
+
     /// The same for a caller who alone knows from the response whether the request has to be repeated, and calls
     /// [`HttpClient::note_progress`] or [`HttpClient::note_failure`].
     ///

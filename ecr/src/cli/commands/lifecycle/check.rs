@@ -1,6 +1,7 @@
 //! `ecr lifecycle check`: reports errors and likely mistakes in lifecycle policies, without a registry.
 
 use ecr_lifecycle::{Document, lint};
+use ecr_oci::http::Limits;
 use ecr_types::document::Place;
 use ecr_types::human::count;
 
@@ -17,7 +18,8 @@ pub async fn run(flags: &flags::LifecycleCheck, shell: &Shell) -> Result<Exit, F
     let policies = match &flags.file {
         Some(path) => vec![(Place::file(&path.to_string_lossy()), files::read(path)?)],
         None => {
-            let found = Workspace::lifecycle_policies(flags.manifest_path.as_deref())?;
+            let patience = shell.patience(Limits::default().total);
+            let found = Workspace::lifecycle_policies(flags.manifest_path.as_deref(), &patience)?;
             warn_of_near_misses(shell, &found.near_misses);
             found.policies
         }

@@ -27,7 +27,7 @@ pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit,
         Some(path) => {
             let list = files::read(path)?.parse::<ImageList>();
             let list = list.with_context(|| format!("`{}` is not a list of images", path.display()))?;
-            preview_list(flags, shell, list, document)?
+            preview_list(flags, shell, list, document).await?
         }
         None => preview_registry(flags, shell, document).await?,
     };
@@ -56,7 +56,7 @@ pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit,
 
 /// Evaluates policies for a list of images, without a registry. Loads the workspace only if no policy file is
 /// given.
-fn preview_list(
+async fn preview_list(
     flags: &flags::LifecyclePreview,
     shell: &Shell,
     list: ImageList,
@@ -65,7 +65,7 @@ fn preview_list(
     let now = flags.now.or(list.now).unwrap_or_else(now);
     let workspace = match document {
         Some(_) => None,
-        None => Some(load_workspace(shell, flags.common.workspace.manifest_path.as_deref())?),
+        None => Some(load_workspace(shell, &flags.common).await?),
     };
     let each = list.repositories.into_iter().map(|(name, images)| {
         let configured =

@@ -22,7 +22,7 @@ use crate::build::git::GitQuery;
 use crate::build::image::ImageBuilder;
 use crate::build::method::{BuildMethod, BuildMethods, ChosenBuilder};
 use crate::cli::commands::scan;
-use crate::cli::commands::session::{Connection, warn_of_near_misses};
+use crate::cli::commands::session::{Connection, load_workspace};
 use crate::cli::error::Failure;
 use crate::cli::flags;
 use crate::cli::shell::{OutputFile, Shell};
@@ -58,14 +58,13 @@ pub(super) enum Destination {
 
 /// Loads the workspace and makes all checks that need no server. Slow steps run concurrently.
 pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Result<Prepared<'a>, Failure> {
-    let manifest = flags.common.workspace.manifest_path.clone();
-    let folder = manifest.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+    let manifest = flags.common.workspace.manifest_path.as_deref();
+    let folder = manifest.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
     tokio::task::spawn_blocking(aws::preload);
-    let workspace = tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref()));
-    let tree = GitQuery::start(&folder);
-    let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&folder));
-    let workspace = workspace.await.context("failed to read the workspace")??;
-    warn_of_near_misses(shell, &workspace.desired.near_misses);
+    let patience = shell.patience(flags.common.registry.network_timeout);
+    let tree = GitQuery::start(&folder, patience.clone());
+    let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&folder, &patience));
+    let workspace = load_workspace(shell, &flags.common).await?;
     let services = services(flags, &workspace)?;
     let toolchain = toolchain.await.context("failed to query rustc")??;
     let builder = Arc::new(builder(flags, shell, &workspace, toolchain)?);

@@ -28,7 +28,7 @@ use wait::ScanWaiter;
 
 /// Runs `ecr scan`. Images are printed in order, as soon as their scans are complete.
 pub async fn run(flags: &flags::Scan, shell: &Shell) -> Result<Exit, Failure> {
-    let workspace = load_workspace(shell, flags.common.workspace.manifest_path.as_deref())?;
+    let workspace = load_workspace(shell, &flags.common).await?;
     let gate = gate(&flags.gate, &workspace)?;
     let session = Session::connect(shell, &flags.common, workspace).await?;
     let (targets, failures) = targets::select(&session, flags, gate.is_some()).await?;

@@ -73,7 +73,8 @@ fn commit(session: &Session<'_>, flags: &flags::Scan, desired: &[DesiredReposito
     let services = desired.iter().filter_map(|it| service(session, it));
     let configured = services.flat_map(Service::tag_templates);
     let needs_git = configured.chain(flags.tag.iter().cloned()).any(|it| it.needs_git());
-    let tree = needs_git.then(|| git::working_tree(&session.workspace.root).ok().flatten());
+    let patience = session.shell.patience(session.aws.http().limits().total);
+    let tree = needs_git.then(|| git::working_tree(&session.workspace.root, &patience).ok().flatten());
     tree.flatten().and_then(|it| it.commit)
 }
 
