@@ -41,7 +41,9 @@ pub fn check(folder: &Path) -> Result<Check, StartError> {
     for (key, registry) in model.registries() {
         for (name, repository) in &registry.repositories {
             let place = format!("{key}/{name}");
-            check.damaged.extend(references(repository, &blobs).into_iter().map(|it| format!("{place}: {it}")));
+            check
+                .damaged
+                .extend(references(repository, &blobs).into_iter().map(|it| format!("{place}: {it}")));
         }
     }
     Ok(check)

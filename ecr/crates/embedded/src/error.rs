@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn full_disk_is_answered_with_its_cause() {
-        let full = || anyhow::Error::from(io::Error::from_raw_os_error(28)).context("failed to write the journal");
+        let full =
+            || anyhow::Error::from(io::Error::from_raw_os_error(28)).context("failed to write the journal");
         let (api, oci) = (ApiError::from(full()), OciError::from(full()));
         assert_eq!((api.status, oci.status), (507, 507));
         let message = "failed to write the journal: No space left on device (os error 28)";

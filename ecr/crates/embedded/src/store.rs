@@ -234,7 +234,8 @@ fn read_journal(path: &Path) -> Result<Journal> {
 fn write_snapshot(folder: &Path, snapshot: &Snapshot) -> Result<()> {
     let path = folder.join("state.json");
     let bytes = serde_json::to_vec(snapshot).context("failed to encode the state")?;
-    write_whole(&path, &journal::seal(&bytes)).with_context(|| format!("failed to write `{}`", path.display()))
+    write_whole(&path, &journal::seal(&bytes))
+        .with_context(|| format!("failed to write `{}`", path.display()))
 }
 
 /// Removes unfinished uploads of earlier processes. Clients must begin them again.

@@ -269,7 +269,7 @@ async fn pull_tells_for_which_host_it_waits() {
     let limits = Limits { idle: Duration::from_millis(100), ..Limits::within(Duration::from_millis(300)) };
     let client = HttpClient::new(limits).with_observer(
         Duration::from_millis(20),
-        Arc::new(move |host| log.lock().unwrap().push(host.to_owned())),
+        Arc::new(move |host: &str, _: Option<&str>| log.lock().unwrap().push(host.to_owned())),
     );
     let reference: Reference = format!("{}/a/b:1", registry.host).parse().unwrap();
     let remote = RemoteRepository::new(client, &reference, None).unwrap();
