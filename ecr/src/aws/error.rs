@@ -9,6 +9,7 @@ use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 use ecr_oci::http::is_too_long;
 use ecr_types::error::causes;
+use ecr_types::url::redacted_words;
 
 use super::answer::NOT_AWS;
 use super::help::{Answer, help_for};
@@ -83,6 +84,11 @@ impl ServiceError {
         Self { operation, code: None, message, status: None, help }
     }
 
+    /// The operation, spelled as an IAM action.
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
     /// Whether AWS returned the error code `code`.
     pub fn has_code(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
@@ -136,7 +142,9 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     }
     let wrappers = ["dispatch failure", "other", "io error", "client error (Connect)"];
     texts.retain(|it| !wrappers.contains(&it.as_str()));
-    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
+    let text = if texts.is_empty() { error.to_string() } else { texts.join(": ") };
+    // The SDK shows addresses of the environment as they are, such as AWS_CONTAINER_CREDENTIALS_FULL_URI.
+    redacted_words(&text)
 }
 
 /// The error of STS that kept the SDK from assuming the role of a profile or of a web identity.

@@ -43,7 +43,7 @@ pub use help::{PROXY, UNTRUSTED};
 pub use http::Connections;
 pub use images::ImageTotals;
 pub use inventory::{Manifests, ServicePreview};
-pub use observe::{Failures, Reads};
+pub use observe::{Failures, LIST_TAGS, Reads};
 pub use token::{AuthorizationToken, ForeignRegistry, token_renewal};
 
 /// The source of region, endpoint and credentials.

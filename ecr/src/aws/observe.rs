@@ -295,7 +295,8 @@ impl Aws {
 }
 
 const DESCRIBE: &str = "ecr:DescribeRepositories";
-const LIST_TAGS: &str = "ecr:ListTagsForResource";
+/// The permission to read resource tags.
+pub const LIST_TAGS: &str = "ecr:ListTagsForResource";
 
 /// Checks that the repositories that were asked for, and no other, were described. ECR answers with an error if one of
 /// them does not exist.

@@ -73,6 +73,26 @@ fn password_of_a_proxy_is_not_printed() {
 }
 
 #[test]
+fn password_with_characters_of_a_url_is_not_printed() {
+    for proxy in
+        ["http://me:s3cr3t/1@127.0.0.1:9", "http://me:s3cr3t#@127.0.0.1:9", "http://me:s3cr3t?@127.0.0.1:9"]
+    {
+        let workspace = Workspace::example();
+        let command = workspace.command(&["ecr", "plan"]).env("AWS_ENDPOINT_URL", "https://127.0.0.1:9");
+        let output = without_secret(command.env("HTTPS_PROXY", proxy).run());
+        assert!(output.stderr.contains("its address is not valid"), "{output:#?}");
+    }
+}
+
+#[test]
+fn password_of_the_address_of_credentials_is_not_printed() {
+    let fixture = Fixture::example();
+    let command = fixture.command(&["ecr", "plan"]).without_keys();
+    let output = command.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "me:s3cr3t@x").run();
+    assert!(without_secret(output).stderr.contains("***@x"));
+}
+
+#[test]
 fn password_of_a_base_is_not_printed() {
     for base in
         ["me:s3cr3t@127.0.0.1:9/x:1", "https://me:s3cr3t@127.0.0.1:9/x", "me:s3cr3t@127.0.0.1/x@sha256:0"]

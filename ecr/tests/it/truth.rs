@@ -57,10 +57,14 @@ fn through(fixture: &Fixture, operation: &'static str, wrong: Wrong, args: &[&st
 const NEVER_RIGHT: [Wrong; 4] = [PAGE, EMPTY, BRACES, NULL];
 
 fn is_unexpected(before: Before, operation: &'static str, wrong: Wrong, args: &[&str]) {
+    is_unexpected_with(1, before, operation, wrong, args);
+}
+
+fn is_unexpected_with(code: i32, before: Before, operation: &'static str, wrong: Wrong, args: &[&str]) {
     let fixture = fixture(before);
     let output = through(&fixture, operation, wrong, &[args, &["-p", "my-app"]].concat());
     let case = format!("{operation}, {wrong:?}: {output:#?}");
-    assert_eq!(output.code, 1, "{case}");
+    assert_eq!(output.code, code, "{case}");
     let said = format!("{}{}", output.stderr, output.stdout);
     assert!(said.contains(&format!(":{operation}: unexpected response: ")), "{case}");
     for verb in ["Created my-app", "Updated my-app", "Deleted my-app", "Unchanged my-app"] {
@@ -119,7 +123,6 @@ fn read_without_its_answer_is_a_failure() {
         (Before::Created, "GetCallerIdentity", plan),
         (Before::Created, "DescribeRepositories", plan),
         (Before::Created, "ListTagsForResource", plan),
-        (Before::Created, "ListTagsForResource", &["ecr", "delete", "--yes"]),
         (Before::Created, "GetLifecyclePolicy", plan),
         (Before::Created, "GetRepositoryPolicy", plan),
         (Before::Different, "GetRegistryScanningConfiguration", plan),
@@ -134,6 +137,15 @@ fn read_without_its_answer_is_a_failure() {
         for wrong in NEVER_RIGHT {
             is_unexpected(before, operation, wrong, args);
         }
+    }
+}
+
+/// An answer without tags is not one of a repository without tags.
+#[test]
+fn delete_without_the_answer_about_tags_is_refused() {
+    for wrong in NEVER_RIGHT {
+        let args = &["ecr", "delete", "--yes", "--assume-owned"];
+        is_unexpected_with(5, Before::Created, "ListTagsForResource", wrong, args);
     }
 }
 

@@ -31,6 +31,18 @@ pub fn redacted(text: &str) -> String {
     shown
 }
 
+/// A sentence in which each word with an `@` is [`redacted`].
+///
+/// ```
+/// use ecr_types::url::redacted_words;
+///
+/// assert_eq!(redacted_words("no host in http://me:secret@x/"), "no host in http://***@x/");
+/// ```
+pub fn redacted_words(text: &str) -> String {
+    let words = text.split(' ').map(|it| if it.contains('@') { redacted(it) } else { it.to_owned() });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// The characters of a scheme (RFC 3986, section 3.1).
 fn is_of_scheme(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')

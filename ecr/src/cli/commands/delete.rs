@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::parts::{Part, run_parts};
 use super::session::Session;
-use crate::aws::{ImageTotals, Reads};
+use crate::aws::{Failures, ImageTotals, LIST_TAGS, Reads, ServiceError};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{DeleteEntry, DeleteOutcome, DeleteReport};
@@ -61,13 +61,19 @@ async fn candidates(session: &Session<'_>, flags: &flags::Delete) -> Result<Vec<
     let (observed, failures) =
         session.aws.observe(&names, reads).await.context("failed to read the repositories")?;
     session.print_header(&observed).await?;
+    // If a project is configured, a repository without its tags has an unknown owner, whatever the reason is.
+    let needs_owner = session.project().is_some();
+    let (untagged, failures): (Failures, Failures) =
+        failures.into_iter().partition(|(_, error)| needs_owner && error.operation() == LIST_TAGS);
     if let Some((name, error)) = failures.into_iter().next() {
         return Err(anyhow::Error::new(error).context(format!("failed to read repository `{name}`")).into());
     }
     let protected = |name: &RepositoryName| desired.iter().any(|it| it.name == *name && it.protect);
     let each = names.into_iter().map(|name| {
         let is_protected = protected(&name);
-        candidate(session, name, Guards { is_protected, assumes_owned: flags.assume_owned }, &observed)
+        let guards =
+            Guards { is_protected, assumes_owned: flags.assume_owned, untagged: untagged.get(&name) };
+        candidate(session, name, guards, &observed)
     });
     stream::iter(each).buffered(session.aws_concurrency()).try_collect().await
 }
@@ -86,18 +92,25 @@ fn unknown_orphans(session: &Session<'_>) -> Failure {
 
 /// What decides whether a repository is refused, in addition to its resource tags.
 #[derive(Clone, Copy)]
-struct Guards {
+struct Guards<'a> {
     is_protected: bool,
     /// `--assume-owned`.
     assumes_owned: bool,
+    /// Why the resource tags could not be read, other than a missing permission.
+    untagged: Option<&'a ServiceError>,
 }
 
 async fn candidate(
     session: &Session<'_>,
     name: RepositoryName,
-    guards: Guards,
+    guards: Guards<'_>,
     observed: &Observed,
 ) -> Result<Candidate, Failure> {
+    if let Some(error) = guards.untagged {
+        let refusal = Some(format!("its owner is unknown: {error}"));
+        let entry = DeleteEntry::new(name, DeleteOutcome::Refused, None, refusal);
+        return Ok(Candidate { exists: true, is_owner_unknown: false, entry });
+    }
     let Some(found) = observed.repositories.get(&name) else {
         let entry = DeleteEntry::new(name, DeleteOutcome::NotFound, Some(ImageTotals::default()), None);
         return Ok(Candidate { exists: false, is_owner_unknown: false, entry });
@@ -110,7 +123,7 @@ async fn candidate(
     Ok(Candidate { exists: true, is_owner_unknown, entry: DeleteEntry::new(name, outcome, totals, refusal) })
 }
 
-fn refusal(session: &Session<'_>, found: &ObservedRepository, guards: Guards) -> Option<String> {
+fn refusal(session: &Session<'_>, found: &ObservedRepository, guards: Guards<'_>) -> Option<String> {
     let project = session.project();
     if let Some(owner) = foreign_owner(found, project) {
         return Some(format!("owned by project `{owner}`"));

@@ -150,8 +150,8 @@ pub struct Delete {
     /// Delete repositories although the permission to read their resource tags is missing
     ///
     /// The resource tag `Project` names the project that a repository belongs to. Without ecr:ListTagsForResource it is
-    /// unknown, and nothing is deleted. A repository whose tag can be read and names another project is refused with this
-    /// flag, too.
+    /// unknown, and nothing is deleted. With this flag, too, a repository is refused if its tag names another project, or if
+    /// reading its tags fails for another reason than the permission.
     #[arg(long)]
     pub(crate) assume_owned: bool,
     #[command(flatten)]

@@ -56,7 +56,7 @@ pub enum DeleteOutcome {
     Deleted,
     /// The repository does not exist.
     NotFound,
-    /// The repository is protected, belongs to another project, or its owner may not be read. It was not deleted.
+    /// The repository is protected, belongs to another project, or its owner is unknown. It was not deleted.
     Refused,
     /// The repository was not deleted, because another one was refused or the deletion was not confirmed.
     Kept,

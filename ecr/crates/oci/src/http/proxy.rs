@@ -35,6 +35,9 @@ enum ProxyCause {
     /// The proxy requires TLS or SOCKS.
     #[error("only proxies at http:// addresses are supported")]
     Unsupported,
+    /// The host is followed by something else than a port, so that it may be the beginning of a password.
+    #[error("its address is not valid: in a password, write `/`, `?`, `#` and `@` as %2F, %3F, %23 and %40")]
+    Malformed,
     /// The proxy rejects the CONNECT request.
     #[error("{0}")]
     Refused(BoxError),
@@ -46,7 +49,7 @@ enum ProxyCause {
 impl ProxyError {
     /// Whether another attempt would fail in the same way.
     pub(super) fn is_permanent(&self) -> bool {
-        matches!(self.cause, ProxyCause::Unsupported | ProxyCause::Refused(_))
+        !matches!(self.cause, ProxyCause::Unreachable(_))
     }
 }
 
@@ -103,6 +106,10 @@ async fn tunnel(proxy: &Intercept, tcp: Tcp, to: Uri) -> Result<TokioIo<TcpStrea
     let authority = proxy.uri().authority().map(|it| it.as_str()).unwrap_or_default();
     // The authority may have a user and a password before the host.
     let host = authority.rsplit('@').next().unwrap_or_default();
+    let has_port = host.len() > proxy.uri().host().unwrap_or_default().len();
+    if has_port && proxy.uri().port_u16().is_none() {
+        return Err(ProxyError { host: "***".to_owned(), cause: ProxyCause::Malformed });
+    }
     let failed = |cause| ProxyError { host: host.to_owned(), cause };
     if proxy.uri().scheme_str() != Some("http") {
         return Err(failed(ProxyCause::Unsupported));
