@@ -28,6 +28,15 @@ fn output_usage_error_exits_with_1() {
 }
 
 #[test]
+fn output_verbose_may_be_repeated() {
+    let workspace = Workspace::example();
+    for flags in [&["-v"][..], &["-vv"], &["-vvv"], &["-v", "-v"], &["--verbose", "--verbose"]] {
+        workspace.local(&[&["ecr", "plan"], flags].concat()).good();
+    }
+    assert_eq!(workspace.local(&["ecr", "plan", "-vv", "--quiet"]).code, 1);
+}
+
+#[test]
 fn output_fatal_error_is_json_too() {
     let workspace = Workspace::example().service("third", "scan-on-psh = true\n");
     let json = workspace.local(&["ecr", "plan", "--format", "json"]).json_with(1);

@@ -413,3 +413,17 @@ fn failure_text(failure: &Failure) -> Printable {
     failure.help.iter().for_each(|it| text += Printable::from("\n\n") + help(it));
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_gets_the_same_verbosity() {
+        let flags = |verbosity| Shell::new(Format::Human, Some(Color::Never), verbosity).cargo_flags();
+        assert_eq!(flags(Verbosity::Quiet), ["--quiet", "--color=never"]);
+        assert_eq!(flags(Verbosity::Normal), ["--color=never"]);
+        assert_eq!(flags(Verbosity::Verbose), ["-v", "--color=never"]);
+        assert_eq!(flags(Verbosity::VeryVerbose), ["-vv", "--color=never"]);
+    }
+}
