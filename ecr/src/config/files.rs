@@ -7,8 +7,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ecr_types::text::decode;
 
-/// The number of bytes of the largest file that is read. The configuration of 10,000 repositories has a few megabytes.
-const MAX_SIZE: u64 = 16 << 20;
+/// The number of MiB of the largest configuration that is read. That of 10,000 repositories has a few megabytes.
+const MAX_CONFIGURATION: u64 = 16;
+/// The number of MiB of the largest list that is read. That of 100,000 images, ECR's quota, has about 40 megabytes.
+const MAX_LIST: u64 = 256;
 
 /// Reads a text file, with an error that names it.
 ///
@@ -18,16 +20,30 @@ pub fn read(path: &Path) -> Result<String> {
     text(path).with_context(|| format!("failed to read `{}`", path.display()))
 }
 
+/// Reads a list that a program has written, such as one of images.
+///
+/// # Errors
+/// The file cannot be read, is larger than 256 MiB, or is not UTF-8.
+pub fn read_list(path: &Path) -> Result<String> {
+    limited(path, MAX_LIST).with_context(|| format!("failed to read `{}`", path.display()))
+}
+
 /// Reads a text file, which may begin with a byte order mark. The caller handles a missing file.
 ///
 /// # Errors
-/// The file cannot be read, or is larger than 16 MiB. If it is not UTF-8, [`NotText::of`](ecr_types::text::NotText::of) the error is the reason.
+/// The file cannot be read, or is larger than 16 MiB. If it is not UTF-8,
+/// [`NotText::of`](ecr_types::text::NotText::of) the error is the reason.
 pub fn text(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
+    limited(path, MAX_CONFIGURATION)
+}
+
+fn limited(path: &Path, mebibytes: u64) -> io::Result<String> {
+    let (mut bytes, limit) = (Vec::new(), mebibytes << 20);
     // The size in the metadata is not that of a device or a pipe.
-    File::open(path)?.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_SIZE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 16 MiB"));
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let reason = format!("it is larger than {mebibytes} MiB");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
     }
     Ok(decode(bytes)?)
 }

@@ -19,7 +19,7 @@ use crate::plan::{Plan, RepositoryPlan};
 /// The images listed in the file of `--in-use`.
 pub fn in_use(session: &Session<'_>, path: Option<&Path>) -> Result<InUse, Failure> {
     let Some(path) = path else { return Ok(InUse::default()) };
-    let found = InUse::parse(&files::read(path)?);
+    let found = InUse::parse(&files::read_list(path)?);
     if found.is_empty() {
         session.shell.warn(format!("`{}` lists no image", path.display()));
     }

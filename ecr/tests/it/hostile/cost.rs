@@ -105,6 +105,27 @@ fn hostile_large_files_are_not_read() {
     assert!(output.code == 1 && output.stderr.contains("it is larger than 16 MiB"), "{output:?}");
 }
 
+#[test]
+fn hostile_is_not_a_list_of_many_images() {
+    let workspace = Workspace::new();
+    let image = |it: usize| {
+        let digest = format!("sha256:{it:064x}");
+        json!({"digest": digest, "tags": (0..12).map(|n| format!("{it}-{n}-{}", "x".repeat(100))).collect::<Vec<_>>(), "pushedAt": "2026-01-01T00:00:00Z",
+               "sizeBytes": 1, "mediaType": "application/vnd.oci.image.manifest.v1+json", "storageClass": "standard"})
+    };
+    let images = lines(12_000, |it| image(it).to_string(), ",");
+    workspace.file("images.json", format!("[{images}]"));
+    assert!(images.len() > 16 << 20);
+    let args =
+        ["ecr", "lifecycle", "preview", "--images", "images.json", "--policy", "ecr/lifecycle-policy.json"];
+    let output = workspace.command(&args).run().good();
+    assert!(
+        output.stdout.starts_with("images: 12000 images, 11990 would expire"),
+        "{}",
+        &output.stdout[..200]
+    );
+}
+
 /// A server with one repository, whose list of images has pages with the tokens that `token` gives, and the number of pages that were asked for.
 fn endless(token: impl Fn(usize) -> String + Send + Sync + 'static) -> (String, Arc<AtomicUsize>) {
     let pages = Arc::new(AtomicUsize::new(0));

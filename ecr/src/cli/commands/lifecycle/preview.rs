@@ -25,7 +25,7 @@ pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit,
     let document = flags.policy.as_deref().map(document).transpose()?;
     let repositories = match &flags.images {
         Some(path) => {
-            let list = files::read(path)?.parse::<ImageList>();
+            let list = files::read_list(path)?.parse::<ImageList>();
             let list = list.with_context(|| format!("`{}` is not a list of images", path.display()))?;
             preview_list(flags, shell, list, document).await?
         }
