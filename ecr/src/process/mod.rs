@@ -68,8 +68,9 @@ impl ProcessError {
     }
 }
 
-/// A process that the program leaves running may keep its pipes open. They are read for so long after its end.
-const AFTERWARDS: Duration = Duration::from_millis(200);
+/// A process that the program leaves running may keep its pipes open. They are read for so long after its end, which is
+/// enough for what it has printed on a machine with much other work.
+const AFTERWARDS: Duration = Duration::from_secs(2);
 /// The interval at which the end of a program is looked for whose pipes stay open.
 const INTERVAL: Duration = Duration::from_millis(20);
 

@@ -211,3 +211,14 @@ fn push_binary_is_never_that_of_two_services() {
     let output = workspace.command(&args).run();
     assert!(output.stderr.contains("Exported svc-a"), "{output:#?}");
 }
+
+/// `xtask-ecr` is run by itself, and not by cargo, which names the toolchain.
+#[test]
+fn push_outside_of_cargo_asks_rustc() {
+    let workspace = Workspace::new().service("my-app", "");
+    workspace.file("my-app/binary", static_binary("x86_64", 10));
+    let args = ["push", "--dry-run", "--binary", "linux/amd64=my-app/binary"];
+    for more in [&[][..], &["--manifest-path", "Cargo.toml"]] {
+        workspace.command(&[&args[..], more].concat()).without_cargo().run().good();
+    }
+}

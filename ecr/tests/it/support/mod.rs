@@ -190,6 +190,13 @@ impl Run {
         self.env("PATH", &bin)
     }
 
+    /// Finds cargo and rustc in `PATH` only, as a command that cargo does not run.
+    pub fn without_cargo(self) -> Self {
+        let mut run = self.without_path();
+        run.command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
+        run
+    }
+
     /// Runs the command, and waits for its end.
     pub fn run(self) -> Output {
         // More than any command of the tests takes, so that none can hold up the others for ever.

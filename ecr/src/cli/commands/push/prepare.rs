@@ -59,7 +59,9 @@ pub(super) enum Destination {
 /// Loads the workspace and makes all checks that need no server. Slow steps run concurrently.
 pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Result<Prepared<'a>, Failure> {
     let manifest = flags.common.workspace.manifest_path.as_deref();
-    let folder = manifest.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+    // The parent of `Cargo.toml` has no name, and no program runs in a folder without one.
+    let folder = manifest.and_then(Path::parent).filter(|it| !it.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).to_owned();
     tokio::task::spawn_blocking(aws::preload);
     let patience = shell.patience(flags.common.registry.network_timeout);
     let tree = GitQuery::start(&folder, patience.clone());
