@@ -197,7 +197,7 @@ async fn from_environment(
         .retry_config(retry_config())
         .timeout_config(timeouts(connections.limits()))
         .identity_cache(identity_cache(connections.limits()));
-    Ok(with_credentials(environment, loader.load().await).await)
+    Ok(with_credentials(environment, loader.load().await, connections.client()).await)
 }
 
 fn local(url: &str, region: &str, connections: &Connections) -> SdkConfig {
@@ -233,10 +233,10 @@ fn retry_partition(name: &'static str) -> RetryPartition {
     RetryPartition::custom(name).token_bucket(TokenBucket::unlimited()).client_rate_limiter(limiter).build()
 }
 
-/// The time for credentials. The SDK would compute it from the number of attempts. A program that gets them may take some
-/// seconds, however short the time for the network is.
+/// The cache of credentials, with a limit on the time to load them. The SDK would compute it from the number of attempts, as
+/// hours. It is longer than the one in `with_credentials`, whose error says more.
 fn identity_cache(limits: Limits) -> SharedIdentityCache {
-    IdentityCache::lazy().load_timeout(limits.total.max(Duration::from_secs(10))).build()
+    IdentityCache::lazy().load_timeout(limits.total * 2).build()
 }
 
 /// The timeouts of the SDK, which do not exceed those of the HTTP client. That of an operation is for what

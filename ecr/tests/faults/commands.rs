@@ -31,13 +31,11 @@ const fn writes(args: &'static [&'static str], before: Before) -> Command {
 }
 
 /// The commands that ask a registry for something.
-pub const ALL: [Command; 17] = [
-    reads(&["ecr", "plan"], Before::Empty),
+pub const ALL: [Command; 15] = [
     reads(&["ecr", "plan"], Before::Created),
     reads(&["ecr", "plan", "--orphans"], Before::Plain),
     writes(&["ecr", "create", "--yes"], Before::Empty),
     writes(&["ecr", "create", "--yes"], Before::Plain),
-    writes(&["ecr", "create", "--yes"], Before::Pushed),
     writes(&["ecr", "delete", "--yes"], Before::Pushed),
     reads(&["ecr", "status"], Before::Pushed),
     reads(&["ecr", "images"], Before::Pushed),

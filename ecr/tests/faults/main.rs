@@ -8,7 +8,6 @@
 
 mod commands;
 mod kinds;
-mod known;
 mod message;
 mod pairs;
 mod proxy;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::stage::{BINARIES, Before, Case, STAGE};
 use crate::support::Output;
-use crate::table::side_by_side;
+use crate::table::{report, side_by_side};
 
 /// Two commands, the state in which they begin, and the one that runs after them.
 struct Pair {
@@ -109,5 +109,5 @@ fn pairs_of_commands_end_in_the_state_of_one() {
         tried += rounds(next..next + ROUNDS);
         next += ROUNDS;
     }
-    println!("pairs: {tried} right / {tried} tried");
+    report(&format!("pairs: {tried} right / {tried} tried"));
 }

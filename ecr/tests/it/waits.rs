@@ -113,6 +113,25 @@ fn wait_for_git_ends() {
 }
 
 #[test]
+fn wait_for_credentials_is_told_and_ends() {
+    let fixture = Fixture::service();
+    let helper = fixture.workspace.program("bin/helper", "exec sleep 60");
+    fixture.workspace.file(".aws/config", format!("[profile slow]\ncredential_process = {helper}\n"));
+    let args = ["ecr", "plan", "--aws-profile", "slow", "--network-timeout", "1s"];
+    expect![[r#"
+        --- stderr
+        error: failed to identify the AWS account
+
+        Caused by:
+          sts:GetCallerIdentity: credentials provider timed out after 1 seconds
+
+        help: set AWS_PROFILE or pass --aws-profile, run `aws sso login`, or add --local to use the embedded ECR, which needs no account
+        --- exit 1
+    "#]]
+    .assert_eq(&soon(fixture.command(&args)).shown());
+}
+
+#[test]
 fn wait_for_the_login_of_an_engine_ends() {
     let fixture = Fixture::service().created();
     let script = "case $1 in --version) echo 'Docker version 28.2.2';; *) exec sleep 60;; esac";

@@ -4,18 +4,19 @@ use aws_config::SdkConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use ecr_oci::http::HttpClient;
 
 use super::Environment;
 use super::first_error::FirstError;
 
 /// The configuration with credentials whose errors are the same for every request.
-pub async fn with_credentials(environment: &Environment, config: SdkConfig) -> SdkConfig {
+pub async fn with_credentials(environment: &Environment, config: SdkConfig, http: &HttpClient) -> SdkConfig {
     let credentials = match from_variables(environment, &config).await {
         Some(credentials) => Some(credentials),
         None => config.credentials_provider(),
     };
     let Some(credentials) = credentials else { return config };
-    let credentials = SharedCredentialsProvider::new(FirstError::new(credentials));
+    let credentials = SharedCredentialsProvider::new(FirstError::new(credentials, http.clone()));
     config.into_builder().credentials_provider(credentials).build()
 }
 

@@ -74,7 +74,7 @@ pub struct RegistryArgs {
     /// Maximum number of concurrent requests
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
-    /// Maximum time that a request may take without progress, retries included, such as 30s or 2m
+    /// Maximum time without progress, retries included, of the requests to a host and of other waits, such as 30s or 2m
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
     pub network_timeout: Duration,
 }

@@ -199,6 +199,25 @@ impl HttpClient {
         self.hosts.left(host)
     }
 
+    /// Waits for `future`, which gets `what` without a request of this client, and tells the observer if that takes long.
+    pub async fn observed<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
+        tokio::select! {
+            result = future => result,
+            never = self.remind(what) => match never {},
+        }
+    }
+
+    async fn remind(&self, what: &str) -> Infallible {
+        let Some(Observer { patience, on_wait }) = &self.observer else {
+            return std::future::pending().await;
+        };
+        tokio::time::sleep(*patience).await;
+        loop {
+            on_wait(what, None);
+            tokio::time::sleep(REMINDER).await;
+        }
+    }
+
     /// Sends a request. The data that the connection accepts is progress of the host if `counts`.
     async fn exchanged(
         &self,
