@@ -6,7 +6,8 @@ use ecr_oci::reference::Reference;
 use ecr_types::RegistryId;
 use ecr_types::human::some_of;
 
-use super::session::{http_client, load_workspace, local_account, local_region};
+use super::endpoint::{local_account, local_region};
+use super::session::{http_client, load_workspace};
 use crate::aws::iam::{MANAGED_POLICY_MAX_SIZE, PolicyDocument, Role, Scope, is_key_arn};
 use crate::aws::private_registry::PrivateRegistry;
 use crate::aws::{Aws, ClientConfig};

@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod delete;
+mod endpoint;
 mod expiry;
 pub mod iam_policy;
 pub mod images;

@@ -7,7 +7,7 @@ use ecr_oci::http::Limits;
 use ecr_types::{Region, RegistryId, human};
 use serde_json::json;
 
-use super::session::{local_account, local_region, start_server};
+use super::endpoint::{local_account, local_region, start_server};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::shell::Shell;

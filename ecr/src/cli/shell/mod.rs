@@ -1,9 +1,8 @@
 //! The output of commands: results on stdout; status lines, warnings and errors on stderr.
 
-use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anstream::AutoStream;
@@ -15,13 +14,13 @@ use ecr_types::lock;
 use crate::cli::error::Failure;
 use crate::cli::interruption::Interruption;
 use crate::cli::report::{ErrorDetails, ErrorReport, PushReport};
-use crate::process::Patience;
 
 mod github;
 mod json;
 mod output_file;
 mod printable;
 mod progress;
+mod waits;
 pub use output_file::OutputFile;
 pub use printable::Printable;
 use progress::Progress;
@@ -84,9 +83,6 @@ const GOOD: Style = AnsiColor::Green.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HELP: Style = AnsiColor::Cyan.on_default().bold();
-
-/// The minimum time between two lines about requests that wait for one host.
-const WAIT_INTERVAL: Duration = Duration::from_secs(29);
 
 impl Shell {
     /// The number of findings about configuration that are shown to people at once. JSON documents have all of them.
@@ -359,27 +355,6 @@ impl Shell {
             self.status(verb, format!("{what} (waiting for at most {})", duration(timeout)));
         }
         self.progress.wait(verb, what)
-    }
-
-    /// How long to wait for a program, and the lines that tell about it.
-    pub fn patience(&self, limit: Duration) -> Patience {
-        let next = Duration::from_secs(30);
-        Patience { limit, first: Self::PATIENCE, next, on_wait: self.wait_printer() }
-    }
-
-    /// A function that shows for which host a request waits, and why, at most twice a minute for each. It is to be called
-    /// after [`Shell::PATIENCE`].
-    pub fn wait_printer(&self) -> Arc<dyn Fn(&str, Option<&str>) + Send + Sync> {
-        let (print, told) = (self.line_printer(), Mutex::new(BTreeMap::<String, Instant>::new()));
-        Arc::new(move |host, reason| {
-            let mut told = lock(&told);
-            if told.get(host).is_none_or(|it| it.elapsed() >= WAIT_INTERVAL) {
-                told.insert(host.to_owned(), Instant::now());
-                let label = Printable::from("     Waiting").styled(GOOD);
-                let reason = reason.map(|it| format!(" ({it})")).unwrap_or_default();
-                print((label + " for " + Printable::line(&format!("{host}{reason}"))).as_str());
-            }
-        })
     }
 
     /// Adds a transfer of `bytes` bytes to the progress line, which is visible only on a terminal. `verb` is that of the
