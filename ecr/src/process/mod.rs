@@ -68,9 +68,9 @@ impl ProcessError {
     }
 }
 
-/// A process that the program leaves running may keep its pipes open. They are read for so long after its end, which is
-/// enough for what it has printed on a machine with much other work.
-const AFTERWARDS: Duration = Duration::from_secs(2);
+/// A process that the program leaves running may keep its pipes open. They are read for so long after its end. On a busy
+/// machine the threads that read may have to wait for their turn, and what they have not read yet would be lost.
+const AFTERWARDS: Duration = Duration::from_secs(3);
 /// The interval at which the end of a program is looked for whose pipes stay open.
 const INTERVAL: Duration = Duration::from_millis(20);
 
@@ -121,8 +121,12 @@ fn read(pipe: Option<impl Read + Send + 'static>, ended: mpsc::Sender<()>) -> Ar
     thread::spawn(move || {
         let mut chunk = vec![0; 64 * 1024];
         if let Some(mut pipe) = pipe {
-            while let Ok(n @ 1..) = pipe.read(&mut chunk) {
-                lock(&shared).extend_from_slice(&chunk[..n]);
+            loop {
+                match pipe.read(&mut chunk) {
+                    Ok(n @ 1..) => lock(&shared).extend_from_slice(&chunk[..n]),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Ok(0) | Err(_) => break,
+                }
             }
         }
         let _ = ended.send(());
