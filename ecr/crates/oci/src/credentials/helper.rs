@@ -118,7 +118,8 @@ fn said(output: &str) -> String {
     output.lines().next().map(|it| format!(": {it}")).unwrap_or_default()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 
