@@ -245,12 +245,12 @@ class Delete(unittest.TestCase):
         self.assertEqual(terminal.end(), 130)
         workspace.run("http://127.0.0.1:9", "ecr", "plan", "--local", "--check")
 
-    def test_ctrl_c_ends_with_130(self):
+    def test_ctrl_c_is_the_way_to_end_serve(self):
         workspace = Workspace()
         terminal = Terminal(workspace, "ecr", "serve", "--port", "0")
         terminal.until("Serving")
         os.killpg(terminal.child.pid, signal.SIGINT)
-        self.assertEqual(terminal.end(), 130)
+        self.assertEqual(terminal.end(), 0)
 
 
 class Help(unittest.TestCase):
