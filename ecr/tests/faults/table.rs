@@ -195,7 +195,7 @@ fn is_left_out(row: &Row) -> bool {
 
 /// Without `CI` or `XTASK_ECR_FAULTS` one of so many cases is tried. It has no common divisor with the number of faults, so that
 /// each fault and each operation has its turn.
-const SAMPLE: usize = 8;
+const SAMPLE: usize = 16;
 
 /// The cases to try.
 fn chosen(rows: Vec<Row<'_>>) -> Vec<Row<'_>> {
