@@ -99,6 +99,26 @@ fn interrupted_push_tells_what_was_pushed() {
 }
 
 #[test]
+fn interrupted_push_tells_that_repositories_were_not_created() {
+    let registry = Registry::with_faults(&["slow=CreateRepository:60000ms"]);
+    let workspace = Workspace::new().service("aa", "").service("bb", "");
+    for name in ["aa", "bb"] {
+        workspace.file(&format!("bin/{name}"), static_binary("x86_64", name.len()));
+    }
+    let args = ["push", "--create", "--binary", "linux/amd64=bin", "--concurrency", "1", "--format", "json"];
+    let run = workspace.command(&args).registry(&registry);
+    let json = interrupt(run, || registry.has_calls("CreateRepository")).json_with(130);
+    assert_eq!(json["interrupted"], true);
+    assert_eq!(
+        outcomes(&json, "images", "package"),
+        [
+            "aa failed: repository `aa`: interrupted: whether it was changed is unknown",
+            "bb failed: repository `bb`: interrupted before it was begun"
+        ]
+    );
+}
+
+#[test]
 fn interrupted_before_anything_was_changed_says_so() {
     let fixture = Fixture::service().with_faults(&["slow=GetCallerIdentity:60000ms"]);
     for (args, told) in [

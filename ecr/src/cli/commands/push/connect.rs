@@ -79,16 +79,18 @@ pub(super) async fn connect<'a>(
         Session::identify_and_read(push.shell, workspace, connection, read).await?;
     let found = repositories::find(&session, &desired, push.flags, observed?).await?;
     let jobs = with_repositories(&session, jobs, &found, done);
-    if push.shell.interruption().is_interrupted() {
-        let reason = "interrupted before it was delivered";
-        done.extend(jobs.iter().map(|(job, _)| ServiceResult::interrupted(job, reason)));
-        return Ok(Connected { session, host: found.host, registry_push: None });
-    }
     let registry_push = match (token, &found.host) {
         (Some(token), Some(host)) if !jobs.is_empty() => {
             let token = token.context("failed to get an authorization token")?;
             token.require_host(host, session.aws.endpoint_host().as_deref()).map_err(anyhow::Error::new)?;
-            Some(open_registry(push, &session, host, token, jobs, done).await?)
+            let waiting: Vec<_> = jobs.iter().map(|(job, _)| job.clone()).collect();
+            let opening = open_registry(push, &session, host, token, jobs, done);
+            let opened = push.shell.until_interrupted(opening).await.transpose()?;
+            if opened.is_none() {
+                let reason = "interrupted before it was delivered";
+                done.extend(waiting.iter().map(|it| ServiceResult::interrupted(it, reason)));
+            }
+            opened
         }
         _ => None,
     };

@@ -62,7 +62,9 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
             None
         }
     };
-    layer_preparation.await.context("the compression of the binaries was interrupted")?;
+    if !shell.interruption().is_interrupted() {
+        layer_preparation.await.context("the compression of the binaries was interrupted")?;
+    }
     if let Some(Connected { session, registry_push: Some(registry_push), .. }) = &connected {
         done.extend(to_registry(&push, session, registry_push, gate.as_ref()).await);
     }
