@@ -44,12 +44,14 @@ impl FileCopier<'_> {
         self.run(copies, |source, files, to| source.add_to(files, to))
     }
 
-    /// Looks for problems without opening a file.
+    /// Looks for problems without opening a file. With `has_build_script`, what does not exist may be created until it is copied.
     ///
     /// # Errors
     /// [`FilesError`] with all files that cannot be copied.
-    pub fn check(self, copies: &[FileCopy]) -> Result<()> {
-        self.run(copies, |source, files, to| source.outline(files, to)).map(drop)
+    pub fn check(self, copies: &[FileCopy], has_build_script: bool) -> Result<()> {
+        let exists = |it: &&FileCopy| self.package.join(&it.from.value).symlink_metadata().is_ok();
+        let checked: Vec<_> = copies.iter().filter(|it| !has_build_script || exists(it)).cloned().collect();
+        self.run(&checked, |source, files, to| source.outline(files, to)).map(drop)
     }
 
     fn run(

@@ -120,7 +120,8 @@ impl LayerSource<'_> {
         let path = entrypoint(compile::bin_name(self.service)?);
         let mut tree = lower.tree();
         tree.apply(&self.base().tree())?;
-        FileCopier { package: &self.package(), binary: &path, tree }.check(&self.copies())
+        let has_build_script = self.service.package.has_build_script;
+        FileCopier { package: &self.package(), binary: &path, tree }.check(&self.copies(), has_build_script)
     }
 
     /// The files of the base `scratch`; none for another base.

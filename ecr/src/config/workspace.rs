@@ -173,6 +173,7 @@ impl Reader<'_> {
             repository: package.repository.clone(),
             bins: bins.map(|it| it.name.clone()).collect(),
             has_dockerfile: self.root.join(&folder).join("Dockerfile").exists(),
+            has_build_script: package.targets.iter().any(|it| it.kind.contains(&TargetKind::CustomBuild)),
             folder,
         };
         Member { package, metadata }

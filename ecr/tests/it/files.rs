@@ -331,3 +331,14 @@ fn files_leave_the_folders_of_a_base_as_they_are() {
     ];
     assert_eq!(shown.collect::<Vec<_>>(), folders);
 }
+
+/// cargo runs a build script before the files are copied.
+#[test]
+fn files_of_a_build_script_are_copied() {
+    let workspace = copying(r#"{ from = "made.txt", to = "/made.txt" }"#);
+    let output = export(&workspace);
+    assert!(output.stderr.contains("`files`: `made.txt` cannot be read"), "{output:#?}");
+    workspace.file("my-app/build.rs", r#"fn main() { std::fs::write("made.txt", "made").unwrap(); }"#);
+    workspace.command(&["push", "--oci-layout", "out", "--profile", "dev"]).run().good();
+    assert!(container(&workspace).contains("made.txt"), "{}", container(&workspace));
+}

@@ -56,6 +56,8 @@ pub struct Package {
     pub bins: Vec<String>,
     /// Whether the folder contains a `Dockerfile`.
     pub has_dockerfile: bool,
+    /// Whether cargo runs a build script, which may create files.
+    pub has_build_script: bool,
 }
 
 /// The texts of the policy files by path, or the errors of reading them.
