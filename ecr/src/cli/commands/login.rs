@@ -160,7 +160,8 @@ fn print_token(shell: &Shell, token: &AuthorizationToken) {
 const USER: &str = "AWS";
 
 fn validity(token: &AuthorizationToken) -> String {
-    let remaining = |it: Timestamp| age(it.since(now()) as f64 / 1e9 + 1.0);
+    // The login has taken a part of the first of twelve hours.
+    let remaining = |it: Timestamp| age(it.since(now()) as f64 / 1e9 + 60.0);
     match token.expires_at {
         Some(at) => format!("until {at} ({})", remaining(at)),
         None => "for 12 hours".to_owned(),
