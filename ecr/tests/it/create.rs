@@ -138,9 +138,9 @@ fn create_without_permission_fails_only_its_repository() {
         127.0.0.1:[PORT]/third
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
-              Failed my-app: ecr:PutLifecyclePolicy: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutLifecyclePolicy because no identity-based policy allows the ecr:PutLifecyclePolicy action
+              Failed my-app: ecr:PutLifecyclePolicy: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutLifecyclePolicy on resource: arn:aws:ecr:us-east-1:123456789012:repository/my-app because no identity-based policy allows the ecr:PutLifecyclePolicy action
         help: these credentials lack the permission ecr:PutLifecyclePolicy: grant it, or use other credentials
-              Failed my-app-worker: ecr:PutLifecyclePolicy: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutLifecyclePolicy because no identity-based policy allows the ecr:PutLifecyclePolicy action
+              Failed my-app-worker: ecr:PutLifecyclePolicy: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutLifecyclePolicy on resource: arn:aws:ecr:us-east-1:123456789012:repository/my-app-worker because no identity-based policy allows the ecr:PutLifecyclePolicy action
         help: these credentials lack the permission ecr:PutLifecyclePolicy: grant it, or use other credentials
              Created third
             Finished 3 repositories: 1 created, 2 failed

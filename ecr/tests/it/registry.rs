@@ -139,22 +139,20 @@ fn serve_check_finds_damage_and_changes_nothing() {
     workspace.local(&["ecr", "create"]).good();
     let state = workspace.root().join("target/ecr-local");
     let check = || workspace.command(&["ecr", "serve", "--check"]).run();
-    let image = {
+    let config = {
         let registry = Registry::on(&state);
-        registry.image("my-app", "1.0.0")
+        registry.image("my-app", "1.0.0");
+        registry.manifest("my-app", "1.0.0")["config"]["digest"].as_str().unwrap().to_owned()
     };
-    let journal = std::fs::read(state.join("journal.jsonl")).unwrap();
-    assert!(!journal.is_empty());
     let report = check().good();
     assert!(report.stderr.contains("2 blobs: 2 intact, 0 damaged"), "{}", report.stderr);
-    assert_eq!(std::fs::read(state.join("journal.jsonl")).unwrap(), journal);
 
-    let blob = state.join("blobs/sha256").join(image.trim_start_matches("sha256:"));
+    let blob = state.join("blobs/sha256").join(config.trim_start_matches("sha256:"));
     std::fs::write(&blob, "other bytes").unwrap();
     let report = check();
     assert_eq!(report.code, 1);
     assert!(
-        report.stdout.contains(&image) && report.stdout.contains("has the digest sha256:"),
+        report.stdout.contains(&config) && report.stdout.contains("has the digest sha256:"),
         "{}",
         report.stdout
     );
@@ -163,87 +161,47 @@ fn serve_check_finds_damage_and_changes_nothing() {
     std::fs::remove_file(&blob).unwrap();
     assert_eq!(check().code, 1);
 
-    std::fs::remove_file(state.join("journal.jsonl")).unwrap();
+    std::fs::write(&blob, "other bytes").unwrap();
+    std::fs::remove_file(state.join("state.redb")).unwrap();
     let missing = workspace.local(&["ecr", "plan"]);
     assert_eq!(missing.code, 1);
-    assert!(missing.stderr.contains("journal.jsonl is missing"), "{}", missing.stderr);
+    assert!(missing.stderr.contains("state.redb is missing"), "{}", missing.stderr);
     assert_eq!(workspace.command(&["ecr", "serve", "--check", "--data", "nothing"]).run().code, 1);
 }
 
 #[test]
-fn serve_check_names_every_damaged_record_and_reference() {
+fn serve_check_reports_damaged_records() {
     let workspace = Workspace::example();
     let state = workspace.root().join("target/ecr-local");
-    let image = {
-        let registry = Registry::on(&state);
-        workspace.on(&registry, &["ecr", "create"]).good();
-        registry.image("my-app", "1.0.0")
-    };
-    let journal = state.join("journal.jsonl");
-    let whole = std::fs::read_to_string(&journal).unwrap();
-    let check = || workspace.command(&["ecr", "serve", "--check"]).run();
-    assert!(check().good().stderr.ends_with("2 blobs: 2 intact, 0 damaged\n"));
-
-    // Two digits are exchanged: each line is valid JSON still. The line of the tag is last.
-    let count = whole.lines().count();
-    let damaged: Vec<_> = whole.lines().map(|it| it.replace("1.0.0", "1.0.1")).collect();
-    std::fs::write(&journal, damaged.join("\n") + "\n").unwrap();
-    let report = check();
-    assert_eq!(report.code, 1);
-    assert!(report.stdout.contains(&format!("line {count} of `")), "{report:?}");
-    assert!(report.stdout.contains("is damaged: the record has another checksum"), "{report:?}");
-    let opened = workspace.local(&["ecr", "plan"]);
-    assert!(opened.code == 1 && opened.stderr.contains(&format!("is damaged at line {count}")), "{opened:?}");
-    assert_eq!(std::fs::read_to_string(&journal).unwrap(), damaged.join("\n") + "\n");
-
-    // Without the records of the repository's blobs, the manifest refers to nothing.
-    let kept: Vec<_> = whole.lines().filter(|it| !it.contains("PutLayer")).collect();
-    std::fs::write(&journal, kept.join("\n") + "\n").unwrap();
-    let report = check();
-    assert_eq!(report.code, 1);
-    assert!(report.stdout.contains(&format!("my-app: {image} refers to sha256:")), "{report:?}");
-
-    // The snapshot.
-    std::fs::write(&journal, &whole).unwrap();
-    workspace.local(&["ecr", "plan"]).good();
-    let snapshot = std::fs::read_to_string(state.join("state.json")).unwrap();
-    std::fs::write(state.join("state.json"), snapshot.replace("1.0.0", "1.0.1")).unwrap();
-    for output in [check(), workspace.local(&["ecr", "plan"])] {
-        assert!(output.code == 1 && output.stderr.contains("state.json` is damaged"), "{output:?}");
-        assert!(output.stderr.contains("it has another checksum"), "{output:?}");
-    }
-    std::fs::write(state.join("state.json"), snapshot).unwrap();
-    check().good();
-}
-
-#[test]
-fn registry_opens_a_state_without_checksums() {
-    let workspace = Workspace::example();
-    let state = workspace.root().join("target/ecr-local");
-    let config = {
+    {
         let registry = Registry::on(&state);
         workspace.on(&registry, &["ecr", "create"]).good();
         registry.image("my-app", "1.0.0");
-        registry.manifest("my-app", "1.0.0")["config"]["size"].clone()
-    };
-    let old = |file: &str| {
-        let text = std::fs::read_to_string(state.join(file)).unwrap();
-        let lines = text
-            .lines()
-            .map(|it| it.split_once(' ').filter(|(sum, _)| sum.len() == 16).map_or(it, |it| it.1));
-        let lines =
-            lines.filter(|it| !it.starts_with('"')).map(|it| it.replace("\"version\":3", "\"version\":2"));
-        let newline = if file == "state.json" { "" } else { "\n" };
-        std::fs::write(state.join(file), lines.collect::<Vec<_>>().join("\n") + newline).unwrap();
-    };
-    old("state.json");
-    old("journal.jsonl");
-    assert!(std::fs::read_to_string(state.join("state.json")).unwrap().contains("\"version\":2"));
-    let registry = Registry::on(&state);
-    assert_eq!(registry.manifest("my-app", "1.0.0")["config"]["size"], config);
-    drop(registry);
-    assert!(std::fs::read_to_string(state.join("state.json")).unwrap().contains("\"version\":3"));
-    workspace.command(&["ecr", "serve", "--check"]).run().good();
+    }
+    let records = state.join("state.redb");
+    let whole = std::fs::read(&records).unwrap();
+    let check = || workspace.command(&["ecr", "serve", "--check"]).run();
+    assert!(check().good().stderr.ends_with("2 blobs: 2 intact, 0 damaged\n"));
+
+    // Two digits are exchanged, in each record that has them.
+    let mut damaged = whole.clone();
+    for at in 0..damaged.len() - 5 {
+        if damaged[at..].starts_with(b"1.0.0") {
+            damaged[at + 4] = b'1';
+        }
+    }
+    assert_ne!(damaged, whole);
+    std::fs::write(&records, &damaged).unwrap();
+    let read = workspace.local(&["ecr", "images"]);
+    assert!(read.code == 1 && read.stderr.contains("it has another checksum"), "{read:?}");
+    let report = check();
+    assert!(report.code == 1 && report.stdout.contains("damaged") || report.stderr.contains("damaged"), "{report:?}");
+
+    // A file that is none of its kind.
+    std::fs::write(&records, "nonsense").unwrap();
+    for output in [check(), workspace.local(&["ecr", "plan"])] {
+        assert!(output.code == 1 && output.stderr.contains("state.redb` is damaged"), "{output:?}");
+    }
 }
 
 #[test]

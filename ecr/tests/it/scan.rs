@@ -344,7 +344,7 @@ fn scan_gate_without_permission_fails() {
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
-              Failed my-app:1.0.0: ecr:DescribeImageScanFindings: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:DescribeImageScanFindings because no identity-based policy allows the ecr:DescribeImageScanFindings action
+              Failed my-app:1.0.0: ecr:DescribeImageScanFindings: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:DescribeImageScanFindings on resource: arn:aws:ecr:us-east-1:123456789012:repository/my-app because no identity-based policy allows the ecr:DescribeImageScanFindings action
         help: these credentials lack the permission ecr:DescribeImageScanFindings: grant it, or use other credentials
             Finished 1 image: 1 failed
         --- exit 1

@@ -139,7 +139,7 @@ fn push_denied_fails_and_a_second_run_finishes() {
     expect![[r#"
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1)
-              Failed my-app: failed to push `my-app:1.0.0`: DENIED: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutImage because no identity-based policy allows the ecr:PutImage action
+              Failed my-app: failed to push `my-app:1.0.0`: DENIED: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutImage on resource: arn:aws:ecr:us-east-1:123456789012:repository/my-app because no identity-based policy allows the ecr:PutImage action
             Finished 1 image: 1 failed in [TIME]
         --- exit 1
     "#]].assert_eq(&output.shown());

@@ -11,10 +11,9 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 
 use super::faults::{Fault, Faults};
-use super::lock;
 use super::server::Server;
-use super::shared::{ServerSettings, Shared};
-use super::store::Store;
+use super::shared::{Compat, ServerSettings, Shared};
+use super::store::{Store, lock};
 use super::{default_account, default_region};
 
 /// The configuration of a server; see [`Server::builder`].
@@ -108,6 +107,7 @@ impl Default for Builder {
                 account: default_account(),
                 region: default_region(),
                 allowed_hosts: Vec::new(),
+                compat: Compat::Ecr,
                 keeps_operations: false,
             },
         }
@@ -137,6 +137,13 @@ impl Builder {
     /// Sets the region of requests without a credential scope. The default is [`default_region`].
     pub fn region(mut self, region: Region) -> Self {
         self.settings.region = region;
+        self
+    }
+
+    /// Follows the OCI distribution specification where ECR differs from it: chunks of any size, blobs without content, lists in
+    /// order, blobs without a redirect.
+    pub fn oci(mut self) -> Self {
+        self.settings.compat = Compat::Oci;
         self
     }
 

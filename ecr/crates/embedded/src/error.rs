@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind};
 use ecr_types::error::causes;
 use serde_json::{Value, json};
 
+use super::store::Damaged;
+
 /// An error of the control plane (AWS JSON 1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
@@ -91,6 +93,12 @@ impl OciError {
         Self::new(500, "UNKNOWN", error.to_string())
     }
 
+    /// A parameter that the control plane refuses: on this plane the code is UNSUPPORTED, and the status 405
+    /// (google/go-containerregistry#681, openai/tart#890).
+    pub fn invalid(parameter: &str, constraint: &str) -> Self {
+        Self::new(405, "UNSUPPORTED", ApiError::invalid(parameter, constraint).message)
+    }
+
     /// `NAME_UNKNOWN`, with ECR's message.
     pub fn name_unknown(name: &str, account: &str) -> Self {
         Self::new(404, "NAME_UNKNOWN", no_repository(name, account))
@@ -117,12 +125,14 @@ impl From<OciError> for NoResponse {
     }
 }
 
-/// 507 (RFC 4918, "Insufficient Storage") if there is no space for what was sent, which no other attempt changes; else 500.
+/// 507 (RFC 4918, "Insufficient Storage") if there is no space for what was sent or if the state is damaged, which no other
+/// attempt changes; else 500.
 fn status_of(error: &(dyn Error + 'static)) -> u16 {
     let is_full = |it: &io::Error| {
         matches!(it.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
     };
-    if causes(error).filter_map(|it| it.downcast_ref()).any(is_full) { 507 } else { 500 }
+    let is_lasting = |it: &(dyn Error + 'static)| it.downcast_ref().is_some_and(is_full) || it.is::<Damaged>();
+    if causes(error).any(is_lasting) { 507 } else { 500 }
 }
 
 /// Converts failures of this server, such as I/O errors, to errors of both planes.

@@ -1,14 +1,14 @@
 //! Fuzzing of all parsers of client input with random texts: they return a value or an error and do not panic. Texts that
 //! caused errors are in the lists of this file.
 
-use ecr_types::{EncryptionType, ImageTagMutability};
+use ecr_types::{EncryptionType, ImageTagMutability, RepositoryName};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::distribution::fuzzing::{Route, parse_range};
 use super::images::{NewImage, put};
-use super::model::{Change, RegistryKey, RepositorySettings};
-use super::store::Store;
+use super::model::{RegistryKey, RepositorySettings};
+use super::store::{Queries, Store};
 use super::{Fault, service_model, token};
 
 /// A property that fails by panicking.
@@ -78,7 +78,7 @@ fn paths_are_read_soundly() {
     let known =
         ["/v2/", "/", "blobs", "uploads", "manifests", "tags", "list", "referrers", "..", "%2f", "sha256:"];
     hold(pieces(&known), |path| {
-        if let Some((name, _)) = Route::parse(&path).and_then(Route::repository)
+        if let Some(Route::In(name, _)) = Route::parse(&path)
             && let Ok(name) = name.parse::<ecr_types::RepositoryName>()
         {
             assert!(!name.as_str().contains(".."), "{path}");
@@ -141,7 +141,7 @@ fn inputs_are_read_soundly() {
 fn manifests_are_read_soundly() {
     let folder = tempfile::tempdir().unwrap();
     let lock = std::fs::File::create(folder.path().join("lock")).unwrap();
-    let mut store = Store::open(folder.path(), lock).unwrap();
+    let store = Store::open(folder.path(), lock).unwrap();
     let settings = RepositorySettings {
         created_at: 0.0,
         image_tag_mutability: ImageTagMutability::Immutable,
@@ -153,10 +153,9 @@ fn manifests_are_read_soundly() {
         repository_policy: None,
         tags: Default::default(),
     };
-    let (key, name) = ("000000000000/us-east-1".parse::<RegistryKey>().unwrap(), "my-app".parse().unwrap());
-    store.commit(vec![Change::PutSettings(key.clone(), name, Box::new(settings))]).unwrap();
-    let store = std::cell::RefCell::new(store);
-    let name = "my-app".parse().unwrap();
+    let key = "000000000000/us-east-1".parse::<RegistryKey>().unwrap();
+    let name: RepositoryName = "my-app".parse().unwrap();
+    let repository = store.write(|it| it.create_repository(&key, &name, settings)).unwrap();
     let valid =
         json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []});
     let manifest = (any_json(), any_json(), 0..3u8).prop_map(move |(json, other, kind)| match kind {
@@ -178,10 +177,8 @@ fn manifests_are_read_soundly() {
     hold(manifest, |manifest| {
         let new =
             NewImage { tag: None, digest: None, media_type: None, bytes: manifest.to_string().into_bytes() };
-        let stored = put(&mut store.borrow_mut(), &key, &name, new, 0.0);
-        if let Ok(stored) = stored {
-            let store = store.borrow();
-            let image = &store.model().repository(&key, &name).unwrap().images[&stored.digest];
+        if let Ok(stored) = put(&store, &key, &name, new, 0.0) {
+            let image = store.read().unwrap().image(repository.id, &stored.digest).unwrap().unwrap();
             assert!(image.layers.is_empty() && image.children.iter().all(|it| *it != stored.digest));
         }
     });

@@ -5,11 +5,13 @@ use ecr_types::{
     Descriptor, Digest, ImageIndex, ImageManifest, ImageTag, InvalidManifest, Manifest, RepositoryName,
 };
 
-use super::model::{Change, Image, RegistryKey, Repository};
-use super::store::Store;
+use super::model::{Image, Registry, RegistryKey, Repository, StorageClass};
+use super::store::{Blobs, Queries, Rows, Store, Transaction};
 
 /// The maximum number of tags of an image (service quotas, "Tags per image").
 const MAX_TAGS_PER_IMAGE: usize = 1000;
+/// The maximum number of layers of an image (nuonco/nuon#2348, which measured it; spinframework/spin#1787).
+const MAX_LAYERS: usize = 500;
 /// The maximum size of a manifest in bytes (service model, `ImageManifest`).
 pub const MAX_MANIFEST: usize = 4_194_304;
 
@@ -59,46 +61,55 @@ pub enum PutError {
         /// The image that was to be tagged.
         digest: Digest,
     },
+    /// The image has more than the maximum number of layers.
+    TooManyLayers,
     /// The image has the maximum number of tags already.
     TooManyTags(ImageTag),
     /// The state cannot be read or written.
     Internal(anyhow::Error),
 }
 
+impl From<anyhow::Error> for PutError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Internal(error)
+    }
+}
+
 /// Stores a manifest and its tag in one transaction. `now` is in seconds since 1970.
 pub fn put(
-    store: &mut Store,
+    store: &Store,
     key: &RegistryKey,
     name: &RepositoryName,
     new: NewImage,
     now: f64,
 ) -> Result<Stored, PutError> {
-    let repository = store.model().repository(key, name).ok_or(PutError::RepositoryNotFound)?;
     let digest = Digest::of(&new.bytes);
     if let Some(expected) = new.digest.filter(|it| *it != digest) {
         return Err(PutError::DigestMismatch { expected, found: digest });
     }
-    let mut image = read_manifest(store, repository, &new.bytes, new.media_type.as_deref(), now)?;
-    let registry = store.model().registry(key);
-    let is_scanned = repository.settings.scan_on_push || registry.is_some_and(|it| it.scans(name));
-    image.scan_requested_at = (is_scanned && !is_index(&image.media_type)).then_some(now);
-    let (media_type, subject) = (image.media_type.clone(), image.subject.clone());
-    let mut changes = Vec::new();
-    if !repository.images.contains_key(&digest) {
-        changes.push(Change::PutImage(key.clone(), name.clone(), digest.clone(), image));
-    }
-    if let Some(tag) = new.tag {
-        changes.extend(tag_change(repository, key, name, tag, &digest)?);
-    }
-    let existed = changes.is_empty();
-    // A file that was removed from outside is restored by the next push.
-    if !existed || !store.blobs().has(&digest) {
-        store.blobs().write(&digest, &new.bytes).map_err(|it| PutError::Internal(it.into()))?;
-    }
-    if !existed {
-        store.commit(changes).map_err(PutError::Internal)?;
-    }
-    Ok(Stored { digest, media_type, subject, existed })
+    store.write(|transaction| {
+        let repository = transaction.repository(key, name)?.ok_or(PutError::RepositoryNotFound)?;
+        let registry = transaction.registry(key)?;
+        let read = Manifest::parse(&new.bytes, new.media_type.as_deref()).map_err(PutError::Invalid)?;
+        let mut image = describe(transaction, store.blobs(), &repository, &read, new.media_type.as_deref())?;
+        image.manifest_size = new.bytes.len() as u64;
+        image.pushed_at = now;
+        image.scan_requested_at = is_scanned(&registry, name, &repository, &image).then_some(now);
+        let (media_type, subject) = (image.media_type.clone(), image.subject.clone());
+        let is_known = transaction.has_image(repository.id, &digest)?;
+        if !is_known {
+            transaction.add_image(repository.id, &digest, &image, &new.bytes)?;
+        }
+        let is_tagged = match &new.tag {
+            Some(tag) => point(transaction, &repository, tag, &digest)?,
+            None => false,
+        };
+        Ok(Stored { digest, media_type, subject, existed: is_known && !is_tagged })
+    })
+}
+
+fn is_scanned(registry: &Registry, name: &RepositoryName, repository: &Repository, image: &Image) -> bool {
+    (repository.settings.scan_on_push || registry.scans(name)) && !is_index(&image.media_type)
 }
 
 /// The interval in which pulls are recorded, in seconds. ECR refreshes `lastRecordedPullTime` "at least once every 24 hours".
@@ -106,64 +117,71 @@ const PULL_INTERVAL: f64 = 60.0 * 60.0;
 
 /// Records the reading of manifests, which ECR counts as a pull on both planes (aws/containers-roadmap#2390).
 pub fn pulled<'a>(
-    store: &mut Store,
-    key: &RegistryKey,
-    name: &RepositoryName,
-    digests: impl IntoIterator<Item = &'a Digest>,
+    store: &Store,
+    repository: &Repository,
+    images: impl IntoIterator<Item = (&'a Digest, &'a Image)>,
     now: f64,
 ) -> anyhow::Result<()> {
-    let Some(repository) = store.model().repository(key, name) else { return Ok(()) };
-    let images = digests.into_iter().filter_map(|it| repository.images.get_key_value(it));
-    let stale = images.filter(|(_, image)| image.last_pulled_at.is_none_or(|it| now - it >= PULL_INTERVAL));
-    let change = |(digest, image): (&Digest, &Image)| {
-        let image = Image { last_pulled_at: Some(now), ..image.clone() };
-        Change::PutImage(key.clone(), name.clone(), digest.clone(), image)
-    };
-    let changes: Vec<_> = stale.map(change).collect();
-    if changes.is_empty() { Ok(()) } else { store.commit(changes) }
+    let is_stale = |image: &Image| image.last_pulled_at.is_none_or(|it| now - it >= PULL_INTERVAL);
+    let stale: Vec<_> = images.into_iter().filter(|(_, image)| is_stale(image)).collect();
+    if stale.is_empty() {
+        return Ok(());
+    }
+    store.write(|transaction| {
+        for (digest, _) in stale {
+            // It may have been deleted since.
+            if let Some(image) = transaction.image(repository.id, digest)? {
+                transaction.put_image(repository.id, digest, &Image { last_pulled_at: Some(now), ..image })?;
+            }
+        }
+        Ok(())
+    })
 }
 
-/// The change that points a tag to an image, if one is needed. All tags are written with this function, so that immutability
-/// is enforced for every request.
-fn tag_change(
+/// Points a tag to an image. It is `false` if it does so already. All tags are written with this function, so that
+/// immutability is enforced for every request.
+fn point(
+    transaction: &mut Transaction<'_>,
     repository: &Repository,
-    key: &RegistryKey,
-    name: &RepositoryName,
-    tag: ImageTag,
+    tag: &ImageTag,
     digest: &Digest,
-) -> Result<Option<Change>, PutError> {
-    let settings = &repository.settings;
-    let holder = repository.image_tags.get(&tag);
+) -> Result<bool, PutError> {
+    let Repository { id, settings } = repository;
+    let holder = transaction.tagged(*id, tag)?;
     let is_protected = settings.image_tag_mutability.protects(&settings.exclusion_filters, tag.as_str());
     match holder {
         Some(holder) if is_protected => {
-            Err(PutError::TagImmutable { tag, holder: holder.clone(), digest: digest.clone() })
+            Err(PutError::TagImmutable { tag: tag.clone(), holder, digest: digest.clone() })
         }
-        Some(holder) if holder == digest => Ok(None),
-        _ if repository.tags_of(digest).count() >= MAX_TAGS_PER_IMAGE => Err(PutError::TooManyTags(tag)),
-        _ => Ok(Some(Change::PutTag(key.clone(), name.clone(), tag, digest.clone()))),
+        Some(holder) if holder == *digest => Ok(false),
+        _ if transaction.tags_of(*id, digest, MAX_TAGS_PER_IMAGE)?.len() >= MAX_TAGS_PER_IMAGE => {
+            Err(PutError::TooManyTags(tag.clone()))
+        }
+        _ => {
+            transaction.put_tag(*id, tag, digest)?;
+            Ok(true)
+        }
     }
 }
 
-/// Reads the fields of a manifest that the registry uses. A manifest with missing blobs or manifests is rejected.
-fn read_manifest(
-    store: &Store,
+/// What is recorded of a manifest. One with missing blobs or manifests is rejected.
+fn describe(
+    rows: &impl Rows,
+    blobs: &Blobs,
     repository: &Repository,
-    bytes: &[u8],
+    manifest: &Manifest,
     named_type: Option<&str>,
-    now: f64,
 ) -> Result<Image, PutError> {
-    let manifest = Manifest::parse(bytes, named_type).map_err(PutError::Invalid)?;
     // A registry does not guess the type.
     let media_type = manifest.declared_media_type(named_type).map_err(PutError::Invalid)?.to_owned();
-    let contents = match &manifest {
-        Manifest::Image(image) => check_blobs(store, repository, image)?,
-        Manifest::Index(index) => check_children(store, repository, index)?,
+    let contents = match manifest {
+        Manifest::Image(image) => check_blobs(rows, blobs, repository, image)?,
+        Manifest::Index(index) => check_children(rows, repository, index)?,
     };
     Ok(Image {
-        pushed_at: now,
+        pushed_at: 0.0,
         size: contents.size,
-        manifest_size: bytes.len() as u64,
+        manifest_size: 0,
         artifact_media_type: manifest.artifact_type().map(str::to_owned),
         subject: manifest.subject().map(|it| it.digest.clone()),
         media_type,
@@ -171,6 +189,9 @@ fn read_manifest(
         layers: contents.layers,
         last_pulled_at: None,
         scan_requested_at: None,
+        storage_class: StorageClass::Standard,
+        archived_at: None,
+        activated_at: None,
     })
 }
 
@@ -182,30 +203,61 @@ struct Contents {
 }
 
 /// The config and the layers of an image.
-fn check_blobs(store: &Store, repository: &Repository, image: &ImageManifest) -> Result<Contents, PutError> {
-    let has = |it: &Descriptor| repository.layers.contains_key(&it.digest) && store.blobs().has(&it.digest);
-    let blobs = std::iter::once(&image.config).chain(&image.layers);
-    let (present, absent): (Vec<_>, Vec<_>) = blobs.partition(|it| has(it));
-    let missing = absent.into_iter().filter(|it| !it.is_nondistributable());
-    let missing: Vec<_> = missing.map(|it| it.digest.clone()).collect();
-    if !missing.is_empty() {
-        return Err(PutError::LayersMissing(missing));
+fn check_blobs(
+    rows: &impl Rows,
+    blobs: &Blobs,
+    repository: &Repository,
+    image: &ImageManifest,
+) -> Result<Contents, PutError> {
+    if image.layers.len() > MAX_LAYERS {
+        return Err(PutError::TooManyLayers);
     }
-    let layers: Vec<_> = present.into_iter().map(|it| it.digest.clone()).collect();
-    let size = layers.iter().filter_map(|it| repository.layers.get(it)).sum();
-    Ok(Contents { size, children: Vec::new(), layers })
+    let (mut size, mut layers, mut missing) = (0, Vec::new(), Vec::new());
+    for descriptor in std::iter::once(&image.config).chain(&image.layers) {
+        match rows.layer(repository.id, &descriptor.digest)?.filter(|_| blobs.has(&descriptor.digest)) {
+            Some(layer) => {
+                size += layer.size;
+                layers.push(descriptor.digest.clone());
+            }
+            None if descriptor.is_nondistributable() => {}
+            None => missing.push(descriptor.digest.clone()),
+        }
+    }
+    if missing.is_empty() { Ok(Contents { size, children: Vec::new(), layers }) } else { Err(PutError::LayersMissing(missing)) }
 }
 
 /// The manifests of an index. Its size is that of its largest image (ECR API, `imageSizeInBytes`).
-fn check_children(store: &Store, repository: &Repository, index: &ImageIndex) -> Result<Contents, PutError> {
+fn check_children(
+    rows: &impl Rows,
+    repository: &Repository,
+    index: &ImageIndex,
+) -> Result<Contents, PutError> {
+    let (mut size, mut missing) = (0, Vec::new());
     let children: Vec<_> = index.manifests.iter().map(|it| it.digest.clone()).collect();
-    let is_missing = |it: &&Digest| !(repository.images.contains_key(it) && store.blobs().has(it));
-    let missing: Vec<_> = children.iter().filter(is_missing).cloned().collect();
-    if !missing.is_empty() {
-        return Err(PutError::ChildrenMissing(missing));
+    for child in &children {
+        match rows.image(repository.id, child)? {
+            Some(image) => size = image.size.max(size),
+            None => missing.push(child.clone()),
+        }
     }
-    let sizes = children.iter().filter_map(|it| repository.images.get(it)).map(|it| it.size);
-    Ok(Contents { size: sizes.max().unwrap_or_default(), children, layers: Vec::new() })
+    if missing.is_empty() { Ok(Contents { size, children, layers: Vec::new() }) } else { Err(PutError::ChildrenMissing(missing)) }
+}
+
+/// What ECR says of a text that is no manifest it takes, also for want of a media type (aws/aws-sdk#193, ko-build/ko#928).
+pub fn invalid_constraint(error: &InvalidManifest) -> String {
+    match error {
+        InvalidManifest::NotJson(_) | InvalidManifest::NoMediaType => "Invalid JSON syntax".to_owned(),
+        error => format!("Invalid image manifest provided: {error}"),
+    }
+}
+
+/// ECR's message for layers or images that a manifest names and that are not there, on both planes (oras-project/oras-py#54).
+pub fn absent(what: &str, digests: &[Digest], name: &str, account: &str) -> String {
+    let digests = digests.iter().map(Digest::as_str).collect::<Vec<_>>().join(", ");
+    format!(
+        "{what} with digests '[{digests}]' required for pushing image into repository with name '{name}' \
+         in the registry with id '{account}' do not exist"
+    )
 }
 
 /// ECR's message for an immutable tag, on both planes.
@@ -224,22 +276,19 @@ pub fn too_many_tags(name: &RepositoryName, tag: &ImageTag, account: &str) -> St
     )
 }
 
-/// The artifacts that are attached to an image, even if the image does not exist.
-pub fn referrers<'a>(
-    repository: &'a Repository,
-    subject: &'a Digest,
-) -> impl Iterator<Item = (&'a Digest, &'a Image)> {
-    repository.images.iter().filter(move |(_, it)| it.subject.as_ref() == Some(subject))
-}
-
 /// The descriptor of an artifact with the annotations of its manifest, in the form of both planes.
-pub fn referrer(store: &Store, digest: &Digest, image: &Image) -> Descriptor {
-    let text = std::fs::read(store.blobs().path(digest)).unwrap_or_default();
+pub fn referrer(
+    rows: &impl Rows,
+    repository: &Repository,
+    digest: &Digest,
+    image: &Image,
+) -> anyhow::Result<Descriptor> {
+    let text = rows.manifest(repository.id, digest)?.unwrap_or_default();
     let manifest = Manifest::parse(&text, Some(&image.media_type)).ok();
     let annotations = manifest.map(|it| it.annotations().clone()).unwrap_or_default();
     let artifact_type = image.artifact_media_type.clone();
     let descriptor = Descriptor::new(image.media_type.clone(), digest.clone(), image.manifest_size);
-    Descriptor { artifact_type, annotations, ..descriptor }
+    Ok(Descriptor { artifact_type, annotations, ..descriptor })
 }
 
 /// The reason for which an image was not deleted.
@@ -253,32 +302,36 @@ pub enum DeleteError {
     Internal(anyhow::Error),
 }
 
+impl From<anyhow::Error> for DeleteError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Internal(error)
+    }
+}
+
 /// Deletes a tag, and the image with its last tag. Without a tag, the image is deleted with all of its tags. An image that an
 /// index references loses its tag only. Returns the deleted tags.
 pub fn delete(
-    store: &mut Store,
-    key: &RegistryKey,
-    name: &RepositoryName,
+    transaction: &mut Transaction<'_>,
+    repository: &Repository,
     digest: &Digest,
     tag: Option<&ImageTag>,
 ) -> Result<Vec<ImageTag>, DeleteError> {
-    let Some(repository) = store.model().repository(key, name) else { return Err(DeleteError::Gone) };
-    let is_moved = tag.is_some_and(|it| repository.image_tags.get(it) != Some(digest));
-    if is_moved || !repository.images.contains_key(digest) {
-        return Err(DeleteError::Gone);
-    }
-    let tags: Vec<_> = repository.tags_of(digest).cloned().collect();
-    let mut indexes = repository.images.iter().filter(|(_, it)| it.children.contains(digest));
-    let index = indexes.next().map(|(index, _)| index.clone());
-    let (gone, change) = match (tag, index) {
-        (Some(tag), index) if tags.len() > 1 || index.is_some() => {
-            (vec![tag.clone()], Change::DeleteTag(key.clone(), name.clone(), tag.clone()))
+    let id = repository.id;
+    let image = transaction.image(id, digest)?.ok_or(DeleteError::Gone)?;
+    let index = transaction.parent(id, digest)?;
+    if let Some(tag) = tag {
+        if transaction.tagged(id, tag)?.as_ref() != Some(digest) {
+            return Err(DeleteError::Gone);
         }
-        (_, Some(index)) => return Err(DeleteError::Referenced(index)),
-        _ => (tags, Change::DeleteImage(key.clone(), name.clone(), digest.clone())),
-    };
-    let layers = repository.images.get(digest).map(|it| it.layers.clone()).unwrap_or_default();
-    store.commit(vec![change]).map_err(DeleteError::Internal)?;
-    store.collect(layers.into_iter().chain([digest.clone()]));
-    Ok(gone)
+        if index.is_some() || transaction.tags_of(id, digest, 2)?.len() > 1 {
+            transaction.delete_tag(id, tag)?;
+            return Ok(vec![tag.clone()]);
+        }
+    }
+    if let Some(index) = index {
+        return Err(DeleteError::Referenced(index));
+    }
+    let tags = transaction.tags_of(id, digest, usize::MAX)?;
+    transaction.delete_image(id, digest, &image)?;
+    Ok(tags)
 }

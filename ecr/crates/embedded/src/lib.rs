@@ -38,11 +38,10 @@
 //! # Modules
 //!
 //! `server` routes requests. `api` (the ECR API, here called control plane) and `distribution` (the data plane) parse requests
-//! and write responses. `sts` answers in the query protocol, and knows whose registry a session token gives. `images` has the rules for images that both share. `model` is the state in memory, `store` the state
-//! on disk.
+//! and write responses. `sts` answers in the query protocol, and knows whose registry a session token gives. `images` has the rules for images that both share. `model` has the records of the
+//! state, and `store` keeps them on disk.
 
 mod api;
-mod blobs;
 mod builder;
 mod check;
 mod distribution;
@@ -52,8 +51,6 @@ mod faults;
 mod fuzz;
 mod http;
 mod images;
-mod journal;
-mod lock;
 mod model;
 mod page;
 mod server;
@@ -61,9 +58,8 @@ mod service_model;
 mod shared;
 mod store;
 mod sts;
-mod sweep;
 mod token;
-mod upload;
+mod uploads;
 
 pub use builder::{Builder, StartError};
 pub use check::{Check, check};

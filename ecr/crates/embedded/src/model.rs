@@ -1,20 +1,13 @@
-//! The state of all registries in memory, and the changes to it.
+//! The records of the state: registries, repositories, images and blobs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use ecr_types::{
-    Digest, EncryptionType, ImageTag, ImageTagMutability, InvalidName, Region, RegistryId, RepositoryName,
-    ScanningRule,
+    Digest, EncryptionType, ImageTagMutability, InvalidName, Region, RegistryId, RepositoryName, ScanningRule,
 };
 use serde::{Deserialize, Serialize};
-
-/// All registries: one for each account and region in which something was changed.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Model {
-    registries: BTreeMap<RegistryKey, Registry>,
-}
 
 /// The key of a registry. Each account has one registry in each region. As text it is `000000000000/us-east-1`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,6 +15,20 @@ pub struct Model {
 pub struct RegistryKey {
     pub account: RegistryId,
     pub region: Region,
+}
+
+impl RegistryKey {
+    /// The ARN of a repository.
+    pub fn arn_of(&self, name: &RepositoryName) -> String {
+        format!("arn:aws:ecr:{}:{}:repository/{name}", self.region, self.account)
+    }
+
+    /// The registry of a host like ECR's, `ACCOUNT.dkr.ecr.REGION.localhost:PORT`; `None` for other hosts.
+    pub fn of_host(host: &str) -> Option<Self> {
+        let (account, rest) = host.split_once(".dkr.ecr.")?;
+        Some(Self { account: account.parse().ok()?, region: rest.split('.').next()?.parse().ok()? })
+    }
+
 }
 
 impl fmt::Display for RegistryKey {
@@ -53,29 +60,38 @@ impl TryFrom<String> for RegistryKey {
     }
 }
 
+/// What is set for a registry as a whole.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Registry {
-    pub repositories: BTreeMap<RepositoryName, Repository>,
     /// `RegistryScanningConfiguration` of the service model, if it was set.
+    #[serde(default)]
     pub scanning: Option<serde_json::Value>,
     /// Account settings that differ from the default, by name (`PutAccountSetting`).
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
 }
 
+/// The number by which rows name a repository. A repository that is deleted and created again has another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RepositoryId(u64);
+
+impl RepositoryId {
+    /// The number in big-endian order.
+    pub fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
+    /// The reverse of [`RepositoryId::to_bytes`].
+    pub fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(u64::from_be_bytes(bytes))
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Repository {
+    pub id: RepositoryId,
+    #[serde(flatten)]
     pub settings: RepositorySettings,
-    /// Images, indexes and artifacts by the digest of their manifest.
-    #[serde(default)]
-    pub images: BTreeMap<Digest, Image>,
-    /// Tags, each with the digest of one of `images`.
-    #[serde(default)]
-    pub image_tags: BTreeMap<ImageTag, Digest>,
-    /// The sizes in bytes of the blobs that were uploaded to or mounted into this repository. Repositories of ECR do not share
-    /// blobs.
-    #[serde(default)]
-    pub layers: BTreeMap<Digest, u64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,13 +107,33 @@ pub struct RepositorySettings {
     pub kms_key: Option<String>,
     /// The text of the lifecycle policy, unchanged.
     pub lifecycle_policy: Option<String>,
-    /// The text of the repository policy, unchanged.
+    /// The text of the repository policy, in the form in which ECR returns it.
     pub repository_policy: Option<String>,
     /// Resource tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// A manifest that was pushed: an image, an index or an artifact. Its text is stored as a blob.
+/// The number of manifests of a repository, and the sum of their sizes in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub images: u64,
+    pub bytes: u64,
+}
+
+/// A blob that was uploaded to or mounted into a repository. Repositories of ECR do not share blobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// In bytes.
+    pub size: u64,
+}
+
+impl Layer {
+    pub fn new(size: u64) -> Self {
+        Self { size }
+    }
+}
+
+/// A manifest that was pushed: an image, an index or an artifact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Image {
     pub media_type: String,
@@ -123,108 +159,33 @@ pub struct Image {
     /// The time of the last scan on push or `StartImageScan`, in seconds since 1970.
     #[serde(default)]
     pub scan_requested_at: Option<f64>,
+    /// The storage class (`UpdateImageStorageClass`).
+    #[serde(default)]
+    pub storage_class: StorageClass,
+    /// The time of the last archiving, in seconds since 1970.
+    #[serde(default)]
+    pub archived_at: Option<f64>,
+    /// The time at which the last restore is or was complete, in seconds since 1970.
+    #[serde(default)]
+    pub activated_at: Option<f64>,
 }
 
-/// A change of the state. A list of changes is a transaction.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Change {
-    /// Creates a repository, or replaces its settings.
-    PutSettings(RegistryKey, RepositoryName, Box<RepositorySettings>),
-    /// Removes a repository with its images and blobs.
-    DeleteRepository(RegistryKey, RepositoryName),
-    /// Adds a blob, with its size in bytes.
-    PutLayer(RegistryKey, RepositoryName, Digest, u64),
-    /// Adds or replaces a manifest.
-    PutImage(RegistryKey, RepositoryName, Digest, Image),
-    /// Points a tag to a manifest.
-    PutTag(RegistryKey, RepositoryName, ImageTag, Digest),
-    /// Removes a tag. Its image stays.
-    DeleteTag(RegistryKey, RepositoryName, ImageTag),
-    /// Removes a manifest, its tags, and the blobs that no other manifest of the repository references.
-    DeleteImage(RegistryKey, RepositoryName, Digest),
-    /// Removes a blob that no manifest references.
-    DeleteLayer(RegistryKey, RepositoryName, Digest),
-    /// Replaces the registry's scanning configuration.
-    PutScanning(RegistryKey, serde_json::Value),
-    /// Sets an account setting.
-    PutSetting(RegistryKey, String, String),
+/// Where an image is stored (service model, `TargetStorageClass`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum StorageClass {
+    #[default]
+    Standard,
+    Archive,
 }
 
-impl Model {
-    /// A registry; `None` if nothing was changed in it.
-    pub fn registry(&self, key: &RegistryKey) -> Option<&Registry> {
-        self.registries.get(key)
-    }
-
-    pub fn repository(&self, key: &RegistryKey, name: &RepositoryName) -> Option<&Repository> {
-        self.registry(key)?.repositories.get(name)
-    }
-
-    pub fn registries(&self) -> &BTreeMap<RegistryKey, Registry> {
-        &self.registries
-    }
-
-    /// All images of all registries, for the migration of older states.
-    pub fn images_mut(&mut self) -> impl Iterator<Item = (&Digest, &mut Image)> {
-        let repositories = self.registries.values_mut().flat_map(|it| it.repositories.values_mut());
-        repositories.flat_map(|it| it.images.iter_mut())
-    }
-
-    /// Whether a repository has the blob as a layer, config or manifest.
-    pub fn names_blob(&self, digest: &Digest) -> bool {
-        let mut repositories = self.registries.values().flat_map(|it| it.repositories.values());
-        repositories.any(|it| it.layers.contains_key(digest) || it.images.contains_key(digest))
-    }
-
-    /// Applies a change. A change of a repository that does not exist has no effect, as a journal can be replayed on a snapshot
-    /// that contains its changes already.
-    pub fn apply(&mut self, change: Change) {
-        match change {
-            Change::PutSettings(key, name, settings) => self.put_settings(key, name, *settings),
-            Change::DeleteRepository(key, name) => {
-                self.registries.entry(key).or_default().repositories.remove(&name);
-            }
-            Change::PutLayer(key, name, digest, size) => {
-                self.change(&key, &name, |it| {
-                    it.layers.insert(digest, size);
-                });
-            }
-            Change::PutImage(key, name, digest, image) => {
-                self.change(&key, &name, |it| drop(it.images.insert(digest, image)));
-            }
-            Change::PutTag(key, name, tag, digest) => {
-                self.change(&key, &name, |it| drop(it.image_tags.insert(tag, digest)));
-            }
-            Change::DeleteTag(key, name, tag) => {
-                self.change(&key, &name, |it| drop(it.image_tags.remove(&tag)));
-            }
-            Change::DeleteImage(key, name, digest) => self.change(&key, &name, |it| it.delete_image(&digest)),
-            Change::DeleteLayer(key, name, digest) => {
-                self.change(&key, &name, |it| {
-                    it.layers.remove(&digest);
-                });
-            }
-            Change::PutSetting(key, name, value) => {
-                self.registries.entry(key).or_default().settings.insert(name, value);
-            }
-            Change::PutScanning(key, scanning) => {
-                self.registries.entry(key).or_default().scanning = Some(scanning);
-            }
-        }
-    }
-
-    fn put_settings(&mut self, key: RegistryKey, name: RepositoryName, settings: RepositorySettings) {
-        let repositories = &mut self.registries.entry(key).or_default().repositories;
-        match repositories.get_mut(&name) {
-            Some(repository) => repository.settings = settings,
-            None => drop(repositories.insert(name, Repository::new(settings))),
-        }
-    }
-
-    fn change(&mut self, key: &RegistryKey, name: &RepositoryName, change: impl FnOnce(&mut Repository)) {
-        let registry = self.registries.get_mut(key);
-        if let Some(repository) = registry.and_then(|it| it.repositories.get_mut(name)) {
-            change(repository);
+impl Image {
+    /// `imageStatus` at the time `now`, in seconds since 1970.
+    pub fn status(&self, now: f64) -> &'static str {
+        match self.storage_class {
+            StorageClass::Archive => "ARCHIVED",
+            StorageClass::Standard if self.activated_at.is_some_and(|it| it > now) => "ACTIVATING",
+            StorageClass::Standard => "ACTIVE",
         }
     }
 }
@@ -246,39 +207,5 @@ impl Registry {
     /// Whether the registry's scanning rules scan images of a repository when they are pushed.
     pub fn scans(&self, name: &RepositoryName) -> bool {
         self.scanning_rule(name).is_some_and(|rule| rule["scanFrequency"] != "MANUAL")
-    }
-}
-
-impl Repository {
-    fn new(settings: RepositorySettings) -> Self {
-        Self { settings, images: BTreeMap::new(), image_tags: BTreeMap::new(), layers: BTreeMap::new() }
-    }
-
-    /// The tags of a manifest, sorted.
-    pub fn tags_of<'a>(&'a self, digest: &'a Digest) -> impl Iterator<Item = &'a ImageTag> {
-        self.image_tags.iter().filter(move |(_, it)| *it == digest).map(|(tag, _)| tag)
-    }
-
-    /// The blobs that no manifest references.
-    pub fn loose_layers(&self) -> Vec<&Digest> {
-        let named: BTreeSet<_> = self.images.values().flat_map(|it| &it.layers).collect();
-        self.layers.keys().filter(|it| !named.contains(it)).collect()
-    }
-
-    fn delete_image(&mut self, digest: &Digest) {
-        let Some(image) = self.images.remove(digest) else { return };
-        self.image_tags.retain(|_, it| it != digest);
-        let still_named: BTreeSet<_> = self.images.values().flat_map(|it| &it.layers).collect();
-        let gone: Vec<_> = image.layers.iter().filter(|it| !still_named.contains(it)).collect();
-        self.layers.retain(|it, _| !gone.contains(&it));
-    }
-
-    /// The tags of each manifest, sorted.
-    pub fn tags_by_digest(&self) -> BTreeMap<&Digest, Vec<&ImageTag>> {
-        let mut tags = BTreeMap::<_, Vec<_>>::new();
-        for (tag, digest) in &self.image_tags {
-            tags.entry(digest).or_default().push(tag);
-        }
-        tags
     }
 }

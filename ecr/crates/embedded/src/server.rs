@@ -1,11 +1,11 @@
 //! Connections, and the routing of requests to the control plane, the data plane and the page.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ecr_types::{Region, host};
+use ecr_types::{Digest, Region, host};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -13,13 +13,15 @@ use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::builder::{Builder, Folder, StartError};
 use super::error::ApiError;
 use super::faults::InjectedFaults;
-use super::http::{Response, broken, header, json_response, text_response};
+use super::http::{Response, broken, header, json_response, text_response, with_header};
 use super::model::RegistryKey;
 use super::shared::Shared;
+use super::store::Queries;
 use super::sts::Caller;
 use super::{api, distribution, page, sts, token};
 
@@ -31,7 +33,7 @@ const MAX_BODY: usize = 32 * 1024 * 1024;
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
-    accepting: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
     folder: Folder,
 }
 
@@ -52,7 +54,8 @@ impl Server {
     pub(super) fn new(address: SocketAddr, listener: TcpListener, shared: Shared, folder: Folder) -> Self {
         let shared = Arc::new(shared);
         let accepting = tokio::spawn(accept(listener, shared.clone()));
-        Self { address, shared, accepting, folder }
+        let purging = tokio::spawn(purge(shared.clone()));
+        Self { address, shared, tasks: [accepting, purging], folder }
     }
 
     /// The URL of the server: `http://127.0.0.1:PORT`. It is the endpoint for AWS SDKs, and the part after `http://` is the host
@@ -75,7 +78,19 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Removes the rows of repositories that were deleted, some at a time, so that no request waits long.
+async fn purge(shared: Arc<Shared>) {
+    loop {
+        let purged = shared.clone();
+        let has_more = tokio::task::spawn_blocking(move || purged.store.purge()).await;
+        // What cannot be removed now, such as for want of space, is removed after the next deletion or start.
+        if !matches!(has_more, Ok(Ok(true))) {
+            shared.has_deleted.notified().await;
+        }
     }
 }
 
@@ -110,13 +125,16 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
 async fn logged(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Response> {
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
     let operation = header(&request, "x-amz-target").map(str::to_owned);
-    let response = response(shared.clone(), request).await;
+    // The SDKs read the first name, and the AWS CLI prints it.
+    let id = Uuid::new_v4().to_string();
+    let response = response(shared.clone(), request).await.map(|it| with_header(it, "x-amzn-requestid", &id));
     shared.log_request(&serde_json::json!({
         "time": shared.now(),
         "method": method,
         "path": path,
         "target": operation,
         "status": response.as_ref().map(|it| it.status().as_u16()),
+        "requestId": id,
     }));
     response
 }
@@ -147,7 +165,7 @@ async fn response(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Res
             distribution::response(shared, request).await
         }
         (&Method::POST, "/") => control_plane(&shared, request).await,
-        (&Method::GET | &Method::HEAD, "/") => Some(page::response(&shared)),
+        (&Method::GET | &Method::HEAD, "/") => Some(page::response(&shared, request.uri().query())),
         (&Method::GET | &Method::HEAD, path) if path.starts_with("/download/") => {
             Some(download(&shared, &request))
         }
@@ -161,13 +179,20 @@ async fn response(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Res
 /// Answers a request to a URL from `GetDownloadUrlForLayer`.
 fn download(shared: &Shared, request: &Request<Incoming>) -> Response {
     let (path, method) = (request.uri().path(), request.method());
-    let store = shared.store();
-    let found = token::check_path(store.secret(), path, shared.now() as u64);
-    let blob = found.and_then(|(registry, name, digest)| {
-        let size = *store.model().repository(&registry, &name)?.layers.get(&digest)?;
-        Some((store.blobs().path(&digest), digest, size))
-    });
+    // As S3 does (open-policy-agent/opa#6580, oras-project/oras-java#334).
+    if header(request, "authorization").is_some() {
+        let message = "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query \
+                       string parameter or the Authorization header should be specified";
+        let error = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>InvalidArgument</Code><Message>{message}</Message></Error>"
+        );
+        return text_response(400, "application/xml", error);
+    }
     let refused = |status, text: &str| text_response(status, "text/plain", format!("{text}\n"));
+    let blob = match downloaded(shared, path) {
+        Ok(blob) => blob,
+        Err(error) => return refused(500, &format!("{error:#}")),
+    };
     match blob {
         Some((path, digest, size)) => {
             distribution::send(&path, &digest, size, method, header(request, "range"))
@@ -180,7 +205,17 @@ fn download(shared: &Shared, request: &Request<Incoming>) -> Response {
     }
 }
 
-async fn control_plane(shared: &Shared, request: Request<Incoming>) -> Option<Response> {
+/// The file, the digest and the size of the blob of a signed path.
+fn downloaded(shared: &Shared, path: &str) -> anyhow::Result<Option<(PathBuf, Digest, u64)>> {
+    let signed = token::check_path(shared.store.secret(), path, shared.now() as u64);
+    let Some((registry, name, digest)) = signed else { return Ok(None) };
+    let rows = shared.store.read()?;
+    let Some(repository) = rows.repository(&registry, &name)? else { return Ok(None) };
+    let layer = rows.layer(repository.id, &digest)?;
+    Ok(layer.map(|it| (shared.store.blobs().path(&digest), digest, it.size)))
+}
+
+async fn control_plane(shared: &Arc<Shared>, request: Request<Incoming>) -> Option<Response> {
     let region = signing_region(header(&request, "authorization"));
     let region = region.unwrap_or_else(|| shared.settings.region.clone());
     let caller = caller(shared, header(&request, "x-amz-security-token"));
@@ -204,7 +239,12 @@ async fn control_plane(shared: &Shared, request: Request<Incoming>) -> Option<Re
         (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(caller)) => {
             let registry = RegistryKey { account: caller.account().clone(), region };
-            api::response(&api::Call { shared, registry, caller }, operation, &body)
+            let (shared, operation) = (shared.clone(), operation.to_owned());
+            // Requests wait for each other's changes, and some read much.
+            let answered = tokio::task::spawn_blocking(move || {
+                api::response(&api::Call { shared: &shared, registry, caller }, &operation, &body)
+            });
+            answered.await.unwrap_or_else(|it| Err(ApiError::internal(&it)))
         }
     };
     let response = aws_json(result);
@@ -244,7 +284,7 @@ async fn query_protocol(
 /// The caller of a request, by its session token.
 fn caller(shared: &Shared, session_token: Option<&str>) -> Result<Caller, ApiError> {
     let now = shared.now() as u64;
-    Caller::new(shared.store().secret(), &shared.settings.account, session_token, now)
+    Caller::new(shared.store.secret(), &shared.settings.account, session_token, now)
 }
 
 /// The error response for injected faults.

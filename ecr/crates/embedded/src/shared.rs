@@ -4,27 +4,57 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use ecr_types::{Digest, Region, RegistryId, RepositoryName, lock};
-use serde_json::Value;
+use ecr_types::{Digest, Region, RegistryId, RepositoryName, lock, permission};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::blobs::Blobs;
 use super::faults::Faults;
-use super::model::RegistryKey;
+use super::model::{RegistryKey, Repository};
 use super::store::Store;
-use super::upload::Upload;
+use super::token;
+use super::uploads::Upload;
 
-/// The preview of a lifecycle policy. It is complete as soon as it is started.
+/// The preview of a lifecycle policy.
 #[derive(Debug, Clone)]
 pub struct Preview {
     /// The text of the policy.
     pub text: String,
-    /// The entries of `previewResults`.
-    pub results: Vec<Value>,
+    pub rows: Arc<[PreviewRow]>,
+    pub started_at: Instant,
+    /// Whether it was asked for. The first request finds it in progress.
+    pub was_asked: bool,
+}
+
+/// The time after which a preview is complete, also if nobody asks for it.
+const PREVIEW_TIME: Duration = Duration::from_secs(1);
+
+impl Preview {
+    /// Whether another request finds the results.
+    pub fn is_complete(&self) -> bool {
+        self.was_asked || self.started_at.elapsed() > PREVIEW_TIME
+    }
+}
+
+/// An image that a lifecycle policy expires or archives.
+#[derive(Debug, Clone)]
+pub struct PreviewRow {
+    pub image: ecr_lifecycle::Image,
+    /// The priority of the rule that applies, and its action.
+    pub rule: (i64, ecr_lifecycle::Action),
+}
+
+/// What decides where ECR's behaviour and the OCI distribution specification differ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Compat {
+    /// ECR.
+    #[default]
+    Ecr,
+    /// The specification.
+    Oci,
 }
 
 /// The configuration of a server.
@@ -36,15 +66,19 @@ pub struct ServerSettings {
     pub region: Region,
     /// Hosts that are allowed in the header `Host`, in addition to loopback names.
     pub allowed_hosts: Vec<String>,
+    pub compat: Compat,
     /// Whether operations are recorded, for tests that count them.
     pub keeps_operations: bool,
 }
 
+/// The validity of a URL from which a blob can be downloaded, in seconds.
+const URL_LIFETIME: u64 = 60 * 60;
+
 #[derive(Debug)]
 pub struct Shared {
-    store: Mutex<Store>,
-    blobs: Blobs,
-    folder: PathBuf,
+    pub store: Store,
+    /// Notified when a repository was deleted, whose rows are to be removed.
+    pub has_deleted: Notify,
     uploads: Mutex<HashMap<String, Upload>>,
     previews: Mutex<HashMap<(RegistryKey, RepositoryName), Preview>>,
     operations: Mutex<Vec<String>>,
@@ -60,9 +94,8 @@ pub struct Shared {
 impl Shared {
     pub fn new(store: Store, settings: ServerSettings, host: String, faults: Faults) -> Self {
         Self {
-            folder: store.folder().to_owned(),
-            blobs: store.blobs().clone(),
-            store: Mutex::new(store),
+            store,
+            has_deleted: Notify::new(),
             uploads: Mutex::default(),
             previews: Mutex::default(),
             operations: Mutex::default(),
@@ -99,11 +132,6 @@ impl Shared {
         }
     }
 
-    /// Locks the state. The guard must not be kept across an await.
-    pub fn store(&self) -> MutexGuard<'_, Store> {
-        lock(&self.store)
-    }
-
     /// Locks the uploads that have begun, by id.
     pub fn uploads(&self) -> MutexGuard<'_, HashMap<String, Upload>> {
         lock(&self.uploads)
@@ -118,7 +146,7 @@ impl Shared {
     pub fn begin_upload(&self, registry: &RegistryKey, name: &RepositoryName) -> anyhow::Result<String> {
         // The form of `UploadId` in the service model.
         let id = Uuid::new_v4().to_string();
-        let upload = Upload::begin(registry.clone(), name.clone(), self.store().upload_path(&id))?;
+        let upload = Upload::begin(registry.clone(), name.clone(), self.store.upload_path(&id))?;
         self.uploads().insert(id.clone(), upload);
         Ok(id)
     }
@@ -136,14 +164,27 @@ impl Shared {
         Some(UploadGuard { shared: self, id: id.to_owned(), upload })
     }
 
-    /// The files of blobs, without locking the state.
-    pub fn blobs(&self) -> &Blobs {
-        &self.blobs
+    /// The URL of the server under the host of a request.
+    pub fn url_of(&self, host: &str) -> String {
+        format!("http://{host}")
+    }
+
+    /// A URL on a host from which a blob can be downloaded without credentials for an hour.
+    pub fn download_url(
+        &self,
+        registry: &RegistryKey,
+        name: &RepositoryName,
+        digest: &Digest,
+        host: &str,
+    ) -> String {
+        let expires_at = self.now() as u64 + URL_LIFETIME;
+        let path = token::sign_path(self.store.secret(), registry, name, digest, expires_at);
+        format!("{}{path}", self.url_of(host))
     }
 
     /// The path of the file with the findings of an image's scan.
     pub fn scan_path(&self, digest: &Digest) -> PathBuf {
-        self.folder.join("scans").join(format!("{}.json", digest.hex()))
+        self.store.folder().join("scans").join(format!("{}.json", digest.hex()))
     }
 
     /// Adds `more` requests for the findings of an image, and returns the number of requests before the last one.
@@ -177,12 +218,27 @@ impl Shared {
     }
 }
 
-/// ECR's message for a permission that the caller with this ARN lacks.
-pub fn denial(operation: &str, arn: &str) -> String {
-    format!(
-        "User: {arn} is not authorized to perform: ecr:{operation} \
-         because no identity-based policy allows the ecr:{operation} action"
-    )
+/// ECR's message if the caller with this ARN may not do something in a repository, or in the registry as a whole; `None` if
+/// it may. The resource is named as ECR names it (ministryofjustice/cloud-platform#7245).
+pub fn denial(
+    shared: &Shared,
+    registry: &RegistryKey,
+    caller: &str,
+    action: &str,
+    target: Option<(&RepositoryName, Option<&Repository>)>,
+) -> anyhow::Result<Option<String>> {
+    let action = permission::of_operation(action);
+    let resource = match target {
+        Some((name, _)) => registry.arn_of(name),
+        None => "*".to_owned(),
+    };
+    let reason = shared.faults.denies(action).then_some("no identity-based policy allows");
+    Ok(reason.map(|reason| {
+        format!(
+            "User: {caller} is not authorized to perform: ecr:{action} on resource: {resource} \
+             because {reason} the ecr:{action} action"
+        )
+    }))
 }
 
 /// An upload that one request uses. When the guard is dropped the upload is available again, so that a client whose connection

@@ -21,18 +21,27 @@ pub enum CredentialsError {
     Expired,
 }
 
+/// A password that was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Password {
+    /// The registry for which it was issued.
+    pub registry: RegistryKey,
+    /// The ARN of the caller to whom it was issued.
+    pub caller: String,
+}
+
 /// The authorization token for `registry` that expires at `expires_at` (seconds since 1970): user and password in base64, the
-/// form of `GetAuthorizationToken` and of HTTP Basic.
-pub fn issue(secret: &str, registry: &RegistryKey, expires_at: u64) -> String {
-    let claim = signed(secret, &format!("{registry}/{expires_at}"));
+/// form of `GetAuthorizationToken` and of HTTP Basic. `caller` is the ARN of the caller, whose permissions it has.
+pub fn issue(secret: &str, registry: &RegistryKey, caller: &str, expires_at: u64) -> String {
+    let claim = signed(secret, &format!("{registry}/{expires_at}/{caller}"));
     BASE64_STANDARD.encode(format!("AWS:{claim}"))
 }
 
-/// The registry for which the header `Authorization` is valid at the time `now` (seconds since 1970).
-pub fn check(secret: &str, authorization: Option<&str>, now: u64) -> Result<RegistryKey, CredentialsError> {
+/// The password of the header `Authorization`, if it is valid at the time `now` (seconds since 1970).
+pub fn check(secret: &str, authorization: Option<&str>, now: u64) -> Result<Password, CredentialsError> {
     let authorization = authorization.ok_or(CredentialsError::Missing)?;
-    let (registry, expires_at) = verified(secret, authorization).ok_or(CredentialsError::Invalid)?;
-    if now < expires_at { Ok(registry) } else { Err(CredentialsError::Expired) }
+    let (password, expires_at) = verified(secret, authorization).ok_or(CredentialsError::Invalid)?;
+    if now < expires_at { Ok(password) } else { Err(CredentialsError::Expired) }
 }
 
 /// A path from which a blob can be downloaded without credentials until `expires_at` (seconds since 1970).
@@ -56,13 +65,15 @@ pub fn check_path(secret: &str, path: &str, now: u64) -> Option<(RegistryKey, Re
     (now < expires_at).then_some((registry, name, digest))
 }
 
-fn verified(secret: &str, authorization: &str) -> Option<(RegistryKey, u64)> {
+fn verified(secret: &str, authorization: &str) -> Option<(Password, u64)> {
     let (scheme, token) = authorization.split_once(' ')?;
     let token = BASE64_STANDARD.decode(token.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
     let password = String::from_utf8(token).ok()?;
     let claim = verified_claim(secret, password.strip_prefix("AWS:")?)?;
-    let (registry, expires_at) = claim.rsplit_once('/')?;
-    Some((registry.parse().ok()?, expires_at.parse().ok()?))
+    let mut parts = claim.splitn(4, '/');
+    let registry = RegistryKey { account: parts.next()?.parse().ok()?, region: parts.next()?.parse().ok()? };
+    let expires_at = parts.next()?.parse().ok()?;
+    Some((Password { registry, caller: parts.next()?.to_owned() }, expires_at))
 }
 
 /// `claim`, followed by its MAC.
@@ -92,8 +103,10 @@ mod tests {
     #[test]
     fn token_is_checked_for_origin_and_expiry() {
         let registry: RegistryKey = "000000000000/us-east-1".parse().unwrap();
-        let header = format!("Basic {}", issue("secret", &registry, 100));
-        assert_eq!(check("secret", Some(&header), 99).unwrap(), registry);
+        let header = format!("Basic {}", issue("secret", &registry, "arn:aws:sts::000000000000:assumed-role/a/b", 100));
+        let password = check("secret", Some(&header), 99).unwrap();
+        assert_eq!(password.registry, registry);
+        assert_eq!(password.caller, "arn:aws:sts::000000000000:assumed-role/a/b");
         assert_eq!(check("secret", Some(&header), 100), Err(CredentialsError::Expired));
         assert_eq!(check("other", Some(&header), 99), Err(CredentialsError::Invalid));
         assert_eq!(check("secret", Some("Basic QVdTOng="), 99), Err(CredentialsError::Invalid));

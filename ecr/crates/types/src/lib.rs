@@ -23,6 +23,7 @@ pub mod manifest;
 pub mod media_type;
 mod name;
 mod pattern;
+pub mod permission;
 mod platform;
 #[cfg(feature = "proptest")]
 pub mod property;

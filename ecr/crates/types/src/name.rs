@@ -100,6 +100,14 @@ impl Digest {
         Self(format!("sha256:{}", hex::encode(hash)))
     }
 
+    /// The 32 bytes of the hash, the reverse of [`Digest::from_hash`].
+    pub fn to_hash(&self) -> [u8; 32] {
+        let mut hash = [0; 32];
+        // A digest has 64 hexadecimal digits.
+        let _ = hex::decode_to_slice(self.hex(), &mut hash);
+        hash
+    }
+
     /// The 64 hexadecimal digits, without `sha256:`.
     pub fn hex(&self) -> &str {
         self.0.split_once(':').map_or("", |(_, hex)| hex)
@@ -206,6 +214,7 @@ mod tests {
         let empty = Digest::of(b"");
         assert_eq!(empty.as_str(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(empty.short(), "e3b0c44298fc");
+        assert_eq!(Digest::from_hash(&empty.to_hash()), empty);
         assert!(empty.as_str().to_uppercase().parse::<Digest>().is_err());
         assert!("sha256:../../etc/passwd".parse::<Digest>().is_err());
     }

@@ -22,13 +22,13 @@ impl Drop for Server {
 #[test]
 fn hostile_full_disk_is_told_at_once_and_heals() {
     let workspace = Workspace::new().service("my-app", "");
-    workspace.file("my-app/binary", static_binary(std::env::consts::ARCH, 1_000_000));
+    workspace.file("my-app/binary", static_binary(std::env::consts::ARCH, 4_000_000));
     let here = if cfg!(target_arch = "x86_64") { "linux/amd64" } else { "linux/arm64" };
     let binary = format!("{here}=my-app/binary");
     let push = ["push", "--create", "--binary", &binary];
     let state = tempfile::tempdir().unwrap();
-    // 64 or 128 KiB, by the unit of the shell.
-    let script = "trap '' XFSZ; ulimit -f 128; exec \"$0\" ecr serve --port 0 --data .";
+    // 1 or 2 MiB, by the unit of the shell.
+    let script = "trap '' XFSZ; ulimit -f 2048; exec \"$0\" ecr serve --port 0 --data .";
     let server = Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_xtask-ecr")])
         .current_dir(state.path())

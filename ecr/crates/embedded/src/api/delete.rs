@@ -7,29 +7,31 @@ use super::images::{ImageId, Missing};
 use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
 use crate::images::{self, DeleteError};
+use crate::model::Repository;
+use crate::store::Transaction;
 
-/// Deletes images. A request can have indexes and the images that they reference in any order.
+/// Deletes images in one transaction. A request can have indexes and the images that they reference in any order.
 pub fn batch_delete(call: &Call<'_>, input: Input<'_>) -> ApiResult {
-    let ids: Vec<_> = input.parts("imageIds").unwrap_or_default().into_iter().map(ImageId::new).collect();
-    call.with(input, |_, _| Ok(()))?;
-    let (mut deleted, mut failures) = (Vec::new(), Vec::new());
-    // An image that an index references can be deleted after the index, so such images are tried again.
-    let mut remaining = ids;
-    loop {
-        let (mut referenced, before) = (Vec::new(), deleted.len());
-        for id in remaining {
-            match delete_one(call, input, &id)? {
-                Deletion::Deleted(rows) => deleted.extend(rows),
-                Deletion::Referenced(failure) => referenced.push((id, failure)),
-                Deletion::Failed(failure) => failures.push(failure),
+    let mut remaining = ImageId::all(input).unwrap_or_default();
+    call.change(input.required("repositoryName"), |transaction, _, repository| {
+        let (mut deleted, mut failures) = (Vec::new(), Vec::new());
+        // An image that an index references can be deleted after the index, so such images are tried again.
+        loop {
+            let (mut referenced, before) = (Vec::new(), deleted.len());
+            for id in remaining {
+                match delete_one(transaction, repository, &id)? {
+                    Deletion::Deleted(rows) => deleted.extend(rows),
+                    Deletion::Referenced(failure) => referenced.push((id, failure)),
+                    Deletion::Failed(failure) => failures.push(failure),
+                }
             }
+            if referenced.is_empty() || deleted.len() == before {
+                failures.extend(referenced.into_iter().map(|(_, failure)| failure));
+                return Ok(json!({"imageIds": deleted, "failures": failures}));
+            }
+            remaining = referenced.into_iter().map(|(id, _)| id).collect();
         }
-        if referenced.is_empty() || deleted.len() == before {
-            failures.extend(referenced.into_iter().map(|(_, failure)| failure));
-            return Ok(json!({"imageIds": deleted, "failures": failures}));
-        }
-        remaining = referenced.into_iter().map(|(id, _)| id).collect();
-    }
+    })
 }
 
 /// The result for one `imageId`.
@@ -43,17 +45,17 @@ enum Deletion {
 }
 
 /// Deletes one image or tag.
-fn delete_one(call: &Call<'_>, input: Input<'_>, id: &ImageId) -> Result<Deletion, ApiError> {
-    let found = call.with(input, |name, repository| {
-        Ok(id.find(repository).map(|(digest, _)| (name.clone(), digest.clone())))
-    })?;
-    let (name, digest) = match found {
-        Ok(found) => found,
+fn delete_one(
+    transaction: &mut Transaction<'_>,
+    repository: &Repository,
+    id: &ImageId,
+) -> Result<Deletion, ApiError> {
+    let digest = match id.find(transaction, repository)? {
+        Ok((digest, _)) => digest,
         Err(missing) => return Ok(Deletion::Failed(missing.failure(id))),
     };
     let tag = id.tag.as_ref().filter(|_| id.digest.is_none()).and_then(|it| it.parse().ok());
-    let store = &mut call.shared.store();
-    match images::delete(store, &call.registry, &name, &digest, tag.as_ref()) {
+    match images::delete(transaction, repository, &digest, tag.as_ref()) {
         Ok(tags) if tags.is_empty() => Ok(Deletion::Deleted(vec![json!({ "imageDigest": digest })])),
         Ok(tags) => {
             let entry = |tag: &ImageTag| json!({"imageDigest": digest, "imageTag": tag});
@@ -65,6 +67,6 @@ fn delete_one(call: &Call<'_>, input: Input<'_>, id: &ImageId) -> Result<Deletio
             "failureCode": "ImageReferencedByManifestList",
             "failureReason": format!("Requested image referenced by manifest list: [{index}]"),
         }))),
-        Err(DeleteError::Internal(error)) => Err(ApiError::failed(&error)),
+        Err(DeleteError::Internal(error)) => Err(error.into()),
     }
 }

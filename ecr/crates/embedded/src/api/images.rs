@@ -3,11 +3,12 @@
 use ecr_types::{Digest, ImageTag, RepositoryName};
 use serde_json::{Value, json};
 
-use super::page::{paged, paged_by};
-use super::{ApiResult, Call, Input, scans};
+use super::page::{paged, sought, with_next};
+use super::{ApiResult, Call, Found, Input, scans};
 use crate::error::ApiError;
-use crate::images::{self, NewImage, PutError};
+use crate::images::{self, NewImage, PutError, absent};
 use crate::model::{Image, Repository};
+use crate::store::{After, Listed, Queries, Rows};
 
 /// The identifier of an image: a digest, a tag, or both (service model, `ImageIdentifier`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,12 +25,15 @@ impl ImageId {
         Self { digest: text("imageDigest"), tag: text("imageTag") }
     }
 
-    /// Whether an entry of a response, with `imageDigest` and `imageTags`, is about this image.
-    pub fn is_of(&self, row: &Value) -> bool {
-        let has_tag =
-            |tag: &String| row["imageTags"].as_array().is_some_and(|it| it.iter().any(|it| it == tag));
-        self.digest.as_ref().is_none_or(|it| row["imageDigest"] == **it)
-            && self.tag.as_ref().is_none_or(has_tag)
+    /// The `imageIds` of an input.
+    pub fn all(input: Input<'_>) -> Option<Vec<Self>> {
+        Some(input.parts("imageIds")?.into_iter().map(Self::new).collect())
+    }
+
+    /// Whether the identifier is that of this image.
+    pub fn is_of(&self, image: &ecr_lifecycle::Image) -> bool {
+        self.digest.as_ref().is_none_or(|it| image.digest.as_str() == it)
+            && self.tag.as_ref().is_none_or(|it| image.tags.contains(it))
     }
 
     pub fn json(&self) -> Value {
@@ -44,24 +48,32 @@ impl ImageId {
     }
 
     /// The image with this identifier.
-    pub fn find<'a>(&self, repository: &'a Repository) -> Result<(&'a Digest, &'a Image), Missing> {
-        let tagged = match &self.tag {
-            Some(tag) => {
-                let tag = tag.parse::<ImageTag>().map_err(|_| Missing::InvalidTag)?;
-                Some(repository.image_tags.get(&tag).ok_or(Missing::NotFound)?)
-            }
+    ///
+    /// # Errors
+    /// The records cannot be read.
+    pub fn find(
+        &self,
+        rows: &impl Rows,
+        repository: &Repository,
+    ) -> anyhow::Result<Result<(Digest, Image), Missing>> {
+        let tag = self.tag.as_ref().map(|it| it.parse::<ImageTag>()).transpose();
+        let Ok(tag) = tag else { return Ok(Err(Missing::InvalidTag)) };
+        let tagged = match &tag {
+            Some(tag) => match rows.tagged(repository.id, tag)? {
+                Some(digest) => Some(digest),
+                None => return Ok(Err(Missing::NotFound)),
+            },
             None => None,
         };
-        let named = match &self.digest {
-            Some(digest) => Some(digest.parse::<Digest>().map_err(|_| Missing::InvalidDigest)?),
-            None => None,
-        };
-        let digest = match (tagged, &named) {
-            (Some(tagged), Some(named)) if tagged != named => return Err(Missing::TagDoesNotMatch),
+        let named = self.digest.as_ref().map(|it| it.parse::<Digest>()).transpose();
+        let Ok(named) = named else { return Ok(Err(Missing::InvalidDigest)) };
+        let digest = match (tagged, named) {
+            (Some(tagged), Some(named)) if tagged != named => return Ok(Err(Missing::TagDoesNotMatch)),
             (Some(digest), _) | (None, Some(digest)) => digest,
-            (None, None) => return Err(Missing::Neither),
+            (None, None) => return Ok(Err(Missing::Neither)),
         };
-        repository.images.get_key_value(digest).ok_or(Missing::NotFound)
+        let image = rows.image(repository.id, &digest)?;
+        Ok(image.map(|image| (digest, image)).ok_or(Missing::NotFound))
     }
 }
 
@@ -97,96 +109,197 @@ impl Missing {
     }
 }
 
-/// Whether the `filter` of the input accepts an image. All images have the status ACTIVE, as archiving is not supported.
-pub fn is_wanted(input: Input<'_>, is_tagged: bool) -> bool {
-    let Some(filter) = input.part("filter") else { return true };
-    let by_tag = match filter.text("tagStatus") {
-        Some("TAGGED") => is_tagged,
-        Some("UNTAGGED") => !is_tagged,
-        _ => true,
-    };
-    by_tag && matches!(filter.text("imageStatus"), None | Some("ACTIVE" | "ANY"))
+/// The images that the `filter` of an input accepts.
+#[derive(Debug, Clone, Copy)]
+pub struct Filter<'a> {
+    pub listed: Listed,
+    /// `imageStatus`; `None` if every status is accepted.
+    pub status: Option<&'a str>,
+}
+
+impl<'a> Filter<'a> {
+    /// Without `imageStatus`, all active images are returned (ECR API, `DescribeImagesFilter`).
+    pub fn of(input: Input<'a>) -> Self {
+        let filter = input.part("filter");
+        let listed = match filter.and_then(|it| it.text("tagStatus")) {
+            Some("TAGGED") => Listed::Tagged,
+            Some("UNTAGGED") => Listed::Untagged,
+            _ => Listed::All,
+        };
+        let status = match filter.and_then(|it| it.text("imageStatus")) {
+            Some("ANY") => None,
+            Some(status) => Some(status),
+            None => Some("ACTIVE"),
+        };
+        Self { listed, status }
+    }
+
+    pub fn accepts(self, image: &Image, now: f64) -> bool {
+        self.status.is_none_or(|it| image.status(now) == it)
+    }
 }
 
 pub fn describe(call: &Call<'_>, input: Input<'_>) -> ApiResult {
-    let ids = input.parts("imageIds").map(|it| it.into_iter().map(ImageId::new).collect::<Vec<_>>());
-    let details = call.with(input, |name, repository| {
-        let tags = repository.tags_by_digest();
-        let detail = |digest: &Digest, image: &Image| {
-            let tags = tags.get(digest).map(Vec::as_slice).unwrap_or_default();
-            describe_one(call, name, tags, digest, image)
-        };
-        match &ids {
-            Some(ids) => ids
-                .iter()
-                .map(|id| match id.find(repository) {
-                    Ok((digest, image)) => Ok(detail(digest, image)),
-                    Err(_) => Err(image_not_found(call, name, id)),
-                })
-                .collect::<Result<Vec<_>, _>>(),
-            None => {
-                let images = repository.images.iter();
-                let images = images.filter(|(digest, _)| is_wanted(input, tags.contains_key(digest)));
-                Ok(images.map(|(digest, image)| detail(digest, image)).collect())
-            }
-        }
-    })?;
-    match ids {
-        Some(_) => paged("imageDetails", details, input),
-        None => paged_by("imageDetails", details, input, |it| {
-            it["imageDigest"].as_str().unwrap_or_default().to_owned()
-        }),
+    let found = call.find(input)?;
+    if let Some(ids) = ImageId::all(input) {
+        let details = ids.iter().map(|id| match id.find(&found.rows, &found.repository)? {
+            Ok((digest, image)) => detail(call, &found, &digest, &image),
+            Err(_) => Err(image_not_found(call, &found.name, id)),
+        });
+        return paged("imageDetails", details.collect::<Result<Vec<_>, _>>()?, input);
     }
+    let filter = Filter::of(input);
+    let (images, next) = sought(
+        input,
+        |after, limit| accepted(call, &found, filter, after, limit),
+        |(digest, _)| digest.to_string(),
+    )?;
+    let details = images.iter().map(|(digest, image)| detail(call, &found, digest, image));
+    Ok(with_next(json!({"imageDetails": details.collect::<Result<Vec<_>, _>>()?}), next))
+}
+
+/// The images after a digest that a filter accepts.
+fn accepted(
+    call: &Call<'_>,
+    Found { rows, repository, .. }: &Found,
+    filter: Filter<'_>,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(Digest, Image)>, ApiError> {
+    let (mut images, now) = (Vec::new(), call.shared.now());
+    let mut last: Option<Digest> = after.map(|it| parsed("nextToken", it)).transpose()?;
+    while images.len() < limit {
+        let after = last.as_ref().map_or(After::Start, After::Item);
+        let digests = rows.listed(repository.id, filter.listed, after, limit - images.len())?;
+        let Some(end) = digests.last().cloned() else { break };
+        for digest in digests {
+            let image = rows.image(repository.id, &digest)?;
+            images.extend(image.filter(|it| filter.accepts(it, now)).map(|it| (digest, it)));
+        }
+        last = Some(end);
+    }
+    Ok(images)
 }
 
 /// Lists one entry for each tag, and one for each untagged image.
 pub fn list(call: &Call<'_>, input: Input<'_>) -> ApiResult {
-    let rows = call.with(input, |_, repository| {
-        let tagged =
-            repository.image_tags.iter().map(|(tag, digest)| json!({"imageDigest": digest, "imageTag": tag}));
-        let tags = repository.tags_by_digest();
-        let untagged = repository.images.keys().filter(|it| !tags.contains_key(it));
-        let untagged = untagged.map(|digest| json!({ "imageDigest": digest }));
-        let wanted = |row: &Value| is_wanted(input, row.get("imageTag").is_some());
-        Ok(tagged.chain(untagged).filter(wanted).collect::<Vec<_>>())
-    })?;
-    // Sorts tags before the digests of untagged images, which is the order of `rows`.
-    let key = |row: &Value| match row["imageTag"].as_str() {
-        Some(tag) => format!("1{tag}"),
-        None => format!("2{}", row["imageDigest"].as_str().unwrap_or_default()),
-    };
-    paged_by("imageIds", rows, input, key)
+    let found = call.find(input)?;
+    let filter = Filter::of(input);
+    let (entries, next) =
+        sought(input, |after, limit| entries(call, &found, filter, after, limit), Entry::key)?;
+    let ids: Vec<_> = entries.iter().map(Entry::json).collect();
+    Ok(with_next(json!({ "imageIds": ids }), next))
+}
+
+/// An entry of `ListImages`. Tags come before the digests of untagged images.
+enum Entry {
+    Tagged(ImageTag, Digest),
+    Untagged(Digest),
+}
+
+impl Entry {
+    fn key(&self) -> String {
+        match self {
+            Self::Tagged(tag, _) => format!("1{tag}"),
+            Self::Untagged(digest) => format!("2{digest}"),
+        }
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::Tagged(tag, digest) => json!({"imageDigest": digest, "imageTag": tag}),
+            Self::Untagged(digest) => json!({ "imageDigest": digest }),
+        }
+    }
+
+    fn digest(&self) -> &Digest {
+        match self {
+            Self::Tagged(_, digest) | Self::Untagged(digest) => digest,
+        }
+    }
+}
+
+/// The entries after a key that a filter accepts.
+fn entries(
+    call: &Call<'_>,
+    Found { rows, repository, .. }: &Found,
+    filter: Filter<'_>,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Entry>, ApiError> {
+    let (mut entries, mut last, now) = (Vec::new(), after.unwrap_or("1").to_owned(), call.shared.now());
+    while entries.len() < limit {
+        let page = page_after(rows, repository, filter.listed, &last, limit - entries.len())?;
+        last = match page.last() {
+            Some(entry) => entry.key(),
+            None if last.starts_with('1') => "2".to_owned(),
+            None => break,
+        };
+        for entry in page {
+            let image = rows.image(repository.id, entry.digest())?;
+            entries.extend(image.filter(|it| filter.accepts(it, now)).map(|_| entry));
+        }
+    }
+    Ok(entries)
+}
+
+/// A page of tags after the key `1TAG`, or of untagged images after the key `2DIGEST`.
+fn page_after(
+    rows: &impl Rows,
+    repository: &Repository,
+    listed: Listed,
+    last: &str,
+    limit: usize,
+) -> Result<Vec<Entry>, ApiError> {
+    if let Some(tag) = last.strip_prefix('1') {
+        let after = if tag.is_empty() { After::Start } else { After::Item(tag) };
+        let limit = if listed == Listed::Untagged { 0 } else { limit };
+        let tags = rows.tags(repository.id, after, limit)?;
+        return Ok(tags.into_iter().map(|(tag, digest)| Entry::Tagged(tag, digest)).collect());
+    }
+    let digest = last.trim_start_matches('2');
+    let digest = (!digest.is_empty()).then(|| parsed::<Digest>("nextToken", digest)).transpose()?;
+    let after = digest.as_ref().map_or(After::Start, After::Item);
+    let limit = if listed == Listed::Tagged { 0 } else { limit };
+    Ok(rows.listed(repository.id, Listed::Untagged, after, limit)?.into_iter().map(Entry::Untagged).collect())
 }
 
 /// Returns manifests in their own media type. They are not converted to one of `acceptedMediaTypes`.
 pub fn batch_get(call: &Call<'_>, input: Input<'_>) -> ApiResult {
-    let ids: Vec<_> = input.parts("imageIds").unwrap_or_default().into_iter().map(ImageId::new).collect();
-    let (found, failures) = call.with(input, |name, repository| {
-        let (mut found, mut failures) = (Vec::new(), Vec::new());
-        for id in &ids {
-            match id.find(repository) {
-                Ok((digest, image)) => {
-                    found.push((name.clone(), digest.clone(), id.tag.clone(), image.media_type.clone()));
-                }
-                Err(missing) => failures.push(missing.failure(id)),
+    let ids = ImageId::all(input).unwrap_or_default();
+    let Found { rows, name, repository } = call.find(input)?;
+    let (mut images, mut failures, mut pulled) = (Vec::new(), Vec::new(), Vec::new());
+    for id in &ids {
+        match id.find(&rows, &repository)? {
+            Ok((digest, image)) => {
+                images.push(got(call, &rows, &name, &repository, id, &digest, &image)?);
+                pulled.push((digest, image));
             }
+            Err(missing) => failures.push(missing.failure(id)),
         }
-        Ok((found, failures))
-    })?;
-    if let Some((name, ..)) = found.first() {
-        let digests = found.iter().map(|(_, digest, ..)| digest);
-        images::pulled(&mut call.shared.store(), &call.registry, name, digests, call.shared.now())?;
     }
-    let image = |(name, digest, tag, media_type): (RepositoryName, Digest, Option<String>, String)| {
-        let manifest = call.manifest(&digest)?;
-        let id = ImageId { digest: Some(digest.to_string()), tag };
-        Ok(call.about(
-            &name,
-            json!({"imageId": id.json(), "imageManifest": manifest, "imageManifestMediaType": media_type}),
-        ))
-    };
-    let images = found.into_iter().map(image).collect::<Result<Vec<_>, ApiError>>()?;
+    let pulled = pulled.iter().map(|(digest, image)| (digest, image));
+    images::pulled(&call.shared.store, &repository, pulled, call.shared.now())?;
     Ok(json!({"images": images, "failures": failures}))
+}
+
+fn got(
+    call: &Call<'_>,
+    rows: &impl Rows,
+    name: &RepositoryName,
+    repository: &Repository,
+    id: &ImageId,
+    digest: &Digest,
+    image: &Image,
+) -> ApiResult {
+    let text = rows.manifest(repository.id, digest)?.unwrap_or_default();
+    let id = ImageId { digest: Some(digest.to_string()), tag: id.tag.clone() };
+    let got = json!({
+        "imageId": id.json(),
+        "imageManifest": String::from_utf8_lossy(&text),
+        "imageManifestMediaType": image.media_type,
+    });
+    Ok(call.about(name, got))
 }
 
 pub fn put(call: &Call<'_>, input: Input<'_>) -> ApiResult {
@@ -199,7 +312,7 @@ pub fn put(call: &Call<'_>, input: Input<'_>) -> ApiResult {
         bytes: manifest.as_bytes().to_vec(),
     };
     let tag: Option<ImageTag> = new.tag.clone();
-    let stored = images::put(&mut call.shared.store(), &call.registry, &name, new, call.shared.now());
+    let stored = images::put(&call.shared.store, &call.registry, &name, new, call.shared.now());
     let stored = stored.map_err(|it| refused(call, &name, it))?;
     if stored.existed {
         return Err(image_exists(call, &name, &stored.digest, tag.as_ref()));
@@ -213,19 +326,14 @@ pub fn put(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     Ok(json!({"image": call.about(&name, image)}))
 }
 
-fn describe_one(
-    call: &Call<'_>,
-    name: &RepositoryName,
-    tags: &[&ImageTag],
-    digest: &Digest,
-    image: &Image,
-) -> Value {
+fn detail(call: &Call<'_>, found: &Found, digest: &Digest, image: &Image) -> ApiResult {
+    let tags = found.rows.tags_of(found.repository.id, digest, usize::MAX)?;
     let mut detail = json!({
         "imageDigest": digest,
         "imageSizeInBytes": image.size,
         "imagePushedAt": image.pushed_at,
         "imageManifestMediaType": image.media_type,
-        "imageStatus": "ACTIVE",
+        "imageStatus": image.status(call.shared.now()),
     });
     let mut add = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -236,11 +344,13 @@ fn describe_one(
     add("artifactMediaType", image.artifact_media_type.as_ref().map(|it| json!(it)));
     add("subjectManifestDigest", image.subject.as_ref().map(|it| json!(it)));
     add("lastRecordedPullTime", image.last_pulled_at.map(|it| json!(it)));
-    if let Some(scan) = scans::scan_of(call, name, digest, image) {
+    add("lastArchivedAt", image.archived_at.map(|it| json!(it)));
+    add("lastActivatedAt", image.activated_at.map(|it| json!(it)));
+    if let Some(scan) = scans::scan_of(call, &found.name, digest, image) {
         add("imageScanStatus", Some(scan.status()));
         add("imageScanFindingsSummary", scan.summary());
     }
-    call.about(name, detail)
+    Ok(call.about(&found.name, detail))
 }
 
 fn parsed<T: std::str::FromStr>(parameter: &str, text: &str) -> Result<T, ApiError>
@@ -278,30 +388,24 @@ fn image_exists(call: &Call<'_>, name: &RepositoryName, digest: &Digest, tag: Op
 }
 
 fn refused(call: &Call<'_>, name: &RepositoryName, error: PutError) -> ApiError {
-    let joined = |digests: &[Digest]| digests.iter().map(Digest::as_str).collect::<Vec<_>>().join(", ");
-    let account = &call.registry.account;
-    let absent = |what: &str, digests: &[Digest]| {
-        format!(
-            "The {what} with digests '[{}]' required for pushing image into repository with name '{name}' \
-             in the registry with id '{account}' do not exist",
-            joined(digests)
-        )
-    };
+    let account = call.registry.account.as_str();
     match error {
-        PutError::RepositoryNotFound => ApiError::repository_not_found(name.as_str(), account.as_str()),
-        PutError::Invalid(error) => {
-            ApiError::invalid("ImageManifest", &format!("Invalid image manifest provided: {error}"))
+        PutError::RepositoryNotFound => ApiError::repository_not_found(name.as_str(), account),
+        PutError::Invalid(error) => ApiError::invalid("ImageManifest", &images::invalid_constraint(&error)),
+        PutError::TooManyLayers => {
+            ApiError::invalid("ImageManifest", "Limit on number of layers per image exceeded")
         }
         PutError::DigestMismatch { expected, found } => ApiError::new(
             "ImageDigestDoesNotMatchException",
             format!("The provided digest '{expected}' does not match the digest '{found}' of the image"),
         ),
         PutError::LayersMissing(digests) => {
-            ApiError::new("LayersNotFoundException", absent("layers", &digests))
+            ApiError::new("LayersNotFoundException", absent("Layers", &digests, name.as_str(), account))
         }
-        PutError::ChildrenMissing(digests) => {
-            ApiError::new("ReferencedImagesNotFoundException", absent("images", &digests))
-        }
+        PutError::ChildrenMissing(digests) => ApiError::new(
+            "ReferencedImagesNotFoundException",
+            absent("Images", &digests, name.as_str(), account),
+        ),
         PutError::TagImmutable { tag, holder, digest } if holder == digest => {
             image_exists(call, name, &digest, Some(&tag))
         }
@@ -309,7 +413,7 @@ fn refused(call: &Call<'_>, name: &RepositoryName, error: PutError) -> ApiError 
             ApiError::new("ImageTagAlreadyExistsException", images::immutable_sentence(name, &tag))
         }
         PutError::TooManyTags(tag) => {
-            ApiError::new("LimitExceededException", images::too_many_tags(name, &tag, account.as_str()))
+            ApiError::new("LimitExceededException", images::too_many_tags(name, &tag, account))
         }
         PutError::Internal(error) => ApiError::failed(&error),
     }

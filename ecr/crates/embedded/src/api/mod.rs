@@ -1,12 +1,13 @@
 //! The control plane, which is the ECR API: `X-Amz-Target` -> operation -> service model -> rules -> AWS JSON 1.1.
 
-use ecr_types::{Digest, RepositoryName};
+use ecr_types::RepositoryName;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::model::{Change, RegistryKey, Repository, RepositorySettings};
+use super::model::{Registry, RegistryKey, Repository, RepositorySettings};
 use super::service_model::{self, Support};
 use super::shared::{Shared, denial};
+use super::store::{Queries, Rows, Snapshot, Transaction};
 use super::sts::Caller;
 
 mod delete;
@@ -49,12 +50,12 @@ pub fn response(call: &Call<'_>, operation: &str, body: &[u8]) -> ApiResult {
             return Err(ApiError::new("UnknownOperationException", message));
         }
     }
-    call.check_permission(operation)?;
     let body = if body.is_empty() { b"{}" } else { body };
     let body: Value =
         serde_json::from_slice(body).map_err(|it| ApiError::new("SerializationException", it.to_string()))?;
     service_model::check(operation, &body)?;
     let input = Input::new(&body);
+    call.check_permission(operation, input)?;
     call.check_registry(input)?;
     dispatch(call, operation, input)
 }
@@ -102,12 +103,21 @@ fn dispatch(call: &Call<'_>, operation: &str, input: Input<'_>) -> ApiResult {
 }
 
 impl Call<'_> {
-    /// Fails if the fault `deny` affects the request.
-    fn check_permission(&self, operation: &str) -> Result<(), ApiError> {
-        if self.shared.faults.denies(operation) {
-            return Err(ApiError::new("AccessDeniedException", denial(operation, &self.caller.arn())));
+    /// Fails if the caller may not do this.
+    fn check_permission(&self, action: &str, input: Input<'_>) -> Result<(), ApiError> {
+        let names = input.texts("repositoryNames").unwrap_or_default();
+        let named = input.text("repositoryName").or(names.first().copied());
+        let named = named.or_else(|| input.text("resourceArn")?.split_once(":repository/").map(|it| it.1));
+        let name = named.and_then(|it| it.parse::<RepositoryName>().ok());
+        let repository = match &name {
+            Some(name) => self.shared.store.read()?.repository(&self.registry, name)?,
+            None => None,
+        };
+        let target = name.as_ref().map(|name| (name, repository.as_ref()));
+        match denial(self.shared, &self.registry, &self.caller.arn(), action, target)? {
+            Some(message) => Err(ApiError::new("AccessDeniedException", message)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Fails for the registry of another account, as there is only one here: its repositories do not exist for these
@@ -122,8 +132,8 @@ impl Call<'_> {
             Some(name) => Err(ApiError::repository_not_found(name, registry)),
             None => {
                 let message = format!(
-                    "{} in the registry {registry}",
-                    denial("DescribeRepositories", &self.caller.arn())
+                    "User: {} is not authorized to access the registry with id '{registry}'",
+                    self.caller.arn()
                 );
                 Err(ApiError::new("AccessDeniedException", message))
             }
@@ -136,27 +146,37 @@ impl Call<'_> {
             .map_err(|it: ecr_types::InvalidName| ApiError::invalid("repositoryName", &it.to_string()))
     }
 
-    /// Calls `read` with the repository `repositoryName` of the input, which must exist. The state is locked during the call.
-    fn with<T>(
-        &self,
-        input: Input<'_>,
-        read: impl FnOnce(&RepositoryName, &Repository) -> Result<T, ApiError>,
-    ) -> Result<T, ApiError> {
-        self.with_named(input.required("repositoryName"), read)
+    /// The repository `repositoryName` of the input, which must exist, and the records at this moment.
+    fn find(&self, input: Input<'_>) -> Result<Found, ApiError> {
+        self.find_named(input.required("repositoryName"))
     }
 
-    /// Calls `read` with a repository, which must exist. The state is locked during the call.
-    fn with_named<T>(
+    /// A repository, which must exist, and the records at this moment.
+    fn find_named(&self, name: &str) -> Result<Found, ApiError> {
+        let name = self.name(name)?;
+        let rows = self.shared.store.read()?;
+        let repository = self.existing(&rows, &name)?;
+        Ok(Found { rows, name, repository })
+    }
+
+    /// A repository, which must exist.
+    fn existing(&self, rows: &impl Rows, name: &RepositoryName) -> Result<Repository, ApiError> {
+        let repository = rows.repository(&self.registry, name)?;
+        repository
+            .ok_or_else(|| ApiError::repository_not_found(name.as_str(), self.registry.account.as_str()))
+    }
+
+    /// Changes a repository, which must exist, in one transaction.
+    fn change<T>(
         &self,
         name: &str,
-        read: impl FnOnce(&RepositoryName, &Repository) -> Result<T, ApiError>,
+        change: impl FnOnce(&mut Transaction<'_>, &RepositoryName, &mut Repository) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
         let name = self.name(name)?;
-        let store = self.shared.store();
-        match store.model().repository(&self.registry, &name) {
-            Some(repository) => read(&name, repository),
-            None => Err(ApiError::repository_not_found(name.as_str(), self.registry.account.as_str())),
-        }
+        self.shared.store.write(|transaction| {
+            let mut repository = self.existing(transaction, &name)?;
+            change(transaction, &name, &mut repository)
+        })
     }
 
     /// Changes the settings of a repository, which must exist, in one transaction.
@@ -165,19 +185,29 @@ impl Call<'_> {
         name: &str,
         change: impl FnOnce(&mut RepositorySettings) -> Result<(), ApiError>,
     ) -> Result<RepositoryName, ApiError> {
-        let name = self.name(name)?;
-        let mut store = self.shared.store();
-        let repository = store.model().repository(&self.registry, &name);
-        let not_found = || ApiError::repository_not_found(name.as_str(), self.registry.account.as_str());
-        let mut settings = repository.ok_or_else(not_found)?.settings.clone();
-        change(&mut settings)?;
-        let change = Change::PutSettings(self.registry.clone(), name.clone(), Box::new(settings));
-        store.commit(vec![change])?;
-        Ok(name)
+        self.change(name, |transaction, name, repository| {
+            change(&mut repository.settings)?;
+            transaction.put_repository(&self.registry, name, repository)?;
+            Ok(name.clone())
+        })
     }
 
-    fn commit(&self, changes: Vec<Change>) -> Result<(), ApiError> {
-        self.shared.store().commit(changes).map_err(Into::into)
+    /// The settings of the registry as a whole.
+    fn registry_settings(&self) -> Result<Registry, ApiError> {
+        Ok(self.shared.store.read()?.registry(&self.registry)?)
+    }
+
+    /// Changes the settings of the registry as a whole, in one transaction.
+    fn change_registry<T>(
+        &self,
+        change: impl FnOnce(&mut Registry) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.shared.store.write(|transaction| {
+            let mut registry = transaction.registry(&self.registry)?;
+            let value = change(&mut registry)?;
+            transaction.put_registry(&self.registry, &registry)?;
+            Ok(value)
+        })
     }
 
     /// An object with `registryId`, `repositoryName` and the members of `more`.
@@ -190,23 +220,20 @@ impl Call<'_> {
     }
 
     fn arn(&self, name: &RepositoryName) -> String {
-        format!("{}{name}", self.arn_prefix())
+        self.registry.arn_of(name)
     }
 
     /// The repository name of an ARN, which must be one of this registry.
     fn name_of_arn(&self, arn: &str) -> Result<RepositoryName, ApiError> {
-        let prefix = self.arn_prefix();
-        let invalid = || ApiError::invalid("resourceArn", "must be the ARN of a repository in this registry");
-        self.name(arn.strip_prefix(&prefix).ok_or_else(invalid)?)
+        let prefix = format!("arn:aws:ecr:{}:{}:repository/", self.registry.region, self.registry.account);
+        let name = arn.strip_prefix(&prefix).and_then(|it| it.parse().ok());
+        name.ok_or_else(|| ApiError::invalid("resourceArn", "Invalid ARN"))
     }
+}
 
-    fn arn_prefix(&self) -> String {
-        format!("arn:aws:ecr:{}:{}:repository/", self.registry.region, self.registry.account)
-    }
-
-    /// The text of a manifest.
-    fn manifest(&self, digest: &Digest) -> Result<String, ApiError> {
-        let path = self.shared.store().blobs().path(digest);
-        std::fs::read_to_string(path).map_err(Into::into)
-    }
+/// A repository, and the records at the moment when it was looked up.
+struct Found {
+    rows: Snapshot,
+    name: RepositoryName,
+    repository: Repository,
 }

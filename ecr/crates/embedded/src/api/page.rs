@@ -1,4 +1,5 @@
-//! Pagination with opaque tokens. A token is the offset of the next page, or the key of the last item for sorted lists.
+//! Pagination with opaque tokens. A token is the key of the last item of a page, from which the next one is sought, or an
+//! offset for lists that are in the request or in memory.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
@@ -10,21 +11,33 @@ use crate::error::ApiError;
 /// The number of items of a page if the request has no `maxResults` ("you will receive up to 100 results").
 const DEFAULT: u64 = 100;
 
-/// The response `{key: items, "nextToken"}` with a page of a list by offset; see [`page`].
-pub fn paged<T: Into<Value>>(key: &str, items: Vec<T>, input: Input<'_>) -> Result<Value, ApiError> {
-    let (items, next) = page(items, input)?;
-    let items: Vec<Value> = items.into_iter().map(Into::into).collect();
-    Ok(with_next(json!({ key: items }), next))
+/// A page of a sorted list, and the token of the next one. `fetch` returns the items after a key, at most as many as asked for.
+/// The token is the key of the last item, so that no item is skipped if others are deleted between two pages.
+pub fn sought<T>(
+    input: Input<'_>,
+    fetch: impl FnOnce(Option<&str>, usize) -> Result<Vec<T>, ApiError>,
+    key_of: impl Fn(&T) -> String,
+) -> Result<(Vec<T>, Option<String>), ApiError> {
+    let size = size(input);
+    let last = match input.text("nextToken") {
+        None => None,
+        Some(token) => Some(decoded(token, "after:").ok_or_else(invalid_token)?),
+    };
+    let mut items = fetch(last.as_deref(), size.saturating_add(1))?;
+    let has_more = items.len() > size;
+    items.truncate(size);
+    let next = items.last().filter(|_| has_more).map(|it| BASE64.encode(format!("after:{}", key_of(it))));
+    Ok((items, next))
 }
 
-/// The response `{key: items, "nextToken"}` with a page of a list that is sorted by `key_of`; see [`page_by`].
-pub fn paged_by(
+/// The response `{key: items, "nextToken"}` with a page of a list by offset; see [`page`].
+pub fn paged<T: Into<Value>>(
     key: &str,
-    items: Vec<Value>,
+    items: impl IntoIterator<Item = T>,
     input: Input<'_>,
-    key_of: impl Fn(&Value) -> String,
 ) -> Result<Value, ApiError> {
-    let (items, next) = page_by(items, input, key_of)?;
+    let (items, next) = page(items, input)?;
+    let items: Vec<Value> = items.into_iter().map(Into::into).collect();
     Ok(with_next(json!({ key: items }), next))
 }
 
@@ -36,36 +49,21 @@ pub fn with_next(mut response: Value, next: Option<String>) -> Value {
     response
 }
 
-/// A page of a list that is sorted by `key_of`, and the token of the next page. The token is the key of the last item, so that
-/// no item is skipped if others are deleted between two pages.
-pub fn page_by<T>(
-    items: Vec<T>,
-    input: Input<'_>,
-    key_of: impl Fn(&T) -> String,
-) -> Result<(Vec<T>, Option<String>), ApiError> {
-    let size = size(input);
-    let last = match input.text("nextToken") {
-        None => None,
-        Some(token) => Some(decoded(token, "after:").ok_or_else(invalid_token)?),
-    };
-    let mut items: Vec<T> =
-        items.into_iter().filter(|it| last.as_ref().is_none_or(|last| key_of(it) > *last)).collect();
-    let has_more = items.len() > size;
-    items.truncate(size);
-    let next = items.last().filter(|_| has_more).map(|it| BASE64.encode(format!("after:{}", key_of(it))));
-    Ok((items, next))
-}
-
 /// A page of a list, and the token of the next page. The token is an offset, for lists in the order of the request.
-pub fn page<T>(items: Vec<T>, input: Input<'_>) -> Result<(Vec<T>, Option<String>), ApiError> {
+pub fn page<T>(
+    items: impl IntoIterator<Item = T>,
+    input: Input<'_>,
+) -> Result<(Vec<T>, Option<String>), ApiError> {
     let size = size(input);
     let start: usize = match input.text("nextToken") {
         None => 0,
         Some(token) => decoded(token, "offset:").and_then(|it| it.parse().ok()).ok_or_else(invalid_token)?,
     };
+    let mut rest = items.into_iter().skip(start);
+    let page: Vec<_> = rest.by_ref().take(size).collect();
     let end = start.saturating_add(size);
-    let next = (end < items.len()).then(|| BASE64.encode(format!("offset:{end}")));
-    Ok((items.into_iter().skip(start).take(size).collect(), next))
+    let next = rest.next().map(|_| BASE64.encode(format!("offset:{end}")));
+    Ok((page, next))
 }
 
 fn size(input: Input<'_>) -> usize {

@@ -4,8 +4,12 @@ use ecr_lifecycle::{Document, Finding};
 use serde_json::{Value, json};
 
 use super::policy_text::as_returned;
-use super::{ApiResult, Call, Input};
+use super::{ApiResult, Call, Found, Input};
 use crate::error::ApiError;
+
+/// The time of the last evaluation of a policy, in seconds since 1970: policies are not executed here, only previewed. moto
+/// returns the same.
+const NEVER: u64 = 0;
 
 pub fn put_lifecycle(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let text = input.required("lifecyclePolicyText").to_owned();
@@ -18,11 +22,11 @@ pub fn put_lifecycle(call: &Call<'_>, input: Input<'_>) -> ApiResult {
 }
 
 pub fn get_lifecycle(call: &Call<'_>, input: Input<'_>) -> ApiResult {
-    let account = &call.registry.account;
-    call.with(input, |name, repository| match &repository.settings.lifecycle_policy {
-        Some(text) => Ok(call.about(name, json!({"lifecyclePolicyText": text}))),
-        None => Err(no_lifecycle_policy(name.as_str(), account.as_str())),
-    })
+    let Found { name, repository, .. } = call.find(input)?;
+    match &repository.settings.lifecycle_policy {
+        Some(text) => Ok(call.about(&name, json!({"lifecyclePolicyText": text, "lastEvaluatedAt": NEVER}))),
+        None => Err(no_lifecycle_policy(name.as_str(), call.registry.account.as_str())),
+    }
 }
 
 pub fn delete_lifecycle(call: &Call<'_>, input: Input<'_>) -> ApiResult {
@@ -65,9 +69,10 @@ fn is_policy(text: &str) -> bool {
 }
 
 pub fn get_repository(call: &Call<'_>, input: Input<'_>) -> ApiResult {
+    let Found { name, repository, .. } = call.find(input)?;
     let account = &call.registry.account;
-    call.with(input, |name, repository| match &repository.settings.repository_policy {
-        Some(text) => Ok(call.about(name, json!({"policyText": text}))),
+    match &repository.settings.repository_policy {
+        Some(text) => Ok(call.about(&name, json!({"policyText": text}))),
         None => Err(ApiError::new(
             "RepositoryPolicyNotFoundException",
             format!(
@@ -75,7 +80,7 @@ pub fn get_repository(call: &Call<'_>, input: Input<'_>) -> ApiResult {
                  in the registry with id '{account}'"
             ),
         )),
-    })
+    }
 }
 
 pub fn delete_repository(call: &Call<'_>, input: Input<'_>) -> ApiResult {

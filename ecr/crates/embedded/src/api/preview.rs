@@ -1,89 +1,121 @@
 //! `StartLifecyclePolicyPreview` and `GetLifecyclePolicyPreview`, with the engine of `ecr lifecycle preview`.
 
+use std::time::Instant;
+
 use ecr_lifecycle::evaluate::evaluate;
 use ecr_lifecycle::{Action, Image, StorageClass, Timestamp};
 use serde_json::{Value, json};
 
-use super::images::{ImageId, is_wanted};
-use super::page::paged;
-use super::{ApiResult, Call, Input};
+use super::images::{Filter, ImageId};
+use super::page::{page, with_next};
+use super::{ApiResult, Call, Found, Input};
 use crate::error::ApiError;
 use crate::model::Repository;
-use crate::shared::Preview;
+use crate::shared::{Preview, PreviewRow};
+use crate::store::{Listed, Queries, Rows};
 
 /// Evaluates a policy. Without `lifecyclePolicyText` it is the policy of the repository.
 pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
-    let name = call.name(input.required("repositoryName"))?;
-    let preview = call.with(input, |name, repository| {
-        let own = || repository.settings.lifecycle_policy.clone();
-        let text = input.text("lifecyclePolicyText").map(str::to_owned).or_else(own);
-        let text = text.ok_or_else(|| {
-            super::policies::no_lifecycle_policy(name.as_str(), call.registry.account.as_str())
-        })?;
-        let policy = super::policies::checked_lifecycle(&text)?;
-        let images = lifecycle_images(repository);
-        let decisions = evaluate(policy.policy(), &images, Timestamp::from_seconds(call.shared.now()));
-        let results = images.iter().zip(&decisions);
-        let results =
-            results.filter_map(|(image, decision)| Some(result(repository, image, decision.outcome.rule()?)));
-        Ok(Preview { text, results: results.collect() })
-    })?;
-    let text = preview.text.clone();
-    call.shared.previews().insert((call.registry.clone(), name.clone()), preview);
+    let Found { rows, name, repository } = call.find(input)?;
+    let key = (call.registry.clone(), name.clone());
+    if call.shared.previews().get(&key).is_some_and(|it| !it.is_complete()) {
+        let message = format!(
+            "The previous lifecycle policy preview request for the repository with name '{name}' \
+             in the registry with id '{}' has not completed",
+            call.registry.account
+        );
+        return Err(ApiError::new("LifecyclePolicyPreviewInProgressException", message));
+    }
+    let own = || repository.settings.lifecycle_policy.clone();
+    let text = input.text("lifecyclePolicyText").map(str::to_owned).or_else(own);
+    let text = text
+        .ok_or_else(|| super::policies::no_lifecycle_policy(name.as_str(), call.registry.account.as_str()))?;
+    let policy = super::policies::checked_lifecycle(&text)?;
+    let now = call.shared.now();
+    let images = lifecycle_images(&rows, &repository, now)?;
+    let decisions = evaluate(policy.policy(), &images, Timestamp::from_seconds(now));
+    let rows = images.into_iter().zip(&decisions);
+    let rows = rows.filter_map(|(image, it)| it.outcome.rule().map(|rule| PreviewRow { image, rule }));
+    let preview = Preview { text: text.clone(), rows: rows.collect::<Vec<_>>().into(), started_at: Instant::now(), was_asked: false };
+    call.shared.previews().insert(key, preview);
     Ok(call.about(&name, json!({"lifecyclePolicyText": text, "status": "IN_PROGRESS"})))
 }
 
+/// The first request for a preview finds it in progress, so that a client must be able to wait: how long ECR takes is not
+/// documented.
 pub fn get(call: &Call<'_>, input: Input<'_>) -> ApiResult {
-    let name = call.with(input, |name, _| Ok(name.clone()))?;
-    let preview = call.shared.previews().get(&(call.registry.clone(), name.clone())).cloned();
-    let preview = preview.ok_or_else(|| {
-        ApiError::new(
-            "LifecyclePolicyPreviewNotFoundException",
-            format!(
-                "There is no lifecycle policy preview for the repository with name '{name}' \
-                 in the registry with id '{}'",
-                call.registry.account
-            ),
-        )
-    })?;
-    let count = |action: &str| preview.results.iter().filter(|it| it["action"]["type"] == action).count();
-    let (expiring, transitioning) = (count("EXPIRE"), count("TRANSITION"));
-    let mut results = preview.results;
-    let ids = input.parts("imageIds").map(|it| it.into_iter().map(ImageId::new).collect::<Vec<_>>());
-    results.retain(|it| {
-        let is_tagged = it["imageTags"].as_array().is_some_and(|it| !it.is_empty());
-        is_wanted(input, is_tagged) && ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.is_of(it)))
+    let Found { name, .. } = call.find(input)?;
+    let key = (call.registry.clone(), name.clone());
+    let preview = call.shared.previews().get_mut(&key).map(|preview| {
+        let before = preview.clone();
+        preview.was_asked = true;
+        before
     });
-    let mut response = call.about(&name, paged("previewResults", results, input)?);
-    response["lifecyclePolicyText"] = json!(preview.text);
-    response["status"] = json!("COMPLETE");
-    response["summary"] = json!({
-        "expiringImageTotalCount": expiring,
-        "transitioningImageTotalCounts": [{"targetStorageClass": "ARCHIVE", "imageTotalCount": transitioning}],
-    });
-    Ok(response)
-}
-
-/// The images of a repository for the lifecycle engine. All are in the standard storage class, as archiving is not supported.
-pub fn lifecycle_images(repository: &Repository) -> Vec<Image> {
-    let tags = repository.tags_by_digest();
-    let image = |(digest, image): (&ecr_types::Digest, &crate::model::Image)| Image {
-        digest: digest.clone(),
-        tags: tags.get(digest).into_iter().flatten().map(ToString::to_string).collect(),
-        media_type: Some(image.media_type.clone()),
-        pushed_at: Timestamp::from_seconds(image.pushed_at),
-        last_pulled_at: image.last_pulled_at.map(Timestamp::from_seconds),
-        size_bytes: image.size,
-        subject: image.subject.clone(),
-        children: Some(image.children.clone()),
-        storage_class: StorageClass::Standard,
-        last_archived_at: None,
-        last_activated_at: None,
+    let Some(preview) = preview else {
+        let message = format!(
+            "There is no lifecycle policy preview for the repository with name '{name}' \
+             in the registry with id '{}'",
+            call.registry.account
+        );
+        return Err(ApiError::new("LifecyclePolicyPreviewNotFoundException", message));
     };
-    repository.images.iter().map(image).collect()
+    let is_complete = preview.is_complete();
+    let Preview { text, rows, .. } = preview;
+    if !is_complete {
+        return Ok(call.about(&name, json!({"lifecyclePolicyText": text, "status": "IN_PROGRESS"})));
+    }
+    let filter = Filter::of(input);
+    let ids = ImageId::all(input);
+    let is_wanted = |row: &&PreviewRow| {
+        let is_listed = match filter.listed {
+            Listed::All => true,
+            Listed::Tagged => !row.image.tags.is_empty(),
+            Listed::Untagged => row.image.tags.is_empty(),
+        };
+        is_listed && ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.is_of(&row.image)))
+    };
+    let (shown, next) = page(rows.iter().filter(is_wanted), input)?;
+    let results: Vec<_> = shown.into_iter().map(result).collect();
+    let transitions = rows.iter().filter(|it| it.rule.1 == Action::Transition).count();
+    let response = call.about(&name, json!({
+        "lifecyclePolicyText": text,
+        "status": "COMPLETE",
+        "previewResults": results,
+        "summary": {
+            "expiringImageTotalCount": rows.len() - transitions,
+            "transitioningImageTotalCounts": [{"targetStorageClass": "ARCHIVE", "imageTotalCount": transitions}],
+        },
+    }));
+    Ok(with_next(response, next))
 }
 
-fn result(repository: &Repository, image: &Image, (rule, action): (i64, Action)) -> Value {
+/// The images of a repository for the lifecycle engine. `now` is in seconds since 1970.
+pub fn lifecycle_images(rows: &impl Rows, repository: &Repository, now: f64) -> anyhow::Result<Vec<Image>> {
+    let mut images = Vec::new();
+    for row in rows.images(repository.id) {
+        let (digest, image) = row?;
+        let tags = rows.tags_of(repository.id, &digest, usize::MAX)?;
+        images.push(Image {
+            tags: tags.iter().map(ToString::to_string).collect(),
+            digest,
+            media_type: Some(image.media_type.clone()),
+            pushed_at: Timestamp::from_seconds(image.pushed_at),
+            last_pulled_at: image.last_pulled_at.map(Timestamp::from_seconds),
+            size_bytes: image.size,
+            subject: image.subject.clone(),
+            children: Some(image.children.clone()),
+            storage_class: match image.status(now) {
+                "ARCHIVED" => StorageClass::Archive,
+                _ => StorageClass::Standard,
+            },
+            last_archived_at: image.archived_at.map(Timestamp::from_seconds),
+            last_activated_at: image.activated_at.map(Timestamp::from_seconds),
+        });
+    }
+    Ok(images)
+}
+
+fn result(PreviewRow { image, rule: (priority, action) }: &PreviewRow) -> Value {
     let action = match action {
         Action::Expire => json!({"type": "EXPIRE"}),
         Action::Transition => json!({"type": "TRANSITION", "targetStorageClass": "ARCHIVE"}),
@@ -91,9 +123,12 @@ fn result(repository: &Repository, image: &Image, (rule, action): (i64, Action))
     json!({
         "imageDigest": image.digest,
         "imageTags": image.tags,
-        "imagePushedAt": repository.images.get(&image.digest).map(|it| it.pushed_at),
+        "imagePushedAt": image.pushed_at.seconds(),
         "action": action,
-        "appliedRulePriority": rule,
-        "storageClass": "STANDARD",
+        "appliedRulePriority": priority,
+        "storageClass": match image.storage_class {
+            StorageClass::Archive => "ARCHIVE",
+            StorageClass::Standard => "STANDARD",
+        },
     })
 }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
-use crate::model::{Change, Registry};
+use crate::model::Registry;
+use crate::store::Queries;
 use crate::token;
 
 /// The account settings, each with its possible values (`PutAccountSetting`). The first value is the default.
@@ -17,7 +18,7 @@ const SETTINGS: [(&str, [&str; 2]); 3] = [
 
 pub fn authorization_token(call: &Call<'_>) -> ApiResult {
     let expires_at = call.shared.now() as u64 + token::LIFETIME;
-    let token = token::issue(call.shared.store().secret(), &call.registry, expires_at);
+    let token = token::issue(call.shared.store.secret(), &call.registry, &call.caller.arn(), expires_at);
     Ok(json!({"authorizationData": [{
         "authorizationToken": token,
         "expiresAt": expires_at,
@@ -31,9 +32,8 @@ pub fn describe(call: &Call<'_>) -> ApiResult {
 
 pub fn get_setting(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let (name, values) = setting(input)?;
-    let store = call.shared.store();
-    let value = store.model().registry(&call.registry).and_then(|it| it.settings.get(name));
-    Ok(json!({"name": name, "value": value.map_or(values[0], String::as_str)}))
+    let registry = call.registry_settings()?;
+    Ok(json!({"name": name, "value": registry.settings.get(name).map_or(values[0], String::as_str)}))
 }
 
 pub fn put_setting(call: &Call<'_>, input: Input<'_>) -> ApiResult {
@@ -43,7 +43,10 @@ pub fn put_setting(call: &Call<'_>, input: Input<'_>) -> ApiResult {
         let message = format!("`{value}` is not a value of {name}: use {}", values.join(" or "));
         return Err(ApiError::new("ValidationException", message));
     }
-    call.commit(vec![Change::PutSetting(call.registry.clone(), name.to_owned(), value.to_owned())])?;
+    call.change_registry(|it| {
+        it.settings.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    })?;
     Ok(json!({"name": name, "value": value}))
 }
 
@@ -56,8 +59,7 @@ fn setting(input: Input<'_>) -> Result<(&'static str, [&'static str; 2]), ApiErr
 }
 
 pub fn get_scanning(call: &Call<'_>) -> ApiResult {
-    let store = call.shared.store();
-    let scanning = store.model().registry(&call.registry).and_then(|it| it.scanning.clone());
+    let scanning = call.registry_settings()?.scanning;
     let scanning = scanning.unwrap_or_else(|| json!({"scanType": "BASIC", "rules": []}));
     Ok(json!({"registryId": call.registry.account, "scanningConfiguration": scanning}))
 }
@@ -73,22 +75,25 @@ pub fn put_scanning(call: &Call<'_>, input: Input<'_>) -> ApiResult {
         return Err(ApiError::new("ValidationException", message));
     }
     let scanning = json!({"scanType": scan_type, "rules": rules});
-    call.commit(vec![Change::PutScanning(call.registry.clone(), scanning.clone())])?;
+    call.change_registry(|it| {
+        it.scanning = Some(scanning.clone());
+        Ok(())
+    })?;
     Ok(json!({"registryScanningConfiguration": scanning}))
 }
 
 pub fn repository_scanning(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let (mut found, mut failures) = (Vec::new(), Vec::new());
-    let store = call.shared.store();
-    let registry = store.model().registry(&call.registry);
+    let rows = call.shared.store.read()?;
+    let registry = rows.registry(&call.registry)?;
     for text in input.texts("repositoryNames").unwrap_or_default() {
         let name = call.name(text)?;
-        match registry.and_then(|registry| Some((registry, registry.repositories.get(&name)?))) {
-            Some((registry, repository)) => found.push(json!({
+        match rows.repository(&call.registry, &name)? {
+            Some(repository) => found.push(json!({
                 "repositoryArn": call.arn(&name),
                 "repositoryName": name,
                 "scanOnPush": repository.settings.scan_on_push || registry.scanning_rule(&name).is_some(),
-                "scanFrequency": frequency(registry, &name, repository.settings.scan_on_push),
+                "scanFrequency": frequency(&registry, &name, repository.settings.scan_on_push),
                 "appliedScanFilters": registry.scanning_rule(&name).map_or(json!([]), |it| it["repositoryFilters"].clone()),
             })),
             None => failures.push(json!({

@@ -5,30 +5,30 @@ use std::collections::BTreeMap;
 use ecr_types::{EncryptionType, ImageTagMutability, InvalidValue, RepositoryName};
 use serde_json::{Value, json};
 
-use super::page::{paged, paged_by};
+use super::page::{paged, sought, with_next};
 use super::tags::checked_tags;
 use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
-use crate::model::{Change, RegistryKey, RepositorySettings};
+use crate::model::{RegistryKey, RepositorySettings};
+use crate::store::{After, Queries};
 
 pub fn create(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.name(input.required("repositoryName"))?;
     if input.parts("tags").is_some_and(|it| !it.is_empty()) {
-        call.check_permission("TagResource")?;
+        call.check_permission("TagResource", input)?;
     }
     let settings = settings(call, input)?;
-    let mut store = call.shared.store();
-    if store.model().repository(&call.registry, &name).is_some() {
-        let account = &call.registry.account;
-        return Err(ApiError::new(
-            "RepositoryAlreadyExistsException",
-            format!("The repository with name '{name}' already exists in the registry with id '{account}'"),
-        ));
-    }
-    let described = describe_one(call, &name, &settings);
-    let change = Change::PutSettings(call.registry.clone(), name, Box::new(settings));
-    store.commit(vec![change])?;
-    Ok(json!({"repository": described}))
+    call.shared.store.write(|transaction| {
+        if transaction.repository(&call.registry, &name)?.is_some() {
+            let account = &call.registry.account;
+            return Err(ApiError::new(
+                "RepositoryAlreadyExistsException",
+                format!("The repository with name '{name}' already exists in the registry with id '{account}'"),
+            ));
+        }
+        let repository = transaction.create_repository(&call.registry, &name, settings)?;
+        Ok(json!({"repository": describe_one(call, &name, &repository.settings)}))
+    })
 }
 
 fn settings(call: &Call<'_>, input: Input<'_>) -> Result<RepositorySettings, ApiError> {
@@ -57,50 +57,47 @@ fn key_arn(call: &Call<'_>, key: &str) -> String {
 
 /// Describes the named repositories or all of them. The request fails if one of the names does not exist, as in ECR.
 pub fn describe(call: &Call<'_>, input: Input<'_>) -> ApiResult {
-    let described = match input.texts("repositoryNames") {
-        Some(names) => names
-            .into_iter()
-            .map(|name| call.with_named(name, |name, it| Ok(describe_one(call, name, &it.settings))))
-            .collect::<Result<Vec<_>, _>>()?,
-        None => {
-            let store = call.shared.store();
-            let registry = store.model().registry(&call.registry);
-            let repositories = registry.into_iter().flat_map(|it| &it.repositories);
-            repositories.map(|(name, it)| describe_one(call, name, &it.settings)).collect()
-        }
-    };
-    match input.texts("repositoryNames").is_none() {
-        true => paged_by("repositories", described, input, |it| {
-            it["repositoryName"].as_str().unwrap_or_default().to_owned()
-        }),
-        false => paged("repositories", described, input),
+    let rows = call.shared.store.read()?;
+    if let Some(names) = input.texts("repositoryNames") {
+        let described = names.into_iter().map(|name| {
+            let name = call.name(name)?;
+            Ok(describe_one(call, &name, &call.existing(&rows, &name)?.settings))
+        });
+        return paged("repositories", described.collect::<Result<Vec<_>, ApiError>>()?, input);
     }
+    let (repositories, next) = sought(
+        input,
+        |after, limit| {
+            let after = after.map_or(After::Start, After::Item);
+            Ok(rows.repositories(&call.registry, after, limit)?)
+        },
+        |(name, _)| name.to_string(),
+    )?;
+    let described: Vec<_> =
+        repositories.iter().map(|(name, it)| describe_one(call, name, &it.settings)).collect();
+    Ok(with_next(json!({ "repositories": described }), next))
 }
 
-/// Deletes a repository. The state is locked between the check that it is empty and the deletion, so that no push in between is
-/// lost.
+/// Deletes a repository. Its rows are removed afterwards.
 pub fn delete(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let account = &call.registry.account;
     let name = call.name(input.required("repositoryName"))?;
-    let mut store = call.shared.store();
-    let repository = store.model().repository(&call.registry, &name);
-    let repository =
-        repository.ok_or_else(|| ApiError::repository_not_found(name.as_str(), account.as_str()))?;
-    if !input.flag("force") && !repository.images.is_empty() {
-        return Err(ApiError::new(
-            "RepositoryNotEmptyException",
-            format!(
-                "The repository with name '{name}' in registry with id '{account}' \
-                 cannot be deleted because it still contains images"
-            ),
-        ));
-    }
-    let blobs: Vec<_> = repository.layers.keys().chain(repository.images.keys()).cloned().collect();
-    let described = describe_one(call, &name, &repository.settings);
-    let change = Change::DeleteRepository(call.registry.clone(), name);
-    store.commit(vec![change])?;
-    store.collect(blobs);
-    Ok(json!({"repository": described}))
+    let described = call.change(name.as_str(), |transaction, name, repository| {
+        let is_empty = transaction.counts(repository.id)?.images == 0;
+        if !input.flag("force") && !is_empty {
+            return Err(ApiError::new(
+                "RepositoryNotEmptyException",
+                format!(
+                    "The repository with name '{name}' in registry with id '{account}' \
+                     cannot be deleted because it still contains images"
+                ),
+            ));
+        }
+        transaction.delete_repository(&call.registry, name, repository)?;
+        Ok(describe_one(call, name, &repository.settings))
+    })?;
+    call.shared.has_deleted.notify_one();
+    Ok(json!({ "repository": described }))
 }
 
 pub fn put_mutability(call: &Call<'_>, input: Input<'_>) -> ApiResult {

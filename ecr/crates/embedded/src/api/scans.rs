@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 
 use super::images::{ImageId, image_not_found, shown};
 use super::page::{page, with_next};
-use super::{ApiResult, Call, Input};
+use super::{ApiResult, Call, Found, Input};
 use crate::error::ApiError;
-use crate::model::{Change, Image, RegistryKey};
+use crate::model::{Image, RegistryKey};
 use crate::shared::Shared;
 
 /// The minimum time between two scans of an image in seconds ("once per 24 hours").
@@ -144,31 +144,35 @@ fn status_of(file: &Value, requests: usize) -> Result<String, String> {
     Ok(status.to_owned())
 }
 
-/// Starts a scan. The state is locked between the lookup and the change, so that an image which is deleted in between is not
-/// restored.
+/// Starts a scan.
 pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let id = ImageId::new(input.part("imageId").unwrap_or(input));
-    let name = call.name(input.required("repositoryName"))?;
     let now = call.shared.now();
-    let mut store = call.shared.store();
-    let repository = store.model().repository(&call.registry, &name);
-    let account = call.registry.account.as_str();
-    let repository = repository.ok_or_else(|| ApiError::repository_not_found(name.as_str(), account))?;
-    let (digest, image) = id.find(repository).map_err(|_| image_not_found(call, &name, &id))?;
+    let (name, digest) = call.change(input.required("repositoryName"), |transaction, name, repository| {
+        let found = id.find(transaction, repository)?;
+        let (digest, image) = found.map_err(|_| image_not_found(call, name, &id))?;
+        check_scannable(&image, now)?;
+        let image = Image { scan_requested_at: Some(now), ..image };
+        transaction.put_image(repository.id, &digest, &image)?;
+        Ok((name.clone(), digest))
+    })?;
+    call.shared.reset_scan_requests(&key(&call.registry, &name, &digest));
+    Ok(call.about(&name, json!({"imageId": id.json(), "imageScanStatus": {"status": "IN_PROGRESS"}})))
+}
+
+fn check_scannable(image: &Image, now: f64) -> Result<(), ApiError> {
     if is_index(&image.media_type) {
-        let message = "an index is not scanned: scan the images that it lists";
+        let message = format!(
+            "An artifact with media type '{}' cannot be scanned. For more information, see the Amazon ECR documentation.",
+            image.media_type
+        );
         return Err(ApiError::new("UnsupportedImageTypeException", message));
     }
     if image.scan_requested_at.is_some_and(|it| now - it < SCAN_INTERVAL) {
         let message = "The scan quota per image has been exceeded. Wait and try again.";
         return Err(ApiError::new("LimitExceededException", message));
     }
-    let (digest, mut image) = (digest.clone(), image.clone());
-    call.shared.reset_scan_requests(&key(&call.registry, &name, &digest));
-    image.scan_requested_at = Some(now);
-    let change = Change::PutImage(call.registry.clone(), name.clone(), digest, image);
-    store.commit(vec![change])?;
-    Ok(call.about(&name, json!({"imageId": id.json(), "imageScanStatus": {"status": "IN_PROGRESS"}})))
+    Ok(())
 }
 
 pub fn describe(call: &Call<'_>, input: Input<'_>) -> ApiResult {
@@ -213,11 +217,14 @@ fn findings_page(findings: &Value, input: Input<'_>) -> Result<(Value, Option<St
     Ok((shown, next))
 }
 
-type Found = (RepositoryName, Digest, Image);
-
-fn find(call: &Call<'_>, input: Input<'_>, id: &ImageId) -> Result<Found, ApiError> {
-    call.with(input, |name, repository| match id.find(repository) {
-        Ok((digest, image)) => Ok((name.clone(), digest.clone(), image.clone())),
-        Err(_) => Err(image_not_found(call, name, id)),
-    })
+fn find(
+    call: &Call<'_>,
+    input: Input<'_>,
+    id: &ImageId,
+) -> Result<(RepositoryName, Digest, Image), ApiError> {
+    let Found { rows, name, repository } = call.find(input)?;
+    match id.find(&rows, &repository)? {
+        Ok((digest, image)) => Ok((name, digest, image)),
+        Err(_) => Err(image_not_found(call, &name, id)),
+    }
 }

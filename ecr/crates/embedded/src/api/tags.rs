@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{ApiResult, Call, Input};
+use super::{ApiResult, Call, Found, Input};
 use crate::error::ApiError;
 
 /// The maximum number of tags of a resource (AWS, "Tag restrictions").
@@ -31,11 +31,10 @@ pub fn untag(call: &Call<'_>, input: Input<'_>) -> ApiResult {
 
 pub fn list(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.name_of_arn(input.required("resourceArn"))?;
-    call.with_named(name.as_str(), |_, repository| {
-        let tags = repository.settings.tags.iter();
-        let tags: Vec<Value> = tags.map(|(key, value)| json!({"Key": key, "Value": value})).collect();
-        Ok(json!({"tags": tags}))
-    })
+    let Found { repository, .. } = call.find_named(name.as_str())?;
+    let tags = repository.settings.tags.iter();
+    let tags: Vec<Value> = tags.map(|(key, value)| json!({"Key": key, "Value": value})).collect();
+    Ok(json!({"tags": tags}))
 }
 
 /// `before` with the `tags` of the input added or replaced, if they are valid (AWS, "Tag restrictions").

@@ -5,28 +5,44 @@ use std::io::{Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
-use ecr_types::{Digest, InvalidName};
-use hyper::Method;
+use ecr_types::{Digest, InvalidName, host};
+use hyper::body::Incoming;
+use hyper::{Method, Request};
 
 use super::{Call, OciResult};
 use crate::error::OciError;
-use crate::http::{builder, empty, file_body};
+use crate::http::{builder, empty, file_body, header};
+use crate::store::Queries;
 
-/// `HEAD` or `GET /v2/NAME/blobs/DIGEST`. `range` is the header `Range` of the request.
-pub fn get(call: &Call, digest: &str, method: &Method, range: Option<&str>) -> OciResult {
+/// `HEAD` or `GET /v2/NAME/blobs/DIGEST`. ECR redirects the second to a signed URL.
+pub fn get(call: &Call, digest: &str, request: &Request<Incoming>) -> OciResult {
     let unknown = || OciError::new(404, "BLOB_UNKNOWN", format!("blob {digest} is not in this repository"));
     let digest: Digest = digest.parse().map_err(|it: InvalidName| digest_invalid(&it.to_string()))?;
-    let (path, size) = {
-        let store = call.shared.store();
-        let repository = store.model().repository(&call.registry, &call.name);
-        let size = repository.and_then(|it| it.layers.get(&digest)).copied().ok_or_else(unknown)?;
-        (store.blobs().path(&digest), size)
-    };
+    let layer = call.shared.store.read()?.layer(call.repository.id, &digest)?.ok_or_else(unknown)?;
+    let path = call.shared.store.blobs().path(&digest);
     // If the file was removed from outside, the client can upload the blob again.
     if !path.is_file() {
         return Err(unknown());
     }
-    send(&path, &digest, size, method, range)
+    if call.is_ecr() && *request.method() == Method::GET {
+        return redirect(call, &digest);
+    }
+    send(&path, &digest, layer.size, request.method(), header(request, "range"))
+}
+
+/// The URL has another host name than the registry, as that of S3 has: clients leave out the header `Authorization`, which
+/// S3 refuses beside a signature (open-policy-agent/opa#6580).
+fn redirect(call: &Call, digest: &Digest) -> OciResult {
+    let host = other_host(&call.host);
+    let url = call.shared.download_url(&call.registry, &call.name, digest, &host);
+    builder(307).header("location", url).header("content-length", 0).body(empty()).map_err(Into::into)
+}
+
+/// The same server under another name.
+fn other_host(host: &str) -> String {
+    let name = host::name(host);
+    let other = if name == "localhost" { "127.0.0.1" } else { "localhost" };
+    format!("{other}{}", &host[name.len()..])
 }
 
 /// The response with a blob's content, after the permission was checked.
@@ -104,6 +120,13 @@ pub fn requested_part(header: &str, size: u64) -> Option<Range<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn download_has_another_host_name() {
+        assert_eq!(other_host("127.0.0.1:4510"), "localhost:4510");
+        assert_eq!(other_host("localhost:4510"), "127.0.0.1:4510");
+        assert_eq!(other_host("000000000000.dkr.ecr.us-east-1.localhost:4510"), "localhost:4510");
+    }
 
     #[test]
     fn range_is_parsed_as_in_rfc_9110() {

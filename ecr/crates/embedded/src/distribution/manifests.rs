@@ -1,4 +1,4 @@
-//! Requests for manifests, tags and referrers (OCI distribution specification).
+//! Requests for manifests and referrers (OCI distribution specification).
 
 use ecr_types::media_type::INDEXES;
 use ecr_types::{Digest, ImageTag, InvalidName};
@@ -7,66 +7,77 @@ use hyper::body::Incoming;
 use hyper::{Method, Request};
 use serde_json::json;
 
+use super::convert::{accepted, converted};
 use super::{Call, OciResult};
 use crate::error::OciError;
-use crate::http::{builder, empty, full, header, json_response, query, text_response, with_header};
-use crate::images::{self, DeleteError, MAX_MANIFEST, NewImage, PutError, immutable_sentence};
+use crate::http::{builder, empty, full, header, text_response, with_header};
+use crate::images::{self, DeleteError, MAX_MANIFEST, NewImage, PutError, absent, immutable_sentence};
+use crate::store::{After, Queries, Rows};
 
 /// `HEAD` or `GET /v2/NAME/manifests/REFERENCE`.
-pub fn get(call: &Call, reference: &str, method: &Method) -> OciResult {
-    let unknown = || OciError::new(404, "MANIFEST_UNKNOWN", "Requested image not found");
-    let (digest, media_type, size, path) = {
-        let store = call.shared.store();
-        let repository = store.model().repository(&call.registry, &call.name).ok_or_else(unknown)?;
-        let digest = match reference.parse::<Digest>() {
-            Ok(digest) => digest,
-            // An invalid tag cannot exist.
-            Err(_) => {
-                let tag = reference.parse::<ImageTag>().map_err(|_| unknown())?;
-                repository.image_tags.get(&tag).cloned().ok_or_else(unknown)?
-            }
-        };
-        let image = repository.images.get(&digest).ok_or_else(unknown)?;
-        let path = store.blobs().path(&digest);
-        (digest, image.media_type.clone(), image.manifest_size, path)
-    };
-    if !path.is_file() {
+pub fn get(call: &Call, reference: &str, request: &Request<Incoming>) -> OciResult {
+    let rows = call.shared.store.read()?;
+    let digest = resolved(call, &rows, reference)?;
+    let image = rows.image(call.repository.id, &digest)?.ok_or_else(unknown)?;
+    // Archived images cannot be pulled until they are restored (Amazon ECR user guide, "Archiving an image").
+    if image.status(call.shared.now()) != "ACTIVE" {
         return Err(unknown());
     }
-    let body = match *method {
-        Method::HEAD => empty(),
-        _ => {
-            pulled(call, &digest)?;
-            full(std::fs::read(path)?)
-        }
+    let text = rows.manifest(call.repository.id, &digest)?.ok_or_else(unknown)?;
+    let accepted = accepted(request.headers().get_all("accept").iter().filter_map(|it| it.to_str().ok()));
+    let is_converted = call.is_ecr() && reference.parse::<Digest>().is_err();
+    let converted = is_converted.then(|| converted(&text, &image.media_type, &accepted)).flatten();
+    let (sent_digest, media_type, text) = match converted {
+        Some(it) => (Digest::of(&it.text), it.media_type.to_owned(), it.text),
+        None => (digest.clone(), image.media_type.clone(), text),
     };
-    builder(200)
-        .header("content-type", media_type)
-        .header("content-length", size)
-        .header("docker-content-digest", digest.as_str())
-        .body(body)
-        .map_err(Into::into)
+    let mut response = builder(200).header("content-type", media_type).header("content-length", text.len());
+    let is_head = *request.method() == Method::HEAD;
+    // ECR sends the digest with HEAD only (oras-project/oras-go#237).
+    if is_head || !call.is_ecr() {
+        response = response.header("docker-content-digest", sent_digest.as_str());
+    }
+    if is_head {
+        return response.body(empty()).map_err(Into::into);
+    }
+    images::pulled(&call.shared.store, &call.repository, [(&digest, &image)], call.shared.now())?;
+    response.body(full(text)).map_err(Into::into)
 }
 
-fn pulled(call: &Call, digest: &Digest) -> Result<(), OciError> {
-    let mut store = call.shared.store();
-    images::pulled(&mut store, &call.registry, &call.name, [digest], call.shared.now()).map_err(Into::into)
+fn unknown() -> OciError {
+    OciError::new(404, "MANIFEST_UNKNOWN", "Requested image not found")
+}
+
+/// The digest of a reference, which is a digest or a tag.
+fn resolved(call: &Call, rows: &impl Rows, reference: &str) -> Result<Digest, OciError> {
+    match reference.parse::<Digest>() {
+        Ok(digest) => Ok(digest),
+        Err(_) => rows.tagged(call.repository.id, &asked_tag(call, reference)?)?.ok_or_else(unknown),
+    }
+}
+
+/// The tag of a request for an image. ECR refuses one that no image can have with 400 (bazel-contrib/rules_oci#720).
+fn asked_tag(call: &Call, text: &str) -> Result<ImageTag, OciError> {
+    let invalid = OciError::invalid("imageTag", "must satisfy regular expression '[a-zA-Z0-9-_.]+'").message;
+    text.parse().map_err(|_| match call.is_ecr() && !text.contains(':') {
+        true => OciError::new(400, "TAG_INVALID", invalid),
+        false => unknown(),
+    })
 }
 
 /// `DELETE /v2/NAME/manifests/REFERENCE`: deletes a tag, or an image with all of its tags.
 pub fn delete(call: &Call, reference: &str) -> OciResult {
-    let unknown = || OciError::new(404, "MANIFEST_UNKNOWN", "Requested image not found");
-    let mut store = call.shared.store();
-    let repository = store.model().repository(&call.registry, &call.name).ok_or_else(unknown)?;
-    let (digest, tag) = match reference.parse::<Digest>() {
-        Ok(digest) if repository.images.contains_key(&digest) => (digest, None),
-        Ok(_) => return Err(unknown()),
-        Err(_) => {
-            let tag = reference.parse::<ImageTag>().map_err(|_| unknown())?;
-            (repository.image_tags.get(&tag).cloned().ok_or_else(unknown)?, Some(tag))
-        }
-    };
-    match images::delete(&mut store, &call.registry, &call.name, &digest, tag.as_ref()) {
+    let is_tag = reference.parse::<Digest>().is_err();
+    let tag = if is_tag { Some(asked_tag(call, reference)?) } else { None };
+    let deleted = call.shared.store.write(|transaction| {
+        let digest = match (&tag, reference.parse::<Digest>()) {
+            (None, Ok(digest)) => digest,
+            (Some(tag), _) => transaction.tagged(call.repository.id, tag)?.ok_or(DeleteError::Gone)?,
+            (None, Err(_)) => return Err(DeleteError::Gone),
+        };
+        images::delete(transaction, &call.repository, &digest, tag.as_ref())
+    });
+    match deleted {
         Ok(_) => builder(202).body(empty()).map_err(Into::into),
         Err(DeleteError::Gone) => Err(unknown()),
         Err(DeleteError::Referenced(index)) => {
@@ -81,12 +92,14 @@ pub fn delete(call: &Call, reference: &str) -> OciResult {
 pub fn referrers(call: &Call, digest: &str, artifact_type: Option<&str>) -> OciResult {
     let subject: Digest =
         digest.parse().map_err(|it: InvalidName| OciError::new(400, "DIGEST_INVALID", it.to_string()))?;
-    let store = call.shared.store();
-    let repository = store.model().repository(&call.registry, &call.name);
-    let all = repository.into_iter().flat_map(|it| images::referrers(it, &subject));
-    let wanted = all
-        .filter(|(_, it)| artifact_type.is_none_or(|kind| it.artifact_media_type.as_deref() == Some(kind)));
-    let manifests: Vec<_> = wanted.map(|(digest, image)| images::referrer(&store, digest, image)).collect();
+    let rows = call.shared.store.read()?;
+    let mut manifests = Vec::new();
+    for digest in rows.referrers(call.repository.id, &subject, After::Start, usize::MAX)? {
+        let Some(image) = rows.image(call.repository.id, &digest)? else { continue };
+        if artifact_type.is_none_or(|kind| image.artifact_media_type.as_deref() == Some(kind)) {
+            manifests.push(images::referrer(&rows, &call.repository, &digest, &image)?);
+        }
+    }
     let index = json!({"schemaVersion": 2, "mediaType": INDEXES[0], "manifests": manifests});
     let response = text_response(200, INDEXES[0], index.to_string());
     Ok(match artifact_type {
@@ -104,7 +117,7 @@ pub async fn put(call: &Call, reference: &str, request: &mut Request<Incoming>) 
     let body = Limited::new(request.body_mut(), MAX_MANIFEST).collect().await;
     let bytes = body.map_err(|it| OciError::new(413, "SIZE_INVALID", it.to_string()))?.to_bytes();
     let new = NewImage { tag, digest, media_type, bytes: bytes.to_vec() };
-    let stored = images::put(&mut call.shared.store(), &call.registry, &call.name, new, call.shared.now());
+    let stored = images::put(&call.shared.store, &call.registry, &call.name, new, call.shared.now());
     let stored = stored.map_err(|it| refused(call, it))?;
     let mut response = builder(201).header("docker-content-digest", stored.digest.as_str());
     if let Some(subject) = &stored.subject {
@@ -114,60 +127,38 @@ pub async fn put(call: &Call, reference: &str, request: &mut Request<Incoming>) 
     response.body(empty()).map_err(Into::into)
 }
 
-/// `GET /v2/NAME/tags/list?n=N&last=TAG`.
-pub fn tags<B>(call: &Call, request: &Request<B>) -> OciResult {
-    let limit = match query(request, "n") {
-        None => 1000,
-        Some(n) => n.parse::<usize>().map_err(|_| {
-            OciError::new(400, "PAGINATION_NUMBER_INVALID", format!("`{n}` is not a number of tags"))
-        })?,
-    };
-    let limit = limit.min(1000);
-    let last = query(request, "last");
-    let store = call.shared.store();
-    let repository = store.model().repository(&call.registry, &call.name);
-    let tags = repository.into_iter().flat_map(|it| it.image_tags.keys()).map(ImageTag::as_str);
-    let mut tags = tags.filter(|tag| last.as_deref().is_none_or(|last| *tag > last));
-    let page: Vec<_> = tags.by_ref().take(limit).collect();
-    let response = json_response(200, &json!({"name": call.name, "tags": page}));
-    match (tags.next(), page.last()) {
-        (Some(_), Some(last)) => {
-            let next = format!("</v2/{}/tags/list?n={limit}&last={last}>; rel=\"next\"", call.name);
-            Ok(with_header(response, "link", &next))
-        }
-        _ => Ok(response),
-    }
-}
-
 fn parsed_tag(text: &str) -> Result<ImageTag, OciError> {
     text.parse().map_err(|it: InvalidName| OciError::new(400, "TAG_INVALID", it.to_string()))
 }
 
 fn refused(call: &Call, error: PutError) -> OciError {
-    let joined = |digests: &[Digest]| digests.iter().map(Digest::as_str).collect::<Vec<_>>().join(", ");
+    let (name, account) = (call.name.as_str(), call.registry.account.as_str());
     match error {
-        PutError::RepositoryNotFound => {
-            OciError::name_unknown(call.name.as_str(), call.registry.account.as_str())
+        PutError::RepositoryNotFound => OciError::name_unknown(name, account),
+        PutError::Invalid(error) if call.is_ecr() => {
+            OciError::invalid("ImageManifest", &images::invalid_constraint(&error))
         }
         PutError::Invalid(error) => OciError::new(400, "MANIFEST_INVALID", error.to_string()),
+        PutError::TooManyLayers => {
+            OciError::invalid("ImageManifest", "Limit on number of layers per image exceeded")
+        }
         PutError::DigestMismatch { expected, found } => {
             let message = format!("the manifest has digest {found}, not {expected}");
             OciError::new(400, "DIGEST_INVALID", message)
         }
+        // The code is not that of the specification (oras-project/oras-py#54).
         PutError::LayersMissing(digests) => {
-            let message = format!("the repository does not have the blobs {}", joined(&digests));
-            OciError::new(400, "MANIFEST_BLOB_UNKNOWN", message)
+            let code = if call.is_ecr() { "BLOB_UPLOAD_UNKNOWN" } else { "MANIFEST_BLOB_UNKNOWN" };
+            OciError::new(400, code, absent("Layers", &digests, name, account))
         }
         PutError::ChildrenMissing(digests) => {
-            let message = format!("the repository does not have the manifests {}", joined(&digests));
-            OciError::new(400, "MANIFEST_BLOB_UNKNOWN", message)
+            OciError::new(400, "MANIFEST_BLOB_UNKNOWN", absent("Images", &digests, name, account))
         }
         PutError::TagImmutable { tag, .. } => {
             OciError::new(400, "TAG_INVALID", immutable_sentence(&call.name, &tag))
         }
         PutError::TooManyTags(tag) => {
-            let message = images::too_many_tags(&call.name, &tag, call.registry.account.as_str());
-            OciError::new(403, "DENIED", message)
+            OciError::new(403, "DENIED", images::too_many_tags(&call.name, &tag, account))
         }
         PutError::Internal(error) => OciError::failed(&error),
     }

@@ -5,19 +5,22 @@
 use std::sync::Arc;
 
 use ecr_types::RepositoryName;
+use ecr_types::permission::RegistryRequest;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request};
 
 use super::error::{NoResponse, OciError};
 use super::faults::InjectedFaults;
-use super::http::{Response, broken, header, json_response, query, with_header};
-use super::model::RegistryKey;
-use super::shared::{Shared, denial};
-use super::sts::Caller;
+use super::http::{Response, broken, header, json_response, query, text_response, with_header};
+use super::model::{RegistryKey, Repository};
+use super::shared::{Compat, Shared, denial};
+use super::store::Queries;
 use super::token::{self, CredentialsError};
 
 mod blobs;
+mod convert;
+mod lists;
 mod manifests;
 mod route;
 mod uploads;
@@ -29,59 +32,116 @@ type OciResult = Result<Response, OciError>;
 /// The result of requests that an injected fault may leave without a response.
 type ResponseOrDrop = Result<Response, NoResponse>;
 
+/// A request to a registry.
+#[derive(Clone)]
+pub struct Registry {
+    pub shared: Arc<Shared>,
+    /// The account and region that are asked for.
+    pub key: RegistryKey,
+    /// The ARN of the caller.
+    pub caller: String,
+    /// The header `Host` of the request.
+    pub host: String,
+}
+
 /// A request to one repository.
 pub struct Call {
     pub shared: Arc<Shared>,
-    /// The account and region for which the password is valid.
     pub registry: RegistryKey,
+    pub caller: String,
+    pub host: String,
     pub name: RepositoryName,
+    pub repository: Repository,
     pub injected: InjectedFaults,
 }
 
 /// Answers a request under `/v2/`; `None` if an injected fault drops the connection.
 pub async fn response(shared: Arc<Shared>, mut request: Request<Incoming>) -> Option<Response> {
     let route = Route::parse(request.uri().path());
-    let operation = match &route {
-        Some(Route::In(_, target)) => operation(request.method(), target),
-        _ => "GetAuthorizationToken",
-    };
-    let carried = carried(&request, route.as_ref());
-    [operation].iter().chain(carried).for_each(|it| shared.note_operation(it));
-    let injected = shared.faults.inject(operation);
+    let actions = actions(&request, route.as_ref());
+    actions.iter().for_each(|it| shared.note_operation(it));
+    let injected = shared.faults.inject(actions.first().copied().unwrap_or_default());
     injected.wait().await;
-    let host = shared.host.clone();
-    let operations = (operation, carried);
-    let response = match dispatch(shared, &mut request, route, operations, injected).await {
+    let host = header(&request, "host").unwrap_or(&shared.host).to_owned();
+    let url = shared.url_of(&host);
+    let is_ecr = shared.settings.compat == Compat::Ecr;
+    let response = match dispatch(shared, &mut request, route, host, actions, injected).await {
         Ok(response) => response,
         Err(NoResponse::Dropped) => return None,
-        Err(NoResponse::Refused(error)) => drained(refuse(&error, &host), &mut request).await,
+        Err(NoResponse::Refused(error)) => drained(refuse(&error, &url, is_ecr), &mut request).await,
     };
     Some(if injected.drop { broken(response) } else { response })
+}
+
+/// The actions that are checked for a request.
+fn actions(request: &Request<Incoming>, route: Option<&Route>) -> &'static [&'static str] {
+    let has_body = !hyper::body::Body::is_end_stream(request.body());
+    let is_whole = query(request, "digest").is_some();
+    let request = route.map(|it| it.request(request.method(), is_whole, has_body));
+    request.unwrap_or(RegistryRequest::Version).actions()
 }
 
 async fn dispatch(
     shared: Arc<Shared>,
     request: &mut Request<Incoming>,
     route: Option<Route>,
-    (operation, carried): (&str, &[&str]),
+    host: String,
+    actions: &[&'static str],
     injected: InjectedFaults,
 ) -> ResponseOrDrop {
-    let registry = authenticate(&shared, header(request, "authorization"), injected)?;
-    let route = route.ok_or_else(|| OciError::new(404, "NAME_INVALID", "no such path"))?;
-    let Some((name, target)) = route.repository() else {
-        return Ok(json_response(200, &serde_json::json!({})));
+    let registry = authenticate(shared, header(request, "authorization"), host, injected)?;
+    let Some(route) = route else {
+        return Ok(text_response(404, "text/plain", "404 page not found\n".to_owned()));
     };
-    let name = name
+    injected_error(injected)?;
+    let (name, target) = match route {
+        Route::Version => return Ok(json_response(200, &serde_json::json!({}))),
+        Route::Catalog => {
+            actions.iter().try_for_each(|it| registry.permit(it, None))?;
+            return Ok(lists::catalog(&registry, request)?);
+        }
+        Route::In(name, target) => (name, target),
+    };
+    let name: RepositoryName = name
         .parse()
         .map_err(|it: ecr_types::InvalidName| OciError::new(400, "NAME_INVALID", it.to_string()))?;
-    permit(&shared, &registry, operation, injected)?;
-    carried.iter().try_for_each(|it| permitted(&shared, &registry, it))?;
-    let call = Call { shared, registry, name, injected };
-    call.check_repository()?;
+    let repository = registry.shared.store.read()?.repository(&registry.key, &name)?;
+    actions.iter().try_for_each(|it| registry.permit(it, Some((&name, repository.as_ref()))))?;
+    let Registry { shared, key, caller, host } = registry;
+    let repository =
+        repository.ok_or_else(|| OciError::name_unknown(name.as_str(), key.account.as_str()))?;
+    let call = Call { shared, registry: key, caller, host, name, repository, injected };
     call.response(request, target).await
 }
 
+impl Registry {
+    /// Fails if the caller may not do this, in a repository or in the registry as a whole.
+    fn permit(
+        &self,
+        action: &str,
+        target: Option<(&RepositoryName, Option<&Repository>)>,
+    ) -> Result<(), OciError> {
+        let denied = denial(&self.shared, &self.key, &self.caller, action, target)?;
+        denied.map_or(Ok(()), |message| Err(OciError::new(403, "DENIED", message)))
+    }
+}
+
 impl Call {
+    /// Whether the server behaves as ECR does where the specification wants something else.
+    fn is_ecr(&self) -> bool {
+        self.shared.settings.compat == Compat::Ecr
+    }
+
+    /// Whether the caller may mount blobs of another repository.
+    fn may_read(&self, name: &RepositoryName, repository: &Repository) -> bool {
+        let target = Some((name, Some(repository)));
+        let is_permitted = |action: &&str| {
+            self.shared.note_operation(action);
+            denial(&self.shared, &self.registry, &self.caller, action, target).is_ok_and(|it| it.is_none())
+        };
+        RegistryRequest::MountSource.actions().iter().all(is_permitted)
+    }
+
     async fn response(&self, request: &mut Request<Incoming>, target: RouteTarget) -> ResponseOrDrop {
         match target {
             RouteTarget::Uploads | RouteTarget::Upload(_) => self.upload(request, target).await,
@@ -103,28 +163,19 @@ impl Call {
     async fn read_or_write(&self, request: &mut Request<Incoming>, target: RouteTarget) -> OciResult {
         let method = request.method().clone();
         match (&method, target) {
-            (&Method::HEAD | &Method::GET, RouteTarget::Blob(digest)) => {
-                blobs::get(self, &digest, &method, header(request, "range"))
-            }
+            (&Method::HEAD | &Method::GET, RouteTarget::Blob(digest)) => blobs::get(self, &digest, request),
             (&Method::HEAD | &Method::GET, RouteTarget::Manifest(reference)) => {
-                manifests::get(self, &reference, &method)
+                manifests::get(self, &reference, request)
             }
             (&Method::PUT, RouteTarget::Manifest(reference)) => {
                 manifests::put(self, &reference, request).await
             }
             (&Method::DELETE, RouteTarget::Manifest(reference)) => manifests::delete(self, &reference),
-            (&Method::GET, RouteTarget::Tags) => manifests::tags(self, request),
+            (&Method::GET, RouteTarget::Tags) => lists::tags(self, request),
             (&Method::GET, RouteTarget::Referrers(digest)) => {
                 manifests::referrers(self, &digest, query(request, "artifactType").as_deref())
             }
             (method, _) => Err(unsupported(method)),
-        }
-    }
-
-    fn check_repository(&self) -> Result<(), OciError> {
-        match self.shared.store().model().repository(&self.registry, &self.name) {
-            Some(_) => Ok(()),
-            None => Err(OciError::name_unknown(self.name.as_str(), self.registry.account.as_str())),
         }
     }
 }
@@ -133,79 +184,38 @@ fn unsupported(method: &Method) -> OciError {
     OciError::new(405, "UNSUPPORTED", format!("the embedded ECR does not support {method} here"))
 }
 
-/// The registry for which the request's credentials are valid.
+/// The registry that a request asks for, if its credentials are valid. It is that of the host, else that for which the
+/// password was issued.
 fn authenticate(
-    shared: &Shared,
+    shared: Arc<Shared>,
     authorization: Option<&str>,
+    host: String,
     injected: InjectedFaults,
-) -> Result<RegistryKey, OciError> {
-    let now = shared.now() as u64;
-    let checked = token::check(shared.store().secret(), authorization, now);
+) -> Result<Registry, OciError> {
+    let checked = token::check(shared.store.secret(), authorization, shared.now() as u64);
     let checked = if injected.expire { checked.and(Err(CredentialsError::Expired)) } else { checked };
-    checked.map_err(|error| match error {
-        CredentialsError::Missing => OciError::new(401, "UNAUTHORIZED", "no basic auth credentials"),
-        CredentialsError::Invalid => OciError::new(401, "UNAUTHORIZED", "Not Authorized"),
+    let password = checked.map_err(|error| match error {
+        CredentialsError::Missing | CredentialsError::Invalid => {
+            OciError::new(401, "UNAUTHORIZED", "Not Authorized")
+        }
         CredentialsError::Expired => OciError::new(
             403,
             "DENIED",
             "Your authorization token has expired. Reauthenticate and try again.",
         ),
-    })
+    })?;
+    let key = RegistryKey::of_host(&host).unwrap_or(password.registry);
+    Ok(Registry { shared, key, caller: password.caller, host })
 }
 
-/// The operation whose permission ECR requires for a request (Amazon ECR user guide, "Private repository policies": the data
-/// plane has the same actions as the control plane).
-fn operation(method: &Method, target: &RouteTarget) -> &'static str {
-    match (method, target) {
-        (&Method::HEAD, RouteTarget::Blob(_)) => "BatchCheckLayerAvailability",
-        (_, RouteTarget::Blob(_)) => "GetDownloadUrlForLayer",
-        (_, RouteTarget::Uploads) => "InitiateLayerUpload",
-        (&Method::PUT, RouteTarget::Upload(_)) => "CompleteLayerUpload",
-        (_, RouteTarget::Upload(_)) => "UploadLayerPart",
-        (&Method::PUT, RouteTarget::Manifest(_)) => "PutImage",
-        (&Method::DELETE, RouteTarget::Manifest(_)) => "BatchDeleteImage",
-        (_, RouteTarget::Manifest(_)) => "BatchGetImage",
-        (_, RouteTarget::Referrers(_)) => "ListImageReferrers",
-        (_, RouteTarget::Tags) => "ListImages",
-    }
-}
-
-/// The further operations of a request that does several things at once: the last request of an upload can have content, and
-/// the first request can do the whole upload.
-fn carried(request: &Request<Incoming>, route: Option<&Route>) -> &'static [&'static str] {
-    let has_body = !hyper::body::Body::is_end_stream(request.body());
-    match (request.method(), route) {
-        (&Method::PUT, Some(Route::In(_, RouteTarget::Upload(_)))) if has_body => &["UploadLayerPart"],
-        (&Method::POST, Some(Route::In(_, RouteTarget::Uploads))) if query(request, "digest").is_some() => {
-            &["UploadLayerPart", "CompleteLayerUpload"]
-        }
-        _ => &[],
-    }
-}
-
-fn permit(
-    shared: &Shared,
-    registry: &RegistryKey,
-    operation: &str,
-    injected: InjectedFaults,
-) -> Result<(), OciError> {
+fn injected_error(injected: InjectedFaults) -> Result<(), OciError> {
     if injected.error {
         return Err(OciError::internal(&"injected fault"));
     }
     if injected.throttle {
         return Err(OciError::new(429, "TOOMANYREQUESTS", "Rate exceeded"));
     }
-    permitted(shared, registry, operation)
-}
-
-fn permitted(shared: &Shared, registry: &RegistryKey, operation: &str) -> Result<(), OciError> {
-    match shared.faults.denies(operation) {
-        true => {
-            let root = Caller::Root(registry.account.clone());
-            Err(OciError::new(403, "DENIED", denial(operation, &root.arn())))
-        }
-        false => Ok(()),
-    }
+    Ok(())
 }
 
 /// The maximum number of bytes of a rejected request that are read to keep its connection open.
@@ -220,15 +230,20 @@ async fn drained(response: Response, request: &mut Request<Incoming>) -> Respons
     }
 }
 
-fn refuse(error: &OciError, host: &str) -> Response {
-    let mut response = json_response(error.status, &error.body());
+/// `url` is that of the server.
+fn refuse(error: &OciError, url: &str, is_ecr: bool) -> Response {
+    let mut response = match (error.status, is_ecr) {
+        // mdlavin/copy-docker-image#5, enix/kube-image-keeper#172
+        (401, true) => text_response(401, "text/plain; charset=utf-8", format!("{}\n", error.message)),
+        _ => json_response(error.status, &error.body()),
+    };
     for (name, value) in &error.headers {
         response = with_header(response, name, value);
     }
     if error.status != 401 {
         return response;
     }
-    let challenge = format!("Basic realm=\"http://{host}/\",service=\"ecr.amazonaws.com\"");
+    let challenge = format!("Basic realm=\"{url}/\",service=\"ecr.amazonaws.com\"");
     with_header(response, "www-authenticate", &challenge)
 }
 

@@ -1,5 +1,8 @@
 //! `/v2/...` -> repository and target. Repository names can have any number of segments, so paths are parsed from the right.
 
+use ecr_types::permission::RegistryRequest;
+use hyper::Method;
+
 use crate::http::percent_decode;
 
 /// A path under `/v2/` (OCI distribution specification, "Endpoints").
@@ -7,6 +10,8 @@ use crate::http::percent_decode;
 pub enum Route {
     /// `/v2/`: whether this is a registry, and whether the credentials are valid.
     Version,
+    /// `/v2/_catalog`: the repositories.
+    Catalog,
     /// A target in a repository, whose name is not validated.
     In(String, RouteTarget),
 }
@@ -35,6 +40,9 @@ impl Route {
         if matches!(path, "" | "/") {
             return Some(Self::Version);
         }
+        if path == "/_catalog" {
+            return Some(Self::Catalog);
+        }
         let decoded = percent_decode(path.strip_prefix('/')?)?;
         let segments: Vec<_> = decoded.split('/').collect();
         let (name, target) = match segments.as_slice() {
@@ -51,11 +59,25 @@ impl Route {
         Some(Self::In(name.join("/"), target))
     }
 
-    /// The name of the repository and the target; `None` for `/v2/`.
-    pub fn repository(self) -> Option<(String, RouteTarget)> {
-        match self {
-            Self::Version => None,
-            Self::In(name, target) => Some((name, target)),
+    /// The request that this is, for the actions that AWS checks. `is_whole` says that the query has the digest of a blob,
+    /// `has_body` that there is a body.
+    pub fn request(&self, method: &Method, is_whole: bool, has_body: bool) -> RegistryRequest {
+        let Self::In(_, target) = self else {
+            return if *self == Self::Catalog { RegistryRequest::Catalog } else { RegistryRequest::Version };
+        };
+        match (method, target) {
+            (&Method::HEAD, RouteTarget::Blob(_)) => RegistryRequest::HeadBlob,
+            (_, RouteTarget::Blob(_)) => RegistryRequest::GetBlob,
+            (_, RouteTarget::Uploads) if is_whole => RegistryRequest::UploadWhole,
+            (_, RouteTarget::Uploads) => RegistryRequest::StartUpload,
+            (&Method::PUT, RouteTarget::Upload(_)) if has_body => RegistryRequest::FinishUploadWithContent,
+            (&Method::PUT, RouteTarget::Upload(_)) => RegistryRequest::FinishUpload,
+            (_, RouteTarget::Upload(_)) => RegistryRequest::UploadPart,
+            (&Method::PUT, RouteTarget::Manifest(_)) => RegistryRequest::PutManifest,
+            (&Method::DELETE, RouteTarget::Manifest(_)) => RegistryRequest::DeleteManifest,
+            (_, RouteTarget::Manifest(_)) => RegistryRequest::GetManifest,
+            (_, RouteTarget::Referrers(_)) => RegistryRequest::ListReferrers,
+            (_, RouteTarget::Tags) => RegistryRequest::ListTags,
         }
     }
 }
@@ -66,8 +88,12 @@ mod tests {
 
     #[test]
     fn route_names_have_any_number_of_segments() {
-        let route = |path| Route::parse(path).and_then(Route::repository);
+        let route = |path| match Route::parse(path) {
+            Some(Route::In(name, target)) => Some((name, target)),
+            _ => None,
+        };
         assert_eq!(Route::parse("/v2/"), Some(Route::Version));
+        assert_eq!(Route::parse("/v2/_catalog"), Some(Route::Catalog));
         assert_eq!(route("/v2/a/b/c/tags/list"), Some(("a/b/c".into(), RouteTarget::Tags)));
         assert_eq!(
             route("/v2/my-app/manifests/1.0.0"),

@@ -12,9 +12,10 @@ use super::blobs::digest_invalid;
 use super::{Call, OciResult, ResponseOrDrop};
 use crate::error::{NoResponse, OciError};
 use crate::http::{Response, builder, empty, header, query};
-use crate::model::Change;
+use crate::model::Registry;
 use crate::shared::UploadGuard;
-use crate::upload::Upload;
+use crate::store::Queries;
+use crate::uploads::{self, CompleteError, PartRules, Upload};
 
 /// `POST /v2/NAME/blobs/uploads/`. With `?mount=&from=` it mounts a blob if that is allowed, with `?digest=` it uploads the
 /// whole blob.
@@ -30,61 +31,69 @@ pub async fn start(call: &Call, request: &mut Request<Incoming>) -> ResponseOrDr
     Ok(progress(call, &id, 0, 202)?)
 }
 
-/// Mounts a blob if the account setting BLOB_MOUNTING allows it and a manifest of the source repository references the blob.
-/// `None` if not: the request begins an upload, as in ECR.
+/// Mounts a blob if the account setting BLOB_MOUNTING allows it, a manifest of the source repository names the blob, and the
+/// caller may read it there. `None` if not: the request begins an upload, as in ECR.
 fn mount(call: &Call, request: &Request<Incoming>) -> Result<Option<Response>, OciError> {
     let digest = query(request, "mount").and_then(|it| it.parse::<Digest>().ok());
     let from = query(request, "from").and_then(|it| it.parse::<RepositoryName>().ok());
     let (Some(digest), Some(from)) = (digest, from) else { return Ok(None) };
-    let mut store = call.shared.store();
-    let Some(registry) = store.model().registry(&call.registry) else { return Ok(None) };
-    if !registry.repositories.contains_key(&call.name) || !store.blobs().has(&digest) {
-        return Ok(None);
-    }
-    let is_allowed = registry.settings.get("BLOB_MOUNTING").is_some_and(|it| it == "ENABLED");
-    let source = registry.repositories.get(&from).filter(|_| is_allowed);
-    let is_named = |it: &crate::model::Repository| it.images.values().any(|it| it.layers.contains(&digest));
-    let Some(size) = source.filter(|it| is_named(it)).and_then(|it| it.layers.get(&digest)).copied() else {
-        return Ok(None);
-    };
-    let change = Change::PutLayer(call.registry.clone(), call.name.clone(), digest.clone(), size);
-    store.commit(vec![change])?;
-    created(call, &digest).map(Some)
+    let store = &call.shared.store;
+    let is_enabled = |registry: &Registry| registry.settings.get("BLOB_MOUNTING").is_some_and(|it| it == "ENABLED");
+    let is_mounted = store.write(|transaction| {
+        let Some(source) = transaction.repository(&call.registry, &from)? else { return Ok(false) };
+        let Some(layer) = transaction.layer(source.id, &digest)? else { return Ok(false) };
+        let may_mount = is_enabled(&transaction.registry(&call.registry)?)
+            && transaction.is_used(source.id, &digest)?
+            && store.blobs().has(&digest)
+            && call.may_read(&from, &source);
+        // The target may have been deleted since.
+        let target = transaction.repository(&call.registry, &call.name)?;
+        let Some(target) = target.filter(|_| may_mount) else { return Ok(false) };
+        transaction.put_layer(target.id, &digest, &layer, call.shared.now() as u64)?;
+        Ok::<_, OciError>(true)
+    })?;
+    is_mounted.then(|| created(call, &digest)).transpose()
 }
 
 /// `PATCH /v2/NAME/blobs/uploads/ID`.
 pub async fn append(call: &Call, id: &str, request: &mut Request<Incoming>) -> ResponseOrDrop {
     let mut guard = take(call, id)?;
-    check_range(request, guard.upload().size()).map_err(|size| out_of_order(call, id, size))?;
+    check_range(request, guard.upload().size()).map_err(|it| out_of_order(call, id, it))?;
     let mut guard = received(call, id, guard, request).await?;
-    let size = guard.upload().size();
-    Ok(progress(call, id, size, 202)?)
+    let upload = guard.upload();
+    // ECR answers a chunk with 201, and with the range of the first one (aws/containers-roadmap#2831).
+    let (size, status) = if call.is_ecr() { (upload.first_part(), 201) } else { (upload.size(), 202) };
+    Ok(progress(call, id, size, status)?)
 }
 
 /// `PUT /v2/NAME/blobs/uploads/ID?digest=DIGEST`, with the rest of the body or without any.
 pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> ResponseOrDrop {
     let digest = digest_of_query(request)?;
     let mut guard = take(call, id)?;
-    check_range(request, guard.upload().size()).map_err(|size| out_of_order(call, id, size))?;
+    check_range(request, guard.upload().size()).map_err(|it| out_of_order(call, id, it))?;
     let upload = received(call, id, guard, request).await?.into_upload();
-    let found = upload.digest();
-    let mut store = call.shared.store();
     if call.injected.forget {
-        store.discard(id);
+        call.shared.store.discard(id);
         return Err(unknown_upload().into());
     }
-    if found != digest {
-        store.discard(id);
-        return Err(digest_invalid(&format!("the body has digest {found}, not {digest}")).into());
+    let rules = if call.is_ecr() { PartRules::Ecr } else { PartRules::Oci };
+    let completed =
+        uploads::complete(&call.shared.store, (id, &upload), rules, |it| *it == digest, call.shared.now());
+    match completed {
+        Ok(_) | Err(CompleteError::Exists(_)) => Ok(created(call, &digest)?),
+        Err(CompleteError::Internal(error)) => Err(error.into()),
+        Err(error) => Err(refused(call, id, &error).into()),
     }
-    // The repository may have been deleted while the body was received.
-    if store.model().repository(&call.registry, &call.name).is_none() {
-        store.discard(id);
-        return Err(OciError::name_unknown(call.name.as_str(), call.registry.account.as_str()).into());
+}
+
+fn refused(call: &Call, id: &str, error: &CompleteError) -> OciError {
+    let message = error.sentence(call.name.as_str(), id, call.registry.account.as_str());
+    match error {
+        CompleteError::RepositoryNotFound => OciError::new(404, "NAME_UNKNOWN", message),
+        CompleteError::OtherDigest if !call.is_ecr() => digest_invalid(&message),
+        // dotnet/sdk-container-builds#424, radius-project/radius#7855
+        _ => OciError::new(400, "BLOB_UPLOAD_INVALID", message),
     }
-    let adopted = store.adopt(&call.registry, &call.name, id, &digest, upload.size());
-    adopted?;
-    Ok(created(call, &digest)?)
 }
 
 fn digest_of_query(request: &Request<Incoming>) -> Result<Digest, OciError> {
@@ -101,7 +110,7 @@ pub fn status(call: &Call, id: &str) -> OciResult {
 /// `DELETE /v2/NAME/blobs/uploads/ID`.
 pub fn cancel(call: &Call, id: &str) -> OciResult {
     take(call, id)?.into_upload();
-    call.shared.store().discard(id);
+    call.shared.store.discard(id);
     builder(204).body(empty()).map_err(Into::into)
 }
 
@@ -112,11 +121,15 @@ async fn received<'a>(
     mut guard: UploadGuard<'a>,
     request: &mut Request<Incoming>,
 ) -> Result<UploadGuard<'a>, NoResponse> {
+    let start = guard.upload().size();
     match receive(call, guard.upload(), request).await {
-        Ok(()) => Ok(guard),
+        Ok(()) => {
+            guard.upload().end_part(start);
+            Ok(guard)
+        }
         Err(NoResponse::Refused(error)) if error.status == 507 => {
             drop(guard.into_upload());
-            call.shared.store().discard(id);
+            call.shared.store.discard(id);
             skip(request.body_mut()).await;
             Err(error.into())
         }
@@ -161,17 +174,25 @@ async fn receive(
     Ok(())
 }
 
-/// Checks the optional header `Content-Range`: a chunk must begin where the last one ended. The error is the size so far.
-fn check_range(request: &Request<Incoming>, size: u64) -> Result<(), u64> {
+/// A chunk that does not begin where the last one ended.
+struct OutOfOrder {
+    /// The first byte of the chunk; `None` if the header cannot be read.
+    first: Option<u64>,
+    /// The number of bytes so far.
+    size: u64,
+}
+
+/// Checks the optional header `Content-Range`: a chunk must begin where the last one ended.
+fn check_range(request: &Request<Incoming>, size: u64) -> Result<(), OutOfOrder> {
     let Some(range) = header(request, "content-range") else { return Ok(()) };
-    let start = range.trim_start_matches("bytes ").split_once('-').and_then(|(start, _)| start.parse().ok());
-    if start == Some(size) { Ok(()) } else { Err(size) }
+    let first = range.trim_start_matches("bytes ").split_once('-').and_then(|(first, _)| first.parse().ok());
+    if first == Some(size) { Ok(()) } else { Err(OutOfOrder { first, size }) }
 }
 
 /// "If a chunk is uploaded out of order, the registry MUST respond with a 416" (specification, "Pushing a blob in
 /// chunks").
-fn out_of_order(call: &Call, id: &str, size: u64) -> OciError {
-    let message = format!("the chunk does not begin at byte {size}");
+fn out_of_order(call: &Call, id: &str, OutOfOrder { first, size }: OutOfOrder) -> OciError {
+    let message = uploads::out_of_order(first.unwrap_or_default(), size);
     let location = format!("/v2/{}/blobs/uploads/{id}", call.name);
     let range = format!("0-{}", size.saturating_sub(1));
     OciError::new(416, "BLOB_UPLOAD_INVALID", message).with("location", location).with("range", range)

@@ -112,7 +112,7 @@ fn assume_role_with_web_identity(shared: &Shared, parameters: &Parameters) -> St
 /// `Credentials` and `AssumedRoleUser`.
 fn credentials(shared: &Shared, role: &Role, seconds: u64) -> Result<Vec<Element>, ApiError> {
     let expires_at = shared.now() as u64 + seconds;
-    let token = role.token(shared.store().secret(), expires_at);
+    let token = role.token(shared.store.secret(), expires_at);
     let (key_id, key) = session::random_key()?;
     let expiration = ecr_types::Timestamp::from_seconds(expires_at as f64).to_string();
     let credentials = vec![

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::StartError;
 use super::blobs::write_whole;
+use crate::StartError;
 
 /// Locks the state in `folder`, which is created if it does not exist. The lock lasts until the returned file is closed.
 pub fn take(folder: &Path) -> Result<File, StartError> {

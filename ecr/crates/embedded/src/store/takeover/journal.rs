@@ -1,4 +1,4 @@
-//! The records of a state on disk: text with a checksum, so that a bit that flips on the disk is noticed even where the
+//! The records of versions 1 to 3 on disk: text with a checksum, so that a bit that flips on the disk is noticed even where the
 //! text stays valid JSON.
 //!
 //! A line of the journal is `CHECKSUM JSON`. Before version 3 it was the JSON alone, which begins with `[`. The snapshot is
@@ -25,7 +25,8 @@ const CHECKSUM: usize = 16;
 ///
 /// # Errors
 /// The changes cannot be encoded.
-pub fn line(changes: &[Change]) -> Result<Vec<u8>> {
+#[cfg(test)]
+fn line(changes: &[Change]) -> Result<Vec<u8>> {
     let json = serde_json::to_vec(changes).context("failed to encode a change")?;
     Ok([checksum(&json).as_bytes(), b" ", &json, b"\n"].concat())
 }
@@ -65,7 +66,8 @@ fn transaction(line: &[u8]) -> Result<Vec<Change>> {
 }
 
 /// The text of a snapshot with its checksum. `json` has no line break at its end.
-pub fn seal(json: &[u8]) -> Vec<u8> {
+#[cfg(test)]
+fn seal(json: &[u8]) -> Vec<u8> {
     [json, seal_of(json).as_bytes()].concat()
 }
 

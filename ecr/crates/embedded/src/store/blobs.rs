@@ -1,4 +1,4 @@
-//! The files of blobs: layers, configs and manifests, each named by its digest.
+//! The files of blobs: layers and configs, each named by its digest.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -42,11 +42,6 @@ impl Blobs {
     /// The number of bytes of a blob; `None` if there is none.
     pub fn size(&self, digest: &Digest) -> Option<u64> {
         fs::metadata(self.path(digest)).ok().map(|it| it.len())
-    }
-
-    /// Writes a small blob, such as a manifest, atomically.
-    pub fn write(&self, digest: &Digest, bytes: &[u8]) -> io::Result<()> {
-        write_whole(&self.path(digest), bytes)
     }
 
     /// Removes a blob. Errors are ignored: a remaining file only takes up space.
