@@ -259,7 +259,7 @@ fn create_blocks_an_ineffective_field_and_writes_it_once() {
 fn create_writes_a_repository_policy_once_whatever_form_aws_gives_it() {
     for statement in [
         r#""Principal": {"AWS": ["222222222222", "111111111111"]}, "Action": ["ecr:BatchGetImage"]"#,
-        r#""Principal": "111111111111", "Action": "ecr:batchGetImage""#,
+        r#""Principal": {"AWS": "111111111111"}, "Action": "ecr:batchGetImage""#,
         r#""Principal": "*", "Action": ["ecr:BatchGetImage"], "Condition": {"Bool": {"aws:SecureTransport": true}}"#,
         r#""Principal": {"AWS": ["*"], "Service": ["ecs.amazonaws.com"]}, "Action": ["ecr:Get*", "ecr:Batch*"]"#,
     ] {
@@ -271,7 +271,7 @@ fn create_writes_a_repository_policy_once_whatever_form_aws_gives_it() {
         assert_eq!(fixture.registry.writes(), [""; 0], "{policy}");
         assert_eq!(fixture.run(&["ecr", "plan", "--check"]).code, 0, "{policy}");
         // A principal that was deleted, whose unique ID takes its place.
-        fixture.workspace.file("my-app/policy.json", policy.replace("111111111111", "AIDAEXAMPLE"));
+        fixture.workspace.file("my-app/policy.json", policy.replace("111111111111", "AIDAEXAMPLEEXAMPLE123"));
         let wanted = if policy.contains("111111111111") { 2 } else { 0 };
         assert_eq!(fixture.run(&["ecr", "plan", "--check"]).code, wanted, "{policy}");
     }

@@ -41,6 +41,7 @@
 //! and write responses. `sts` answers in the query protocol, and knows whose registry a session token gives. `images` has the rules for images that both share. `model` has the records of the
 //! state, and `store` keeps them on disk.
 
+mod access;
 mod api;
 mod builder;
 mod check;

@@ -69,6 +69,9 @@ pub struct Registry {
     /// Account settings that differ from the default, by name (`PutAccountSetting`).
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// The text of the registry policy, in the form in which ECR returns it.
+    #[serde(default)]
+    pub policy: Option<String>,
 }
 
 /// The number by which rows name a repository. A repository that is deleted and created again has another one.

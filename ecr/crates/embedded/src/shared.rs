@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use ecr_types::{Digest, Region, RegistryId, RepositoryName, lock, permission};
+use ecr_types::{Digest, Region, RegistryId, RepositoryName, lock};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::faults::Faults;
-use super::model::{RegistryKey, Repository};
+use super::model::RegistryKey;
 use super::store::Store;
 use super::token;
 use super::uploads::Upload;
@@ -164,6 +164,11 @@ impl Shared {
         Some(UploadGuard { shared: self, id: id.to_owned(), upload })
     }
 
+    /// Whether connections are encrypted.
+    pub fn is_secure(&self) -> bool {
+        false
+    }
+
     /// The URL of the server under the host of a request.
     pub fn url_of(&self, host: &str) -> String {
         format!("http://{host}")
@@ -216,29 +221,6 @@ impl Shared {
     pub fn now(&self) -> f64 {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     }
-}
-
-/// ECR's message if the caller with this ARN may not do something in a repository, or in the registry as a whole; `None` if
-/// it may. The resource is named as ECR names it (ministryofjustice/cloud-platform#7245).
-pub fn denial(
-    shared: &Shared,
-    registry: &RegistryKey,
-    caller: &str,
-    action: &str,
-    target: Option<(&RepositoryName, Option<&Repository>)>,
-) -> anyhow::Result<Option<String>> {
-    let action = permission::of_operation(action);
-    let resource = match target {
-        Some((name, _)) => registry.arn_of(name),
-        None => "*".to_owned(),
-    };
-    let reason = shared.faults.denies(action).then_some("no identity-based policy allows");
-    Ok(reason.map(|reason| {
-        format!(
-            "User: {caller} is not authorized to perform: ecr:{action} on resource: {resource} \
-             because {reason} the ecr:{action} action"
-        )
-    }))
 }
 
 /// An upload that one request uses. When the guard is dropped the upload is available again, so that a client whose connection

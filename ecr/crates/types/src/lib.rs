@@ -24,6 +24,7 @@ pub mod media_type;
 mod name;
 mod pattern;
 pub mod permission;
+pub mod policy;
 mod platform;
 #[cfg(feature = "proptest")]
 pub mod property;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ecr_lifecycle::Document;
-use ecr_types::document::{Located, Place, Problem, Problems, did_you_mean, parse_json};
+use ecr_types::document::{Located, Node, Place, Problem, Problems, Value, did_you_mean, parse_json};
+use ecr_types::policy::{Policy, PolicyKind, PolicyProblem};
 use ecr_types::text::NotText;
 use ecr_types::{ImageTagMutability, RepositoryName};
 
@@ -273,10 +274,22 @@ impl<'a> Resolver<'a> {
     fn repository_policy(&self, source: &Located<PolicySource>) -> Option<String> {
         let help = "create the file, or name another one";
         let text = self.policy_text(source, "the repository policy", help)?;
-        match parse_json(&text.file, &text.text) {
-            Ok(_) => Some(text.text),
+        let document = match parse_json(&text.file, &text.text) {
+            Ok(document) => document,
             Err(problem) => {
                 self.add_problems(&text, [problem]);
+                return None;
+            }
+        };
+        match Policy::parse(&text.text, PolicyKind::Repository) {
+            Ok(_) => Some(text.text),
+            Err(problems) => {
+                let located = |it: PolicyProblem| Problem {
+                    place: element(&document, &it.path).place.clone(),
+                    message: format!("repository policy: {it}"),
+                    help: None,
+                };
+                self.add_problems(&text, problems.into_iter().map(located));
                 None
             }
         }
@@ -320,6 +333,17 @@ impl<'a> Resolver<'a> {
             }
         }
     }
+}
+
+/// The element at a path such as `Statement[0].Action`, as far as it exists.
+fn element<'a>(document: &'a Node, path: &str) -> &'a Node {
+    path.split(['.', '[', ']']).filter(|it| !it.is_empty()).fold(document, |node, step| {
+        let item = match (&node.value, step.parse::<usize>()) {
+            (Value::Array(items), Ok(n)) => items.get(n),
+            _ => node.get(step),
+        };
+        item.unwrap_or(node)
+    })
 }
 
 /// The text of a policy and its source.

@@ -3,10 +3,11 @@
 use ecr_types::RepositoryName;
 use serde_json::{Value, json};
 
+use super::access::{Access, Target};
 use super::error::ApiError;
 use super::model::{Registry, RegistryKey, Repository, RepositorySettings};
 use super::service_model::{self, Support};
-use super::shared::{Shared, denial};
+use super::shared::Shared;
 use super::store::{Queries, Rows, Snapshot, Transaction};
 use super::sts::Caller;
 
@@ -55,9 +56,9 @@ pub fn response(call: &Call<'_>, operation: &str, body: &[u8]) -> ApiResult {
         serde_json::from_slice(body).map_err(|it| ApiError::new("SerializationException", it.to_string()))?;
     service_model::check(operation, &body)?;
     let input = Input::new(&body);
+    let call = call.of_registry(input);
     call.check_permission(operation, input)?;
-    call.check_registry(input)?;
-    dispatch(call, operation, input)
+    dispatch(&call, operation, input)
 }
 
 fn dispatch(call: &Call<'_>, operation: &str, input: Input<'_>) -> ApiResult {
@@ -103,8 +104,16 @@ fn dispatch(call: &Call<'_>, operation: &str, input: Input<'_>) -> ApiResult {
 }
 
 impl Call<'_> {
+    /// The call with the registry `registryId` of the input, which is that of the caller by default.
+    fn of_registry(&self, input: Input<'_>) -> Self {
+        let account = input.text("registryId").and_then(|it| it.parse().ok());
+        let account = account.unwrap_or_else(|| self.registry.account.clone());
+        let registry = RegistryKey { account, region: self.registry.region.clone() };
+        Self { shared: self.shared, registry, caller: self.caller.clone() }
+    }
+
     /// Fails if the caller may not do this.
-    fn check_permission(&self, action: &str, input: Input<'_>) -> Result<(), ApiError> {
+    fn check_permission(&self, operation: &str, input: Input<'_>) -> Result<(), ApiError> {
         let names = input.texts("repositoryNames").unwrap_or_default();
         let named = input.text("repositoryName").or(names.first().copied());
         let named = named.or_else(|| input.text("resourceArn")?.split_once(":repository/").map(|it| it.1));
@@ -113,30 +122,12 @@ impl Call<'_> {
             Some(name) => self.shared.store.read()?.repository(&self.registry, name)?,
             None => None,
         };
-        let target = name.as_ref().map(|name| (name, repository.as_ref()));
-        match denial(self.shared, &self.registry, &self.caller.arn(), action, target)? {
+        let target = name.as_ref().map(|name| Target { name, repository: repository.as_ref() });
+        let caller = self.caller.arn();
+        let access = Access { registry: &self.registry, caller: &caller, operation, target };
+        match access.denial(self.shared)? {
             Some(message) => Err(ApiError::new("AccessDeniedException", message)),
             None => Ok(()),
-        }
-    }
-
-    /// Fails for the registry of another account, as there is only one here: its repositories do not exist for these
-    /// credentials.
-    fn check_registry(&self, input: Input<'_>) -> Result<(), ApiError> {
-        let Some(registry) = input.text("registryId").filter(|it| *it != self.registry.account.as_str())
-        else {
-            return Ok(());
-        };
-        let names = input.texts("repositoryNames").unwrap_or_default();
-        match input.text("repositoryName").or(names.first().copied()) {
-            Some(name) => Err(ApiError::repository_not_found(name, registry)),
-            None => {
-                let message = format!(
-                    "User: {} is not authorized to access the registry with id '{registry}'",
-                    self.caller.arn()
-                );
-                Err(ApiError::new("AccessDeniedException", message))
-            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! Lifecycle and repository policies.
 
 use ecr_lifecycle::{Document, Finding};
-use serde_json::{Value, json};
+use ecr_types::policy::{Decision, Policy, PolicyKind, Request};
+use serde_json::json;
 
 use super::policy_text::as_returned;
 use super::{ApiResult, Call, Found, Input};
@@ -38,34 +39,37 @@ pub fn delete_lifecycle(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     Ok(response)
 }
 
+/// Sets the policy of a repository. One that would keep the caller from setting another one needs `force` (ECR API,
+/// `SetRepositoryPolicy`).
 pub fn set_repository(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let text = input.required("policyText");
-    if !is_policy(text) {
-        return Err(ApiError::invalid("PolicyText", "Invalid repository policy provided"));
+    let policy = checked_policy(text, PolicyKind::Repository)?;
+    let name = call.name(input.required("repositoryName"))?;
+    let (caller, resource) = (call.caller.arn(), call.arn(&name));
+    let request = Request {
+        caller: &caller,
+        action: "ecr:SetRepositoryPolicy",
+        resource: &resource,
+        is_secure: call.shared.is_secure(),
+    };
+    if policy.decide(&request) == Decision::Denied && !input.flag("force") {
+        let constraint = "The policy would prevent you from setting another policy in the future: use force to set it";
+        return Err(ApiError::invalid("PolicyText", constraint));
     }
     let text = as_returned(text);
-    let name = call.change_settings(input.required("repositoryName"), |it| {
+    call.change_settings(name.as_str(), |it| {
         it.repository_policy = Some(text.clone());
         Ok(())
     })?;
     Ok(call.about(&name, json!({"policyText": text})))
 }
 
-/// Whether the text has the required elements of a resource-based policy: statements with an effect, actions and principals
-/// (IAM user guide, "Grammar of the IAM JSON policy language").
-fn is_policy(text: &str) -> bool {
-    let policy: Value = serde_json::from_str(text).unwrap_or_default();
-    let has_one = |it: &Value, keys: [&str; 2]| keys.iter().filter(|key| !it[**key].is_null()).count() == 1;
-    let is_statement = |it: &Value| {
-        matches!(it["Effect"].as_str(), Some("Allow" | "Deny"))
-            && has_one(it, ["Action", "NotAction"])
-            && has_one(it, ["Principal", "NotPrincipal"])
-    };
-    match &policy["Statement"] {
-        Value::Array(statements) => !statements.is_empty() && statements.iter().all(is_statement),
-        Value::Object(_) => is_statement(&policy["Statement"]),
-        _ => false,
-    }
+/// The parsed policy, or ECR's error for the first element that is not valid.
+pub fn checked_policy(text: &str, kind: PolicyKind) -> Result<Policy, ApiError> {
+    Policy::parse(text, kind).map_err(|problems| {
+        let constraint = problems.first().map(|it| it.constraint(kind));
+        ApiError::invalid("PolicyText", constraint.unwrap_or_default())
+    })
 }
 
 pub fn get_repository(call: &Call<'_>, input: Input<'_>) -> ApiResult {

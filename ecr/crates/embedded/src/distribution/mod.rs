@@ -10,11 +10,12 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request};
 
+use super::access::{Access, Target};
 use super::error::{NoResponse, OciError};
 use super::faults::InjectedFaults;
 use super::http::{Response, broken, header, json_response, query, text_response, with_header};
 use super::model::{RegistryKey, Repository};
-use super::shared::{Compat, Shared, denial};
+use super::shared::{Compat, Shared};
 use super::store::Queries;
 use super::token::{self, CredentialsError};
 
@@ -106,7 +107,8 @@ async fn dispatch(
         .parse()
         .map_err(|it: ecr_types::InvalidName| OciError::new(400, "NAME_INVALID", it.to_string()))?;
     let repository = registry.shared.store.read()?.repository(&registry.key, &name)?;
-    actions.iter().try_for_each(|it| registry.permit(it, Some((&name, repository.as_ref()))))?;
+    let named = Target { name: &name, repository: repository.as_ref() };
+    actions.iter().try_for_each(|it| registry.permit(it, Some(named)))?;
     let Registry { shared, key, caller, host } = registry;
     let repository =
         repository.ok_or_else(|| OciError::name_unknown(name.as_str(), key.account.as_str()))?;
@@ -116,12 +118,9 @@ async fn dispatch(
 
 impl Registry {
     /// Fails if the caller may not do this, in a repository or in the registry as a whole.
-    fn permit(
-        &self,
-        action: &str,
-        target: Option<(&RepositoryName, Option<&Repository>)>,
-    ) -> Result<(), OciError> {
-        let denied = denial(&self.shared, &self.key, &self.caller, action, target)?;
+    fn permit(&self, operation: &str, target: Option<Target<'_>>) -> Result<(), OciError> {
+        let access = Access { registry: &self.key, caller: &self.caller, operation, target };
+        let denied = access.denial(&self.shared)?;
         denied.map_or(Ok(()), |message| Err(OciError::new(403, "DENIED", message)))
     }
 }
@@ -134,10 +133,11 @@ impl Call {
 
     /// Whether the caller may mount blobs of another repository.
     fn may_read(&self, name: &RepositoryName, repository: &Repository) -> bool {
-        let target = Some((name, Some(repository)));
-        let is_permitted = |action: &&str| {
-            self.shared.note_operation(action);
-            denial(&self.shared, &self.registry, &self.caller, action, target).is_ok_and(|it| it.is_none())
+        let target = Some(Target { name, repository: Some(repository) });
+        let is_permitted = |operation: &&str| {
+            self.shared.note_operation(operation);
+            let access = Access { registry: &self.registry, caller: &self.caller, operation, target };
+            access.denial(&self.shared).is_ok_and(|it| it.is_none())
         };
         RegistryRequest::MountSource.actions().iter().all(is_permitted)
     }

@@ -45,6 +45,7 @@ pub fn take_over(folder: &Path, database: &Database) -> Result<()> {
             let value = Registry {
                 scanning: old.scanning.clone(),
                 settings: old.settings.clone(),
+                ..Registry::default()
             };
             transaction.put_registry(registry, &value)?;
             for (name, repository) in &old.repositories {
