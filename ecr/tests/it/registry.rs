@@ -195,7 +195,10 @@ fn serve_check_reports_damaged_records() {
     let read = workspace.local(&["ecr", "images"]);
     assert!(read.code == 1 && read.stderr.contains("it has another checksum"), "{read:?}");
     let report = check();
-    assert!(report.code == 1 && report.stdout.contains("damaged") || report.stderr.contains("damaged"), "{report:?}");
+    assert!(
+        report.code == 1 && report.stdout.contains("damaged") || report.stderr.contains("damaged"),
+        "{report:?}"
+    );
 
     // A file that is none of its kind.
     std::fs::write(&records, "nonsense").unwrap();

@@ -9,15 +9,9 @@ import pathlib
 
 TABLE = pathlib.Path(__file__).resolve().parents[2] / "crates/embedded/src/service_model.json"
 
-# What the embedded ECR does; every other operation of the model is refused by its name.
-SUPPORTED = """
-BatchCheckLayerAvailability BatchDeleteImage BatchGetImage BatchGetRepositoryScanningConfiguration CompleteLayerUpload
-CreateRepository DeleteLifecyclePolicy DeleteRepository DeleteRepositoryPolicy DescribeImageScanFindings DescribeImages
-DescribeRegistry DescribeRepositories GetAccountSetting GetAuthorizationToken GetDownloadUrlForLayer GetLifecyclePolicy
-GetLifecyclePolicyPreview GetRegistryScanningConfiguration GetRepositoryPolicy InitiateLayerUpload ListImageReferrers
-ListImages ListTagsForResource PutAccountSetting PutImage PutImageScanningConfiguration PutImageTagMutability
-PutLifecyclePolicy PutRegistryScanningConfiguration SetRepositoryPolicy StartImageScan StartLifecyclePolicyPreview
-TagResource UntagResource UploadLayerPart
+# What the embedded ECR refuses by its name; it does every other operation of the model.
+REFUSED = """
+DescribeReplicationBackfillResults ListReplicationBackfills StartReplicationBackfill StopReplicationBackfill
 """.split()
 
 CONSTRAINTS = ("type", "required", "min", "max", "pattern", "enum")
@@ -52,8 +46,8 @@ def table():
 
     operations = {}
     for name, operation in sorted(service["operations"].items()):
-        operations[name] = operation["input"]["shape"] if name in SUPPORTED else None
-        if name in SUPPORTED:
+        operations[name] = None if name in REFUSED else operation["input"]["shape"]
+        if operations[name]:
             reach(operations[name])
     return {"operations": operations, "shapes": dict(sorted(shapes.items()))}
 

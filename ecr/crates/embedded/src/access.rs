@@ -53,9 +53,7 @@ impl Access<'_> {
             ))
         };
         if shared.faults.denies(action) {
-            return Ok(refused(&format!(
-                "because no identity-based policy allows the ecr:{action} action"
-            )));
+            return Ok(refused(&format!("because no identity-based policy allows the ecr:{action} action")));
         }
         Ok(match self.decision(shared, action, &resource)? {
             Decision::Denied => refused("with an explicit deny in a resource-based policy"),
@@ -85,7 +83,8 @@ impl Access<'_> {
             (registry_policy(&registry, action), PolicyKind::Registry),
         ];
         let action = format!("ecr:{action}");
-        let request = Request { caller: self.caller, action: &action, resource, is_secure: shared.is_secure() };
+        let request =
+            Request { caller: self.caller, action: &action, resource, is_secure: shared.is_secure() };
         let policies = policies.into_iter().filter_map(|(text, kind)| Policy::parse(text?, kind).ok());
         let decisions: Vec<_> = policies.map(|it| it.decide(&request)).collect();
         let order = [Decision::Denied, Decision::Allowed, Decision::AllowedToAccount];

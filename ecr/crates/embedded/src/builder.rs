@@ -1,19 +1,23 @@
 //! The configuration and start of a server.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Context;
-use ecr_types::{Region, RegistryId};
+use ecr_types::{Region, RegistryId, Timestamp};
 use tempfile::TempDir;
 use thiserror::Error;
 use tokio::net::TcpListener;
 
 use super::faults::{Fault, Faults};
+use super::seed::Seed;
 use super::server::Server;
-use super::shared::{Compat, ServerSettings, Shared};
+use super::shared::{Clock, Compat, ServerSettings, Shared};
 use super::store::{Store, lock};
+use super::transport::Transport;
 use super::{default_account, default_region};
 
 /// The configuration of a server; see [`Server::builder`].
@@ -63,6 +67,11 @@ pub enum StartError {
     State(anyhow::Error),
 }
 
+/// The text is not a seed; see [`Builder::seed`].
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct InvalidSeed(String);
+
 impl From<anyhow::Error> for StartError {
     fn from(error: anyhow::Error) -> Self {
         Self::State(error)
@@ -108,6 +117,12 @@ impl Default for Builder {
                 region: default_region(),
                 allowed_hosts: Vec::new(),
                 compat: Compat::Ecr,
+                has_ecr_hosts: false,
+                has_control: false,
+                accounts: HashMap::new(),
+                clock: Clock::System,
+                seed: None,
+                is_secure: false,
                 keeps_operations: false,
             },
         }
@@ -145,6 +160,52 @@ impl Builder {
     pub fn oci(mut self) -> Self {
         self.settings.compat = Compat::Oci;
         self
+    }
+
+    /// Sets the account of requests that are signed with this access key ID, so that there are several accounts. Other keys are
+    /// those of [`Builder::account`]. It can be called repeatedly.
+    pub fn account_of(mut self, access_key_id: impl Into<String>, account: RegistryId) -> Self {
+        self.settings.accounts.insert(access_key_id.into(), account);
+        self
+    }
+
+    /// Sets the time of the start, from which the server's clock goes on: the ages of images, and the expiry of passwords.
+    pub fn now(mut self, now: Timestamp) -> Self {
+        self.settings.clock = Clock::Set { at: now.seconds() as f64, since: Instant::now() };
+        self
+    }
+
+    /// Gives each registry a host like that of ECR, `ACCOUNT.dkr.ecr.REGION.localhost:PORT`, in `repositoryUri`, in
+    /// `proxyEndpoint` and in tokens, for programs that take such hosts apart. Names below `localhost` must resolve to 127.0.0.1
+    /// (RFC 6761, section 6.3), as they do in browsers, in Docker and with systemd.
+    pub fn ecr_hosts(mut self) -> Self {
+        self.settings.has_ecr_hosts = true;
+        self
+    }
+
+    /// Encrypts connections with a certificate that is made at the start and written to `tls.pem` in the folder of the state. It
+    /// is valid for `localhost`, the names below it, and 127.0.0.1. Clients have to trust this file.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self) -> Self {
+        self.settings.is_secure = true;
+        self
+    }
+
+    /// Adds endpoints for tests in other languages: `POST /_control/reset` removes everything, and `POST /_control/clock` with
+    /// `{"now": "2026-01-31T12:00:00Z"}` sets the time.
+    pub fn control(mut self) -> Self {
+        self.settings.has_control = true;
+        self
+    }
+
+    /// Adds repositories and images to the state when the server starts, from JSON in the form that
+    /// `ecr/docs/embedded-ecr.md` describes. A repository that exists already is left as it is.
+    ///
+    /// # Errors
+    /// The text is not JSON in this form.
+    pub fn seed(mut self, json: &str) -> Result<Self, InvalidSeed> {
+        self.settings.seed = Some(Seed::parse(json).map_err(|it| InvalidSeed(format!("{it:#}")))?);
+        Ok(self)
     }
 
     /// Adds a fault to inject, such as `"throttle=PutImage:2".parse()`; see [`Fault`]. It can be called repeatedly.
@@ -196,11 +257,16 @@ impl Builder {
         let listener = listener.map_err(|cause| StartError::Listen { port, cause })?;
         let address = listener.local_addr().context("failed to get the port")?;
         let store = Store::open(folder.path(), lock)?;
+        let transport = match self.settings.is_secure {
+            true => Transport::tls(folder.path(), &self.settings.region)?,
+            false => Transport::Plain,
+        };
         let mut shared = Shared::new(store, self.settings, address.to_string(), Faults::new(&self.faults));
         if let Some(path) = &self.request_log {
             shared = shared.with_request_log(path)?;
         }
-        let server = Server::new(address, listener, shared, folder);
+        shared.apply_seed()?;
+        let server = Server::new(listener, transport, shared, folder);
         if self.is_announced {
             lock::announce(server.data(), &server.url())?;
         }

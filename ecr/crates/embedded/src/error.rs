@@ -131,7 +131,8 @@ fn status_of(error: &(dyn Error + 'static)) -> u16 {
     let is_full = |it: &io::Error| {
         matches!(it.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
     };
-    let is_lasting = |it: &(dyn Error + 'static)| it.downcast_ref().is_some_and(is_full) || it.is::<Damaged>();
+    let is_lasting =
+        |it: &(dyn Error + 'static)| it.downcast_ref().is_some_and(is_full) || it.is::<Damaged>();
     if causes(error).any(is_lasting) { 507 } else { 500 }
 }
 

@@ -1,11 +1,13 @@
 //! The rules for images on both planes: which manifests are valid, and which tags may be moved.
 
 use ecr_types::media_type::is_index;
+use ecr_types::policy::role_of_session;
 use ecr_types::{
     Descriptor, Digest, ImageIndex, ImageManifest, ImageTag, InvalidManifest, Manifest, RepositoryName,
 };
 
-use super::model::{Image, Registry, RegistryKey, Repository, StorageClass};
+use super::model::{Image, Registry, RegistryKey, Replication, Repository, StorageClass};
+use super::replication::{Pushed, replicate};
 use super::store::{Blobs, Queries, Rows, Store, Transaction};
 
 /// The maximum number of tags of an image (service quotas, "Tags per image").
@@ -96,16 +98,37 @@ pub fn put(
         image.pushed_at = now;
         image.scan_requested_at = is_scanned(&registry, name, &repository, &image).then_some(now);
         let (media_type, subject) = (image.media_type.clone(), image.subject.clone());
-        let is_known = transaction.has_image(repository.id, &digest)?;
-        if !is_known {
+        let known = transaction.image(repository.id, &digest)?;
+        // A push restores an archived image at once (Amazon ECR user guide, "Restoring an image").
+        let is_pushed = known.is_none_or(|it| it.storage_class == StorageClass::Archive);
+        if !transaction.has_image(repository.id, &digest)? {
             transaction.add_image(repository.id, &digest, &image, &new.bytes)?;
         }
         let is_tagged = match &new.tag {
             Some(tag) => point(transaction, &repository, tag, &digest)?,
             None => false,
         };
-        Ok(Stored { digest, media_type, subject, existed: is_known && !is_tagged })
+        if is_pushed || is_tagged {
+            let (tag, repository) = (new.tag.as_ref(), &repository);
+            let pushed = Pushed { registry: key, name, repository, digest: &digest, tag, now };
+            let replications = replicate(transaction, &pushed)?;
+            restore(transaction, repository, &digest, replications)?;
+        }
+        Ok(Stored { digest, media_type, subject, existed: !(is_pushed || is_tagged) })
     })
+}
+
+/// Records the copies of an image that was pushed, and that it is not archived.
+fn restore(
+    transaction: &mut Transaction<'_>,
+    repository: &Repository,
+    digest: &Digest,
+    replications: Vec<Replication>,
+) -> anyhow::Result<()> {
+    let Some(before) = transaction.image(repository.id, digest)? else { return Ok(()) };
+    let replications = if replications.is_empty() { before.replications.clone() } else { replications };
+    let image = Image { storage_class: StorageClass::Standard, replications, ..before.clone() };
+    if image == before { Ok(()) } else { transaction.put_image(repository.id, digest, &image) }
 }
 
 fn is_scanned(registry: &Registry, name: &RepositoryName, repository: &Repository, image: &Image) -> bool {
@@ -115,10 +138,12 @@ fn is_scanned(registry: &Registry, name: &RepositoryName, repository: &Repositor
 /// The interval in which pulls are recorded, in seconds. ECR refreshes `lastRecordedPullTime` "at least once every 24 hours".
 const PULL_INTERVAL: f64 = 60.0 * 60.0;
 
-/// Records the reading of manifests, which ECR counts as a pull on both planes (aws/containers-roadmap#2390).
+/// Records the reading of manifests, which ECR counts as a pull on both planes (aws/containers-roadmap#2390), unless the
+/// caller is excluded (`RegisterPullTimeUpdateExclusion`).
 pub fn pulled<'a>(
     store: &Store,
-    repository: &Repository,
+    (key, repository): (&RegistryKey, &Repository),
+    caller: &str,
     images: impl IntoIterator<Item = (&'a Digest, &'a Image)>,
     now: f64,
 ) -> anyhow::Result<()> {
@@ -127,11 +152,20 @@ pub fn pulled<'a>(
     if stale.is_empty() {
         return Ok(());
     }
+    let exclusions = store.read()?.registry(key)?.pull_time_exclusions;
+    let role = role_of_session(caller);
+    if exclusions.contains_key(role.as_deref().unwrap_or(caller)) {
+        return Ok(());
+    }
     store.write(|transaction| {
         for (digest, _) in stale {
             // It may have been deleted since.
             if let Some(image) = transaction.image(repository.id, digest)? {
-                transaction.put_image(repository.id, digest, &Image { last_pulled_at: Some(now), ..image })?;
+                transaction.put_image(
+                    repository.id,
+                    digest,
+                    &Image { last_pulled_at: Some(now), ..image },
+                )?;
             }
         }
         Ok(())
@@ -192,6 +226,8 @@ fn describe(
         storage_class: StorageClass::Standard,
         archived_at: None,
         activated_at: None,
+        replications: Vec::new(),
+        checked_at: None,
     })
 }
 
@@ -223,7 +259,11 @@ fn check_blobs(
             None => missing.push(descriptor.digest.clone()),
         }
     }
-    if missing.is_empty() { Ok(Contents { size, children: Vec::new(), layers }) } else { Err(PutError::LayersMissing(missing)) }
+    if missing.is_empty() {
+        Ok(Contents { size, children: Vec::new(), layers })
+    } else {
+        Err(PutError::LayersMissing(missing))
+    }
 }
 
 /// The manifests of an index. Its size is that of its largest image (ECR API, `imageSizeInBytes`).
@@ -240,7 +280,11 @@ fn check_children(
             None => missing.push(child.clone()),
         }
     }
-    if missing.is_empty() { Ok(Contents { size, children, layers: Vec::new() }) } else { Err(PutError::ChildrenMissing(missing)) }
+    if missing.is_empty() {
+        Ok(Contents { size, children, layers: Vec::new() })
+    } else {
+        Err(PutError::ChildrenMissing(missing))
+    }
 }
 
 /// What ECR says of a text that is no manifest it takes, also for want of a media type (aws/aws-sdk#193, ko-build/ko#928).

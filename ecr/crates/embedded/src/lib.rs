@@ -45,6 +45,8 @@ mod access;
 mod api;
 mod builder;
 mod check;
+mod control;
+mod creation;
 mod distribution;
 mod error;
 mod faults;
@@ -54,20 +56,24 @@ mod http;
 mod images;
 mod model;
 mod page;
+mod replication;
+mod seed;
 mod server;
 mod service_model;
 mod shared;
 mod store;
 mod sts;
 mod token;
+mod transport;
 mod uploads;
+mod upstream;
 
-pub use builder::{Builder, StartError};
+pub use builder::{Builder, InvalidSeed, StartError};
 pub use check::{Check, check};
 pub use faults::{Fault, InvalidFault};
 pub use server::Server;
 
-use ecr_types::{Region, RegistryId};
+pub use ecr_types::{Region, RegistryId, Timestamp};
 
 /// The default TCP port of the command `ecr serve`. A [`Builder`] uses any free port by default.
 pub const DEFAULT_PORT: u16 = 4510;

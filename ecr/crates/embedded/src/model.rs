@@ -8,6 +8,7 @@ use ecr_types::{
     Digest, EncryptionType, ImageTagMutability, InvalidName, Region, RegistryId, RepositoryName, ScanningRule,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The key of a registry. Each account has one registry in each region. As text it is `000000000000/us-east-1`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,7 +29,6 @@ impl RegistryKey {
         let (account, rest) = host.split_once(".dkr.ecr.")?;
         Some(Self { account: account.parse().ok()?, region: rest.split('.').next()?.parse().ok()? })
     }
-
 }
 
 impl fmt::Display for RegistryKey {
@@ -65,13 +65,28 @@ impl TryFrom<String> for RegistryKey {
 pub struct Registry {
     /// `RegistryScanningConfiguration` of the service model, if it was set.
     #[serde(default)]
-    pub scanning: Option<serde_json::Value>,
+    pub scanning: Option<Value>,
     /// Account settings that differ from the default, by name (`PutAccountSetting`).
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
     /// The text of the registry policy, in the form in which ECR returns it.
     #[serde(default)]
     pub policy: Option<String>,
+    /// Repository creation templates by prefix, each a `RepositoryCreationTemplate` of the service model.
+    #[serde(default)]
+    pub templates: BTreeMap<String, Value>,
+    /// Pull-through cache rules by prefix, each a `PullThroughCacheRule` of the service model.
+    #[serde(default)]
+    pub cache_rules: BTreeMap<String, Value>,
+    /// The rules of `ReplicationConfiguration`.
+    #[serde(default)]
+    pub replication: Vec<Value>,
+    /// The ARNs of the principals whose pulls are not recorded, each with its time in seconds since 1970.
+    #[serde(default)]
+    pub pull_time_exclusions: BTreeMap<String, f64>,
+    /// `SigningConfiguration` of the service model.
+    #[serde(default)]
+    pub signing: Option<Value>,
 }
 
 /// The number by which rows name a repository. A repository that is deleted and created again has another one.
@@ -116,11 +131,31 @@ pub struct RepositorySettings {
     pub tags: BTreeMap<String, String>,
 }
 
+impl RepositorySettings {
+    /// The settings of a repository that is created without any. `now` is in seconds since 1970.
+    pub fn new(now: f64) -> Self {
+        Self {
+            created_at: now,
+            image_tag_mutability: ImageTagMutability::Mutable,
+            exclusion_filters: Vec::new(),
+            scan_on_push: false,
+            encryption_type: EncryptionType::Aes256,
+            kms_key: None,
+            lifecycle_policy: None,
+            repository_policy: None,
+            tags: BTreeMap::new(),
+        }
+    }
+}
+
 /// The number of manifests of a repository, and the sum of their sizes in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub images: u64,
     pub bytes: u64,
+    /// The number of those that are or were archived. All others are active, whatever the time.
+    #[serde(default)]
+    pub archived: u64,
 }
 
 /// A blob that was uploaded to or mounted into a repository. Repositories of ECR do not share blobs.
@@ -171,6 +206,23 @@ pub struct Image {
     /// The time at which the last restore is or was complete, in seconds since 1970.
     #[serde(default)]
     pub activated_at: Option<f64>,
+    /// The copies in other registries.
+    #[serde(default)]
+    pub replications: Vec<Replication>,
+    /// The time at which an upstream registry was last asked for this image, in seconds since 1970.
+    #[serde(default)]
+    pub checked_at: Option<f64>,
+}
+
+/// A copy of an image in another registry (service model, `ImageReplicationStatus`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replication {
+    pub region: Region,
+    pub registry_id: RegistryId,
+    pub status: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_code: Option<String>,
 }
 
 /// Where an image is stored (service model, `TargetStorageClass`).
@@ -194,10 +246,13 @@ impl Image {
 }
 
 impl Registry {
-    /// The first scanning rule of the registry that scans a repository (service model, `RegistryScanningRule`).
-    pub fn scanning_rule(&self, name: &RepositoryName) -> Option<&serde_json::Value> {
+    /// The scanning rule of the registry that scans a repository (service model, `RegistryScanningRule`): continuous scanning
+    /// comes before scanning on push (Amazon ECR user guide, "Scanning filters").
+    pub fn scanning_rule(&self, name: &RepositoryName) -> Option<&Value> {
         let rules = self.scanning.as_ref()?["rules"].as_array()?;
-        rules.iter().find(|rule| {
+        let (continuous, others): (Vec<_>, Vec<_>) =
+            rules.iter().partition(|it| it["scanFrequency"] == "CONTINUOUS_SCAN");
+        continuous.into_iter().chain(others).find(|rule| {
             let filters = rule["repositoryFilters"].as_array().into_iter().flatten();
             let rule = ScanningRule {
                 frequency: rule["scanFrequency"].as_str().unwrap_or_default().to_owned(),
@@ -205,6 +260,11 @@ impl Registry {
             };
             rule.scans(name)
         })
+    }
+
+    /// Whether Amazon Inspector scans the images.
+    pub fn is_enhanced(&self) -> bool {
+        self.scanning.as_ref().is_some_and(|it| it["scanType"] == "ENHANCED")
     }
 
     /// Whether the registry's scanning rules scan images of a repository when they are pushed.

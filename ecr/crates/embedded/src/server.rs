@@ -1,11 +1,10 @@
 //! Connections, and the routing of requests to the control plane, the data plane and the page.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ecr_types::{Digest, Region, host};
+use ecr_types::{Digest, Region, Timestamp, host};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -23,15 +22,18 @@ use super::model::RegistryKey;
 use super::shared::Shared;
 use super::store::Queries;
 use super::sts::Caller;
-use super::{api, distribution, page, sts, token};
+use super::transport::Transport;
+use super::{api, control, distribution, page, sts, token};
 
 /// The maximum size of a control plane request in bytes. The largest one has a layer part in base64.
 const MAX_BODY: usize = 32 * 1024 * 1024;
 
+/// The maximum time until a connection has begun.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// A running server. It stops when it is dropped. All changes that were acknowledged are on disk by then.
 #[derive(Debug)]
 pub struct Server {
-    address: SocketAddr,
     shared: Arc<Shared>,
     tasks: [JoinHandle<()>; 2],
     folder: Folder,
@@ -51,22 +53,37 @@ impl Server {
         Builder::default()
     }
 
-    pub(super) fn new(address: SocketAddr, listener: TcpListener, shared: Shared, folder: Folder) -> Self {
+    pub(super) fn new(listener: TcpListener, transport: Transport, shared: Shared, folder: Folder) -> Self {
         let shared = Arc::new(shared);
-        let accepting = tokio::spawn(accept(listener, shared.clone()));
+        let accepting = tokio::spawn(accept(listener, transport, shared.clone()));
         let purging = tokio::spawn(purge(shared.clone()));
-        Self { address, shared, tasks: [accepting, purging], folder }
+        Self { shared, tasks: [accepting, purging], folder }
     }
 
-    /// The URL of the server: `http://127.0.0.1:PORT`. It is the endpoint for AWS SDKs, and the part after `http://` is the host
-    /// of the registry in image references.
+    /// The URL of the server: `http://127.0.0.1:PORT`, or `https://` with TLS. It is the endpoint for AWS SDKs, and the part
+    /// after `//` is the host of the registry in image references.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.shared.url_of(&self.shared.host)
     }
 
     /// The folder of the state. Scan findings can be provided in it, as `scans/HEX.json` for the digest `sha256:HEX`.
     pub fn data(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Sets the server's time, which goes on from there.
+    pub fn set_now(&self, now: Timestamp) {
+        self.shared.set_now(now.seconds() as f64);
+    }
+
+    /// Removes all repositories, images, settings and findings, and applies the seed again. Passwords stay valid.
+    ///
+    /// # Errors
+    /// The state cannot be written.
+    pub fn reset(&self) -> Result<(), StartError> {
+        self.shared.store.clear()?;
+        self.shared.forget();
+        Ok(self.shared.apply_seed()?)
     }
 
     /// Returns the operations since the last call, such as `PutImage`, in the order of the requests. A request of the data plane
@@ -94,12 +111,12 @@ async fn purge(shared: Arc<Shared>) {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, transport: Transport, shared: Arc<Shared>) {
     // Connections end with the task that accepts them, so that a dropped server releases its state.
     let mut connections = tokio::task::JoinSet::new();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(connections.spawn(serve(stream, shared.clone()))),
+            Ok((stream, _)) => drop(connections.spawn(serve(stream, transport.clone(), shared.clone()))),
             // Such as out of file descriptors. An immediate retry would fail again and use the CPU.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
@@ -107,8 +124,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+async fn serve(stream: TcpStream, transport: Transport, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, transport.accept(stream)).await else { return };
     let service = service_fn(move |request: Request<Incoming>| {
         let shared = shared.clone();
         // An error here closes the connection without a response.
@@ -149,7 +167,7 @@ async fn response(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Res
         return Some(text_response(403, "text/plain", message.to_owned()));
     }
     // Browsers send `Origin` with requests of web pages (RFC 6454, section 7). Clients of registries do not send it.
-    let own = format!("http://{host}");
+    let own = shared.url_of(&host);
     if request
         .headers()
         .get_all("origin")
@@ -163,6 +181,9 @@ async fn response(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Res
     match (request.method(), path) {
         (_, path) if path == "/v2" || path.starts_with("/v2/") => {
             distribution::response(shared, request).await
+        }
+        (_, path) if shared.settings.has_control && path.starts_with("/_control/") => {
+            Some(control::response(&shared, request).await)
         }
         (&Method::POST, "/") => control_plane(&shared, request).await,
         (&Method::GET | &Method::HEAD, "/") => Some(page::response(&shared, request.uri().query())),
@@ -218,7 +239,7 @@ fn downloaded(shared: &Shared, path: &str) -> anyhow::Result<Option<(PathBuf, Di
 async fn control_plane(shared: &Arc<Shared>, request: Request<Incoming>) -> Option<Response> {
     let region = signing_region(header(&request, "authorization"));
     let region = region.unwrap_or_else(|| shared.settings.region.clone());
-    let caller = caller(shared, header(&request, "x-amz-security-token"));
+    let caller = caller(shared, header(&request, "authorization"), header(&request, "x-amz-security-token"));
     let target = header(&request, "x-amz-target").map(str::to_owned);
     let Ok(body) = Limited::new(request.into_body(), MAX_BODY).collect().await else {
         return Some(aws_json(Err(ApiError::new("InvalidParameterException", "the request is too large"))));
@@ -281,10 +302,16 @@ async fn query_protocol(
     if injected.drop { broken(response) } else { response }
 }
 
-/// The caller of a request, by its session token.
-fn caller(shared: &Shared, session_token: Option<&str>) -> Result<Caller, ApiError> {
+/// The caller of a request, by its session token, else by its access key.
+fn caller(
+    shared: &Shared,
+    authorization: Option<&str>,
+    session_token: Option<&str>,
+) -> Result<Caller, ApiError> {
     let now = shared.now() as u64;
-    Caller::new(shared.store.secret(), &shared.settings.account, session_token, now)
+    let of_key = credential_scope(authorization).and_then(|mut it| shared.settings.accounts.get(it.next()?));
+    let account = of_key.unwrap_or(&shared.settings.account);
+    Caller::new(shared.store.secret(), account, session_token, now)
 }
 
 /// The error response for injected faults.
@@ -313,8 +340,13 @@ fn aws_json(response: Result<serde_json::Value, ApiError>) -> Response {
 
 /// The region in `Credential=KEY/DATE/REGION/SERVICE/aws4_request` (AWS, "Signature Version 4").
 fn signing_region(authorization: Option<&str>) -> Option<Region> {
+    credential_scope(authorization)?.nth(2)?.parse().ok()
+}
+
+/// The parts of `Credential`: the access key ID, the date, the region, the service.
+fn credential_scope(authorization: Option<&str>) -> Option<impl Iterator<Item = &str>> {
     let scope = authorization?.split_once("Credential=")?.1;
-    scope.split(',').next()?.split('/').nth(2)?.parse().ok()
+    Some(scope.split(',').next()?.split('/'))
 }
 
 #[cfg(test)]

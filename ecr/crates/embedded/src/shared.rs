@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::faults::Faults;
 use super::model::RegistryKey;
+use super::seed::Seed;
 use super::store::Store;
 use super::token;
 use super::uploads::Upload;
@@ -67,8 +68,33 @@ pub struct ServerSettings {
     /// Hosts that are allowed in the header `Host`, in addition to loopback names.
     pub allowed_hosts: Vec<String>,
     pub compat: Compat,
+    /// The accounts of callers by the ID of their access key.
+    pub accounts: HashMap<String, RegistryId>,
+    /// The time of the start, and after a reset.
+    pub clock: Clock,
+    /// Whether connections are encrypted.
+    pub is_secure: bool,
+    /// What an empty state begins with.
+    pub seed: Option<Seed>,
+    /// Whether the endpoints for tests are there.
+    pub has_control: bool,
+    /// Whether the hosts of registries are like those of ECR.
+    pub has_ecr_hosts: bool,
     /// Whether operations are recorded, for tests that count them.
     pub keeps_operations: bool,
+}
+
+/// Where the time comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Clock {
+    /// The clock of the system.
+    System,
+    /// A time in seconds since 1970, and when it was set.
+    Set { at: f64, since: Instant },
+}
+
+fn system_time() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// The validity of a URL from which a blob can be downloaded, in seconds.
@@ -85,6 +111,7 @@ pub struct Shared {
     request_log: Option<Mutex<File>>,
     /// The number of requests for the findings of each image.
     scan_requests: Mutex<HashMap<String, usize>>,
+    clock: Mutex<Clock>,
     pub settings: ServerSettings,
     /// The host and port of the server, as clients use it.
     pub host: String,
@@ -101,6 +128,7 @@ impl Shared {
             operations: Mutex::default(),
             request_log: None,
             scan_requests: Mutex::default(),
+            clock: Mutex::new(settings.clock),
             settings,
             host,
             faults,
@@ -164,14 +192,30 @@ impl Shared {
         Some(UploadGuard { shared: self, id: id.to_owned(), upload })
     }
 
+    /// Adds the repositories of the seed, if there is one.
+    pub fn apply_seed(&self) -> anyhow::Result<()> {
+        self.settings.seed.as_ref().map_or(Ok(()), |it| it.apply(self))
+    }
+
     /// Whether connections are encrypted.
     pub fn is_secure(&self) -> bool {
-        false
+        self.settings.is_secure
+    }
+
+    /// The host of a registry in image references.
+    pub fn host_of(&self, registry: &RegistryKey) -> String {
+        if self.settings.has_ecr_hosts {
+            let port = self.host.rsplit_once(':').map_or("", |(_, port)| port);
+            format!("{}.dkr.ecr.{}.localhost:{port}", registry.account, registry.region)
+        } else {
+            self.host.clone()
+        }
     }
 
     /// The URL of the server under the host of a request.
     pub fn url_of(&self, host: &str) -> String {
-        format!("http://{host}")
+        let scheme = if self.is_secure() { "https" } else { "http" };
+        format!("{scheme}://{host}")
     }
 
     /// A URL on a host from which a blob can be downloaded without credentials for an hour.
@@ -219,7 +263,23 @@ impl Shared {
 
     /// The current time in seconds since 1970, the form of timestamps in the ECR API.
     pub fn now(&self) -> f64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+        match *lock(&self.clock) {
+            Clock::System => system_time(),
+            Clock::Set { at, since } => at + since.elapsed().as_secs_f64(),
+        }
+    }
+
+    /// Sets the time, which goes on from there. `at` is in seconds since 1970.
+    pub fn set_now(&self, at: f64) {
+        *lock(&self.clock) = Clock::Set { at, since: Instant::now() };
+    }
+
+    /// Forgets what is in memory about the state, which was emptied.
+    pub fn forget(&self) {
+        self.uploads().clear();
+        self.previews().clear();
+        lock(&self.scan_requests).clear();
+        *lock(&self.clock) = self.settings.clock;
     }
 }
 

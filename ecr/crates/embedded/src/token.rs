@@ -103,7 +103,10 @@ mod tests {
     #[test]
     fn token_is_checked_for_origin_and_expiry() {
         let registry: RegistryKey = "000000000000/us-east-1".parse().unwrap();
-        let header = format!("Basic {}", issue("secret", &registry, "arn:aws:sts::000000000000:assumed-role/a/b", 100));
+        let header = format!(
+            "Basic {}",
+            issue("secret", &registry, "arn:aws:sts::000000000000:assumed-role/a/b", 100)
+        );
         let password = check("secret", Some(&header), 99).unwrap();
         assert_eq!(password.registry, registry);
         assert_eq!(password.caller, "arn:aws:sts::000000000000:assumed-role/a/b");

@@ -24,8 +24,8 @@ pub mod media_type;
 mod name;
 mod pattern;
 pub mod permission;
-pub mod policy;
 mod platform;
+pub mod policy;
 #[cfg(feature = "proptest")]
 pub mod property;
 mod repository;

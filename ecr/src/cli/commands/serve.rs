@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use ecr_embedded::{Builder, Server, StartError};
 use ecr_oci::http::Limits;
 use ecr_types::{Region, RegistryId, human};
@@ -11,6 +12,7 @@ use super::endpoint::{local_account, local_region, start_server};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::shell::Shell;
+use crate::config::files;
 use crate::config::workspace::Workspace;
 
 struct ServeSettings {
@@ -95,9 +97,29 @@ fn settings(flags: &flags::Serve, shell: &Shell) -> Result<ServeSettings, Failur
     let builder = builder.account(account.clone()).region(region.clone());
     let builder = flags.fault.iter().cloned().fold(builder, Builder::fault);
     let builder = flags.allow_host.iter().fold(builder, Builder::allow_host);
+    let builder = for_tests(flags, builder)?;
     let builder = match &flags.request_log {
         Some(path) => builder.request_log(path),
         None => builder,
     };
     Ok(ServeSettings { data, account, region, builder })
+}
+
+/// The settings that tests of other programs need.
+fn for_tests(flags: &flags::Serve, builder: Builder) -> Result<Builder, Failure> {
+    let builder =
+        flags.account.iter().fold(builder, |it, pair| it.account_of(&pair.key, pair.account.clone()));
+    let builder = if flags.compat == flags::Compat::Oci { builder.oci() } else { builder };
+    let builder = if flags.control { builder.control() } else { builder };
+    let builder = if flags.ecr_hosts { builder.ecr_hosts() } else { builder };
+    let builder = flags.now.map_or(builder.clone(), |now| builder.now(now));
+    #[cfg(feature = "tls")]
+    let builder = if flags.tls { builder.tls() } else { builder };
+    match &flags.seed {
+        None => Ok(builder),
+        Some(path) => {
+            let seeded = builder.seed(&files::read(path)?);
+            Ok(seeded.with_context(|| format!("`{}` is not a seed", path.display()))?)
+        }
+    }
 }

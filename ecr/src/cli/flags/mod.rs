@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ecr_embedded::{DEFAULT_PORT, Fault};
 use ecr_lifecycle::Timestamp;
-use ecr_types::{InvalidPlatform, Platform, RegistryId};
+use ecr_types::{InvalidPlatform, Platform};
 
 use crate::aws::iam::Role;
 use crate::config::tag_template::TagTemplate;
 
+mod serve;
 mod shared;
+pub use serve::{Compat, Serve};
 pub(crate) use shared::{
     CargoArgs, CommonArgs, GateArgs, OutputArgs, RegistryArgs, SelectionArgs, StorageArgs, WorkspaceArgs,
 };
@@ -226,43 +227,6 @@ pub struct Login {
     pub(crate) print_token: bool,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
-}
-
-/// `ecr serve`: run the embedded ECR in the foreground, until Ctrl-C
-#[derive(Debug, Args)]
-#[non_exhaustive]
-pub struct Serve {
-    /// Port on 127.0.0.1, or 0 for any free port
-    #[arg(long, default_value_t = DEFAULT_PORT)]
-    pub(crate) port: u16,
-    /// Directory of the embedded ECR's data [default: target/ecr-local]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// AWS account ID of the registry [default: the workspace's `account-id`, or 000000000000]
-    #[arg(long, value_name = "ID")]
-    pub(crate) account_id: Option<RegistryId>,
-    /// Verify the records, blobs and references of the state and exit
-    #[arg(long)]
-    pub(crate) check: bool,
-    /// Fault to inject (repeatable): KIND=OPERATION, KIND=OPERATION:N for the first N requests, or
-    /// KIND=OPERATION:P%
-    ///
-    /// KIND is deny (missing permission), ignore (a change of settings succeeds without effect), throttle,
-    /// error (status 500), drop (the connection is closed in the middle of a body), expire (expired
-    /// credentials), forget (the upload is lost) or slow (a delay: slow=OPERATION:200ms). OPERATION is an
-    /// operation of the ECR API, or `*`. `seed=NUMBER` is the seed of the random numbers for percentages.
-    #[arg(long, value_name = "FAULT")]
-    pub(crate) fault: Vec<Fault>,
-    /// Host name to accept requests for, in addition to loopback names (repeatable)
-    #[arg(long, value_name = "NAME")]
-    pub(crate) allow_host: Vec<String>,
-    /// Append one line of JSON per request to FILE
-    #[arg(long, value_name = "FILE")]
-    pub(crate) request_log: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) workspace: WorkspaceArgs,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
 }
 
 /// The builder of an image.

@@ -228,6 +228,9 @@ fn entries(
     limit: usize,
 ) -> Result<Vec<Entry>, ApiError> {
     let (mut entries, mut last, now) = (Vec::new(), after.unwrap_or("1").to_owned(), call.shared.now());
+    // Where none was archived, the images need not be looked at.
+    let is_known =
+        matches!(filter.status, None | Some("ACTIVE")) && rows.counts(repository.id)?.archived == 0;
     while entries.len() < limit {
         let page = page_after(rows, repository, filter.listed, &last, limit - entries.len())?;
         last = match page.last() {
@@ -236,8 +239,14 @@ fn entries(
             None => break,
         };
         for entry in page {
-            let image = rows.image(repository.id, entry.digest())?;
-            entries.extend(image.filter(|it| filter.accepts(it, now)).map(|_| entry));
+            let is_accepted = match is_known {
+                true => true,
+                false => {
+                    let image = rows.image(repository.id, entry.digest())?;
+                    image.is_some_and(|it| filter.accepts(&it, now))
+                }
+            };
+            entries.extend(is_accepted.then_some(entry));
         }
     }
     Ok(entries)
@@ -271,6 +280,12 @@ pub fn batch_get(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let (mut images, mut failures, mut pulled) = (Vec::new(), Vec::new(), Vec::new());
     for id in &ids {
         match id.find(&rows, &repository)? {
+            // The service model has this code for images that cannot be read, and archived ones are not pulled.
+            Ok((_, image)) if image.status(call.shared.now()) != "ACTIVE" => failures.push(json!({
+                "imageId": id.json(),
+                "failureCode": "ImageInaccessible",
+                "failureReason": "Requested image is archived",
+            })),
             Ok((digest, image)) => {
                 images.push(got(call, &rows, &name, &repository, id, &digest, &image)?);
                 pulled.push((digest, image));
@@ -279,7 +294,8 @@ pub fn batch_get(call: &Call<'_>, input: Input<'_>) -> ApiResult {
         }
     }
     let pulled = pulled.iter().map(|(digest, image)| (digest, image));
-    images::pulled(&call.shared.store, &repository, pulled, call.shared.now())?;
+    let key = (&call.registry, &repository);
+    images::pulled(&call.shared.store, key, &call.caller.arn(), pulled, call.shared.now())?;
     Ok(json!({"images": images, "failures": failures}))
 }
 
@@ -304,6 +320,7 @@ fn got(
 
 pub fn put(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let name = call.name(input.required("repositoryName"))?;
+    call.create_on_push(&name)?;
     let manifest = input.required("imageManifest");
     let new = NewImage {
         tag: input.text("imageTag").map(|it| parsed("imageTag", it)).transpose()?,

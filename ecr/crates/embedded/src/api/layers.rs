@@ -58,6 +58,7 @@ fn media_type_of(rows: &impl Rows, repository: &Repository, layer: &Digest) -> a
 }
 
 pub fn initiate(call: &Call<'_>, input: Input<'_>) -> ApiResult {
+    call.create_on_push(&call.name(input.required("repositoryName"))?)?;
     let Found { name, .. } = call.find(input)?;
     let id = call.shared.begin_upload(&call.registry, &name)?;
     Ok(json!({"uploadId": id, "partSize": PART_SIZE}))

@@ -4,6 +4,7 @@ use ecr_types::RepositoryName;
 use serde_json::{Value, json};
 
 use super::access::{Access, Target};
+use super::creation;
 use super::error::ApiError;
 use super::model::{Registry, RegistryKey, Repository, RepositorySettings};
 use super::service_model::{self, Support};
@@ -11,7 +12,10 @@ use super::shared::Shared;
 use super::store::{Queries, Rows, Snapshot, Transaction};
 use super::sts::Caller;
 
+mod archive;
+mod cache_rules;
 mod delete;
+mod exclusions;
 mod images;
 mod input;
 mod layers;
@@ -21,12 +25,17 @@ mod policy_text;
 mod preview;
 mod referrers;
 mod registry;
+mod registry_policy;
+mod replication;
 mod repositories;
 mod scans;
+mod signing;
 mod tags;
+mod templates;
 
 use input::Input;
 pub use preview::lifecycle_images;
+pub use repositories::kms_key;
 
 type ApiResult = Result<Value, ApiError>;
 
@@ -92,8 +101,30 @@ fn dispatch(call: &Call<'_>, operation: &str, input: Input<'_>) -> ApiResult {
         "GetDownloadUrlForLayer" => layers::download_url(call, input),
         "StartImageScan" => scans::start(call, input),
         "DescribeImageScanFindings" => scans::describe(call, input),
-        "GetAuthorizationToken" => registry::authorization_token(call),
-        "DescribeRegistry" => registry::describe(call),
+        "GetAuthorizationToken" => registry::authorization_token(call, input),
+        "DescribeRegistry" => replication::describe_registry(call),
+        "PutReplicationConfiguration" => replication::put(call, input),
+        "DescribeImageReplicationStatus" => replication::status(call, input),
+        "PutRegistryPolicy" => registry_policy::put(call, input),
+        "GetRegistryPolicy" => registry_policy::get(call),
+        "DeleteRegistryPolicy" => registry_policy::delete(call),
+        "CreateRepositoryCreationTemplate" => templates::create(call, input),
+        "DescribeRepositoryCreationTemplates" => templates::describe(call, input),
+        "UpdateRepositoryCreationTemplate" => templates::update(call, input),
+        "DeleteRepositoryCreationTemplate" => templates::delete(call, input),
+        "CreatePullThroughCacheRule" => cache_rules::create(call, input),
+        "DescribePullThroughCacheRules" => cache_rules::describe(call, input),
+        "UpdatePullThroughCacheRule" => cache_rules::update(call, input),
+        "DeletePullThroughCacheRule" => cache_rules::delete(call, input),
+        "ValidatePullThroughCacheRule" => cache_rules::validate(call, input),
+        "UpdateImageStorageClass" => archive::update(call, input),
+        "RegisterPullTimeUpdateExclusion" => exclusions::register(call, input),
+        "DeregisterPullTimeUpdateExclusion" => exclusions::deregister(call, input),
+        "ListPullTimeUpdateExclusions" => exclusions::list(call, input),
+        "PutSigningConfiguration" => signing::put(call, input),
+        "GetSigningConfiguration" => signing::get(call),
+        "DeleteSigningConfiguration" => signing::delete(call),
+        "DescribeImageSigningStatus" => signing::status(call, input),
         "GetAccountSetting" => registry::get_setting(call, input),
         "PutAccountSetting" => registry::put_setting(call, input),
         "GetRegistryScanningConfiguration" => registry::get_scanning(call),
@@ -155,6 +186,14 @@ impl Call<'_> {
         let repository = rows.repository(&self.registry, name)?;
         repository
             .ok_or_else(|| ApiError::repository_not_found(name.as_str(), self.registry.account.as_str()))
+    }
+
+    /// Creates a repository that does not exist, if a template allows a push to do so.
+    fn create_on_push(&self, name: &RepositoryName) -> Result<(), ApiError> {
+        if self.shared.store.read()?.repository(&self.registry, name)?.is_none() {
+            creation::on_push(self.shared, &self.registry, &self.caller.arn(), name)?;
+        }
+        Ok(())
     }
 
     /// Changes a repository, which must exist, in one transaction.

@@ -30,6 +30,21 @@ pub fn sought<T>(
     Ok((items, next))
 }
 
+/// Items with their keys, and the token of the next page.
+type KeyedPage<T> = (Vec<(String, T)>, Option<String>);
+
+/// A page of a short list that is sorted by the keys of its items, and the token of the next one; see [`sought`].
+pub fn sought_in<T>(
+    input: Input<'_>,
+    items: impl IntoIterator<Item = (String, T)>,
+) -> Result<KeyedPage<T>, ApiError> {
+    let fetch = |after: Option<&str>, limit| {
+        let rest = items.into_iter().filter(|(key, _)| after.is_none_or(|it| key.as_str() > it));
+        Ok(rest.take(limit).collect())
+    };
+    sought(input, fetch, |(key, _)| key.clone())
+}
+
 /// The response `{key: items, "nextToken"}` with a page of a list by offset; see [`page`].
 pub fn paged<T: Into<Value>>(
     key: &str,

@@ -53,7 +53,8 @@ pub fn set_repository(call: &Call<'_>, input: Input<'_>) -> ApiResult {
         is_secure: call.shared.is_secure(),
     };
     if policy.decide(&request) == Decision::Denied && !input.flag("force") {
-        let constraint = "The policy would prevent you from setting another policy in the future: use force to set it";
+        let constraint =
+            "The policy would prevent you from setting another policy in the future: use force to set it";
         return Err(ApiError::invalid("PolicyText", constraint));
     }
     let text = as_returned(text);

@@ -36,7 +36,12 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let decisions = evaluate(policy.policy(), &images, Timestamp::from_seconds(now));
     let rows = images.into_iter().zip(&decisions);
     let rows = rows.filter_map(|(image, it)| it.outcome.rule().map(|rule| PreviewRow { image, rule }));
-    let preview = Preview { text: text.clone(), rows: rows.collect::<Vec<_>>().into(), started_at: Instant::now(), was_asked: false };
+    let preview = Preview {
+        text: text.clone(),
+        rows: rows.collect::<Vec<_>>().into(),
+        started_at: Instant::now(),
+        was_asked: false,
+    };
     call.shared.previews().insert(key, preview);
     Ok(call.about(&name, json!({"lifecyclePolicyText": text, "status": "IN_PROGRESS"})))
 }

@@ -1,11 +1,13 @@
 //! Operations on the registry as a whole: authorization tokens, account settings, and the scanning configuration.
 
-use ecr_types::RepositoryName;
+use std::collections::BTreeSet;
+
+use ecr_types::{InvalidName, RepositoryName};
 use serde_json::{Value, json};
 
 use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
-use crate::model::Registry;
+use crate::model::{Registry, RegistryKey};
 use crate::store::Queries;
 use crate::token;
 
@@ -16,18 +18,24 @@ const SETTINGS: [(&str, [&str; 2]); 3] = [
     ("REGISTRY_POLICY_SCOPE", ["V2", "V1"]),
 ];
 
-pub fn authorization_token(call: &Call<'_>) -> ApiResult {
+/// One token for the caller's registry, or one for each of `registryIds`.
+pub fn authorization_token(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let expires_at = call.shared.now() as u64 + token::LIFETIME;
-    let token = token::issue(call.shared.store.secret(), &call.registry, &call.caller.arn(), expires_at);
-    Ok(json!({"authorizationData": [{
-        "authorizationToken": token,
-        "expiresAt": expires_at,
-        "proxyEndpoint": format!("http://{}", call.shared.host),
-    }]}))
-}
-
-pub fn describe(call: &Call<'_>) -> ApiResult {
-    Ok(json!({"registryId": call.registry.account, "replicationConfiguration": {"rules": []}}))
+    let accounts = input.texts("registryIds").filter(|it| !it.is_empty());
+    let accounts = accounts.unwrap_or_else(|| vec![call.registry.account.as_str()]);
+    let mut tokens = Vec::new();
+    for account in accounts {
+        let account =
+            account.parse().map_err(|it: InvalidName| ApiError::invalid("registryIds", &it.to_string()))?;
+        let registry = RegistryKey { account, region: call.registry.region.clone() };
+        let caller = call.caller.arn();
+        tokens.push(json!({
+            "authorizationToken": token::issue(call.shared.store.secret(), &registry, &caller, expires_at),
+            "expiresAt": expires_at,
+            "proxyEndpoint": call.shared.url_of(&call.shared.host_of(&registry)),
+        }));
+    }
+    Ok(json!({ "authorizationData": tokens }))
 }
 
 pub fn get_setting(call: &Call<'_>, input: Input<'_>) -> ApiResult {
@@ -69,9 +77,16 @@ pub fn get_scanning(call: &Call<'_>) -> ApiResult {
 pub fn put_scanning(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let scan_type = input.text("scanType").unwrap_or("BASIC");
     let rules = input.value()["rules"].as_array().cloned().unwrap_or_default();
+    let mut frequencies = BTreeSet::new();
+    if let Some(twice) =
+        rules.iter().filter_map(|it| it["scanFrequency"].as_str()).find(|it| !frequencies.insert(*it))
+    {
+        let message = format!("Invalid input. Contains duplicate scan frequencies: [{twice}]");
+        return Err(ApiError::new("ValidationException", message));
+    }
     let continuous = rules.iter().any(|it| it["scanFrequency"] == "CONTINUOUS_SCAN");
     if continuous && scan_type == "BASIC" {
-        let message = "CONTINUOUS_SCAN requires the scan type ENHANCED";
+        let message = "Invalid scan frequency for scanType BASIC: CONTINUOUS_SCAN";
         return Err(ApiError::new("ValidationException", message));
     }
     let scanning = json!({"scanType": scan_type, "rules": rules});

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ecr_types::{EncryptionType, ImageTagMutability, InvalidValue, RepositoryName};
+use ecr_types::{Digest, EncryptionType, ImageTagMutability, InvalidValue, RepositoryName};
 use serde_json::{Value, json};
 
 use super::page::{paged, sought, with_next};
@@ -23,7 +23,9 @@ pub fn create(call: &Call<'_>, input: Input<'_>) -> ApiResult {
             let account = &call.registry.account;
             return Err(ApiError::new(
                 "RepositoryAlreadyExistsException",
-                format!("The repository with name '{name}' already exists in the registry with id '{account}'"),
+                format!(
+                    "The repository with name '{name}' already exists in the registry with id '{account}'"
+                ),
             ));
         }
         let repository = transaction.create_repository(&call.registry, &name, settings)?;
@@ -31,9 +33,21 @@ pub fn create(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     })
 }
 
+/// A key for AES256 is refused (badmintoncryer/cdk-preflight quotes the message).
+fn check_encryption(encryption: Option<Input<'_>>) -> Result<(), ApiError> {
+    let has_key = encryption.is_some_and(|it| it.text("kmsKey").is_some_and(|it| !it.is_empty()));
+    if has_key && encryption.is_some_and(|it| it.required("encryptionType") == "AES256") {
+        let message =
+            "Invalid encryption configuration: Encryption key should not be set for AES256 encryption.";
+        return Err(ApiError::new("InvalidParameterException", message));
+    }
+    Ok(())
+}
+
 fn settings(call: &Call<'_>, input: Input<'_>) -> Result<RepositorySettings, ApiError> {
     let (image_tag_mutability, exclusion_filters) = mutability(input)?;
     let encryption = input.part("encryptionConfiguration");
+    check_encryption(encryption)?;
     let encryption_type = encryption.and_then(|it| it.required("encryptionType").parse().ok());
     Ok(RepositorySettings {
         created_at: call.shared.now(),
@@ -41,7 +55,7 @@ fn settings(call: &Call<'_>, input: Input<'_>) -> Result<RepositorySettings, Api
         exclusion_filters,
         scan_on_push: scan_on_push(input),
         encryption_type: encryption_type.unwrap_or(EncryptionType::Aes256),
-        kms_key: encryption.and_then(|it| it.text("kmsKey")).map(|it| key_arn(call, it)),
+        kms_key: kms_key(&call.registry, encryption_type, encryption.and_then(|it| it.text("kmsKey"))),
         lifecycle_policy: None,
         repository_policy: None,
         tags: checked_tags(BTreeMap::new(), input)?,
@@ -49,10 +63,20 @@ fn settings(call: &Call<'_>, input: Input<'_>) -> Result<RepositorySettings, Api
 }
 
 /// The ARN of a KMS key, which ECR returns in place of the key's ID. An alias stays one, because only KMS knows its key.
-fn key_arn(call: &Call<'_>, key: &str) -> String {
-    let is_id = !key.contains(':') && !key.contains('/');
-    let RegistryKey { account, region } = &call.registry;
-    if is_id { format!("arn:aws:kms:{region}:{account}:key/{key}") } else { key.to_owned() }
+/// Without a key it is the one that AWS manages for ECR (hashicorp/terraform-provider-aws, `TestAccECRRepository_Encryption_kms`).
+pub fn kms_key(registry: &RegistryKey, kind: Option<EncryptionType>, key: Option<&str>) -> Option<String> {
+    let RegistryKey { account, region } = registry;
+    let arn = |id: &str| format!("arn:aws:kms:{region}:{account}:key/{id}");
+    match (kind?, key) {
+        (EncryptionType::Aes256, _) => None,
+        (_, Some(key)) if key.contains(':') || key.contains('/') => Some(key.to_owned()),
+        (_, Some(id)) => Some(arn(id)),
+        (_, None) => {
+            let hash = Digest::of(format!("aws/ecr {registry}").as_bytes()).to_hash();
+            let id: [u8; 16] = hash.first_chunk().copied().unwrap_or_default();
+            Some(arn(&uuid::Builder::from_random_bytes(id).into_uuid().to_string()))
+        }
+    }
 }
 
 /// Describes the named repositories or all of them. The request fails if one of the names does not exist, as in ECR.
@@ -134,17 +158,21 @@ fn scan_on_push(input: Input<'_>) -> bool {
 }
 
 /// The mutability and its exclusion filters. The default of the API is MUTABLE.
-fn mutability(input: Input<'_>) -> Result<(ImageTagMutability, Vec<String>), ApiError> {
+pub fn mutability(input: Input<'_>) -> Result<(ImageTagMutability, Vec<String>), ApiError> {
     const FILTERS: &str = "imageTagMutabilityExclusionFilters";
     let text = input.text("imageTagMutability").unwrap_or("MUTABLE");
     let mutability: ImageTagMutability =
         text.parse().map_err(|it: InvalidValue| ApiError::invalid("imageTagMutability", &it.to_string()))?;
     let filters = input.parts(FILTERS);
     if mutability.takes_filters() != filters.is_some() {
-        let null = if filters.is_some() { "must" } else { "can't" };
-        let constraint = format!(
-            "ImageTagMutabilityExclusionFilters {null} be null when imageTagMutability is set as {mutability}"
-        );
+        let constraint = match filters {
+            Some(_) => format!(
+                "ImageTagMutabilityExclusionFilters are not allowed when imageTagMutability is set to {mutability}"
+            ),
+            None => format!(
+                "ImageTagMutabilityExclusionFilters can't be null when imageTagMutability is set as {mutability}"
+            ),
+        };
         return Err(ApiError::invalid(FILTERS, &constraint));
     }
     let filters = filters.unwrap_or_default();
@@ -164,7 +192,7 @@ fn describe_one(call: &Call<'_>, name: &RepositoryName, settings: &RepositorySet
         "repositoryArn": call.arn(name),
         "registryId": call.registry.account,
         "repositoryName": name,
-        "repositoryUri": format!("{}/{name}", call.shared.host),
+        "repositoryUri": format!("{}/{name}", call.shared.host_of(&call.registry)),
         "createdAt": settings.created_at,
         "imageTagMutability": settings.image_tag_mutability.as_str(),
         "imageScanningConfiguration": {"scanOnPush": settings.scan_on_push},

@@ -19,8 +19,9 @@ use super::images::{ImageId, image_not_found, shown};
 use super::page::{page, with_next};
 use super::{ApiResult, Call, Found, Input};
 use crate::error::ApiError;
-use crate::model::{Image, RegistryKey};
+use crate::model::{Image, Registry, RegistryKey};
 use crate::shared::Shared;
+use crate::store::Queries;
 
 /// The minimum time between two scans of an image in seconds ("once per 24 hours").
 const SCAN_INTERVAL: f64 = 24.0 * 60.0 * 60.0;
@@ -151,7 +152,7 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let (name, digest) = call.change(input.required("repositoryName"), |transaction, name, repository| {
         let found = id.find(transaction, repository)?;
         let (digest, image) = found.map_err(|_| image_not_found(call, name, &id))?;
-        check_scannable(&image, now)?;
+        check_scannable(&transaction.registry(&call.registry)?, &image, now)?;
         let image = Image { scan_requested_at: Some(now), ..image };
         transaction.put_image(repository.id, &digest, &image)?;
         Ok((name.clone(), digest))
@@ -160,7 +161,15 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     Ok(call.about(&name, json!({"imageId": id.json(), "imageScanStatus": {"status": "IN_PROGRESS"}})))
 }
 
-fn check_scannable(image: &Image, now: f64) -> Result<(), ApiError> {
+fn check_scannable(registry: &Registry, image: &Image, now: f64) -> Result<(), ApiError> {
+    // alexjurkiewicz/ecr-scan-image#44: Amazon Inspector decides when it scans.
+    if registry.is_enhanced() {
+        return Err(ApiError::new("ValidationException", "This feature is disabled"));
+    }
+    if image.status(now) == "ARCHIVED" {
+        let message = "The specified image is archived and cannot be scanned.";
+        return Err(ApiError::new("ImageArchivedException", message));
+    }
     if is_index(&image.media_type) {
         let message = format!(
             "An artifact with media type '{}' cannot be scanned. For more information, see the Amazon ECR documentation.",

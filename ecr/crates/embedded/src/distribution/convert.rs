@@ -68,7 +68,8 @@ mod tests {
     use serde_json::json;
 
     fn manifest(media_type: &str, config: &str, layer: &str) -> Vec<u8> {
-        let descriptor = |media_type: &str| json!({"mediaType": media_type, "digest": "sha256:00", "size": 1});
+        let descriptor =
+            |media_type: &str| json!({"mediaType": media_type, "digest": "sha256:00", "size": 1});
         let manifest = json!({"schemaVersion": 2, "mediaType": media_type, "config": descriptor(config),
             "layers": [descriptor(layer)]});
         manifest.to_string().into_bytes()

@@ -40,7 +40,8 @@ pub fn get(call: &Call, reference: &str, request: &Request<Incoming>) -> OciResu
     if is_head {
         return response.body(empty()).map_err(Into::into);
     }
-    images::pulled(&call.shared.store, &call.repository, [(&digest, &image)], call.shared.now())?;
+    let (key, now) = ((&call.registry, &call.repository), call.shared.now());
+    images::pulled(&call.shared.store, key, &call.caller, [(&digest, &image)], now)?;
     response.body(full(text)).map_err(Into::into)
 }
 

@@ -18,6 +18,7 @@ use super::model::{RegistryKey, Repository};
 use super::shared::{Compat, Shared};
 use super::store::Queries;
 use super::token::{self, CredentialsError};
+use super::{creation, upstream};
 
 mod blobs;
 mod convert;
@@ -106,12 +107,22 @@ async fn dispatch(
     let name: RepositoryName = name
         .parse()
         .map_err(|it: ecr_types::InvalidName| OciError::new(400, "NAME_INVALID", it.to_string()))?;
+    if let (RouteTarget::Manifest(tag), &(Method::GET | Method::HEAD)) = (&target, request.method()) {
+        upstream::refresh(&registry, &name, tag).await;
+    }
     let repository = registry.shared.store.read()?.repository(&registry.key, &name)?;
     let named = Target { name: &name, repository: repository.as_ref() };
     actions.iter().try_for_each(|it| registry.permit(it, Some(named)))?;
     let Registry { shared, key, caller, host } = registry;
-    let repository =
-        repository.ok_or_else(|| OciError::name_unknown(name.as_str(), key.account.as_str()))?;
+    let begins_push = matches!(
+        (&target, request.method()),
+        (RouteTarget::Uploads, &Method::POST) | (RouteTarget::Manifest(_), &Method::PUT)
+    );
+    let repository = match repository {
+        None if begins_push => creation::on_push(&shared, &key, &caller, &name)?,
+        repository => repository,
+    };
+    let repository = repository.ok_or_else(|| OciError::name_unknown(name.as_str(), key.account.as_str()))?;
     let call = Call { shared, registry: key, caller, host, name, repository, injected };
     call.response(request, target).await
 }

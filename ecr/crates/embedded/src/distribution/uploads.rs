@@ -38,7 +38,8 @@ fn mount(call: &Call, request: &Request<Incoming>) -> Result<Option<Response>, O
     let from = query(request, "from").and_then(|it| it.parse::<RepositoryName>().ok());
     let (Some(digest), Some(from)) = (digest, from) else { return Ok(None) };
     let store = &call.shared.store;
-    let is_enabled = |registry: &Registry| registry.settings.get("BLOB_MOUNTING").is_some_and(|it| it == "ENABLED");
+    let is_enabled =
+        |registry: &Registry| registry.settings.get("BLOB_MOUNTING").is_some_and(|it| it == "ENABLED");
     let is_mounted = store.write(|transaction| {
         let Some(source) = transaction.repository(&call.registry, &from)? else { return Ok(false) };
         let Some(layer) = transaction.layer(source.id, &digest)? else { return Ok(false) };

@@ -238,13 +238,7 @@ impl Shown<'_> {
         Ok(images.into_iter().zip(decisions).map(|(image, it)| (image.digest, it.outcome)).collect())
     }
 
-    fn row(
-        &self,
-        body: &mut String,
-        digest: &Digest,
-        image: &Image,
-        outcome: Option<Outcome>,
-    ) -> Result<()> {
+    fn row(&self, body: &mut String, digest: &Digest, image: &Image, outcome: Option<Outcome>) -> Result<()> {
         let tags = self.rows.tags_of(self.repository.id, digest, 20)?;
         let tags: Vec<_> = tags.iter().map(|it| escaped(it.as_str())).collect();
         let tags = match (tags.as_slice(), &image.subject) {
@@ -280,7 +274,10 @@ impl Shown<'_> {
 
 /// A command with a button that copies it.
 fn command(text: &str) -> String {
-    format!("<span class=\"command\"><code>{}</code><button type=\"button\">Copy</button></span>", escaped(text))
+    format!(
+        "<span class=\"command\"><code>{}</code><button type=\"button\">Copy</button></span>",
+        escaped(text)
+    )
 }
 
 /// Text escaped for HTML, also for quoted attribute values. Valid names and tags have none of these characters, but those of

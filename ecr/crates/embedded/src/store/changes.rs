@@ -7,7 +7,9 @@ use serde::Serialize;
 use super::database::{Rows, Transaction};
 use super::key::{self, Parts};
 use super::queries::Queries;
-use crate::model::{Counts, Image, Layer, Registry, RegistryKey, Repository, RepositoryId, RepositorySettings};
+use crate::model::{
+    Counts, Image, Layer, Registry, RegistryKey, Repository, RepositoryId, RepositorySettings,
+};
 
 /// The number of rows of a deleted repository that are removed in one transaction.
 const PURGED: usize = 1000;
@@ -90,12 +92,20 @@ impl Transaction<'_> {
         if let Some(subject) = &image.subject {
             self.put(&key::referrer(id, subject, digest), &[])?;
         }
-        self.count(id, |it| *it = Counts { images: it.images + 1, bytes: it.bytes + image.size })?;
-        self.put_image(id, digest, image)
+        self.count(id, |it| {
+            it.images += 1;
+            it.bytes += image.size;
+            it.archived += u64::from(image.archived_at.is_some());
+        })?;
+        self.put_json(&key::image(id, digest), image)
     }
 
     /// Replaces what is recorded of a manifest. Its time of push, its size and what it names stay.
     pub fn put_image(&mut self, id: RepositoryId, digest: &Digest, image: &Image) -> Result<()> {
+        let was_archived = self.image(id, digest)?.is_some_and(|it| it.archived_at.is_some());
+        if image.archived_at.is_some() && !was_archived {
+            self.count(id, |it| it.archived += 1)?;
+        }
         self.put_json(&key::image(id, digest), image)
     }
 
@@ -140,7 +150,9 @@ impl Transaction<'_> {
             }
         }
         self.count(id, |it| {
-            *it = Counts { images: it.images.saturating_sub(1), bytes: it.bytes.saturating_sub(image.size) };
+            it.images = it.images.saturating_sub(1);
+            it.bytes = it.bytes.saturating_sub(image.size);
+            it.archived = it.archived.saturating_sub(u64::from(image.archived_at.is_some()));
         })
     }
 
@@ -184,6 +196,22 @@ impl Transaction<'_> {
             }
         }
         Ok(!old.is_empty())
+    }
+
+    /// Removes all rows but those about the whole state.
+    pub fn clear(&mut self) -> Result<()> {
+        for kind in (b'A'..=b'z').filter(|it| *it != b'M') {
+            loop {
+                let rows: Vec<_> = self.each(&[kind]).take(PURGED).collect::<Result<_>>()?;
+                if rows.is_empty() {
+                    break;
+                }
+                for (key, _) in &rows {
+                    self.remove(key)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A value of the whole state.

@@ -12,8 +12,8 @@ use std::sync::{PoisonError, RwLock};
 use anyhow::{Context, Result};
 use redb::backends::FileBackend;
 use redb::{
-    Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
-    Table, TableDefinition,
+    Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, StorageError, Table,
+    TableDefinition,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -203,7 +203,8 @@ impl Database {
 
 /// Whether an error only says that there was one before.
 fn is_previous(error: &anyhow::Error) -> bool {
-    let is_previous = |it: &StorageError| matches!(it, StorageError::PreviousIo | StorageError::DatabaseClosed);
+    let is_previous =
+        |it: &StorageError| matches!(it, StorageError::PreviousIo | StorageError::DatabaseClosed);
     error.chain().any(|it| {
         it.downcast_ref::<StorageError>().is_some_and(is_previous)
             || matches!(it.downcast_ref(), Some(redb::TransactionError::Storage(it)) if is_previous(it))
@@ -212,7 +213,8 @@ fn is_previous(error: &anyhow::Error) -> bool {
 
 fn opened(path: &Path) -> Result<redb::Database> {
     let file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    let database = redb::Builder::new().set_cache_size(CACHE).create_with_backend(Unsynced(FileBackend::new(file)?))?;
+    let database =
+        redb::Builder::new().set_cache_size(CACHE).create_with_backend(Unsynced(FileBackend::new(file)?))?;
     if database.begin_read()?.open_table(ROWS).is_err() {
         let begun = database.begin_write()?;
         begun.open_table(ROWS)?;
@@ -359,7 +361,5 @@ fn unsealed(key: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
 
 /// A record was changed from outside. No other attempt reads it.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "a record of the embedded ECR's state is damaged: it has another checksum (see `ecr serve --check`)"
-)]
+#[error("a record of the embedded ECR's state is damaged: it has another checksum (see `ecr serve --check`)")]
 pub struct Damaged;

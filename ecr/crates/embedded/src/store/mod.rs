@@ -29,7 +29,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use ecr_types::{Digest, lock as locked};
 
-pub use blobs::Blobs;
+pub use blobs::{Blobs, write_whole};
 use database::Database;
 pub use database::{Damaged, Rows, Snapshot, Transaction};
 use key::{Key, Parts};
@@ -130,6 +130,19 @@ impl Store {
         self.write(|it| it.purge())
     }
 
+    /// Removes all records and blobs, and the findings that tests provided. Passwords stay valid.
+    pub fn clear(&self) -> Result<()> {
+        self.write(|it| it.clear())?;
+        for folder in [self.blobs.folder().to_owned(), self.folder.join("scans"), self.folder.join("signing")]
+        {
+            for entry in fs::read_dir(folder).into_iter().flatten() {
+                // A file that cannot be removed only takes up space.
+                let _ = entry.and_then(|it| fs::remove_file(it.path()));
+            }
+        }
+        clear_uploads(&self.folder.join("uploads"))
+    }
+
     /// The path of an upload's file. `id` is an id from [`super::shared::Shared::begin_upload`].
     pub fn upload_path(&self, id: &str) -> PathBuf {
         self.folder.join("uploads").join(id)
@@ -153,7 +166,8 @@ impl Store {
                 let upload = self.upload_path(id);
                 // Before the process was killed, it may have been moved.
                 if upload.exists() {
-                    fs::rename(upload, &path).with_context(|| format!("failed to write `{}`", path.display()))?;
+                    fs::rename(upload, &path)
+                        .with_context(|| format!("failed to write `{}`", path.display()))?;
                 }
             }
             None if !is_held => self.blobs.remove(&file.digest),

@@ -52,9 +52,8 @@ pub trait Queries: Rows {
         limit: usize,
     ) -> Result<Vec<(RepositoryName, Repository)>> {
         let prefix = key::repositories(registry);
-        let row = |(key, value): (Key, Vec<u8>)| {
-            Ok((key::text_after(&key, &prefix)?.parse()?, parsed(&value)?))
-        };
+        let row =
+            |(key, value): (Key, Vec<u8>)| Ok((key::text_after(&key, &prefix)?.parse()?, parsed(&value)?));
         let from = match after {
             After::Start => Bound::Included(prefix.clone()),
             After::Item(name) => Bound::Excluded([&prefix, name.as_bytes()].concat()),
@@ -100,12 +99,7 @@ pub trait Queries: Rows {
     }
 
     /// The different digests that follow `prefix` in the keys, in their order.
-    fn digests(
-        &self,
-        prefix: &[u8],
-        after: After<'_, Digest>,
-        limit: usize,
-    ) -> Result<Vec<Digest>> {
+    fn digests(&self, prefix: &[u8], after: After<'_, Digest>, limit: usize) -> Result<Vec<Digest>> {
         let end = after_prefix(prefix);
         let behind = |digest: &Digest| match after_prefix(&[prefix, &digest.to_hash()].concat()) {
             Bound::Excluded(next) => Bound::Included(next),

@@ -92,8 +92,8 @@ impl Condition {
             let operator = Operator::read(plain).ok_or(format!("`{name}` is not a condition operator"))?;
             let keys = keys.as_object().ok_or(format!("`{name}` must be an object of condition keys"))?;
             for (key, values) in keys {
-                let values =
-                    values_of(values).ok_or(format!("the values of `{key}` must be texts, numbers or booleans"))?;
+                let values = values_of(values)
+                    .ok_or(format!("the values of `{key}` must be texts, numbers or booleans"))?;
                 conditions.push(Self { operator, if_exists, key: key.to_ascii_lowercase(), values });
             }
         }

@@ -15,6 +15,7 @@ use thiserror::Error;
 use condition::Condition;
 pub use decision::{Decision, Request};
 use principal::Principals;
+pub use principal::role_of_session;
 
 /// What a policy is attached to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,8 +160,7 @@ impl Reader {
             PolicyKind::Repository => &[][..],
             PolicyKind::Registry => &["Resource", "NotResource"],
         };
-        let known =
-            ["Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Condition"];
+        let known = ["Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Condition"];
         self.check_elements(path, elements, &[&known, resources].concat());
         let is_allow = match elements.get("Effect").and_then(Value::as_str) {
             Some("Allow") => true,
@@ -251,7 +251,8 @@ impl Reader {
 
 /// An action such as `ecr:BatchGetImage`, with wildcards.
 fn is_action(text: &str) -> bool {
-    let is_name = |it: &str| !it.is_empty() && it.chars().all(|c| c.is_ascii_alphanumeric() || "*?-".contains(c));
+    let is_name =
+        |it: &str| !it.is_empty() && it.chars().all(|c| c.is_ascii_alphanumeric() || "*?-".contains(c));
     text == "*" || text.split_once(':').is_some_and(|(service, name)| is_name(service) && is_name(name))
 }
 

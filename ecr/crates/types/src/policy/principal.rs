@@ -88,9 +88,8 @@ impl Principal {
         if let Ok(account) = text.parse() {
             return Some(Self::Account(account));
         }
-        let is_id = |it: &str| {
-            it.len() >= 16 && it.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
-        };
+        let is_id =
+            |it: &str| it.len() >= 16 && it.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
         if ["AIDA", "AROA", "AIPA", "AGPA"].iter().any(|it| text.starts_with(it)) && is_id(text) {
             return Some(Self::Other);
         }
@@ -116,7 +115,9 @@ impl Principal {
         match self {
             Self::Anyone => true,
             Self::Account(account) => account.as_str() == request.account(),
-            Self::Arn(arn) => arn == request.caller || Some(arn.as_str()) == role_of_session(request.caller).as_deref(),
+            Self::Arn(arn) => {
+                arn == request.caller || Some(arn.as_str()) == role_of_session(request.caller).as_deref()
+            }
             Self::Other => false,
         }
     }
@@ -128,12 +129,15 @@ fn is_name(text: &str) -> bool {
 }
 
 fn is_service(text: &str) -> bool {
-    let is_host = |it: &str| it.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c));
-    is_host(text) && [".amazonaws.com", ".amazonaws.com.cn", ".amazon.com"].iter().any(|it| text.ends_with(it))
+    let is_host =
+        |it: &str| it.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c));
+    is_host(text)
+        && [".amazonaws.com", ".amazonaws.com.cn", ".amazon.com"].iter().any(|it| text.ends_with(it))
 }
 
-/// The ARN of the role of a session: `arn:aws:sts::ID:assumed-role/NAME/SESSION` -> `arn:aws:iam::ID:role/NAME`.
-pub(super) fn role_of_session(caller: &str) -> Option<String> {
+/// The ARN of the role of a session: `arn:aws:sts::ID:assumed-role/NAME/SESSION` -> `arn:aws:iam::ID:role/NAME`; `None` for
+/// other callers.
+pub fn role_of_session(caller: &str) -> Option<String> {
     let (head, session) = caller.split_once(":assumed-role/")?;
     let name = session.split('/').next()?;
     Some(format!("{}:role/{name}", head.replacen(":sts:", ":iam:", 1)))

@@ -23,10 +23,16 @@ fn policy_elements_are_checked() {
         with("Sid", json!("pull")),
         with("Action", json!(["ecr:*", "ecr:Get*", "*"])),
         with("Principal", json!({"AWS": ["111122223333", "arn:aws:iam::111122223333:root", "*"]})),
-        with("Principal", json!({"AWS": "arn:aws:iam::111122223333:role/path/ci", "Service": "codebuild.amazonaws.com"})),
+        with(
+            "Principal",
+            json!({"AWS": "arn:aws:iam::111122223333:role/path/ci", "Service": "codebuild.amazonaws.com"}),
+        ),
         with("Principal", json!({"AWS": "arn:aws-cn:sts::111122223333:assumed-role/ci/session"})),
         with("Principal", json!({"AWS": "AROAEXAMPLEEXAMPLE123"})),
-        with("Condition", json!({"StringEquals": {"aws:PrincipalOrgID": ["o-1", "o-2"]}, "Bool": {"aws:SecureTransport": true}})),
+        with(
+            "Condition",
+            json!({"StringEquals": {"aws:PrincipalOrgID": ["o-1", "o-2"]}, "Bool": {"aws:SecureTransport": true}}),
+        ),
         with("Condition", json!({"ForAnyValue:StringLikeIfExists": {"aws:SourceArn": "arn:*"}})),
     ] {
         assert_eq!(problems(good.clone()), Vec::<String>::new(), "{good}");
@@ -34,20 +40,76 @@ fn policy_elements_are_checked() {
     let invalid = "[Invalid repository policy provided]";
     let principal = "[Principal not found]";
     for (bad, wanted) in [
-        (with("Resource", json!("*")), format!("Statement[0].Resource: a repository policy is about its repository: ECR refuses this element {invalid}")),
-        (with("Effect", json!("allow")), format!("Statement[0].Effect: must be \"Allow\" or \"Deny\" {invalid}")),
-        (with("Action", Value::Null), format!("Statement[0]: must have one of Action and NotAction {invalid}")),
-        (with("NotAction", json!("ecr:*")), format!("Statement[0]: must have one of Action and NotAction {invalid}")),
-        (with("Action", json!("BatchGetImage")), format!("Statement[0].Action: `BatchGetImage` is not valid, such as \"ecr:BatchGetImage\" is {invalid}")),
-        (with("Action", json!([])), format!("Statement[0].Action: must be text or a list of texts {invalid}")),
-        (with("Actions", json!("ecr:*")), format!("Statement[0].Actions: not an element of a policy: use Sid, Effect, Principal, NotPrincipal, Action, NotAction, Condition {invalid}")),
-        (with("Principal", Value::Null), format!("Statement[0]: must have one of Principal and NotPrincipal {invalid}")),
-        (with("Principal", json!("me")), format!("Statement[0].Principal: must be \"*\" or an object such as {{\"AWS\": \"111122223333\"}} {principal}")),
-        (with("Principal", json!({"AWS": "nonsense"})), format!("Statement[0].Principal: AWS: `nonsense` is not a principal that can exist {principal}")),
-        (with("Principal", json!({"AWS": "arn:aws:iam::1:role/x"})), format!("Statement[0].Principal: AWS: `arn:aws:iam::1:role/x` is not a principal that can exist {principal}")),
-        (with("Principal", json!({"AWS": "arn:aws:iam::111122223333:role/ci-*"})), format!("Statement[0].Principal: AWS: `arn:aws:iam::111122223333:role/ci-*` is not a principal that can exist {principal}")),
-        (with("Principal", json!({"Service": "lambda"})), format!("Statement[0].Principal: Service: `lambda` is not a principal that can exist {principal}")),
-        (with("Condition", json!({"StringIs": {"a": "b"}})), format!("Statement[0].Condition: `StringIs` is not a condition operator {invalid}")),
+        (
+            with("Resource", json!("*")),
+            format!(
+                "Statement[0].Resource: a repository policy is about its repository: ECR refuses this element {invalid}"
+            ),
+        ),
+        (
+            with("Effect", json!("allow")),
+            format!("Statement[0].Effect: must be \"Allow\" or \"Deny\" {invalid}"),
+        ),
+        (
+            with("Action", Value::Null),
+            format!("Statement[0]: must have one of Action and NotAction {invalid}"),
+        ),
+        (
+            with("NotAction", json!("ecr:*")),
+            format!("Statement[0]: must have one of Action and NotAction {invalid}"),
+        ),
+        (
+            with("Action", json!("BatchGetImage")),
+            format!(
+                "Statement[0].Action: `BatchGetImage` is not valid, such as \"ecr:BatchGetImage\" is {invalid}"
+            ),
+        ),
+        (
+            with("Action", json!([])),
+            format!("Statement[0].Action: must be text or a list of texts {invalid}"),
+        ),
+        (
+            with("Actions", json!("ecr:*")),
+            format!(
+                "Statement[0].Actions: not an element of a policy: use Sid, Effect, Principal, NotPrincipal, Action, NotAction, Condition {invalid}"
+            ),
+        ),
+        (
+            with("Principal", Value::Null),
+            format!("Statement[0]: must have one of Principal and NotPrincipal {invalid}"),
+        ),
+        (
+            with("Principal", json!("me")),
+            format!(
+                "Statement[0].Principal: must be \"*\" or an object such as {{\"AWS\": \"111122223333\"}} {principal}"
+            ),
+        ),
+        (
+            with("Principal", json!({"AWS": "nonsense"})),
+            format!("Statement[0].Principal: AWS: `nonsense` is not a principal that can exist {principal}"),
+        ),
+        (
+            with("Principal", json!({"AWS": "arn:aws:iam::1:role/x"})),
+            format!(
+                "Statement[0].Principal: AWS: `arn:aws:iam::1:role/x` is not a principal that can exist {principal}"
+            ),
+        ),
+        (
+            with("Principal", json!({"AWS": "arn:aws:iam::111122223333:role/ci-*"})),
+            format!(
+                "Statement[0].Principal: AWS: `arn:aws:iam::111122223333:role/ci-*` is not a principal that can exist {principal}"
+            ),
+        ),
+        (
+            with("Principal", json!({"Service": "lambda"})),
+            format!(
+                "Statement[0].Principal: Service: `lambda` is not a principal that can exist {principal}"
+            ),
+        ),
+        (
+            with("Condition", json!({"StringIs": {"a": "b"}})),
+            format!("Statement[0].Condition: `StringIs` is not a condition operator {invalid}"),
+        ),
     ] {
         assert_eq!(problems(bad.clone()), [wanted], "{bad}");
     }
@@ -92,7 +154,12 @@ fn policy_decides_as_iam_does() {
         (json!([allow(account.clone())]), session, "ecr:GetDownloadUrlForLayer", Decision::AllowedToAccount),
         (json!([allow(json!({"AWS": "777788889999"}))]), root, "ecr:BatchGetImage", Decision::Silent),
         (json!([allow(role.clone())]), session, "ecr:BatchGetImage", Decision::Allowed),
-        (json!([allow(role)]), "arn:aws:sts::444455556666:assumed-role/other/x", "ecr:BatchGetImage", Decision::Silent),
+        (
+            json!([allow(role)]),
+            "arn:aws:sts::444455556666:assumed-role/other/x",
+            "ecr:BatchGetImage",
+            Decision::Silent,
+        ),
         (json!([allow(json!("*")), deny]), root, "ecr:BatchCheckLayerAvailability", Decision::Denied),
         (json!([allow(json!("*")), deny]), root, "ecr:BatchGetImage", Decision::Allowed),
         (json!([allow(json!("*")), insecure]), root, "ecr:BatchGetImage", Decision::Denied),

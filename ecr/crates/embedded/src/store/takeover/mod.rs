@@ -11,10 +11,10 @@ use anyhow::{Context, Result, bail};
 use ecr_types::{Digest, Manifest, RepositoryName};
 use serde::Deserialize;
 
+use super::VERSION;
 use super::blobs::Blobs;
 use super::database::{Database, Transaction};
 use super::queries::Queries;
-use super::VERSION;
 use crate::model::{Layer, Registry, RegistryKey};
 use journal::Journal;
 use model::{OldModel, OldRepository};

@@ -38,7 +38,7 @@ pub enum Change {
     PutSettings(RegistryKey, RepositoryName, Box<RepositorySettings>),
     DeleteRepository(RegistryKey, RepositoryName),
     PutLayer(RegistryKey, RepositoryName, Digest, u64),
-    PutImage(RegistryKey, RepositoryName, Digest, Image),
+    PutImage(RegistryKey, RepositoryName, Digest, Box<Image>),
     PutTag(RegistryKey, RepositoryName, ImageTag, Digest),
     DeleteTag(RegistryKey, RepositoryName, ImageTag),
     DeleteImage(RegistryKey, RepositoryName, Digest),
@@ -59,7 +59,7 @@ impl OldModel {
                 });
             }
             Change::PutImage(key, name, digest, image) => {
-                self.change(&key, &name, |it| drop(it.images.insert(digest, image)));
+                self.change(&key, &name, |it| drop(it.images.insert(digest, *image)));
             }
             Change::PutTag(key, name, tag, digest) => {
                 self.change(&key, &name, |it| drop(it.image_tags.insert(tag, digest)));
