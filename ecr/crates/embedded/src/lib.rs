@@ -46,6 +46,7 @@ mod api;
 mod builder;
 mod check;
 mod control;
+mod convert;
 mod creation;
 mod distribution;
 mod error;

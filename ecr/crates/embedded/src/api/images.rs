@@ -3,8 +3,9 @@
 use ecr_types::{Digest, ImageTag, RepositoryName};
 use serde_json::{Value, json};
 
-use super::page::{paged, sought, with_next};
+use super::page::{paged, refuse_size, sought, with_next};
 use super::{ApiResult, Call, Found, Input, scans};
+use crate::convert::{accepted, converted};
 use crate::error::ApiError;
 use crate::images::{self, NewImage, PutError, absent};
 use crate::model::{Image, Repository};
@@ -144,14 +145,18 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     if let Some(ids) = ImageId::all(input) {
         let details = ids.iter().map(|id| match id.find(&found.rows, &found.repository)? {
             Ok((digest, image)) => detail(call, &found, &digest, &image),
+            Err(Missing::InvalidTag) => {
+                Err(ApiError::invalid("imageTag", "must satisfy regular expression '[a-zA-Z0-9-_.]+'"))
+            }
             Err(_) => Err(image_not_found(call, &found.name, id)),
         });
+        refuse_size(input, "imageIds")?;
         return paged("imageDetails", details.collect::<Result<Vec<_>, _>>()?, input);
     }
     let filter = Filter::of(input);
     let (images, next) = sought(
         input,
-        |after, limit| accepted(call, &found, filter, after, limit),
+        |after, limit| wanted(call, &found, filter, after, limit),
         |(digest, _)| digest.to_string(),
     )?;
     let details = images.iter().map(|(digest, image)| detail(call, &found, digest, image));
@@ -159,7 +164,7 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> ApiResult {
 }
 
 /// The images after a digest that a filter accepts.
-fn accepted(
+fn wanted(
     call: &Call<'_>,
     Found { rows, repository, .. }: &Found,
     filter: Filter<'_>,
@@ -273,9 +278,10 @@ fn page_after(
     Ok(rows.listed(repository.id, Listed::Untagged, after, limit)?.into_iter().map(Entry::Untagged).collect())
 }
 
-/// Returns manifests in their own media type. They are not converted to one of `acceptedMediaTypes`.
+/// Returns manifests. One that is asked for by tag is converted to one of `acceptedMediaTypes`.
 pub fn batch_get(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let ids = ImageId::all(input).unwrap_or_default();
+    let accepted = accepted(input.texts("acceptedMediaTypes").unwrap_or_default().into_iter());
     let Found { rows, name, repository } = call.find(input)?;
     let (mut images, mut failures, mut pulled) = (Vec::new(), Vec::new(), Vec::new());
     for id in &ids {
@@ -287,7 +293,8 @@ pub fn batch_get(call: &Call<'_>, input: Input<'_>) -> ApiResult {
                 "failureReason": "Requested image is archived",
             })),
             Ok((digest, image)) => {
-                images.push(got(call, &rows, &name, &repository, id, &digest, &image)?);
+                let text = rows.manifest(repository.id, &digest)?.unwrap_or_default();
+                images.push(call.about(&name, got(text, id, &digest, &image, &accepted)));
                 pulled.push((digest, image));
             }
             Err(missing) => failures.push(missing.failure(id)),
@@ -299,23 +306,18 @@ pub fn batch_get(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     Ok(json!({"images": images, "failures": failures}))
 }
 
-fn got(
-    call: &Call<'_>,
-    rows: &impl Rows,
-    name: &RepositoryName,
-    repository: &Repository,
-    id: &ImageId,
-    digest: &Digest,
-    image: &Image,
-) -> ApiResult {
-    let text = rows.manifest(repository.id, digest)?.unwrap_or_default();
+fn got(text: Vec<u8>, id: &ImageId, digest: &Digest, image: &Image, accepted: &[String]) -> Value {
+    let converted = id.digest.is_none().then(|| converted(&text, &image.media_type, accepted)).flatten();
+    let (digest, media_type, text) = match converted {
+        Some(it) => (Digest::of(&it.text), it.media_type.to_owned(), it.text),
+        None => (digest.clone(), image.media_type.clone(), text),
+    };
     let id = ImageId { digest: Some(digest.to_string()), tag: id.tag.clone() };
-    let got = json!({
+    json!({
         "imageId": id.json(),
         "imageManifest": String::from_utf8_lossy(&text),
-        "imageManifestMediaType": image.media_type,
-    });
-    Ok(call.about(name, got))
+        "imageManifestMediaType": media_type,
+    })
 }
 
 pub fn put(call: &Call<'_>, input: Input<'_>) -> ApiResult {

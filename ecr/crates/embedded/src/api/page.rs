@@ -81,6 +81,15 @@ pub fn page<T>(
     Ok((page, next))
 }
 
+/// Fails if a request for named things has a page size: "This option cannot be used when you specify images" (ECR API,
+/// `DescribeImages`). The message is not ECR's, which is not known.
+pub fn refuse_size(input: Input<'_>, names: &str) -> Result<(), ApiError> {
+    match input.number("maxResults") {
+        Some(_) => Err(ApiError::invalid("maxResults", &format!("cannot be used with {names}"))),
+        None => Ok(()),
+    }
+}
+
 fn size(input: Input<'_>) -> usize {
     usize::try_from(input.number("maxResults").unwrap_or(DEFAULT)).unwrap_or(usize::MAX)
 }

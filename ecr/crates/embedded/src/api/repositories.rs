@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ecr_types::{Digest, EncryptionType, ImageTagMutability, InvalidValue, RepositoryName};
 use serde_json::{Value, json};
 
-use super::page::{paged, sought, with_next};
+use super::page::{paged, refuse_size, sought, with_next};
 use super::tags::checked_tags;
 use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
@@ -83,6 +83,7 @@ pub fn kms_key(registry: &RegistryKey, kind: Option<EncryptionType>, key: Option
 pub fn describe(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let rows = call.shared.store.read()?;
     if let Some(names) = input.texts("repositoryNames") {
+        refuse_size(input, "repositoryNames")?;
         let described = names.into_iter().map(|name| {
             let name = call.name(name)?;
             Ok(describe_one(call, &name, &call.existing(&rows, &name)?.settings))

@@ -20,7 +20,6 @@ use super::page::{page, with_next};
 use super::{ApiResult, Call, Found, Input};
 use crate::error::ApiError;
 use crate::model::{Image, Registry, RegistryKey};
-use crate::shared::Shared;
 use crate::store::Queries;
 
 /// The minimum time between two scans of an image in seconds ("once per 24 hours").
@@ -70,6 +69,7 @@ fn default_description(status: &str) -> Option<&'static str> {
             Some("UnsupportedImageError: The operating system and/or package manager are not supported.")
         }
         "COMPLETE" => Some("The scan was completed successfully."),
+        "ACTIVE" => Some("Continuous scan is selected for image."),
         _ => None,
     }
 }
@@ -77,7 +77,7 @@ fn default_description(status: &str) -> Option<&'static str> {
 /// The current scan of an image, without advancing its status; `None` if the image was never scanned.
 pub fn scan_of(call: &Call<'_>, name: &RepositoryName, digest: &Digest, image: &Image) -> Option<Scan> {
     let requests = call.shared.count_scan_requests(&key(&call.registry, name, digest), 0);
-    read(call.shared, digest, image, requests)
+    read(call, digest, image, requests)
 }
 
 /// The key under which the requests for an image's findings are counted.
@@ -85,15 +85,17 @@ fn key(registry: &RegistryKey, name: &RepositoryName, digest: &Digest) -> String
     format!("{registry}/{name}@{digest}")
 }
 
-fn read(shared: &Shared, digest: &Digest, image: &Image, requests: usize) -> Option<Scan> {
-    let path = shared.scan_path(digest);
+fn read(call: &Call<'_>, digest: &Digest, image: &Image, requests: usize) -> Option<Scan> {
+    let path = call.shared.scan_path(digest);
     if !path.exists() {
         let status = "UNSUPPORTED_IMAGE".to_owned();
         return image.scan_requested_at.map(|_| Scan { file: Value::Null, status });
     }
     let text = std::fs::read(path).and_then(|it| Ok(text::decode(it)?)).map_err(|it| it.to_string());
     let file = text.and_then(|it| serde_json::from_str::<Value>(&it).map_err(|it| it.to_string()));
-    let scan = file.and_then(|file| status_of(&file, requests).map(|status| Scan { file, status }));
+    let is_enhanced = call.registry_settings().is_ok_and(|it| it.is_enhanced());
+    let scan =
+        file.and_then(|file| status_of(&file, requests, is_enhanced).map(|status| Scan { file, status }));
     Some(scan.unwrap_or_else(unreadable))
 }
 
@@ -105,7 +107,7 @@ fn unreadable(error: String) -> Scan {
 }
 
 /// The service model's `ScanStatus`.
-const STATUSES: [&str; 9] = [
+const STATUSES: [&str; 11] = [
     "IN_PROGRESS",
     "COMPLETE",
     "FAILED",
@@ -115,15 +117,22 @@ const STATUSES: [&str; 9] = [
     "SCAN_ELIGIBILITY_EXPIRED",
     "FINDINGS_UNAVAILABLE",
     "LIMIT_EXCEEDED",
+    "IMAGE_ARCHIVED",
+    "IMAGE_SIZE_EXCEEDED",
 ];
 
-fn status_of(file: &Value, requests: usize) -> Result<String, String> {
+/// The status of a scan. Amazon Inspector scans continuously, so that the status of its findings is ACTIVE where the file names
+/// none (alexjurkiewicz/ecr-scan-image#45).
+fn status_of(file: &Value, requests: usize, is_enhanced: bool) -> Result<String, String> {
     let status = match &file["statuses"] {
         Value::Null => &file["imageScanStatus"]["status"],
         Value::Array(listed) if !listed.is_empty() => &listed[requests.min(listed.len() - 1)],
         _ => return Err("`statuses` is not a list of statuses".to_owned()),
     };
-    let status = status.as_str().ok_or("neither `statuses` nor `imageScanStatus.status` is a status")?;
+    let status = status
+        .as_str()
+        .or(is_enhanced.then_some("ACTIVE"))
+        .ok_or("neither `statuses` nor `imageScanStatus.status` is a status")?;
     if !STATUSES.contains(&status) {
         return Err(format!("`{status}` is not one of {}", STATUSES.join(", ")));
     }
@@ -191,7 +200,7 @@ pub fn describe(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let is_new_request = input.text("nextToken").is_none() && call.shared.scan_path(&digest).exists();
     let key = key(&call.registry, &name, &digest);
     let requests = call.shared.count_scan_requests(&key, usize::from(is_new_request));
-    let Some(scan) = read(call.shared, &digest, &image, requests) else {
+    let Some(scan) = read(call, &digest, &image, requests) else {
         let account = &call.registry.account;
         let message = format!(
             "Image scan does not exist for the image with '{}' in the repository with name '{name}' \

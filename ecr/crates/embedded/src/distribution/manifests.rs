@@ -7,8 +7,8 @@ use hyper::body::Incoming;
 use hyper::{Method, Request};
 use serde_json::json;
 
-use super::convert::{accepted, converted};
 use super::{Call, OciResult};
+use crate::convert::{accepted, converted};
 use crate::error::OciError;
 use crate::http::{builder, empty, full, header, text_response, with_header};
 use crate::images::{self, DeleteError, MAX_MANIFEST, NewImage, PutError, absent, immutable_sentence};

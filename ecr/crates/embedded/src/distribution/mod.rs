@@ -21,7 +21,6 @@ use super::token::{self, CredentialsError};
 use super::{creation, upstream};
 
 mod blobs;
-mod convert;
 mod lists;
 mod manifests;
 mod route;
