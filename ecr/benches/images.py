@@ -1,4 +1,5 @@
-"""`ecr images` over 10,000 images in one repository of the embedded ECR, beside the AWS CLI's describe-images.
+"""`ecr images` over 10,000 images in one repository of the embedded ECR, beside the AWS CLI's describe-images with pages of
+the same size.
 
     images.py [IMAGES]
 
@@ -84,7 +85,7 @@ def main():
             fill(url, name, count)
             print(f"{count} images pushed in {time.monotonic() - began:.1f} s")
         ours = lambda *args: [XTASK, "ecr", "images", *args]
-        aws = lambda name: [BIN / "aws", "ecr", "describe-images", "--repository-name", name]
+        aws = lambda name: [BIN / "aws", "ecr", "describe-images", "--repository-name", name, "--page-size", "1000"]
         memory = {}
         for what, name, args in [
             (f"ecr images, {FEW} images", "few", ours("-p", "few")),

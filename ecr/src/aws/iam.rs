@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ecr_oci::reference::Reference;
+use ecr_types::permission::RegistryRequest;
 use ecr_types::{EncryptionType, RegistryId};
 use serde::Serialize;
 
@@ -189,6 +190,12 @@ impl Scope<'_> {
     }
 }
 
+/// The actions on a repository that AWS checks for requests of the registry.
+fn actions_of(requests: &[RegistryRequest]) -> Vec<&'static str> {
+    let of_registry = registry_actions(Role::Node);
+    requests.iter().flat_map(|it| it.actions()).copied().filter(|it| !of_registry.contains(it)).collect()
+}
+
 /// Actions that do not support resource-level permissions.
 fn registry_actions(role: Role) -> Vec<&'static str> {
     match role {
@@ -199,18 +206,10 @@ fn registry_actions(role: Role) -> Vec<&'static str> {
 
 fn repository_actions(role: Role, scope: &Scope<'_>) -> Vec<&'static str> {
     match role {
-        Role::Node => vec!["BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"],
+        Role::Node => actions_of(&RegistryRequest::OF_PULL),
         Role::Ci => {
-            let mut actions = vec![
-                "BatchCheckLayerAvailability",
-                "BatchGetImage",
-                "CompleteLayerUpload",
-                "DescribeImageScanFindings",
-                "DescribeRepositories",
-                "InitiateLayerUpload",
-                "PutImage",
-                "UploadLayerPart",
-            ];
+            let mut actions = actions_of(&RegistryRequest::OF_PUSH);
+            actions.extend(["DescribeImageScanFindings", "DescribeRepositories"]);
             actions.extend(scope.project.map(|_| "ListTagsForResource"));
             actions
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{Fixture, Registry, Workspace};
+use crate::support::{Fixture, Registry, Workspace, static_binary};
 
 /// Prints the document of a role.
 fn document(workspace: &Workspace, role: &str, args: &[&str]) -> Value {
@@ -141,9 +141,15 @@ fn succeeds_without_denials(fixture: &Fixture, args: &[&str]) {
 
 #[test]
 fn iam_policy_ci_matches_the_calls_of_push() {
-    let workspace =
-        Workspace::new().metadata("region = \"us-east-1\"\nproject = \"p\"\n").service("my-app", "");
-    let fixture = workspace.start().created();
+    let workspace = Workspace::new().metadata("region = \"us-east-1\"\nproject = \"p\"\n");
+    let shared = "[package.metadata.ecr.image]\nfiles = [{ from = \"../large\", to = \"/large\" }]\n";
+    workspace.file("large", static_binary(std::env::consts::ARCH, 3_000_000));
+    let fixture = workspace.service("my-app", shared).service("other", shared).start().created();
+    // The layer that both services have is mounted into the second repository.
+    fixture
+        .registry
+        .sdk(async |ecr| ecr.put_account_setting().name("BLOB_MOUNTING").value("ENABLED").send().await);
+    fixture.registry.calls();
     let push = ["push", "--profile", "dev", "--fail-on", "low", "--unsupported", "pass"];
     fixture.run(&push).good();
     assert_eq!(asked(&fixture.registry), actions(&document(&fixture.workspace, "ci", &[])));

@@ -141,9 +141,12 @@ fn registry_refuses_another_host_header() {
 #[test]
 fn registry_refuses_an_unsupported_operation_by_name() {
     let registry = Registry::start();
-    let error = registry.try_sdk(async |ecr| ecr.get_registry_policy().send().await).unwrap_err();
+    let error = registry.try_sdk(async |ecr| ecr.list_replication_backfills().send().await).unwrap_err();
     let text = format!("{error:?}");
-    assert!(text.contains("the embedded ECR does not support the operation GetRegistryPolicy"), "{text}");
+    assert!(
+        text.contains("the embedded ECR does not support the operation ListReplicationBackfills"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -98,12 +98,16 @@ fn configuration_accepts_every_key() {
                  "imageTagMutabilityExclusionFilters": [{"filterType": "WILDCARD", "filter": "v*"}],
                  "imageScanningConfiguration": {"scanOnPush": false},
                  "encryptionConfiguration": {"encryptionType": "KMS", "kmsKey": "1234"},
-                 "lifecyclePolicy": false, "repositoryPolicy": {"Statement": []},
+                 "lifecyclePolicy": false, "repositoryPolicy":
+                    {"Statement": {"Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage"}},
                  "tags": [{"Key": "team", "Value": "data"}], "protect": true},
                 {"package": "derived", "name": "renamed"}]}"#,
         );
     workspace.file("my-app/other.json", POLICY);
-    workspace.file("my-app/policy.json", r#"{"Version": "2012-10-17", "Statement": []}"#);
+    workspace.file(
+        "my-app/policy.json",
+        r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage"}}"#,
+    );
     let output = workspace.start().run(&["ecr", "plan"]).good();
     expect![[r#"
         + extra  (to create)
@@ -112,7 +116,7 @@ fn configuration_accepts_every_key() {
             + imageTagMutabilityExclusionFilters: v*
             + scanOnPush: false
             + tags: Description=A -b-third-/b- one, ManagedBy=cargo-xtask-ecr, Project=my-project, cost-center=42, team=data
-            + repositoryPolicy: Statement=
+            + repositoryPolicy: Statement=Action=ecr:BatchGetImage, Effect=Allow, Principal=*
         + my-app  (to create)
             + encryptionConfiguration: encryptionType=KMS, kmsKey=alias/mine
             + imageTagMutability: IMMUTABLE_WITH_EXCLUSION
@@ -120,7 +124,7 @@ fn configuration_accepts_every_key() {
             + scanOnPush: true
             + tags: ManagedBy=cargo-xtask-ecr, Project=my-project, Service=my-app, cost-center=42, team=web
             + lifecyclePolicy: 1 rule
-            + repositoryPolicy: Statement=, Version=2012-10-17
+            + repositoryPolicy: Statement=Action=ecr:BatchGetImage, Effect=Allow, Principal=*
         + renamed  (to create)
             + imageTagMutability: IMMUTABLE
             + scanOnPush: true

@@ -69,7 +69,7 @@ pub struct Registry {
     /// Account settings that differ from the default, by name (`PutAccountSetting`).
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
-    /// The text of the registry policy, in the form in which ECR returns it.
+    /// The text of the registry policy, unchanged.
     #[serde(default)]
     pub policy: Option<String>,
     /// Repository creation templates by prefix, each a `RepositoryCreationTemplate` of the service model.

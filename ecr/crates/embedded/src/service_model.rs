@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn service_model_is_complete() {
         assert_eq!(support("CreateRepository"), Support::Supported);
-        assert_eq!(support("PutReplicationConfiguration"), Support::Unsupported);
+        assert_eq!(support("StartReplicationBackfill"), Support::Unsupported);
         assert_eq!(support("Nonsense"), Support::Unknown);
         let shapes = MODEL["shapes"].as_object().unwrap();
         assert!(shapes.values().filter_map(|it| it["pattern"].as_str()).all(|it| PATTERNS.contains_key(it)));

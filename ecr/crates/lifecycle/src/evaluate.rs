@@ -242,22 +242,27 @@ impl<'a> RepositoryImages<'a> {
 
     /// "Reference artifacts go within 24 h of deletion or archival of the subject" (LifecyclePolicies).
     fn cascade(&self, question: Option<Question>, outcomes: &mut [Outcome]) {
-        loop {
-            let mut has_changed = false;
-            for &(artifact, subject) in &self.subjects {
-                let follows = match outcomes[subject] {
-                    Outcome::Expired(rule) => Outcome::CascadedExpired(rule),
-                    Outcome::Transitioned(rule) => Outcome::CascadedTransitioned(rule),
-                    cascaded if question != Some(Question::ArtifactOfArtifact) => cascaded,
-                    _ => Outcome::Kept,
-                };
-                if outcomes[artifact] == Outcome::Kept && follows != Outcome::Kept {
-                    outcomes[artifact] = follows;
-                    has_changed = true;
-                }
+        let mut artifacts: HashMap<usize, Vec<usize>> = HashMap::new();
+        for &(artifact, subject) in &self.subjects {
+            artifacts.entry(subject).or_default().push(artifact);
+        }
+        let mut subjects: Vec<_> = artifacts.keys().copied().collect();
+        // An artifact that goes is looked at again as a subject, once.
+        while let Some(subject) = subjects.pop() {
+            let follows = match outcomes[subject] {
+                Outcome::Expired(rule) => Outcome::CascadedExpired(rule),
+                Outcome::Transitioned(rule) => Outcome::CascadedTransitioned(rule),
+                cascaded if question != Some(Question::ArtifactOfArtifact) => cascaded,
+                _ => Outcome::Kept,
+            };
+            if follows == Outcome::Kept {
+                continue;
             }
-            if !has_changed {
-                return;
+            for &artifact in artifacts.get(&subject).into_iter().flatten() {
+                if outcomes[artifact] == Outcome::Kept {
+                    outcomes[artifact] = follows;
+                    subjects.push(artifact);
+                }
             }
         }
     }

@@ -29,6 +29,9 @@ pub async fn run(flags: &flags::Serve, shell: &Shell) -> Result<Exit, Failure> {
         return check(&data, shell);
     }
     let folder = data.display();
+    if let Some(seed) = &flags.seed {
+        shell.status("Seeding", seed.display());
+    }
     let server = start_server(builder, shell, Limits::default().total).await.map_err(start_failure)?;
     let url = server.url();
     shell.status("Serving", format!("{url} (account {account}, region {region})"));

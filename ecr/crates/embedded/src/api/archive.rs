@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::images::{ImageId, image_not_found};
+use super::image_id::{ImageId, image_not_found};
 use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
 use crate::model::{Image, StorageClass};

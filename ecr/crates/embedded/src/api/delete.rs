@@ -3,7 +3,7 @@
 use ecr_types::ImageTag;
 use serde_json::{Value, json};
 
-use super::images::{ImageId, Missing};
+use super::image_id::{ImageId, Missing};
 use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
 use crate::images::{self, DeleteError};

@@ -16,6 +16,7 @@ mod archive;
 mod cache_rules;
 mod delete;
 mod exclusions;
+mod image_id;
 mod images;
 mod input;
 mod layers;

@@ -6,7 +6,8 @@ use ecr_lifecycle::evaluate::evaluate;
 use ecr_lifecycle::{Action, Image, StorageClass, Timestamp};
 use serde_json::{Value, json};
 
-use super::images::{Filter, ImageId};
+use super::image_id::ImageId;
+use super::images::Filter;
 use super::page::{page, with_next};
 use super::{ApiResult, Call, Found, Input};
 use crate::error::ApiError;

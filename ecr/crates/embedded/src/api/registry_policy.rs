@@ -1,16 +1,15 @@
-//! The policy of a registry.
+//! The policy of a registry. Its text is returned as it was set: in which form ECR returns it is not known.
 
 use ecr_types::policy::PolicyKind;
 use serde_json::json;
 
 use super::policies::checked_policy;
-use super::policy_text::as_returned;
 use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
 
 pub fn put(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     checked_policy(input.required("policyText"), PolicyKind::Registry)?;
-    let text = as_returned(input.required("policyText"));
+    let text = input.required("policyText").to_owned();
     call.change_registry(|registry| {
         registry.policy = Some(text.clone());
         Ok(())

@@ -15,7 +15,7 @@ use ecr_types::media_type::is_index;
 use ecr_types::{Digest, RepositoryName, text};
 use serde_json::{Value, json};
 
-use super::images::{ImageId, image_not_found, shown};
+use super::image_id::{ImageId, image_not_found, shown};
 use super::page::{page, with_next};
 use super::{ApiResult, Call, Found, Input};
 use crate::error::ApiError;
@@ -167,6 +167,7 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
         Ok((name.clone(), digest))
     })?;
     call.shared.reset_scan_requests(&key(&call.registry, &name, &digest));
+    let id = ImageId { digest: Some(digest.to_string()), tag: id.tag };
     Ok(call.about(&name, json!({"imageId": id.json(), "imageScanStatus": {"status": "IN_PROGRESS"}})))
 }
 

@@ -6,7 +6,7 @@
 use ecr_types::Pattern;
 use serde_json::{Value, json};
 
-use super::images::{ImageId, image_not_found};
+use super::image_id::{ImageId, image_not_found};
 use super::{ApiResult, Call, Found, Input};
 use crate::error::ApiError;
 

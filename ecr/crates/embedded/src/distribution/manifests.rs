@@ -109,7 +109,7 @@ pub fn referrers(call: &Call, digest: &str, artifact_type: Option<&str>) -> OciR
     })
 }
 
-/// `PUT /v2/NAME/manifests/REFERENCE`. As in ECR, the response has no `Location`.
+/// `PUT /v2/NAME/manifests/REFERENCE`. ECR's response has no `Location` (apple/swift-container-plugin#27).
 pub async fn put(call: &Call, reference: &str, request: &mut Request<Incoming>) -> OciResult {
     let digest = reference.parse::<Digest>().ok();
     let tag = if digest.is_none() { Some(parsed_tag(reference)?) } else { None };
@@ -121,6 +121,9 @@ pub async fn put(call: &Call, reference: &str, request: &mut Request<Incoming>) 
     let stored = images::put(&call.shared.store, &call.registry, &call.name, new, call.shared.now());
     let stored = stored.map_err(|it| refused(call, it))?;
     let mut response = builder(201).header("docker-content-digest", stored.digest.as_str());
+    if !call.is_ecr() {
+        response = response.header("location", format!("/v2/{}/manifests/{}", call.name, stored.digest));
+    }
     if let Some(subject) = &stored.subject {
         // "If the registry supports the referrers API" (specification, "Pushing Manifests with Subject").
         response = response.header("oci-subject", subject.as_str());
