@@ -46,7 +46,9 @@ class Aws(unittest.TestCase):
                           POLICY.replace("any", "tagged"), code=1)
             self.assertIn("Must specify tagPrefixList or tagPatternList when tagStatus=TAGGED.", refused.stderr)
             aws("ecr", "start-lifecycle-policy-preview", "--repository-name", "my-app")
-            preview = json.loads(aws("ecr", "get-lifecycle-policy-preview", "--repository-name", "my-app").stdout)
+            preview = ["get-lifecycle-policy-preview", "--repository-name", "my-app"]
+            self.assertEqual(json.loads(aws("ecr", *preview).stdout)["status"], "IN_PROGRESS")
+            preview = json.loads(aws("ecr", *preview).stdout)
             self.assertEqual((preview["status"], preview["previewResults"]), ("COMPLETE", []))
             missing = aws("ecr", "describe-repositories", "--repository-names", "nothing", code=1)
             self.assertIn("RepositoryNotFoundException", missing.stderr)

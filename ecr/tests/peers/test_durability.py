@@ -18,67 +18,107 @@ import threading
 import time
 import unittest
 
+import botocore.exceptions
+
 from peers import ROOT, XTASK, Workspace, client, embedded, environment, free_port, need, process, wait_for
 from test_distribution import MANIFEST, Server, sha256
 
 
+KILLS = int(os.environ.get("XTASK_ECR_SERVER_KILLS", "10"))
+MANY = int(os.environ.get("XTASK_ECR_SERVER_IMAGES", "2000"))
+
+
 class Kill(unittest.TestCase):
-    def test_every_acknowledged_image_is_whole_after_ten_kills(self):
+    """`kill -9` at random moments while images are pushed, deleted and tagged."""
+
+    def test_every_acknowledged_image_is_whole_after_many_kills(self):
+        self.hold(KILLS, {"repositories": [{"name": "kept"}]})
+
+    def test_every_acknowledged_image_is_whole_beside_many_others(self):
+        images = [{"tags": ["v{n}"], "repeat": MANY}]
+        self.hold(KILLS, {"repositories": [{"name": "kept"}, {"name": "many", "images": images}]}, MANY)
+
+    def hold(self, kills, seed, others=0):
         chance = random.Random(1)
         with tempfile.TemporaryDirectory() as folder:
-            state, port = pathlib.Path(folder) / "state", free_port()
+            folder = pathlib.Path(folder)
+            state, port = folder / "state", free_port()
+            (folder / "seed.json").write_text(json.dumps(seed))
+            child, _ = self.serve(state, port, "--seed", folder / "seed.json")
+            child.kill()
+            child.wait()
             acknowledged, lock = {}, threading.Lock()
-            for round_number in range(10):
+            for round_number in range(kills):
+                began = time.monotonic()
                 child, url = self.serve(state, port)
-                ecr = client("ecr", url)
-                if round_number == 0:
-                    ecr.create_repository(repositoryName="kept")
-                token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+                self.assertLess(time.monotonic() - began, 3)
                 stop = threading.Event()
-
-                def push(worker):
-                    server, n = Server(url, "kept", {"authorization": f"Basic {token}"}), 0
-                    while not stop.is_set():
-                        n += 1
-                        tag = f"{round_number}-{worker}-{n}"
-                        try:
-                            blob = server.blob(os.urandom(200_000))
-                            digest = server.manifest(tag, layers=[
-                                {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": blob, "size": 200_000}])
-                        except (OSError, http.client.HTTPException, AssertionError):
-                            return
-                        with lock:
-                            acknowledged[tag] = digest
-
-                workers = [threading.Thread(target=push, args=(n,)) for n in range(3)]
-                [it.start() for it in workers]
+                pushes = [threading.Thread(target=self.push, args=(url, f"{round_number}-{n}", acknowledged, lock, stop))
+                          for n in range(3)]
+                [it.start() for it in pushes]
                 time.sleep(0.1 + chance.random() * 0.3)
                 child.send_signal(signal.SIGKILL)
                 child.wait()
                 stop.set()
-                [it.join() for it in workers]
-            self.assertGreater(len(acknowledged), 20)
+                [it.join() for it in pushes]
+            self.assertGreater(len(acknowledged), 2 * kills)
             checked = subprocess.run([XTASK, "ecr", "serve", "--check", "--data", state], cwd=ROOT, text=True,
                                      capture_output=True, env=environment("http://127.0.0.1:9"))
             self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
             child, url = self.serve(state, port)
-            ecr = client("ecr", url)
-            token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
-            server = Server(url, "kept", {"authorization": f"Basic {token}"})
-            for tag, digest in acknowledged.items():
-                status, headers, body = server.ask("GET", server.at(f"manifests/{tag}"), accept=MANIFEST)
-                self.assertEqual((status, sha256(body)), (200, digest), tag)
-                for layer in json.loads(body)["layers"]:
-                    status, _, data = server.ask("GET", server.at(f"blobs/{layer['digest']}"))
-                    self.assertEqual((status, sha256(data)), (200, layer["digest"]), tag)
+            self.read(url, acknowledged)
+            if others:
+                pages = client("ecr", url).get_paginator("list_images").paginate(repositoryName="many", PaginationConfig={"PageSize": 1000})
+                self.assertEqual(len({it["imageTag"] for page in pages for it in page["imageIds"]}), others)
             child.terminate()
             child.wait()
 
-    def serve(self, state, port):
+    def push(self, url, name, acknowledged, lock, stop):
+        """Pushes images until the server is gone, and deletes every third."""
+        ecr, n = client("ecr", url), 0
+        try:
+            token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+            server = Server(url, "kept", {"authorization": f"Basic {token}"})
+            while not stop.is_set():
+                n += 1
+                tag = f"{name}-{n}"
+                blob = server.blob(os.urandom(200_000))
+                digest = server.manifest(tag, layers=[
+                    {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": blob, "size": 200_000}])
+                with lock:
+                    acknowledged[tag] = digest
+                if n % 3 == 0:
+                    # Whether it is there is open until the deletion is answered.
+                    with lock:
+                        del acknowledged[tag]
+                    self.assertEqual(server.ask("DELETE", server.at(f"manifests/{tag}"))[0], 202)
+                    with lock:
+                        acknowledged[tag] = None
+        except (OSError, http.client.HTTPException, AssertionError, botocore.exceptions.BotoCoreError):
+            return
+
+    def read(self, url, acknowledged):
+        """Reads every image with its layers."""
+        token = client("ecr", url).get_authorization_token()["authorizationData"][0]["authorizationToken"]
+        server = Server(url, "kept", {"authorization": f"Basic {token}"})
+        for tag, digest in acknowledged.items():
+            status, _, body = server.ask("GET", server.at(f"manifests/{tag}"), accept=MANIFEST)
+            if digest is None:
+                self.assertEqual(status, 404, tag)
+                continue
+            self.assertEqual((status, sha256(body)), (200, digest), tag)
+            for layer in json.loads(body)["layers"]:
+                status, _, data = server.ask("GET", server.at(f"blobs/{layer['digest']}"))
+                self.assertEqual((status, sha256(data)), (200, layer["digest"]), tag)
+
+    def serve(self, state, port, *args):
         url = f"http://127.0.0.1:{port}"
-        command = [XTASK, "ecr", "serve", "--port", str(port), "--data", str(state)]
-        child = subprocess.Popen(command, env=environment(url), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(url)
+        command = [XTASK, "ecr", "serve", "--port", str(port), "--data", str(state), *map(str, args)]
+        child = subprocess.Popen(command, env=environment(url), cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                                 stderr=subprocess.DEVNULL)
+        # It prints its URL when it answers.
+        self.assertEqual(child.stdout.readline().strip(), url)
+        child.stdout.close()
         return child, url
 
 

@@ -3,13 +3,16 @@
 import base64
 import contextlib
 import json
+import os
 import pathlib
 import sys
 import tempfile
+import time
 import unittest
 import urllib.request
 
-from peers import POLICY, Workspace, client, embedded, environment, free_port, need, process, wait_for
+from peers import (BIN, POLICY, Workspace, client, dockerd, embedded, environment, free_port, need, process, run,
+                   wait_for)
 from test_distribution import Server
 
 
@@ -35,6 +38,17 @@ class Browser:
     def run(self, script):
         return self.post(f"/session/{self.session}/execute/sync", {"script": script, "args": []})
 
+    def click(self, selector):
+        """A click of a person, which may use the clipboard."""
+        path = f"/session/{self.session}/element"
+        found = self.post(path, {"using": "css selector", "value": selector})
+        self.post(f"{path}/{next(iter(found.values()))}/click", {})
+
+    def follow(self, text):
+        path = f"/session/{self.session}/element"
+        found = self.post(path, {"using": "link text", "value": text})
+        self.post(f"{path}/{next(iter(found.values()))}/click", {})
+
     def screenshot(self):
         answer = urllib.request.urlopen(f"{self.driver}/session/{self.session}/screenshot", timeout=60).read()
         return base64.b64decode(json.loads(answer)["value"])
@@ -58,6 +72,15 @@ def browser(width, height):
 
 
 @contextlib.contextmanager
+def seeded(seed):
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "seed.json"
+        file.write_text(json.dumps(seed))
+        with embedded(pathlib.Path(folder) / "state", "--seed", file) as url:
+            yield url
+
+
+@contextlib.contextmanager
 def registry():
     """Two repositories; one has three images, of which its policy keeps two."""
     workspace = Workspace()
@@ -74,6 +97,22 @@ def registry():
         yield url
 
 
+# The elements with text that is cut off, or that is outside of the window.
+CUT_OFF = """
+return [...document.querySelectorAll("code, td, h3, li, button")].filter(it => {
+  const box = it.getBoundingClientRect();
+  return it.scrollWidth > it.clientWidth + 1 && getComputedStyle(it).overflowX != "visible" || box.right > innerWidth + 1 || box.left < -1;
+}).map(it => it.outerHTML);
+"""
+
+
+def wait_until(is_done, seconds=10):
+    end = time.monotonic() + seconds
+    while not is_done():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
 class Page(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -81,7 +120,7 @@ class Page(unittest.TestCase):
 
     def test_a_person_sees_what_is_there_on_a_phone_too(self):
         with registry() as url:
-            for width in (1200, 375):
+            for width in (1280, 420):
                 with browser(width, 800) as it:
                     it.open(url)
                     self.assertEqual(it.run("return document.title"), "Embedded ECR")
@@ -96,6 +135,38 @@ class Page(unittest.TestCase):
                     for fact in ("IMMUTABLE", "scanned on push", "lifecycle policy of 1 rule", "docker push", "No images."):
                         self.assertIn(fact, text)
                     self.assertLessEqual(it.run("return document.documentElement.scrollWidth"), width)
+                    self.assertEqual(it.run(CUT_OFF), [], f"{width} pixels")
+
+    def test_commands_are_copied_and_work(self):
+        need("docker"), need("dockerd")
+        seed = {"repositories": [{"name": "my-app", "images": [{"tags": ["1.0.0"]}]}]}
+        with seeded(seed) as url, browser(1280, 800) as it, tempfile.TemporaryDirectory() as folder:
+            it.open(url)
+            it.click("tbody tr button")
+            wait_until(lambda: it.run("return document.querySelector('tbody tr button').textContent") == "Copied")
+            login, _, pull = it.run("return [...document.querySelectorAll('.command code')].map(it => it.textContent)")
+            self.assertTrue(login.startswith("aws ecr get-login-password") and pull.startswith("docker pull"), (login, pull))
+            config = {"DOCKER_CONFIG": f"{folder}/config", "PATH": f"{BIN}:{os.environ['PATH']}"}
+            with dockerd(pathlib.Path(folder)) as env:
+                for command in (login, pull):
+                    run("bash", "-o", "pipefail", "-c", command, env=environment(url) | env | config)
+
+    def test_images_and_repositories_have_pages_of_a_hundred(self):
+        seed = {"repositories": [{"name": "many", "images": [{"tags": ["v{n}"], "repeat": 250}]},
+                                 *({"name": f"other-{n:03}"} for n in range(120))]}
+        with seeded(seed) as url, browser(1280, 800) as it:
+            it.open(url)
+            self.assertEqual(it.run("return document.querySelectorAll('section').length"), 100)
+            it.follow("Further repositories")
+            self.assertEqual(it.run("return document.querySelectorAll('section').length"), 21)
+            it.open(url)
+            tags = []
+            while it.run("return [...document.querySelectorAll('a')].some(it => it.textContent == 'Older images')"):
+                it.follow("Older images")
+                tags.append(it.run("return [...document.querySelectorAll('tbody tr td:first-child')].map(it => it.innerText)"))
+            # The first page has ten images of each repository.
+            self.assertEqual([len(it) for it in tags], [100, 100, 40])
+            self.assertEqual([it.strip() for page in tags for it in page], [f"v{n}" for n in range(240, 0, -1)])
 
     def test_what_clients_write_stays_text(self):
         hostile = "<img src=x onerror=document.title=1>"

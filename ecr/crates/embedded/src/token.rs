@@ -34,7 +34,8 @@ pub struct Password {
 /// form of `GetAuthorizationToken` and of HTTP Basic. `caller` is the ARN of the caller, whose permissions it has.
 pub fn issue(secret: &str, registry: &RegistryKey, caller: &str, expires_at: u64) -> String {
     let claim = signed(secret, &format!("{registry}/{expires_at}/{caller}"));
-    BASE64_STANDARD.encode(format!("AWS:{claim}"))
+    // Clients split the token at its colon.
+    BASE64_STANDARD.encode(format!("AWS:{}", BASE64_STANDARD.encode(claim)))
 }
 
 /// The password of the header `Authorization`, if it is valid at the time `now` (seconds since 1970).
@@ -68,8 +69,9 @@ pub fn check_path(secret: &str, path: &str, now: u64) -> Option<(RegistryKey, Re
 fn verified(secret: &str, authorization: &str) -> Option<(Password, u64)> {
     let (scheme, token) = authorization.split_once(' ')?;
     let token = BASE64_STANDARD.decode(token.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-    let password = String::from_utf8(token).ok()?;
-    let claim = verified_claim(secret, password.strip_prefix("AWS:")?)?;
+    let password = BASE64_STANDARD.decode(String::from_utf8(token).ok()?.strip_prefix("AWS:")?).ok()?;
+    let claim = String::from_utf8(password).ok()?;
+    let claim = verified_claim(secret, &claim)?;
     let mut parts = claim.splitn(4, '/');
     let registry = RegistryKey { account: parts.next()?.parse().ok()?, region: parts.next()?.parse().ok()? };
     let expires_at = parts.next()?.parse().ok()?;

@@ -65,7 +65,7 @@ pub fn response(call: &Call<'_>, operation: &str, body: &[u8]) -> ApiResult {
     let body: Value =
         serde_json::from_slice(body).map_err(|it| ApiError::new("SerializationException", it.to_string()))?;
     service_model::check(operation, &body)?;
-    let input = Input::new(&body);
+    let input = Input::new(&body, operation);
     let call = call.of_registry(input);
     call.check_permission(operation, input)?;
     dispatch(&call, operation, input)

@@ -21,12 +21,12 @@ pub fn sought<T>(
     let size = size(input);
     let last = match input.text("nextToken") {
         None => None,
-        Some(token) => Some(decoded(token, "after:").ok_or_else(invalid_token)?),
+        Some(token) => Some(decoded(input, token, "after").ok_or_else(invalid_token)?),
     };
     let mut items = fetch(last.as_deref(), size.saturating_add(1))?;
     let has_more = items.len() > size;
     items.truncate(size);
-    let next = items.last().filter(|_| has_more).map(|it| BASE64.encode(format!("after:{}", key_of(it))));
+    let next = items.last().filter(|_| has_more).map(|it| encoded(input, "after", &key_of(it)));
     Ok((items, next))
 }
 
@@ -72,12 +72,14 @@ pub fn page<T>(
     let size = size(input);
     let start: usize = match input.text("nextToken") {
         None => 0,
-        Some(token) => decoded(token, "offset:").and_then(|it| it.parse().ok()).ok_or_else(invalid_token)?,
+        Some(token) => {
+            decoded(input, token, "offset").and_then(|it| it.parse().ok()).ok_or_else(invalid_token)?
+        }
     };
     let mut rest = items.into_iter().skip(start);
     let page: Vec<_> = rest.by_ref().take(size).collect();
     let end = start.saturating_add(size);
-    let next = rest.next().map(|_| BASE64.encode(format!("offset:{end}")));
+    let next = rest.next().map(|_| encoded(input, "offset", &end.to_string()));
     Ok((page, next))
 }
 
@@ -94,9 +96,18 @@ fn size(input: Input<'_>) -> usize {
     usize::try_from(input.number("maxResults").unwrap_or(DEFAULT)).unwrap_or(usize::MAX)
 }
 
-fn decoded(token: &str, prefix: &str) -> Option<String> {
+/// The token of a position. It is one of this operation and this repository: another list has other positions.
+fn encoded(input: Input<'_>, kind: &str, position: &str) -> String {
+    BASE64.encode(format!("{}{position}", scope(input, kind)))
+}
+
+fn decoded(input: Input<'_>, token: &str, kind: &str) -> Option<String> {
     let text = String::from_utf8(BASE64.decode(token).ok()?).ok()?;
-    text.strip_prefix(prefix).map(str::to_owned)
+    text.strip_prefix(&scope(input, kind)).map(str::to_owned)
+}
+
+fn scope(input: Input<'_>, kind: &str) -> String {
+    format!("{}:{}:{kind}:", input.operation(), input.text("repositoryName").unwrap_or_default())
 }
 
 fn invalid_token() -> ApiError {

@@ -64,6 +64,23 @@ fn pages_go_on_after_entries_that_were_deleted() {
     assert_eq!(all(&ecr, "DescribeImages", "imageDetails", input).0.len(), 180);
 }
 
+#[test]
+fn token_of_another_list_is_refused() {
+    let ecr = seeded();
+    let token = ecr.ok("DescribeImages", json!({"repositoryName": "many"}))["nextToken"].clone();
+    for (operation, input) in [
+        ("ListImages", json!({"repositoryName": "many", "nextToken": token})),
+        ("DescribeImages", json!({"repositoryName": "other-000", "nextToken": token})),
+        ("DescribeRepositories", json!({"nextToken": token})),
+        ("DescribeRepositories", json!({"nextToken": "nonsense"})),
+    ] {
+        let refused = expect![
+            "400 InvalidParameterException: Invalid parameter at 'nextToken' failed to satisfy constraint: 'is not a valid token'"
+        ];
+        refused.assert_eq(&ecr.fail(operation, input));
+    }
+}
+
 /// deitch/docker_registry2#34 (a whole answer), google/go-containerregistry#681 and #1091.
 #[test]
 fn registry_lists_have_pages_of_100_with_tokens() {
