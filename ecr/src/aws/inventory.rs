@@ -154,14 +154,18 @@ impl Aws {
         name: &RepositoryName,
         policy: &str,
     ) -> Result<ServicePreview, ServiceError> {
-        const START: &str = "ecr:StartLifecyclePolicyPreview";
-        let request = self.ecr.start_lifecycle_policy_preview();
-        let request = request.repository_name(name.as_str()).lifecycle_policy_text(policy);
-        let response = request.send().await.map_err(|it| ServiceError::new(START, it))?;
-        self.about(START, response.registry_id(), response.repository_name(), name.as_str())?;
-        member(START, "status", response.status())?;
         let mut pause = Duration::from_millis(100);
         let mut waited = Duration::ZERO;
+        // A preview that another command has started, with another policy perhaps, is waited for.
+        while let Err(error) = self.start_preview(name, policy).await {
+            if !error.has_code("LifecyclePolicyPreviewInProgressException") || waited >= PREVIEW_TIMEOUT {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            waited += pause;
+            pause = (pause * 2).min(Duration::from_secs(3));
+        }
+        pause = Duration::from_millis(100);
         loop {
             match self.preview_status(name).await? {
                 LifecyclePolicyPreviewStatus::Complete => return self.preview_results(name).await,
@@ -175,6 +179,15 @@ impl Aws {
             waited += pause;
             pause = (pause * 2).min(Duration::from_secs(3));
         }
+    }
+
+    async fn start_preview(&self, name: &RepositoryName, policy: &str) -> Result<(), ServiceError> {
+        const START: &str = "ecr:StartLifecyclePolicyPreview";
+        let request = self.ecr.start_lifecycle_policy_preview();
+        let request = request.repository_name(name.as_str()).lifecycle_policy_text(policy);
+        let response = request.send().await.map_err(|it| ServiceError::new(START, it))?;
+        self.about(START, response.registry_id(), response.repository_name(), name.as_str())?;
+        member(START, "status", response.status()).map(drop)
     }
 
     async fn preview_status(

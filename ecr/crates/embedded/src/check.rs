@@ -8,6 +8,7 @@ use ecr_types::{Digest, Manifest, RepositoryName};
 
 use super::StartError;
 use super::model::{Image, Layer, RegistryKey, Repository};
+use super::schema1::digest_of;
 use super::store::{After, Queries, Snapshot, Store, lock, open_existing};
 
 /// The result of [`check()`].
@@ -115,7 +116,7 @@ impl Checker<'_> {
     /// Verifies a manifest, and that what it names is there.
     fn image(&mut self, place: &str, repository: &Repository, digest: &Digest, image: &Image) -> Result<()> {
         let text = self.rows.manifest(repository.id, digest)?.unwrap_or_default();
-        let found = Digest::of(&text);
+        let found = digest_of(&text);
         if found != *digest {
             self.check.damaged_blobs += 1;
             self.check.damaged.push(format!("{digest} of {place} has the digest {found}"));

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use ecr_types::document::did_you_mean;
-use ecr_types::lock;
+use ecr_types::{lock, permission};
 use thiserror::Error;
 
 use super::service_model::operations;
@@ -92,6 +92,9 @@ pub enum InvalidFault {
     /// The kind of fault is possible with certain operations only: the kind, and these operations.
     #[error("`{0}` is possible with {1} only")]
     Only(&'static str, String),
+    /// `deny` for an operation that AWS checks as the action of another one: both names.
+    #[error("AWS checks {0} as {1}: write `deny={1}`")]
+    CheckedAs(String, String),
     /// `deny=GetCallerIdentity`: no policy of AWS can deny this operation (STS API, `GetCallerIdentity`).
     #[error("AWS never denies GetCallerIdentity")]
     NeverDenied,
@@ -152,6 +155,10 @@ impl FaultKind {
                 Err(InvalidFault::Only("forget", "CompleteLayerUpload".to_owned()))
             }
             Self::Deny if operation == "GetCallerIdentity" => Err(InvalidFault::NeverDenied),
+            Self::Deny if permission::of_operation(operation) != operation => Err(InvalidFault::CheckedAs(
+                operation.to_owned(),
+                permission::of_operation(operation).to_owned(),
+            )),
             _ => Ok(()),
         }
     }
@@ -319,6 +326,10 @@ mod tests {
     #[test]
     fn faults_with_wrong_syntax_are_rejected() {
         let error = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
+        assert_eq!(
+            error("deny=ListImageReferrers"),
+            "AWS checks ListImageReferrers as BatchGetImage: write `deny=BatchGetImage`"
+        );
         assert_eq!(error("deny=PutImagee"), "ECR has no operation `PutImagee`: did you mean `PutImage`?");
         for text in ["deny", "hit=PutImage", "throttle=PutImage:x", "error=PutImage:101%", "slow=PutImage:1"]
         {

@@ -2,18 +2,16 @@
 
 use ecr_types::media_type::is_index;
 use ecr_types::policy::role_of_session;
-use ecr_types::{
-    Descriptor, Digest, ImageIndex, ImageManifest, ImageTag, InvalidManifest, Manifest, RepositoryName,
-};
+use ecr_types::{Descriptor, Digest, ImageTag, InvalidManifest, Manifest, RepositoryName};
 
+use super::contents::describe;
 use super::model::{Image, Registry, RegistryKey, Replication, Repository, StorageClass};
 use super::replication::{Pushed, replicate};
-use super::store::{Blobs, Queries, Rows, Store, Transaction};
+use super::schema1;
+use super::store::{Queries, Rows, Store, Transaction};
 
 /// The maximum number of tags of an image (service quotas, "Tags per image").
 const MAX_TAGS_PER_IMAGE: usize = 1000;
-/// The maximum number of layers of an image (nuonco/nuon#2348, which measured it; spinframework/spin#1787).
-const MAX_LAYERS: usize = 500;
 /// The maximum size of a manifest in bytes (service model, `ImageManifest`).
 pub const MAX_MANIFEST: usize = 4_194_304;
 
@@ -85,15 +83,14 @@ pub fn put(
     new: NewImage,
     now: f64,
 ) -> Result<Stored, PutError> {
-    let digest = Digest::of(&new.bytes);
-    if let Some(expected) = new.digest.filter(|it| *it != digest) {
-        return Err(PutError::DigestMismatch { expected, found: digest });
+    let digest = schema1::digest_of(&new.bytes);
+    if let Some(expected) = new.digest.as_ref().filter(|it| **it != digest) {
+        return Err(PutError::DigestMismatch { expected: expected.clone(), found: digest });
     }
     store.write(|transaction| {
         let repository = transaction.repository(key, name)?.ok_or(PutError::RepositoryNotFound)?;
         let registry = transaction.registry(key)?;
-        let read = Manifest::parse(&new.bytes, new.media_type.as_deref()).map_err(PutError::Invalid)?;
-        let mut image = describe(transaction, store.blobs(), &repository, &read, new.media_type.as_deref())?;
+        let mut image = describe(transaction, store.blobs(), &repository, &new)?;
         image.manifest_size = new.bytes.len() as u64;
         image.pushed_at = now;
         image.scan_requested_at = is_scanned(&registry, name, &repository, &image).then_some(now);
@@ -195,95 +192,6 @@ fn point(
             transaction.put_tag(*id, tag, digest)?;
             Ok(true)
         }
-    }
-}
-
-/// What is recorded of a manifest. One with missing blobs or manifests is rejected.
-fn describe(
-    rows: &impl Rows,
-    blobs: &Blobs,
-    repository: &Repository,
-    manifest: &Manifest,
-    named_type: Option<&str>,
-) -> Result<Image, PutError> {
-    // A registry does not guess the type.
-    let media_type = manifest.declared_media_type(named_type).map_err(PutError::Invalid)?.to_owned();
-    let contents = match manifest {
-        Manifest::Image(image) => check_blobs(rows, blobs, repository, image)?,
-        Manifest::Index(index) => check_children(rows, repository, index)?,
-    };
-    Ok(Image {
-        pushed_at: 0.0,
-        size: contents.size,
-        manifest_size: 0,
-        artifact_media_type: manifest.artifact_type().map(str::to_owned),
-        subject: manifest.subject().map(|it| it.digest.clone()),
-        media_type,
-        children: contents.children,
-        layers: contents.layers,
-        last_pulled_at: None,
-        scan_requested_at: None,
-        storage_class: StorageClass::Standard,
-        archived_at: None,
-        activated_at: None,
-        replications: Vec::new(),
-        checked_at: None,
-    })
-}
-
-/// What a manifest references. `size` is in bytes, as ECR shows it.
-struct Contents {
-    size: u64,
-    children: Vec<Digest>,
-    layers: Vec<Digest>,
-}
-
-/// The config and the layers of an image.
-fn check_blobs(
-    rows: &impl Rows,
-    blobs: &Blobs,
-    repository: &Repository,
-    image: &ImageManifest,
-) -> Result<Contents, PutError> {
-    if image.layers.len() > MAX_LAYERS {
-        return Err(PutError::TooManyLayers);
-    }
-    let (mut size, mut layers, mut missing) = (0, Vec::new(), Vec::new());
-    for descriptor in std::iter::once(&image.config).chain(&image.layers) {
-        match rows.layer(repository.id, &descriptor.digest)?.filter(|_| blobs.has(&descriptor.digest)) {
-            Some(layer) => {
-                size += layer.size;
-                layers.push(descriptor.digest.clone());
-            }
-            None if descriptor.is_nondistributable() => {}
-            None => missing.push(descriptor.digest.clone()),
-        }
-    }
-    if missing.is_empty() {
-        Ok(Contents { size, children: Vec::new(), layers })
-    } else {
-        Err(PutError::LayersMissing(missing))
-    }
-}
-
-/// The manifests of an index. Its size is that of its largest image (ECR API, `imageSizeInBytes`).
-fn check_children(
-    rows: &impl Rows,
-    repository: &Repository,
-    index: &ImageIndex,
-) -> Result<Contents, PutError> {
-    let (mut size, mut missing) = (0, Vec::new());
-    let children: Vec<_> = index.manifests.iter().map(|it| it.digest.clone()).collect();
-    for child in &children {
-        match rows.image(repository.id, child)? {
-            Some(image) => size = image.size.max(size),
-            None => missing.push(child.clone()),
-        }
-    }
-    if missing.is_empty() {
-        Ok(Contents { size, children, layers: Vec::new() })
-    } else {
-        Err(PutError::ChildrenMissing(missing))
     }
 }
 

@@ -12,8 +12,7 @@ use std::sync::{PoisonError, RwLock};
 use anyhow::{Context, Result};
 use redb::backends::FileBackend;
 use redb::{
-    Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, StorageError, Table,
-    TableDefinition,
+    Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, Table, TableDefinition,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -134,7 +133,7 @@ impl Database {
     /// # Errors
     /// The file cannot be read.
     pub fn read(&self) -> Result<Snapshot> {
-        self.with(|database| Ok(Snapshot { transaction: database.begin_read()? }))
+        self.with(|database| Ok(Snapshot { transaction: database.begin_read().map_err(told)? }))
     }
 
     /// Calls `change` with a transaction, and commits it if the result is one and if it has changed something. Another
@@ -146,22 +145,22 @@ impl Database {
         &self,
         change: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut begun = self.with(|database| Ok(database.begin_write()?))?;
-        begun.set_durability(Durability::Immediate).map_err(anyhow::Error::from)?;
+        let mut begun = self.with(|database| database.begin_write().map_err(told))?;
+        begun.set_durability(Durability::Immediate).map_err(told)?;
         // Without this, a file whose process was killed is read from end to end when it is opened.
         begun.set_quick_repair(true);
         let (result, is_changed) = {
-            let table = begun.open_table(ROWS).map_err(anyhow::Error::from)?;
+            let table = begun.open_table(ROWS).map_err(told)?;
             let mut transaction = Transaction { table, is_changed: false };
             (change(&mut transaction), transaction.is_changed)
         };
         match result {
             Ok(value) if is_changed => {
-                begun.commit().map_err(|it| self.explained(it.into()))?;
+                begun.commit().map_err(|it| self.explained(told(it)))?;
                 Ok(value)
             }
             result => {
-                begun.abort().map_err(|it| self.explained(it.into()))?;
+                begun.abort().map_err(|it| self.explained(told(it)))?;
                 result
             }
         }
@@ -174,7 +173,7 @@ impl Database {
     pub fn verify(&self) -> Result<bool> {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         let database = open.as_mut().context("the database is closed")?;
-        Ok(database.check_integrity()?)
+        database.check_integrity().map_err(told)
     }
 
     /// Calls `begin` with the open file. After a failed write, such as for want of space, the file is opened again first.
@@ -201,24 +200,27 @@ impl Database {
     }
 }
 
+/// An error of the database. One of the operating system, such as that there is no space, is kept as such.
+fn told(error: impl Into<redb::Error>) -> anyhow::Error {
+    match error.into() {
+        redb::Error::Io(error) => error.into(),
+        error => error.into(),
+    }
+}
+
 /// Whether an error only says that there was one before.
 fn is_previous(error: &anyhow::Error) -> bool {
-    let is_previous =
-        |it: &StorageError| matches!(it, StorageError::PreviousIo | StorageError::DatabaseClosed);
-    error.chain().any(|it| {
-        it.downcast_ref::<StorageError>().is_some_and(is_previous)
-            || matches!(it.downcast_ref(), Some(redb::TransactionError::Storage(it)) if is_previous(it))
-    })
+    matches!(error.downcast_ref(), Some(redb::Error::PreviousIo | redb::Error::DatabaseClosed))
 }
 
 fn opened(path: &Path) -> Result<redb::Database> {
     let file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    let database =
-        redb::Builder::new().set_cache_size(CACHE).create_with_backend(Unsynced(FileBackend::new(file)?))?;
-    if database.begin_read()?.open_table(ROWS).is_err() {
-        let begun = database.begin_write()?;
-        begun.open_table(ROWS)?;
-        begun.commit()?;
+    let file = Unsynced(FileBackend::new(file).map_err(told)?);
+    let database = redb::Builder::new().set_cache_size(CACHE).create_with_backend(file).map_err(told)?;
+    if database.begin_read().map_err(told)?.open_table(ROWS).is_err() {
+        let begun = database.begin_write().map_err(told)?;
+        begun.open_table(ROWS).map_err(told)?;
+        begun.commit().map_err(told)?;
     }
     Ok(database)
 }
@@ -260,11 +262,11 @@ pub struct Snapshot {
 
 impl Rows for Snapshot {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        get(&self.transaction.open_table(ROWS)?, key)
+        get(&self.transaction.open_table(ROWS).map_err(told)?, key)
     }
 
     fn page(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, limit: usize) -> Result<Vec<Row>> {
-        page(&self.transaction.open_table(ROWS)?, from, to, limit)
+        page(&self.transaction.open_table(ROWS).map_err(told)?, from, to, limit)
     }
 }
 
@@ -287,7 +289,7 @@ impl Transaction<'_> {
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.is_changed = true;
         let sealed = [&checksum(key, value)[..], value].concat();
-        self.table.insert(key, sealed.as_slice())?;
+        self.table.insert(key, sealed.as_slice()).map_err(told)?;
         Ok(())
     }
 
@@ -296,7 +298,7 @@ impl Transaction<'_> {
     /// # Errors
     /// The file cannot be read or written.
     pub fn forget(&mut self, key: &[u8]) -> Result<()> {
-        self.table.remove(key)?;
+        self.table.remove(key).map_err(told)?;
         Ok(())
     }
 
@@ -305,7 +307,7 @@ impl Transaction<'_> {
     /// # Errors
     /// The file cannot be read or written.
     pub fn remove(&mut self, key: &[u8]) -> Result<()> {
-        if self.table.remove(key)?.is_some() {
+        if self.table.remove(key).map_err(told)?.is_some() {
             self.is_changed = true;
         }
         Ok(())
@@ -323,7 +325,7 @@ impl Rows for Transaction<'_> {
 }
 
 fn get(table: &impl ReadableTable<&'static [u8], &'static [u8]>, key: &[u8]) -> Result<Option<Vec<u8>>> {
-    match table.get(key)? {
+    match table.get(key).map_err(told)? {
         Some(value) => unsealed(key, value.value()).map(Some),
         None => Ok(None),
     }
@@ -336,8 +338,8 @@ fn page(
     limit: usize,
 ) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for row in table.range::<&[u8]>((from, to))?.take(limit) {
-        let (key, value) = row?;
+    for row in table.range::<&[u8]>((from, to)).map_err(told)?.take(limit) {
+        let (key, value) = row.map_err(told)?;
         rows.push((key.value().to_vec(), unsealed(key.value(), value.value())?));
     }
     Ok(rows)

@@ -9,3 +9,4 @@ mod operations;
 mod seed;
 mod support;
 mod takeover;
+mod uploads;

@@ -209,3 +209,10 @@ impl Ecr {
         )
     }
 }
+
+/// Begins an upload, and returns its path below `/v2/`.
+pub fn begin(ecr: &Ecr, name: &str) -> String {
+    let answer = ecr.v2("POST", &format!("{name}/blobs/uploads/"), &[], b"");
+    assert_eq!(answer.status, 202);
+    answer.header("location").unwrap().trim_start_matches("/v2/").to_owned()
+}
