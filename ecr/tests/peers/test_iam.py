@@ -35,7 +35,9 @@ CALLS = {
 PULL = {"GetAuthorizationToken", "BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"}
 PUSH = {"GetAuthorizationToken", "DescribeRepositories", "ListTagsForResource", "BatchCheckLayerAvailability",
         "BatchGetImage", "InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "PutImage",
-        "DescribeImageScanFindings"}
+        "DescribeImageScanFindings",
+        # AWS checks it of the repository from which a blob is mounted.
+        "GetDownloadUrlForLayer"}
 READ = {"GetAuthorizationToken", "DescribeRepositories", "ListTagsForResource", "BatchGetImage", "DescribeImages",
         "DescribeImageScanFindings"}
 

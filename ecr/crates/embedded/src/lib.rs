@@ -28,12 +28,34 @@
 //! # }).unwrap();
 //! ```
 //!
+//! A test can begin with images of any age, and move the clock:
+//!
+//! ```
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! use ecr_embedded::Server;
+//!
+//! let ecr = Server::builder()
+//!     .seed(r#"{"repositories": [{"name": "my-app", "images": [{"tags": ["1.0.0"], "age": "90d"}]}]}"#)?
+//!     .account_of("other", "444455556666".parse()?)
+//!     .start()
+//!     .await?;
+//! ecr.set_now("2030-01-31T12:00:00Z".parse()?);
+//! ecr.reset()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! `ecr/docs/embedded-ecr.md` describes the seed, and how tests in other languages use the server.
+//!
 //! # Fidelity
 //!
-//! Responses have the exceptions, messages and status codes of ECR. Requests are validated with the constraints of the
-//! service model. Tags are immutable in both APIs, and lifecycle policies are validated and previewed. Signatures are not
-//! verified; the region of a request is that of its credential scope. An operation that is not supported fails with
-//! `UnsupportedOperationException`.
+//! The server is as strict as ECR where ECR's behaviour is known. Requests are validated with the constraints of the service
+//! model, and responses have the exceptions, messages and status codes of ECR. Tags are immutable in both APIs, lifecycle
+//! policies are validated and previewed, and repository and registry policies decide between accounts. Where the OCI
+//! distribution specification differs, ECR's way is the default, and [`Builder::oci`] the specification's.
+//!
+//! Signatures are not verified; the region of a request is that of its credential scope. Nothing is scanned, signed or
+//! expired. An operation that is not supported fails with `UnsupportedOperationException`.
 //!
 //! # Modules
 //!

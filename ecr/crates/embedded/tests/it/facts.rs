@@ -4,13 +4,7 @@ use ecr_embedded::Server;
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{ACCOUNT, DOCKER_MANIFEST, Ecr, MANIFEST, begin, ecr, start};
-
-fn with_repository() -> Ecr {
-    let ecr = ecr();
-    ecr.create("my-app");
-    ecr
-}
+use crate::support::{ACCOUNT, DOCKER_MANIFEST, MANIFEST, begin, ecr, start, with_repository};
 
 /// nuonco/nuon#2348 (measured), openai/tart#890: 500 layers are the most.
 #[test]

@@ -9,4 +9,6 @@ mod operations;
 mod seed;
 mod support;
 mod takeover;
+#[cfg(feature = "tls")]
+mod tls;
 mod uploads;

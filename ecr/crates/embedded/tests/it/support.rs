@@ -58,6 +58,13 @@ pub fn ecr() -> Ecr {
     start(Server::builder())
 }
 
+/// A server with the repository `my-app`.
+pub fn with_repository() -> Ecr {
+    let ecr = ecr();
+    ecr.create("my-app");
+    ecr
+}
+
 pub fn start(builder: Builder) -> Ecr {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = runtime.block_on(builder.account(ACCOUNT.parse().unwrap()).start()).unwrap();

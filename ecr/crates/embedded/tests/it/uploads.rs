@@ -2,13 +2,7 @@
 
 use expect_test::expect;
 
-use crate::support::{Ecr, begin, ecr};
-
-fn with_repository() -> Ecr {
-    let ecr = ecr();
-    ecr.create("my-app");
-    ecr
-}
+use crate::support::{begin, with_repository};
 
 /// dotnet/sdk-container-builds#424 and PR 279: only the last part may be smaller than 5 MiB, on both planes.
 #[test]
