@@ -97,11 +97,13 @@ def registry():
         yield url
 
 
-# The elements with text that is cut off, or that is outside of the window.
+# The elements with text that is cut off, that are outside of the window, or whose word is broken.
 CUT_OFF = """
 return [...document.querySelectorAll("code, td, h3, li, button")].filter(it => {
   const box = it.getBoundingClientRect();
-  return it.scrollWidth > it.clientWidth + 1 && getComputedStyle(it).overflowX != "visible" || box.right > innerWidth + 1 || box.left < -1;
+  const isBroken = it.tagName == "BUTTON" && box.height > 40;
+  return it.scrollWidth > it.clientWidth + 1 && getComputedStyle(it).overflowX != "visible"
+      || box.right > innerWidth + 1 || box.left < -1 || isBroken;
 }).map(it => it.outerHTML);
 """
 
