@@ -134,17 +134,9 @@ impl SeedRepository {
 
     fn settings(&self, now: f64) -> Result<RepositorySettings> {
         let lifecycle_policy = self.lifecycle_policy.as_ref().map(text);
-        if let Some(text) = &lifecycle_policy
-            && let Err(findings) = Document::parse("lifecyclePolicy", text)
-        {
-            bail!("{}", findings.first().map(ecr_lifecycle::Finding::constraint).unwrap_or_default());
-        }
+        lifecycle_policy.as_deref().map_or(Ok(()), check_lifecycle)?;
         let repository_policy = self.repository_policy.as_ref().map(text);
-        if let Some(text) = &repository_policy
-            && let Err(problems) = Policy::parse(text, PolicyKind::Repository)
-        {
-            bail!("repositoryPolicy: {}", problems.first().map(ToString::to_string).unwrap_or_default());
-        }
+        repository_policy.as_deref().map_or(Ok(()), check_repository)?;
         let mutability = self.image_tag_mutability.as_deref().map(str::parse).transpose()?;
         let encryption = self.encryption_type.as_deref().map(str::parse).transpose()?;
         Ok(RepositorySettings {
@@ -165,29 +157,25 @@ fn text(policy: &Value) -> String {
     policy.as_str().map_or_else(|| policy.to_string(), str::to_owned)
 }
 
-/// The blobs that images have in common.
-struct Blobs {
-    config: Descriptor,
-    layer: Descriptor,
+fn check_lifecycle(text: &str) -> Result<()> {
+    let problems = Document::parse("lifecyclePolicy", text).err().unwrap_or_default();
+    problems.first().map_or(Ok(()), |it| bail!("lifecyclePolicy: {}", it.constraint()))
+}
+
+fn check_repository(text: &str) -> Result<()> {
+    let problems = Policy::parse(text, PolicyKind::Repository).err().unwrap_or_default();
+    problems.first().map_or(Ok(()), |it| bail!("repositoryPolicy: {it}"))
 }
 
 impl SeedImage {
     fn apply(&self, shared: &Shared, repository: &Repository) -> Result<()> {
-        let blobs = self.blobs(shared, repository)?;
+        let (config, layer) = self.blobs(shared, repository)?;
         let first_pushed_at = self.pushed_at(shared.now())?;
-        let mut n = 0;
-        while n < self.repeat {
-            let batch: Vec<_> = (n..self.repeat).take(BATCH).collect();
-            n += batch.len() as u32;
-            shared.store.write(|transaction| {
-                for n in batch {
-                    let manifest = self.manifest(transaction, repository, &blobs, n)?;
-                    self.add(shared, transaction, repository, &blobs, (n, first_pushed_at), &manifest)?;
-                }
-                Ok::<_, anyhow::Error>(())
-            })?;
-        }
-        Ok(())
+        let images = Images { seed: self, shared, repository, config, layer, first_pushed_at };
+        let numbers: Vec<_> = (0..self.repeat).collect();
+        numbers.chunks(BATCH).try_for_each(|batch| {
+            shared.store.write(|transaction| batch.iter().try_for_each(|n| images.add(transaction, *n)))
+        })
     }
 
     /// The time of the first push, in seconds since 1970.
@@ -201,7 +189,7 @@ impl SeedImage {
     }
 
     /// Stores a config, and a layer with one file.
-    fn blobs(&self, shared: &Shared, repository: &Repository) -> Result<Blobs> {
+    fn blobs(&self, shared: &Shared, repository: &Repository) -> Result<(Descriptor, Descriptor)> {
         ensure!(self.repeat > 0, "`repeat` is at least 1");
         let size = self.size.unwrap_or_default();
         ensure!(size <= MAX_LAYER, "`size` is at most {MAX_LAYER}");
@@ -221,78 +209,86 @@ impl SeedImage {
             Ok(Descriptor::new(media_type, digest, layer.size))
         };
         let config = config.to_string().into_bytes();
-        Ok(Blobs { config: store(OCI_CONFIG, &config)?, layer: store(OCI_LAYER, &layer)? })
+        Ok((store(OCI_CONFIG, &config)?, store(OCI_LAYER, &layer)?))
     }
+}
 
-    /// The text of the manifest of the image with this number.
-    fn manifest(
-        &self,
-        transaction: &Transaction<'_>,
-        repository: &Repository,
-        blobs: &Blobs,
-        n: u32,
-    ) -> Result<String> {
-        let mut manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": blobs.config,
-            "layers": [blobs.layer],
-            // Images with the same blobs are different ones.
-            "annotations": {"org.opencontainers.image.title": format!("seed {n} {:?} {:?}", self.tags, self.artifact_type)},
-        });
-        if let Some(kind) = &self.artifact_type {
-            manifest["artifactType"] = json!(kind);
-        }
-        if let Some(subject) = &self.subject {
-            let digest = transaction.tagged(repository.id, subject)?;
-            let digest = digest.with_context(|| format!("no earlier image has the tag `{subject}`"))?;
-            let image = transaction.image(repository.id, &digest)?.context("the subject is gone")?;
-            manifest["subject"] = json!(Descriptor::new(image.media_type, digest, image.manifest_size));
-        }
-        Ok(manifest.to_string())
-    }
+/// The images of an entry, which have the same blobs.
+struct Images<'a> {
+    seed: &'a SeedImage,
+    shared: &'a Shared,
+    repository: &'a Repository,
+    config: Descriptor,
+    layer: Descriptor,
+    /// In seconds since 1970.
+    first_pushed_at: f64,
+}
 
-    fn add(
-        &self,
-        shared: &Shared,
-        transaction: &mut Transaction<'_>,
-        repository: &Repository,
-        blobs: &Blobs,
-        (n, first_pushed_at): (u32, f64),
-        manifest: &str,
-    ) -> Result<()> {
-        let (text, digest) = (manifest.as_bytes(), Digest::of(manifest.as_bytes()));
-        let pushed_at = first_pushed_at + f64::from(n);
-        let subject = Manifest::parse(text, None)?.subject().map(|it| it.digest.clone());
-        let image = Image {
-            media_type: OCI_MANIFEST.to_owned(),
-            pushed_at,
-            size: blobs.config.size + blobs.layer.size,
-            manifest_size: text.len() as u64,
-            artifact_media_type: Some(self.artifact_type.clone().unwrap_or_else(|| OCI_CONFIG.to_owned())),
-            subject,
-            children: Vec::new(),
-            layers: vec![blobs.config.digest.clone(), blobs.layer.digest.clone()],
-            last_pulled_at: self.last_pulled_at.map(|it| it.seconds() as f64),
-            scan_requested_at: (repository.settings.scan_on_push || self.scan.is_some()).then_some(pushed_at),
-            storage_class: if self.archived { StorageClass::Archive } else { StorageClass::Standard },
-            archived_at: self.archived.then_some(pushed_at),
-            activated_at: None,
-            replications: Vec::new(),
-            checked_at: None,
-        };
-        ensure!(!transaction.has_image(repository.id, &digest)?, "another image of the seed is the same");
-        transaction.add_image(repository.id, &digest, &image, text)?;
-        for tag in &self.tags {
+impl Images<'_> {
+    /// Adds the image with this number, which is counted from 0.
+    fn add(&self, transaction: &mut Transaction<'_>, n: u32) -> Result<()> {
+        let (seed, id) = (self.seed, self.repository.id);
+        let manifest = self.manifest(transaction, n)?;
+        let text = manifest.to_string().into_bytes();
+        let digest = Digest::of(&text);
+        ensure!(!transaction.has_image(id, &digest)?, "another image of the seed is the same");
+        let image = self.image(&Manifest::parse(&text, None)?, text.len(), n);
+        transaction.add_image(id, &digest, &image, &text)?;
+        for tag in &seed.tags {
             let tag = tag.replace("{n}", &(n + 1).to_string()).parse()?;
-            transaction.put_tag(repository.id, &tag, &digest)?;
+            transaction.put_tag(id, &tag, &digest)?;
         }
-        if let Some(scan) = &self.scan {
-            let path = shared.scan_path(&digest);
+        if let Some(scan) = &seed.scan {
+            let path = self.shared.scan_path(&digest);
             std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
             write_whole(&path, scan.to_string().as_bytes())?;
         }
         Ok(())
+    }
+
+    fn manifest(&self, transaction: &Transaction<'_>, n: u32) -> Result<Value> {
+        let SeedImage { tags, artifact_type, subject, .. } = self.seed;
+        let mut manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": self.config,
+            "layers": [self.layer],
+            // Images with the same blobs are different ones.
+            "annotations": {"org.opencontainers.image.title": format!("seed {n} {tags:?} {artifact_type:?}")},
+        });
+        if let Some(kind) = artifact_type {
+            manifest["artifactType"] = json!(kind);
+        }
+        if let Some(subject) = subject {
+            let digest = transaction.tagged(self.repository.id, subject)?;
+            let digest = digest.with_context(|| format!("no earlier image has the tag `{subject}`"))?;
+            let image = transaction.image(self.repository.id, &digest)?.context("the subject is gone")?;
+            manifest["subject"] = json!(Descriptor::new(image.media_type, digest, image.manifest_size));
+        }
+        Ok(manifest)
+    }
+
+    /// What is recorded of the image with this number, whose manifest has `size` bytes.
+    fn image(&self, manifest: &Manifest, size: usize, n: u32) -> Image {
+        let (seed, pushed_at) = (self.seed, self.first_pushed_at + f64::from(n));
+        let is_scanned = self.repository.settings.scan_on_push || seed.scan.is_some();
+        Image {
+            media_type: OCI_MANIFEST.to_owned(),
+            pushed_at,
+            size: self.config.size + self.layer.size,
+            manifest_size: size as u64,
+            artifact_media_type: manifest.artifact_type().map(str::to_owned),
+            subject: manifest.subject().map(|it| it.digest.clone()),
+            children: Vec::new(),
+            layers: vec![self.config.digest.clone(), self.layer.digest.clone()],
+            last_pulled_at: seed.last_pulled_at.map(|it| it.seconds() as f64),
+            scan_requested_at: is_scanned.then_some(pushed_at),
+            storage_class: if seed.archived { StorageClass::Archive } else { StorageClass::Standard },
+            archived_at: seed.archived.then_some(pushed_at),
+            activated_at: None,
+            replications: Vec::new(),
+            checked_at: None,
+        }
     }
 }
 

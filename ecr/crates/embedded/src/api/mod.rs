@@ -144,17 +144,23 @@ impl Call<'_> {
         Self { shared: self.shared, registry, caller: self.caller.clone() }
     }
 
-    /// Fails if the caller may not do this.
+    /// Fails if the caller may not do this, in one of the repositories that the input names.
     fn check_permission(&self, operation: &str, input: Input<'_>) -> Result<(), ApiError> {
-        let names = input.texts("repositoryNames").unwrap_or_default();
-        let named = input.text("repositoryName").or(names.first().copied());
-        let named = named.or_else(|| input.text("resourceArn")?.split_once(":repository/").map(|it| it.1));
-        let name = named.and_then(|it| it.parse::<RepositoryName>().ok());
-        let repository = match &name {
-            Some(name) => self.shared.store.read()?.repository(&self.registry, name)?,
-            None => None,
-        };
-        let target = name.as_ref().map(|name| Target { name, repository: repository.as_ref() });
+        let of_arn = || input.text("resourceArn")?.split_once(":repository/").map(|it| it.1);
+        let mut names = input.texts("repositoryNames").unwrap_or_default();
+        names.extend(input.text("repositoryName").or_else(of_arn));
+        let names: Vec<RepositoryName> = names.iter().filter_map(|it| it.parse().ok()).collect();
+        if names.is_empty() {
+            return self.check_access(operation, None);
+        }
+        let rows = self.shared.store.read()?;
+        names.iter().try_for_each(|name| {
+            let repository = rows.repository(&self.registry, name)?;
+            self.check_access(operation, Some(Target { name, repository: repository.as_ref() }))
+        })
+    }
+
+    fn check_access(&self, operation: &str, target: Option<Target<'_>>) -> Result<(), ApiError> {
         let caller = self.caller.arn();
         let access = Access { registry: &self.registry, caller: &caller, operation, target };
         match access.denial(self.shared)? {

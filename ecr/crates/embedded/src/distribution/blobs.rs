@@ -14,17 +14,18 @@ use crate::error::OciError;
 use crate::http::{builder, empty, file_body, header};
 use crate::store::Queries;
 
-/// `HEAD` or `GET /v2/NAME/blobs/DIGEST`. ECR redirects the second to a signed URL.
+/// `HEAD` or `GET /v2/NAME/blobs/DIGEST`. ECR redirects the second to a signed URL. A client that uses a name of another
+/// machine, which was allowed, may not reach the other name of this one, and gets the blob.
 pub fn get(call: &Call, digest: &str, request: &Request<Incoming>) -> OciResult {
     let unknown = || OciError::new(404, "BLOB_UNKNOWN", format!("blob {digest} is not in this repository"));
     let digest: Digest = digest.parse().map_err(|it: InvalidName| digest_invalid(&it.to_string()))?;
-    let layer = call.shared.store.read()?.layer(call.repository.id, &digest)?.ok_or_else(unknown)?;
-    let path = call.shared.store.blobs().path(&digest);
+    let layer = call.registry.shared.store.read()?.layer(call.repository.id, &digest)?.ok_or_else(unknown)?;
+    let path = call.registry.shared.store.blobs().path(&digest);
     // If the file was removed from outside, the client can upload the blob again.
     if !path.is_file() {
         return Err(unknown());
     }
-    if call.is_ecr() && *request.method() == Method::GET {
+    if call.is_ecr() && *request.method() == Method::GET && host::is_loopback(&call.registry.host) {
         return redirect(call, &digest);
     }
     send(&path, &digest, layer.size, request.method(), header(request, "range"))
@@ -33,8 +34,8 @@ pub fn get(call: &Call, digest: &str, request: &Request<Incoming>) -> OciResult 
 /// The URL has another host name than the registry, as that of S3 has: clients leave out the header `Authorization`, which
 /// S3 refuses beside a signature (open-policy-agent/opa#6580).
 fn redirect(call: &Call, digest: &Digest) -> OciResult {
-    let host = other_host(&call.host);
-    let url = call.shared.download_url(&call.registry, &call.name, digest, &host);
+    let host = other_host(&call.registry.host);
+    let url = call.registry.shared.download_url(&call.registry.key, &call.name, digest, &host);
     builder(307).header("location", url).header("content-length", 0).body(empty()).map_err(Into::into)
 }
 

@@ -36,7 +36,7 @@ fn tags_by_token<B>(call: &Call, request: &Request<B>) -> OciResult {
         }
     };
     let last = last.as_ref().map(|(digest, tag)| (digest, *tag));
-    let rows = call.shared.store.read()?;
+    let rows = call.registry.shared.store.read()?;
     let mut tags = rows.tags_by_digest(call.repository.id, last, limit + 1)?;
     let has_more = tags.len() > limit;
     tags.truncate(limit);
@@ -44,7 +44,7 @@ fn tags_by_token<B>(call: &Call, request: &Request<B>) -> OciResult {
     let names: Vec<_> = tags.iter().map(|(_, tag)| tag).collect();
     let body = json!({"name": call.name, "tags": names});
     let path = format!("{}/tags/list", call.name);
-    Ok(page(&body, request, (&call.shared.url_of(&call.host), &path), next.as_deref()))
+    Ok(page(&body, request, (&call.registry.shared.url_of(&call.registry.host), &path), next.as_deref()))
 }
 
 /// The specification's list, "Listing Tags".
@@ -58,7 +58,7 @@ fn tags_by_name<B>(call: &Call, request: &Request<B>) -> OciResult {
     let limit = limit.min(MAX);
     let last = query(request, "last");
     let after = last.as_deref().map_or(After::Start, After::Item);
-    let mut tags = call.shared.store.read()?.tags(call.repository.id, after, limit + 1)?;
+    let mut tags = call.registry.shared.store.read()?.tags(call.repository.id, after, limit + 1)?;
     let has_more = tags.len() > limit;
     tags.truncate(limit);
     let names: Vec<_> = tags.iter().map(|(tag, _)| tag).collect();

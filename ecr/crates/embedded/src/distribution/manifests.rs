@@ -16,11 +16,11 @@ use crate::store::{After, Queries, Rows};
 
 /// `HEAD` or `GET /v2/NAME/manifests/REFERENCE`.
 pub fn get(call: &Call, reference: &str, request: &Request<Incoming>) -> OciResult {
-    let rows = call.shared.store.read()?;
+    let rows = call.registry.shared.store.read()?;
     let digest = resolved(call, &rows, reference)?;
     let image = rows.image(call.repository.id, &digest)?.ok_or_else(unknown)?;
     // Archived images cannot be pulled until they are restored (Amazon ECR user guide, "Archiving an image").
-    if image.status(call.shared.now()) != "ACTIVE" {
+    if image.status(call.registry.shared.now()) != "ACTIVE" {
         return Err(unknown());
     }
     let text = rows.manifest(call.repository.id, &digest)?.ok_or_else(unknown)?;
@@ -40,8 +40,8 @@ pub fn get(call: &Call, reference: &str, request: &Request<Incoming>) -> OciResu
     if is_head {
         return response.body(empty()).map_err(Into::into);
     }
-    let (key, now) = ((&call.registry, &call.repository), call.shared.now());
-    images::pulled(&call.shared.store, key, &call.caller, [(&digest, &image)], now)?;
+    let (key, now) = ((&call.registry.key, &call.repository), call.registry.shared.now());
+    images::pulled(&call.registry.shared.store, key, &call.registry.caller, [(&digest, &image)], now)?;
     response.body(full(text)).map_err(Into::into)
 }
 
@@ -70,7 +70,7 @@ fn asked_tag(call: &Call, text: &str) -> Result<ImageTag, OciError> {
 pub fn delete(call: &Call, reference: &str) -> OciResult {
     let is_tag = reference.parse::<Digest>().is_err();
     let tag = if is_tag { Some(asked_tag(call, reference)?) } else { None };
-    let deleted = call.shared.store.write(|transaction| {
+    let deleted = call.registry.shared.store.write(|transaction| {
         let digest = match (&tag, reference.parse::<Digest>()) {
             (None, Ok(digest)) => digest,
             (Some(tag), _) => transaction.tagged(call.repository.id, tag)?.ok_or(DeleteError::Gone)?,
@@ -93,7 +93,7 @@ pub fn delete(call: &Call, reference: &str) -> OciResult {
 pub fn referrers(call: &Call, digest: &str, artifact_type: Option<&str>) -> OciResult {
     let subject: Digest =
         digest.parse().map_err(|it: InvalidName| OciError::new(400, "DIGEST_INVALID", it.to_string()))?;
-    let rows = call.shared.store.read()?;
+    let rows = call.registry.shared.store.read()?;
     let mut manifests = Vec::new();
     for digest in rows.referrers(call.repository.id, &subject, After::Start, usize::MAX)? {
         let Some(image) = rows.image(call.repository.id, &digest)? else { continue };
@@ -118,7 +118,13 @@ pub async fn put(call: &Call, reference: &str, request: &mut Request<Incoming>) 
     let body = Limited::new(request.body_mut(), MAX_MANIFEST).collect().await;
     let bytes = body.map_err(|it| OciError::new(413, "SIZE_INVALID", it.to_string()))?.to_bytes();
     let new = NewImage { tag, digest, media_type, bytes: bytes.to_vec() };
-    let stored = images::put(&call.shared.store, &call.registry, &call.name, new, call.shared.now());
+    let stored = images::put(
+        &call.registry.shared.store,
+        &call.registry.key,
+        &call.name,
+        new,
+        call.registry.shared.now(),
+    );
     let stored = stored.map_err(|it| refused(call, it))?;
     let mut response = builder(201).header("docker-content-digest", stored.digest.as_str());
     if !call.is_ecr() {
@@ -136,7 +142,7 @@ fn parsed_tag(text: &str) -> Result<ImageTag, OciError> {
 }
 
 fn refused(call: &Call, error: PutError) -> OciError {
-    let (name, account) = (call.name.as_str(), call.registry.account.as_str());
+    let (name, account) = (call.name.as_str(), call.registry.key.account.as_str());
     match error {
         PutError::RepositoryNotFound => OciError::name_unknown(name, account),
         PutError::Invalid(error) if call.is_ecr() => {

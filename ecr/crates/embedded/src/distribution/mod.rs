@@ -34,7 +34,6 @@ type OciResult = Result<Response, OciError>;
 type ResponseOrDrop = Result<Response, NoResponse>;
 
 /// A request to a registry.
-#[derive(Clone)]
 pub struct Registry {
     pub shared: Arc<Shared>,
     /// The account and region that are asked for.
@@ -47,10 +46,7 @@ pub struct Registry {
 
 /// A request to one repository.
 pub struct Call {
-    pub shared: Arc<Shared>,
-    pub registry: RegistryKey,
-    pub caller: String,
-    pub host: String,
+    pub registry: Registry,
     pub name: RepositoryName,
     pub repository: Repository,
     pub injected: InjectedFaults,
@@ -95,38 +91,49 @@ async fn dispatch(
         return Ok(text_response(404, "text/plain", "404 page not found\n".to_owned()));
     };
     injected_error(injected)?;
-    let (name, target) = match route {
-        Route::Version => return Ok(json_response(200, &serde_json::json!({}))),
+    match route {
+        Route::Version => Ok(json_response(200, &serde_json::json!({}))),
         Route::Catalog => {
             actions.iter().try_for_each(|it| registry.permit(it, None))?;
-            return Ok(lists::catalog(&registry, request)?);
+            Ok(lists::catalog(&registry, request)?)
         }
-        Route::In(name, target) => (name, target),
-    };
-    let name: RepositoryName = name
-        .parse()
-        .map_err(|it: ecr_types::InvalidName| OciError::new(400, "NAME_INVALID", it.to_string()))?;
-    if let (RouteTarget::Manifest(tag), &(Method::GET | Method::HEAD)) = (&target, request.method()) {
-        upstream::refresh(&registry, &name, tag).await;
+        Route::In(name, target) => {
+            let name: RepositoryName = name
+                .parse()
+                .map_err(|it: ecr_types::InvalidName| OciError::new(400, "NAME_INVALID", it.to_string()))?;
+            let repository = registry.repository(&name, &target, request.method(), actions).await?;
+            let call = Call { registry, name, repository, injected };
+            call.response(request, target).await
+        }
     }
-    let repository = registry.shared.store.read()?.repository(&registry.key, &name)?;
-    let named = Target { name: &name, repository: repository.as_ref() };
-    actions.iter().try_for_each(|it| registry.permit(it, Some(named)))?;
-    let Registry { shared, key, caller, host } = registry;
-    let begins_push = matches!(
-        (&target, request.method()),
-        (RouteTarget::Uploads, &Method::POST) | (RouteTarget::Manifest(_), &Method::PUT)
-    );
-    let repository = match repository {
-        None if begins_push => creation::on_push(&shared, &key, &caller, &name)?,
-        repository => repository,
-    };
-    let repository = repository.ok_or_else(|| OciError::name_unknown(name.as_str(), key.account.as_str()))?;
-    let call = Call { shared, registry: key, caller, host, name, repository, injected };
-    call.response(request, target).await
 }
 
 impl Registry {
+    /// The repository of a request, if the caller may do what it asks for. A pull through the cache and a push may create it.
+    async fn repository(
+        &self,
+        name: &RepositoryName,
+        target: &RouteTarget,
+        method: &Method,
+        actions: &[&str],
+    ) -> Result<Repository, OciError> {
+        if let (RouteTarget::Manifest(tag), &(Method::GET | Method::HEAD)) = (target, method) {
+            upstream::refresh(self, name, tag).await;
+        }
+        let found = self.shared.store.read()?.repository(&self.key, name)?;
+        let named = Target { name, repository: found.as_ref() };
+        actions.iter().try_for_each(|it| self.permit(it, Some(named)))?;
+        let begins_push = matches!(
+            (target, method),
+            (RouteTarget::Uploads, &Method::POST) | (RouteTarget::Manifest(_), &Method::PUT)
+        );
+        let repository = match found {
+            None if begins_push => creation::on_push(&self.shared, &self.key, &self.caller, name)?,
+            found => found,
+        };
+        repository.ok_or_else(|| OciError::name_unknown(name.as_str(), self.key.account.as_str()))
+    }
+
     /// Fails if the caller may not do this, in a repository or in the registry as a whole.
     fn permit(&self, operation: &str, target: Option<Target<'_>>) -> Result<(), OciError> {
         let access = Access { registry: &self.key, caller: &self.caller, operation, target };
@@ -138,16 +145,15 @@ impl Registry {
 impl Call {
     /// Whether the server behaves as ECR does where the specification wants something else.
     fn is_ecr(&self) -> bool {
-        self.shared.settings.compat == Compat::Ecr
+        self.registry.shared.settings.compat == Compat::Ecr
     }
 
     /// Whether the caller may mount blobs of another repository.
     fn may_read(&self, name: &RepositoryName, repository: &Repository) -> bool {
         let target = Some(Target { name, repository: Some(repository) });
         let is_permitted = |operation: &&str| {
-            self.shared.note_operation(operation);
-            let access = Access { registry: &self.registry, caller: &self.caller, operation, target };
-            access.denial(&self.shared).is_ok_and(|it| it.is_none())
+            self.registry.shared.note_operation(operation);
+            self.registry.permit(operation, target).is_ok()
         };
         RegistryRequest::MountSource.actions().iter().all(is_permitted)
     }

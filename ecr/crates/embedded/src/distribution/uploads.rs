@@ -24,7 +24,7 @@ pub async fn start(call: &Call, request: &mut Request<Incoming>) -> ResponseOrDr
         return Ok(response);
     }
     let is_whole = query(request, "digest").map(|_| digest_of_query(request)).transpose()?.is_some();
-    let id = call.shared.begin_upload(&call.registry, &call.name)?;
+    let id = call.registry.shared.begin_upload(&call.registry.key, &call.name)?;
     if is_whole {
         return finish(call, &id, request).await;
     }
@@ -37,20 +37,20 @@ fn mount(call: &Call, request: &Request<Incoming>) -> Result<Option<Response>, O
     let digest = query(request, "mount").and_then(|it| it.parse::<Digest>().ok());
     let from = query(request, "from").and_then(|it| it.parse::<RepositoryName>().ok());
     let (Some(digest), Some(from)) = (digest, from) else { return Ok(None) };
-    let store = &call.shared.store;
+    let store = &call.registry.shared.store;
     let is_enabled =
         |registry: &Registry| registry.settings.get("BLOB_MOUNTING").is_some_and(|it| it == "ENABLED");
     let is_mounted = store.write(|transaction| {
-        let Some(source) = transaction.repository(&call.registry, &from)? else { return Ok(false) };
+        let Some(source) = transaction.repository(&call.registry.key, &from)? else { return Ok(false) };
         let Some(layer) = transaction.layer(source.id, &digest)? else { return Ok(false) };
-        let may_mount = is_enabled(&transaction.registry(&call.registry)?)
+        let may_mount = is_enabled(&transaction.registry(&call.registry.key)?)
             && transaction.is_used(source.id, &digest)?
             && store.blobs().has(&digest)
             && call.may_read(&from, &source);
         // The target may have been deleted since.
-        let target = transaction.repository(&call.registry, &call.name)?;
+        let target = transaction.repository(&call.registry.key, &call.name)?;
         let Some(target) = target.filter(|_| may_mount) else { return Ok(false) };
-        transaction.put_layer(target.id, &digest, &layer, call.shared.now() as u64)?;
+        transaction.put_layer(target.id, &digest, &layer, call.registry.shared.now() as u64)?;
         Ok::<_, OciError>(true)
     })?;
     is_mounted.then(|| created(call, &digest)).transpose()
@@ -74,12 +74,17 @@ pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> R
     check_range(request, guard.upload().size()).map_err(|it| out_of_order(call, id, it))?;
     let upload = received(call, id, guard, request).await?.into_upload();
     if call.injected.forget {
-        call.shared.store.discard(id);
+        call.registry.shared.store.discard(id);
         return Err(unknown_upload().into());
     }
     let rules = if call.is_ecr() { PartRules::Ecr } else { PartRules::Oci };
-    let completed =
-        uploads::complete(&call.shared.store, (id, &upload), rules, |it| *it == digest, call.shared.now());
+    let completed = uploads::complete(
+        &call.registry.shared.store,
+        (id, &upload),
+        rules,
+        |it| *it == digest,
+        call.registry.shared.now(),
+    );
     match completed {
         Ok(_) | Err(CompleteError::Exists(_)) => Ok(created(call, &digest)?),
         Err(CompleteError::Internal(error)) => Err(error.into()),
@@ -88,7 +93,7 @@ pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> R
 }
 
 fn refused(call: &Call, id: &str, error: &CompleteError) -> OciError {
-    let message = error.sentence(call.name.as_str(), id, call.registry.account.as_str());
+    let message = error.sentence(call.name.as_str(), id, call.registry.key.account.as_str());
     match error {
         CompleteError::RepositoryNotFound => OciError::new(404, "NAME_UNKNOWN", message),
         CompleteError::OtherDigest if !call.is_ecr() => digest_invalid(&message),
@@ -111,7 +116,7 @@ pub fn status(call: &Call, id: &str) -> OciResult {
 /// `DELETE /v2/NAME/blobs/uploads/ID`.
 pub fn cancel(call: &Call, id: &str) -> OciResult {
     take(call, id)?.into_upload();
-    call.shared.store.discard(id);
+    call.registry.shared.store.discard(id);
     builder(204).body(empty()).map_err(Into::into)
 }
 
@@ -130,7 +135,7 @@ async fn received<'a>(
         }
         Err(NoResponse::Refused(error)) if error.status == 507 => {
             drop(guard.into_upload());
-            call.shared.store.discard(id);
+            call.registry.shared.store.discard(id);
             skip(request.body_mut()).await;
             Err(error.into())
         }
@@ -200,7 +205,7 @@ fn out_of_order(call: &Call, id: &str, OutOfOrder { first, size }: OutOfOrder) -
 }
 
 fn take<'a>(call: &'a Call, id: &str) -> Result<UploadGuard<'a>, OciError> {
-    let upload = call.shared.take_upload(&call.registry, &call.name, id);
+    let upload = call.registry.shared.take_upload(&call.registry.key, &call.name, id);
     upload.ok_or_else(unknown_upload)
 }
 

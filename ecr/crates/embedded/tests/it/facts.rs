@@ -119,6 +119,15 @@ fn blob_is_behind_a_signed_url() {
     assert_eq!(ecr.ask("GET", &path, &[], b"").body, b"content");
 }
 
+#[test]
+fn blob_is_sent_to_a_client_that_uses_another_host() {
+    let ecr = start(Server::builder().allow_host("registry.test"));
+    ecr.create("my-app");
+    let digest = ecr.blob("my-app", b"content");
+    let got = ecr.v2("GET", &format!("my-app/blobs/{digest}"), &[("host", "registry.test:4510")], b"");
+    assert_eq!((got.status, got.body.as_slice()), (200, &b"content"[..]));
+}
+
 /// oras-project/oras-go#237 (a trace), apple/swift-container-plugin#27.
 #[test]
 fn digest_of_a_manifest_is_sent_with_head_only_and_no_location_with_put() {
