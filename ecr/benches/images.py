@@ -91,6 +91,7 @@ def main():
             (f"ecr images, {FEW} images", "few", ours("-p", "few")),
             (f"ecr images, {MANY} images", "many", ours("-p", "many")),
             (f"ecr images --format json, {MANY} images", "json", ours("-p", "many", "--format", "json")),
+            (f"ecr images --keep-pull-times, {MANY} images", "plain", ours("-p", "many", "--keep-pull-times")),
             (f"aws ecr describe-images, {FEW} images", "aws few", aws("few")),
             (f"aws ecr describe-images, {MANY} images", "aws many", aws("many")),
         ]:

@@ -206,12 +206,21 @@ impl Shown<'_> {
             }
             (Some(_), false) => "; too many to evaluate the lifecycle policy here".to_owned(),
         };
-        let _ = write!(
-            body,
-            "<p>{}, {}{would}.</p><table><thead><tr><th>Tags</th><th>Digest</th><th>Size</th><th>Pushed</th>\
-             <th>Lifecycle</th><th>Pull</th></tr></thead><tbody>",
-            count(counts.images, "image"),
-            size(counts.bytes)
+        let (images, size) = (count(counts.images, "image"), size(counts.bytes));
+        let _ = write!(body, "<p>{images}, {size}{would}.</p>");
+        self.rows(body, &decisions, limit, after)
+    }
+
+    fn rows(
+        &self,
+        body: &mut String,
+        decisions: &[(Digest, Outcome)],
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<()> {
+        body.push_str(
+            "<table><thead><tr><th>Tags</th><th>Digest</th><th>Size</th><th>Pushed</th><th>Lifecycle</th>\
+             <th>Pull</th></tr></thead><tbody>",
         );
         let after = after.and_then(|it| hex::decode(it).ok());
         let after = after.as_deref().map_or(After::Start, After::Item);
