@@ -123,6 +123,7 @@ def ours(folder, images):
         assert seconds < START[0] * 3 and memory(child) < START[1], f"{images} images: {name} in {seconds:.3f} s, {memory(child)} kB"
         child.terminate()
         child.wait()
+    rows["`ecr plan --local` beside it, ms"] = plan(folder / "state")
     child, url, _ = begin("--data", folder / "state")
     server = Server(url, child.pid, "many")
     token = server.api("GetAuthorizationToken", {})["authorizationData"][0]["authorizationToken"]
@@ -168,6 +169,17 @@ def theirs(folder, images):
         return {name: server.measure(request, count) for name, request, count in requests(server, images)}
 
 
+def plan(state):
+    """The milliseconds that `ecr plan --local` takes with a state: the best of five."""
+    best = float("inf")
+    for _ in range(5):
+        began = time.monotonic()
+        subprocess.run([XTASK, "ecr", "plan", "--local", "--data", state], cwd=ROOT, check=True, capture_output=True,
+                       env=environment("http://127.0.0.1:9"))
+        best = min(best, (time.monotonic() - began) * 1000)
+    return best
+
+
 def repositories(folder):
     """The cost of a page of DescribeRepositories, and of `ecr plan --local`, beside many repositories and few."""
     for count in (100, REPOSITORIES):
@@ -178,11 +190,7 @@ def repositories(folder):
         page = server.measure(lambda _: server.api("DescribeRepositories", {}), 20)
         child.terminate()
         child.wait()
-        began = time.monotonic()
-        for _ in range(5):
-            subprocess.run([XTASK, "ecr", "plan", "--local", "--data", state], cwd=ROOT, check=True, capture_output=True,
-                           env=environment("http://127.0.0.1:9"))
-        yield count, page, (time.monotonic() - began) * 200
+        yield count, page, plan(state)
 
 
 def show(title, columns):

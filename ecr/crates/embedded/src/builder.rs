@@ -143,7 +143,7 @@ impl Builder {
         self
     }
 
-    /// Sets the account of all requests. The default is [`default_account`].
+    /// Sets the account of requests whose access key has no other one. The default is [`default_account`].
     pub fn account(mut self, account: RegistryId) -> Self {
         self.settings.account = account;
         self
