@@ -154,30 +154,46 @@ impl Aws {
         name: &RepositoryName,
         policy: &str,
     ) -> Result<ServicePreview, ServiceError> {
-        let mut pause = Duration::from_millis(100);
-        let mut waited = Duration::ZERO;
-        // A preview that another command has started, with another policy perhaps, is waited for.
-        while let Err(error) = self.start_preview(name, policy).await {
-            if !error.has_code("LifecyclePolicyPreviewInProgressException") || waited >= PREVIEW_TIMEOUT {
-                return Err(error);
-            }
-            tokio::time::sleep(pause).await;
-            waited += pause;
-            pause = (pause * 2).min(Duration::from_secs(3));
-        }
-        pause = Duration::from_millis(100);
+        let mut wait = Wait::default();
         loop {
-            match self.preview_status(name).await? {
-                LifecyclePolicyPreviewStatus::Complete => return self.preview_results(name).await,
-                LifecyclePolicyPreviewStatus::InProgress if waited < PREVIEW_TIMEOUT => {}
+            match self.start_preview(name, policy).await {
+                Ok(()) => {}
+                // One that another command has started, with another policy perhaps, is waited for.
+                Err(error) if error.has_code(IN_PROGRESS) && wait.is_patient() => {
+                    wait.pause().await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            match self.finished_preview(name, &mut wait).await? {
+                Some(preview) => return Ok(preview),
+                // Another command has started its own, which replaced this one.
+                None => wait.pause().await,
+            }
+        }
+    }
+
+    /// Waits for the end of a preview that was just started. `None` if it is replaced by one of another policy.
+    async fn finished_preview(
+        &self,
+        name: &RepositoryName,
+        wait: &mut Wait,
+    ) -> Result<Option<ServicePreview>, ServiceError> {
+        // The text in the form in which ECR returns it.
+        let mut own = None;
+        loop {
+            let (status, text) = self.preview_status(name).await?;
+            let own = own.get_or_insert_with(|| text.clone());
+            match status {
+                _ if *own != text && wait.is_patient() => return Ok(None),
+                LifecyclePolicyPreviewStatus::Complete => return self.preview_results(name).await.map(Some),
+                LifecyclePolicyPreviewStatus::InProgress if wait.is_patient() => wait.pause().await,
                 status => {
-                    let reason = format!("the preview is {} after {} s", status.as_str(), waited.as_secs());
+                    let seconds = wait.waited.as_secs();
+                    let reason = format!("the preview is {} after {seconds} s", status.as_str());
                     return Err(ServiceError::unexpected(GET_PREVIEW, &reason));
                 }
             }
-            tokio::time::sleep(pause).await;
-            waited += pause;
-            pause = (pause * 2).min(Duration::from_secs(3));
         }
     }
 
@@ -190,10 +206,11 @@ impl Aws {
         member(START, "status", response.status()).map(drop)
     }
 
+    /// The status of a preview, and the text of its policy.
     async fn preview_status(
         &self,
         name: &RepositoryName,
-    ) -> Result<LifecyclePolicyPreviewStatus, ServiceError> {
+    ) -> Result<(LifecyclePolicyPreviewStatus, Option<String>), ServiceError> {
         let response = self
             .ecr
             .get_lifecycle_policy_preview()
@@ -203,7 +220,7 @@ impl Aws {
             .await;
         let response = response.map_err(|it| ServiceError::new(GET_PREVIEW, it))?;
         self.about(GET_PREVIEW, response.registry_id(), response.repository_name(), name.as_str())?;
-        member(GET_PREVIEW, "status", response.status)
+        Ok((member(GET_PREVIEW, "status", response.status)?, response.lifecycle_policy_text))
     }
 
     async fn preview_results(&self, name: &RepositoryName) -> Result<ServicePreview, ServiceError> {
@@ -226,6 +243,29 @@ impl Aws {
 
 const DESCRIBE: &str = "ecr:DescribeImages";
 const BATCH_GET: &str = "ecr:BatchGetImage";
+/// The exception for a repository whose preview has not ended.
+const IN_PROGRESS: &str = "LifecyclePolicyPreviewInProgressException";
+
+/// The wait for a preview, in longer and longer pauses.
+#[derive(Default)]
+struct Wait {
+    waited: Duration,
+    pauses: u32,
+}
+
+impl Wait {
+    fn is_patient(&self) -> bool {
+        self.waited < PREVIEW_TIMEOUT
+    }
+
+    async fn pause(&mut self) {
+        let pause = (Duration::from_millis(100) * 2u32.pow(self.pauses.min(5))).min(Duration::from_secs(3));
+        tokio::time::sleep(pause).await;
+        self.waited += pause;
+        self.pauses += 1;
+    }
+}
+
 const GET_PREVIEW: &str = "ecr:GetLifecyclePolicyPreview";
 const PREVIEW_TIMEOUT: Duration = Duration::from_secs(120);
 

@@ -82,11 +82,16 @@ impl Access<'_> {
             (of_repository, PolicyKind::Repository),
             (registry_policy(&registry, action), PolicyKind::Registry),
         ];
+        let is_about_policies = action.ends_with("Policy");
         let action = format!("ecr:{action}");
         let request =
             Request { caller: self.caller, action: &action, resource, is_secure: shared.is_secure() };
-        let policies = policies.into_iter().filter_map(|(text, kind)| Policy::parse(text?, kind).ok());
-        let decisions: Vec<_> = policies.map(|it| it.decide(&request)).collect();
+        let decide = |(text, kind): (Option<&str>, _)| match Policy::parse(text?, kind) {
+            Ok(policy) => Some(policy.decide(&request)),
+            // An older version took what ECR refuses. What such a policy denies is not known; it can be replaced.
+            Err(_) => (!is_about_policies).then_some(Decision::Denied),
+        };
+        let decisions: Vec<_> = policies.into_iter().filter_map(decide).collect();
         let order = [Decision::Denied, Decision::Allowed, Decision::AllowedToAccount];
         Ok(order.into_iter().find(|it| decisions.contains(it)).unwrap_or(Decision::Silent))
     }

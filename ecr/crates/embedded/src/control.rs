@@ -1,5 +1,7 @@
 //! Endpoints for tests, under `/_control/`.
 
+use std::sync::Arc;
+
 use ecr_types::Timestamp;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -13,13 +15,16 @@ use super::shared::Shared;
 const MAX_BODY: usize = 64 * 1024;
 
 /// Answers a request under `/_control/`.
-pub async fn response(shared: &Shared, request: Request<Incoming>) -> Response {
+pub async fn response(shared: Arc<Shared>, request: Request<Incoming>) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let body = Limited::new(request.into_body(), MAX_BODY).collect().await;
     let body = body.map(|it| it.to_bytes()).unwrap_or_default();
     let answered = match (method, path.as_str()) {
-        (Method::POST, "/_control/reset") => reset(shared),
-        (Method::POST, "/_control/clock") => set_clock(shared, &body),
+        (Method::POST, "/_control/reset") => {
+            let reset = tokio::task::spawn_blocking(move || reset(&shared)).await;
+            reset.unwrap_or_else(|it| Err((500, it.to_string())))
+        }
+        (Method::POST, "/_control/clock") => set_clock(&shared, &body),
         _ => Err((404, "the embedded ECR has POST /_control/reset and POST /_control/clock".to_owned())),
     };
     match answered {
@@ -29,8 +34,8 @@ pub async fn response(shared: &Shared, request: Request<Incoming>) -> Response {
 }
 
 fn reset(shared: &Shared) -> Result<(), (u16, String)> {
-    shared.store.clear().map_err(|it| (500, format!("{it:#}")))?;
     shared.forget();
+    shared.store.clear().map_err(|it| (500, format!("{it:#}")))?;
     shared.apply_seed().map_err(|it| (500, format!("{it:#}")))
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ecr_types::{
     Digest, EncryptionType, ImageTagMutability, InvalidName, Region, RegistryId, RepositoryName, ScanningRule,
@@ -163,11 +164,16 @@ pub struct Counts {
 pub struct Layer {
     /// In bytes.
     pub size: u64,
+    /// By the clock of the system, in seconds since 1970.
+    #[serde(default)]
+    pub uploaded_at: u64,
 }
 
 impl Layer {
+    /// A blob that is uploaded now.
     pub fn new(size: u64) -> Self {
-        Self { size }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { size, uploaded_at: now.as_secs() }
     }
 }
 

@@ -7,7 +7,7 @@ use ecr_types::{Digest, ImageTag, RepositoryName};
 use serde_json::Value;
 
 use super::creation::{Scenario, create};
-use super::model::{Image, RegistryKey, Replication, Repository, StorageClass};
+use super::model::{Image, Layer, RegistryKey, Replication, Repository, StorageClass};
 use super::store::{Queries, Transaction};
 
 /// An image that was pushed.
@@ -76,7 +76,7 @@ fn copy(transaction: &mut Transaction<'_>, pushed: &Pushed<'_>, destination: &Re
             None => return Ok(false),
         },
     };
-    copy_image(transaction, pushed, &target, pushed.digest)?;
+    copy_images(transaction, pushed, &target)?;
     if let Some(tag) = pushed.tag {
         let settings = &target.settings;
         let is_taken = transaction.tagged(target.id, tag)?.is_some();
@@ -110,33 +110,50 @@ fn allows(
 }
 
 /// Copies a manifest, what it names, and its blobs.
+fn copy_images(transaction: &mut Transaction<'_>, pushed: &Pushed<'_>, target: &Repository) -> Result<()> {
+    let mut left = vec![pushed.digest.clone()];
+    while let Some(digest) = left.pop() {
+        left.extend(copy_image(transaction, pushed, target, &digest)?);
+    }
+    Ok(())
+}
+
+/// Copies a manifest and its blobs, and returns the manifests that it names. A copy that was archived is restored.
 fn copy_image(
     transaction: &mut Transaction<'_>,
     pushed: &Pushed<'_>,
     target: &Repository,
     digest: &Digest,
-) -> Result<()> {
+) -> Result<Vec<Digest>> {
+    let source = pushed.repository.id;
     if let Some(image) = transaction.image(target.id, digest)? {
-        // A copy that was archived is restored.
         if image.storage_class == StorageClass::Archive {
             let image = Image { storage_class: StorageClass::Standard, ..image };
             transaction.put_image(target.id, digest, &image)?;
         }
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let source = pushed.repository.id;
-    let Some(image) = transaction.image(source, digest)? else { return Ok(()) };
-    for child in &image.children {
-        copy_image(transaction, pushed, target, child)?;
-    }
+    let Some(image) = transaction.image(source, digest)? else { return Ok(Vec::new()) };
     for digest in &image.layers {
         if let (Some(layer), None) =
             (transaction.layer(source, digest)?, transaction.layer(target.id, digest)?)
         {
-            transaction.put_layer(target.id, digest, &layer, pushed.now as u64)?;
+            transaction.put_layer(target.id, digest, &Layer::new(layer.size))?;
         }
     }
     let text = transaction.manifest(source, digest)?.unwrap_or_default();
-    let copy = Image { pushed_at: pushed.now, last_pulled_at: None, replications: Vec::new(), ..image };
-    transaction.add_image(target.id, digest, &copy, &text)
+    let children = image.children.clone();
+    let copy = Image {
+        pushed_at: pushed.now,
+        last_pulled_at: None,
+        scan_requested_at: None,
+        storage_class: StorageClass::Standard,
+        archived_at: None,
+        activated_at: None,
+        replications: Vec::new(),
+        checked_at: None,
+        ..image
+    };
+    transaction.add_image(target.id, digest, &copy, &text)?;
+    Ok(children)
 }

@@ -43,13 +43,17 @@ pub fn digest_of(text: &[u8]) -> Digest {
 }
 
 /// The text that was signed: the first `formatLength` bytes, and then `formatTail` (the "protected" header of each signature).
+/// It has to be the manifest without its signatures, or a text could take the digest of another one.
 fn payload(text: &[u8]) -> Option<Vec<u8>> {
-    let manifest: Value = serde_json::from_slice(text).ok().filter(|it: &Value| it["schemaVersion"] == 1)?;
+    let mut manifest: Value =
+        serde_json::from_slice(text).ok().filter(|it: &Value| it["schemaVersion"] == 1)?;
     let protected = BASE64.decode(manifest["signatures"][0]["protected"].as_str()?).ok()?;
     let protected: Value = serde_json::from_slice(&protected).ok()?;
     let length = usize::try_from(protected["formatLength"].as_u64()?).ok()?;
     let tail = BASE64.decode(protected["formatTail"].as_str()?).ok()?;
-    Some([text.get(..length)?, &tail].concat())
+    let payload = [text.get(..length)?, &tail].concat();
+    manifest.as_object_mut()?.remove("signatures");
+    (serde_json::from_slice::<Value>(&payload).ok()? == manifest).then_some(payload)
 }
 
 #[cfg(test)]
@@ -68,6 +72,11 @@ mod tests {
         assert_eq!(parse(signed.as_bytes()).unwrap().media_type, MEDIA_TYPES[0]);
         assert_eq!(parse(plain.as_bytes()).unwrap().media_type, MEDIA_TYPES[1]);
         assert_eq!(digest_of(b"{}"), Digest::of(b"{}"));
+        // The digest of another text.
+        let other = BASE64.encode(format!(r#"{{"formatLength":0,"formatTail":"{}"}}"#, BASE64.encode("{}")));
+        let forged =
+            format!(r#"{{"schemaVersion":1,"fsLayers":[],"signatures":[{{"protected":"{other}"}}]}}"#);
+        assert_eq!(digest_of(forged.as_bytes()), Digest::of(forged.as_bytes()));
         assert_eq!(parse(br#"{"schemaVersion":2}"#), None);
         assert_eq!(parse(br#"{"schemaVersion":1,"fsLayers":[{"blobSum":"x"}]}"#), None);
     }

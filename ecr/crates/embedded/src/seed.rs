@@ -84,6 +84,8 @@ fn one() -> u32 {
     1
 }
 
+/// The record of the repository that is being filled. One that a process has left half filled is made again.
+const SEEDING: &str = "seeding";
 /// The number of images that are written in one transaction.
 const BATCH: usize = 1000;
 /// The maximum number of bytes of a layer, which is made in memory.
@@ -119,17 +121,22 @@ impl SeedRepository {
             account: shared.settings.account.clone(),
             region: shared.settings.region.clone(),
         });
+        let own = format!("{key}/{}", self.name);
         let created = shared.store.write(|transaction| {
-            if transaction.repository(&key, &self.name)?.is_some() {
-                return Ok(None);
+            if let Some(repository) = transaction.repository(&key, &self.name)? {
+                if transaction.meta(SEEDING)?.as_ref() != Some(&own) {
+                    return Ok(None);
+                }
+                transaction.delete_repository(&key, &self.name, &repository)?;
             }
+            transaction.put_meta(SEEDING, &own)?;
             transaction.create_repository(&key, &self.name, settings).map(Some)
         })?;
         let Some(repository) = created else { return Ok(()) };
         for (n, image) in self.images.iter().enumerate() {
             image.apply(shared, &repository).with_context(|| format!("image {}", n + 1))?;
         }
-        Ok(())
+        shared.store.write(|it| it.remove_meta(SEEDING))
     }
 
     fn settings(&self, now: f64) -> Result<RepositorySettings> {
@@ -205,7 +212,7 @@ impl SeedImage {
             let digest = Digest::of(bytes);
             write_whole(&shared.store.blobs().path(&digest), bytes)?;
             let layer = Layer::new(bytes.len() as u64);
-            shared.store.write(|it| it.put_layer(repository.id, &digest, &layer, shared.now() as u64))?;
+            shared.store.write(|it| it.put_layer(repository.id, &digest, &layer))?;
             Ok(Descriptor::new(media_type, digest, layer.size))
         };
         let config = config.to_string().into_bytes();

@@ -81,8 +81,8 @@ impl Server {
     /// # Errors
     /// The state cannot be written.
     pub fn reset(&self) -> Result<(), StartError> {
-        self.shared.store.clear()?;
         self.shared.forget();
+        self.shared.store.clear()?;
         Ok(self.shared.apply_seed()?)
     }
 
@@ -183,10 +183,15 @@ async fn response(shared: Arc<Shared>, request: Request<Incoming>) -> Option<Res
             distribution::response(shared, request).await
         }
         (_, path) if shared.settings.has_control && path.starts_with("/_control/") => {
-            Some(control::response(&shared, request).await)
+            Some(control::response(shared, request).await)
         }
         (&Method::POST, "/") => control_plane(&shared, request).await,
-        (&Method::GET | &Method::HEAD, "/") => Some(page::response(&shared, request.uri().query())),
+        (&Method::GET | &Method::HEAD, "/") => {
+            let query = request.uri().query().map(str::to_owned);
+            // It evaluates policies.
+            let page = tokio::task::spawn_blocking(move || page::response(&shared, query.as_deref()));
+            page.await.ok()
+        }
         (&Method::GET | &Method::HEAD, path) if path.starts_with("/download/") => {
             Some(download(&shared, &request))
         }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::faults::Faults;
-use super::model::RegistryKey;
+use super::model::{RegistryKey, RepositoryId};
 use super::seed::Seed;
 use super::store::Store;
 use super::token;
@@ -106,7 +106,7 @@ pub struct Shared {
     /// Notified when a repository was deleted, whose rows are to be removed.
     pub has_deleted: Notify,
     uploads: Mutex<HashMap<String, Upload>>,
-    previews: Mutex<HashMap<(RegistryKey, RepositoryName), Preview>>,
+    previews: Mutex<HashMap<RepositoryId, Preview>>,
     operations: Mutex<Vec<String>>,
     request_log: Option<Mutex<File>>,
     /// The number of requests for the findings of each image.
@@ -166,7 +166,7 @@ impl Shared {
     }
 
     /// Locks the latest preview of each repository. Previews are in memory only.
-    pub fn previews(&self) -> MutexGuard<'_, HashMap<(RegistryKey, RepositoryName), Preview>> {
+    pub fn previews(&self) -> MutexGuard<'_, HashMap<RepositoryId, Preview>> {
         lock(&self.previews)
     }
 
@@ -239,9 +239,10 @@ impl Shared {
     /// Adds `more` requests for the findings of an image, and returns the number of requests before the last one.
     pub fn count_scan_requests(&self, image: &str, more: usize) -> usize {
         let mut requests = lock(&self.scan_requests);
-        let count = requests.entry(image.to_owned()).or_default();
-        *count += more;
-        count.saturating_sub(1)
+        if more > 0 {
+            *requests.entry(image.to_owned()).or_default() += more;
+        }
+        requests.get(image).map_or(0, |it| it.saturating_sub(1))
     }
 
     /// Sets the number of requests for the findings of an image to 0.

@@ -33,7 +33,7 @@ pub struct Password {
 /// The authorization token for `registry` that expires at `expires_at` (seconds since 1970): user and password in base64, the
 /// form of `GetAuthorizationToken` and of HTTP Basic. `caller` is the ARN of the caller, whose permissions it has.
 pub fn issue(secret: &str, registry: &RegistryKey, caller: &str, expires_at: u64) -> String {
-    let claim = signed(secret, &format!("{registry}/{expires_at}/{caller}"));
+    let claim = signed(secret, &format!("password/{registry}/{expires_at}/{caller}"));
     // Clients split the token at its colon.
     BASE64_STANDARD.encode(format!("AWS:{}", BASE64_STANDARD.encode(claim)))
 }
@@ -53,12 +53,12 @@ pub fn sign_path(
     digest: &Digest,
     expires_at: u64,
 ) -> String {
-    format!("/download/{}", signed(secret, &format!("{registry}/{expires_at}/{digest}/{name}")))
+    format!("/download/{}", signed(secret, &format!("layer/{registry}/{expires_at}/{digest}/{name}")))
 }
 
 /// The registry, repository and digest of a path from [`sign_path`]; `None` if it is not valid at the time `now`.
 pub fn check_path(secret: &str, path: &str, now: u64) -> Option<(RegistryKey, RepositoryName, Digest)> {
-    let claim = verified_claim(secret, path.strip_prefix("/download/")?)?;
+    let claim = verified_claim(secret, path.strip_prefix("/download/")?)?.strip_prefix("layer/")?;
     let mut parts = claim.splitn(5, '/');
     let registry = RegistryKey { account: parts.next()?.parse().ok()?, region: parts.next()?.parse().ok()? };
     let expires_at: u64 = parts.next()?.parse().ok()?;
@@ -71,7 +71,7 @@ fn verified(secret: &str, authorization: &str) -> Option<(Password, u64)> {
     let token = BASE64_STANDARD.decode(token.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
     let password = BASE64_STANDARD.decode(String::from_utf8(token).ok()?.strip_prefix("AWS:")?).ok()?;
     let claim = String::from_utf8(password).ok()?;
-    let claim = verified_claim(secret, &claim)?;
+    let claim = verified_claim(secret, &claim)?.strip_prefix("password/")?;
     let mut parts = claim.splitn(4, '/');
     let registry = RegistryKey { account: parts.next()?.parse().ok()?, region: parts.next()?.parse().ok()? };
     let expires_at = parts.next()?.parse().ok()?;
@@ -120,5 +120,11 @@ mod tests {
             Err(CredentialsError::Invalid)
         );
         assert_eq!(check("secret", None, 99), Err(CredentialsError::Missing));
+        // A URL is no password.
+        let (name, digest) = ("my-app".parse().unwrap(), Digest::of(b""));
+        let path = sign_path("secret", &registry, &name, &digest, 100);
+        let claim = BASE64_STANDARD.encode(path.strip_prefix("/download/").unwrap());
+        let forged = format!("Basic {}", BASE64_STANDARD.encode(format!("AWS:{claim}")));
+        assert_eq!(check("secret", Some(&forged), 99), Err(CredentialsError::Invalid));
     }
 }

@@ -118,8 +118,6 @@ pub enum CompleteError {
     PartTooSmall,
     /// The content has another digest.
     OtherDigest,
-    /// The repository has this layer already.
-    Exists(Digest),
     /// The state cannot be read or written.
     Internal(anyhow::Error),
 }
@@ -145,10 +143,6 @@ impl CompleteError {
             Self::OtherDigest => {
                 "None of the provided layer digests match the calculated layer digest".to_owned()
             }
-            Self::Exists(digest) => format!(
-                "Layer with digest '{digest}' already exists in the repository with name '{name}' \
-                 in registry with id '{account}'"
-            ),
             Self::Internal(error) => format!("{error:#}"),
         }
     }
@@ -163,32 +157,52 @@ pub enum PartRules {
     Oci,
 }
 
-/// Adds the content of an upload to its repository as a layer, or discards it. `now` is in seconds since 1970.
+/// An upload that is complete.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Completed {
+    pub digest: Digest,
+    /// Whether the repository had this layer already.
+    pub existed: bool,
+}
+
+/// Adds the content of an upload to its repository as a layer, or discards it.
 pub fn complete(
     store: &Store,
     (id, upload): (&str, &Upload),
     rules: PartRules,
     is_wanted: impl Fn(&Digest) -> bool,
-    now: f64,
-) -> Result<Digest, CompleteError> {
-    let completed = check(upload, rules, is_wanted).and_then(|digest| {
-        store.write(|transaction| {
-            let repository = transaction.repository(&upload.registry, &upload.name)?;
-            let repository = repository.ok_or(CompleteError::RepositoryNotFound)?;
-            // A file that was removed from outside is restored by the next upload.
-            if transaction.layer(repository.id, &digest)?.is_some() && store.blobs().has(&digest) {
-                return Err(CompleteError::Exists(digest));
-            }
-            let layer = Layer::new(upload.size);
-            transaction.put_layer(repository.id, &digest, &layer, now as u64)?;
-            transaction.adopt(&digest, id)?;
-            Ok(digest)
-        })
-    });
-    if completed.is_err() {
-        store.discard(id);
+) -> Result<Completed, CompleteError> {
+    let completed = check(upload, rules, is_wanted).and_then(|digest| record(store, id, upload, digest));
+    match &completed {
+        Ok(Completed { existed: false, .. }) => {}
+        // The file of a layer that is recorded is moved to its place by the next start.
+        Err(CompleteError::Internal(_)) if is_recorded(store, upload).unwrap_or(true) => {}
+        _ => store.discard(id),
     }
     completed
+}
+
+fn record(store: &Store, id: &str, upload: &Upload, digest: Digest) -> Result<Completed, CompleteError> {
+    store.write(|transaction| {
+        let repository = transaction.repository(&upload.registry, &upload.name)?;
+        let repository = repository.ok_or(CompleteError::RepositoryNotFound)?;
+        // A file that was removed from outside is restored by the next upload.
+        let existed = transaction.layer(repository.id, &digest)?.is_some() && store.blobs().has(&digest);
+        // Also one that exists is as young as this upload: the push that goes on needs it.
+        transaction.put_layer(repository.id, &digest, &Layer::new(upload.size))?;
+        if !existed {
+            transaction.adopt(&digest, id)?;
+        }
+        Ok(Completed { digest, existed })
+    })
+}
+
+fn is_recorded(store: &Store, upload: &Upload) -> anyhow::Result<bool> {
+    let rows = store.read()?;
+    match rows.repository(&upload.registry, &upload.name)? {
+        Some(repository) => Ok(rows.layer(repository.id, &upload.digest())?.is_some()),
+        None => Ok(false),
+    }
 }
 
 fn check(

@@ -2,14 +2,15 @@
 //! "Pull through cache"). Only an upstream on loopback that wants no credentials is asked, such as `127.0.0.1:5000`: this
 //! server contacts nothing else.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use ecr_types::media_type::MANIFESTS;
-use ecr_types::{Digest, Manifest, RepositoryName, host};
+use ecr_types::{Descriptor, Digest, Manifest, RepositoryName};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response};
+use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -20,8 +21,8 @@ use super::creation::{self, Scenario};
 use super::distribution::Registry;
 use super::images::{self, MAX_MANIFEST, NewImage, PutError};
 use super::model::{Image, Repository};
-use super::store::Queries;
-use super::uploads::{self, CompleteError, PartRules};
+use super::store::{Queries, Store};
+use super::uploads::{self, PartRules};
 
 /// The time for which a cached image is served without asking the upstream registry, in seconds.
 const FRESH: f64 = 24.0 * 60.0 * 60.0;
@@ -60,7 +61,7 @@ impl<'a> Upstream<'a> {
         let rules = registry.shared.store.read()?.registry(&registry.key)?.cache_rules;
         let Some(rule) = creation::longest(rules.iter(), name.as_str()) else { return Ok(None) };
         let host = rule["upstreamRegistryUrl"].as_str().unwrap_or_default();
-        if !host::is_loopback(host) {
+        if !is_here(&format!("http://{host}")) {
             return Ok(None);
         }
         let url = format!("http://{host}/v2/{}", upstream_name(rule, name.as_str()));
@@ -94,7 +95,8 @@ impl<'a> Upstream<'a> {
 
     fn permit(&self, operation: &str) -> Result<()> {
         let Registry { shared, key, caller, .. } = self.registry;
-        let target = Some(Target { name: self.name, repository: None });
+        let repository = shared.store.read()?.repository(key, self.name)?;
+        let target = Some(Target { name: self.name, repository: repository.as_ref() });
         match (Access { registry: key, caller, operation, target }).denial(shared)? {
             Some(message) => bail!(message),
             None => Ok(()),
@@ -128,7 +130,7 @@ impl<'a> Upstream<'a> {
         for blob in Manifest::parse(&text, Some(&media_type))?.blobs().filter(|it| !it.is_nondistributable())
         {
             if shared.store.read()?.layer(repository.id, &blob.digest)?.is_none() {
-                self.blob(&blob.digest).await?;
+                self.blob(blob).await?;
             }
         }
         let (digest, now) = (Digest::of(&text), shared.now());
@@ -164,26 +166,25 @@ impl<'a> Upstream<'a> {
     }
 
     /// Fetches a blob to the repository of the cache.
-    async fn blob(&self, digest: &Digest) -> Result<()> {
+    async fn blob(&self, blob: &Descriptor) -> Result<()> {
         let Registry { shared, key, .. } = self.registry;
-        let mut body = self.get(&format!("{}/blobs/{digest}", self.url)).await?.into_body();
+        let mut body = self.get(&format!("{}/blobs/{}", self.url, blob.digest)).await?.into_body();
         let id = shared.begin_upload(key, self.name)?;
         let guard = shared.take_upload(key, self.name, &id).context("the upload is gone")?;
         let mut upload = guard.into_upload();
+        // Also if this future is dropped, because it takes too long.
+        let unfinished = Unfinished { store: &shared.store, id: &id };
         let mut file = upload.open()?;
         while let Some(frame) = body.frame().await {
             if let Ok(bytes) = frame?.into_data() {
                 upload.write(&mut file, &bytes)?;
+                ensure!(upload.size() <= blob.size, "{} is larger than its descriptor says", blob.digest);
             }
         }
-        match uploads::complete(
-            &shared.store,
-            (&id, &upload),
-            PartRules::Oci,
-            |it| it == digest,
-            shared.now(),
-        ) {
-            Ok(_) | Err(CompleteError::Exists(_)) => Ok(()),
+        std::mem::forget(unfinished);
+        let is_wanted = |it: &Digest| *it == blob.digest;
+        match uploads::complete(&shared.store, (&id, &upload), PartRules::Oci, is_wanted) {
+            Ok(_) => Ok(()),
             Err(error) => bail!(error.sentence(self.name.as_str(), &id, key.account.as_str())),
         }
     }
@@ -200,11 +201,34 @@ impl<'a> Upstream<'a> {
                 None if response.status().is_success() => return Ok(response),
                 None => bail!("{url} was answered with {}", response.status()),
             }
-            let host = url.strip_prefix("http://").and_then(|it| it.split('/').next());
-            ensure!(host.is_some_and(host::is_loopback), "{url} is not on loopback");
+            ensure!(is_here(&url), "{url} is not on loopback");
         }
         bail!("{url} redirects again")
     }
+}
+
+/// An upload that is discarded when it is dropped.
+struct Unfinished<'a> {
+    store: &'a Store,
+    id: &'a str,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.store.discard(self.id);
+    }
+}
+
+/// Whether a URL is one of plain HTTP whose host is this machine: `localhost` or an address on loopback. Names below `localhost`
+/// are not, as the resolver of the system may look for them elsewhere.
+pub fn is_here(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let is_plain = uri.authority().is_some_and(|it| !it.as_str().contains('@'));
+    let host = uri.host().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    is_plain
+        && uri.scheme_str() == Some("http")
+        && (host == "localhost" || address.is_ok_and(|it| it.is_loopback()))
 }
 
 /// The name of a repository in the upstream registry (Amazon ECR user guide, "Customizing repository prefixes").
@@ -221,6 +245,24 @@ fn upstream_name(rule: &Value, name: &str) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn upstream_is_on_this_machine() {
+        for url in ["http://127.0.0.1:5000/v2/", "http://localhost:5000", "http://[::1]:5000/"] {
+            assert!(is_here(url), "{url}");
+        }
+        for url in [
+            "http://169.254.169.254/latest?.localhost",
+            "http://evil.example/.localhost",
+            "http://evil.example?.localhost/",
+            "http://localhost@evil.example/",
+            "http://registry.localhost:5000/",
+            "https://127.0.0.1/",
+            "127.0.0.1:5000",
+        ] {
+            assert!(!is_here(url), "{url}");
+        }
+    }
 
     #[test]
     fn upstream_name_has_the_prefix_of_the_rule() {

@@ -1,11 +1,11 @@
 //! Pull-through cache rules. What is pulled through them is in [`crate::upstream`].
 
-use ecr_types::host;
 use serde_json::{Value, json};
 
 use super::page::{sought_in, with_next};
 use super::{ApiResult, Call, Input};
 use crate::error::ApiError;
+use crate::upstream::is_here;
 
 /// The maximum number of rules (service quotas, "Pull through cache rules per registry").
 const MAX_RULES: usize = 50;
@@ -110,7 +110,7 @@ fn without(rule: &Value, members: &[&str]) -> Value {
 /// credentials.
 fn upstream(url: &str, credential: Option<&str>) -> Result<&'static str, ApiError> {
     let refused = |message: String| ApiError::new("UnsupportedUpstreamRegistryException", message);
-    if host::is_loopback(url) {
+    if is_here(&format!("http://{url}")) && !url.contains(['/', '?', '#']) {
         return Ok("k8s");
     }
     if url.split_once(".dkr.ecr.").is_some_and(|(account, _)| account.len() == 12) {

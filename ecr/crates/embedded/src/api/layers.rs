@@ -10,7 +10,7 @@ use crate::error::ApiError;
 use crate::model::Repository;
 use crate::shared::UploadGuard;
 use crate::store::{Queries, Rows};
-use crate::uploads::{self, CompleteError, PartRules};
+use crate::uploads::{self, CompleteError, Completed, PartRules};
 
 /// The recommended size of a part in bytes (`InitiateLayerUpload`, `partSize`).
 const PART_SIZE: u64 = 10 * 1024 * 1024;
@@ -95,9 +95,17 @@ pub fn complete(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let wanted: Vec<_> = input.texts("layerDigests").unwrap_or_default();
     let account = call.registry.account.as_str();
     let is_wanted = |digest: &Digest| wanted.contains(&digest.as_str());
-    let now = call.shared.now();
-    match uploads::complete(&call.shared.store, (id, &upload), PartRules::Ecr, is_wanted, now) {
-        Ok(digest) => Ok(call.about(&name, json!({"uploadId": id, "layerDigest": digest}))),
+    match uploads::complete(&call.shared.store, (id, &upload), PartRules::Ecr, is_wanted) {
+        Ok(Completed { digest, existed: false }) => {
+            Ok(call.about(&name, json!({"uploadId": id, "layerDigest": digest})))
+        }
+        Ok(Completed { digest, existed: true }) => Err(ApiError::new(
+            "LayerAlreadyExistsException",
+            format!(
+                "Layer with digest '{digest}' already exists in the repository with name '{name}' \
+                 in registry with id '{account}'"
+            ),
+        )),
         Err(error) => Err(refused(error, name.as_str(), id, account)),
     }
 }
@@ -109,7 +117,6 @@ fn refused(error: CompleteError, name: &str, id: &str, account: &str) -> ApiErro
         CompleteError::Empty => "EmptyUploadException",
         CompleteError::PartTooSmall => "LayerPartTooSmallException",
         CompleteError::OtherDigest => "InvalidLayerException",
-        CompleteError::Exists(_) => "LayerAlreadyExistsException",
         CompleteError::Internal(error) => return ApiError::failed(&error),
     };
     ApiError::new(code, message)

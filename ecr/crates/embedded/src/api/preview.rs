@@ -18,7 +18,7 @@ use crate::store::{Listed, Queries, Rows};
 /// Evaluates a policy. Without `lifecyclePolicyText` it is the policy of the repository.
 pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let Found { rows, name, repository } = call.find(input)?;
-    let key = (call.registry.clone(), name.clone());
+    let key = repository.id;
     if call.shared.previews().get(&key).is_some_and(|it| !it.is_complete()) {
         let message = format!(
             "The previous lifecycle policy preview request for the repository with name '{name}' \
@@ -50,8 +50,8 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
 /// The first request for a preview finds it in progress, so that a client must be able to wait: how long ECR takes is not
 /// documented.
 pub fn get(call: &Call<'_>, input: Input<'_>) -> ApiResult {
-    let Found { name, .. } = call.find(input)?;
-    let key = (call.registry.clone(), name.clone());
+    let Found { name, repository, .. } = call.find(input)?;
+    let key = repository.id;
     let preview = call.shared.previews().get_mut(&key).map(|preview| {
         let before = preview.clone();
         preview.was_asked = true;

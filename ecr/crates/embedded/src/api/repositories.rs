@@ -119,6 +119,7 @@ pub fn delete(call: &Call<'_>, input: Input<'_>) -> ApiResult {
             ));
         }
         transaction.delete_repository(&call.registry, name, repository)?;
+        call.shared.previews().remove(&repository.id);
         Ok(describe_one(call, name, &repository.settings))
     })?;
     call.shared.has_deleted.notify_one();

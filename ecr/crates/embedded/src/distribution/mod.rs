@@ -117,12 +117,13 @@ impl Registry {
         method: &Method,
         actions: &[&str],
     ) -> Result<Repository, OciError> {
-        if let (RouteTarget::Manifest(tag), &(Method::GET | Method::HEAD)) = (target, method) {
-            upstream::refresh(self, name, tag).await;
-        }
-        let found = self.shared.store.read()?.repository(&self.key, name)?;
+        let mut found = self.shared.store.read()?.repository(&self.key, name)?;
         let named = Target { name, repository: found.as_ref() };
         actions.iter().try_for_each(|it| self.permit(it, Some(named)))?;
+        if let (RouteTarget::Manifest(tag), &(Method::GET | Method::HEAD)) = (target, method) {
+            upstream::refresh(self, name, tag).await;
+            found = self.shared.store.read()?.repository(&self.key, name)?;
+        }
         let begins_push = matches!(
             (target, method),
             (RouteTarget::Uploads, &Method::POST) | (RouteTarget::Manifest(_), &Method::PUT)

@@ -12,7 +12,7 @@ use super::blobs::digest_invalid;
 use super::{Call, OciResult, ResponseOrDrop};
 use crate::error::{NoResponse, OciError};
 use crate::http::{Response, builder, empty, header, query};
-use crate::model::Registry;
+use crate::model::{Layer, Registry};
 use crate::shared::UploadGuard;
 use crate::store::Queries;
 use crate::uploads::{self, CompleteError, PartRules, Upload};
@@ -50,7 +50,7 @@ fn mount(call: &Call, request: &Request<Incoming>) -> Result<Option<Response>, O
         // The target may have been deleted since.
         let target = transaction.repository(&call.registry.key, &call.name)?;
         let Some(target) = target.filter(|_| may_mount) else { return Ok(false) };
-        transaction.put_layer(target.id, &digest, &layer, call.registry.shared.now() as u64)?;
+        transaction.put_layer(target.id, &digest, &Layer::new(layer.size))?;
         Ok::<_, OciError>(true)
     })?;
     is_mounted.then(|| created(call, &digest)).transpose()
@@ -78,15 +78,8 @@ pub async fn finish(call: &Call, id: &str, request: &mut Request<Incoming>) -> R
         return Err(unknown_upload().into());
     }
     let rules = if call.is_ecr() { PartRules::Ecr } else { PartRules::Oci };
-    let completed = uploads::complete(
-        &call.registry.shared.store,
-        (id, &upload),
-        rules,
-        |it| *it == digest,
-        call.registry.shared.now(),
-    );
-    match completed {
-        Ok(_) | Err(CompleteError::Exists(_)) => Ok(created(call, &digest)?),
+    match uploads::complete(&call.registry.shared.store, (id, &upload), rules, |it| *it == digest) {
+        Ok(_) => Ok(created(call, &digest)?),
         Err(CompleteError::Internal(error)) => Err(error.into()),
         Err(error) => Err(refused(call, id, &error).into()),
     }

@@ -80,6 +80,8 @@ impl Transaction<'_> {
 
     /// Adds a manifest, which is new to the repository, with its text. It has no tag yet.
     pub fn add_image(&mut self, id: RepositoryId, digest: &Digest, image: &Image, text: &[u8]) -> Result<()> {
+        // In whole microseconds, which JSON gives back as they are: the time is part of a key.
+        let image = &Image { pushed_at: (image.pushed_at * 1e6).round() / 1e6, ..image.clone() };
         self.put(&key::manifest(id, digest), text)?;
         self.put(&key::untagged(id, digest), &[])?;
         self.put(&key::pushed(id, image.pushed_at, digest), &[])?;
@@ -156,10 +158,10 @@ impl Transaction<'_> {
         })
     }
 
-    /// Adds a blob to a repository. `now` is in seconds since 1970.
-    pub fn put_layer(&mut self, id: RepositoryId, digest: &Digest, layer: &Layer, now: u64) -> Result<()> {
+    /// Adds a blob to a repository.
+    pub fn put_layer(&mut self, id: RepositoryId, digest: &Digest, layer: &Layer) -> Result<()> {
         if !self.is_used(id, digest)? {
-            self.put(&key::loose(now, id, digest), &[])?;
+            self.put(&key::loose(layer.uploaded_at, id, digest), &[])?;
         }
         self.put(&key::holder(digest, id), &[])?;
         self.put_json(&key::layer(id, digest), layer)
@@ -189,10 +191,12 @@ impl Transaction<'_> {
             self.page(std::ops::Bound::Included(key::LOOSE), std::ops::Bound::Excluded(&end), PURGED)?;
         for (key, _) in &old {
             let mut parts = Parts::of(key);
-            let (layer, id) = (parts.digest()?, parts.repository()?);
+            let (digest, id) = (parts.digest()?, parts.repository()?);
             self.remove(key)?;
-            if !self.is_used(id, &layer)? && self.layer(id, &layer)?.is_some() {
-                self.delete_layer(id, &layer)?;
+            // It may have been uploaded again since.
+            let is_old = self.layer(id, &digest)?.is_some_and(|it| it.uploaded_at < before);
+            if is_old && !self.is_used(id, &digest)? {
+                self.delete_layer(id, &digest)?;
             }
         }
         Ok(!old.is_empty())
@@ -217,6 +221,15 @@ impl Transaction<'_> {
     /// A value of the whole state.
     pub fn put_meta(&mut self, name: &str, value: &str) -> Result<()> {
         self.put(&key::meta(name), value.as_bytes())
+    }
+
+    pub fn meta(&self, name: &str) -> Result<Option<String>> {
+        let value = self.get(&key::meta(name))?;
+        Ok(value.map(|it| String::from_utf8_lossy(&it).into_owned()))
+    }
+
+    pub fn remove_meta(&mut self, name: &str) -> Result<()> {
+        self.remove(&key::meta(name))
     }
 
     /// A number that no repository of this state has or had.

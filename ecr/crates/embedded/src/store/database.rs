@@ -7,6 +7,7 @@
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use anyhow::{Context, Result};
@@ -114,8 +115,10 @@ impl<R: Rows + ?Sized> Iterator for Each<'_, R> {
 #[derive(Debug)]
 pub struct Database {
     path: PathBuf,
-    /// `None` only while the file is opened again.
+    /// `None` while the file is opened again, and if that failed.
     open: RwLock<Option<redb::Database>>,
+    /// Whether a write failed, such as for want of space. Then redb reads no more until the file is opened again.
+    has_failed: AtomicBool,
 }
 
 impl Database {
@@ -125,7 +128,7 @@ impl Database {
     /// The file cannot be opened, or it is damaged.
     pub fn open(path: &Path) -> Result<Self> {
         let open = opened(path).with_context(|| format!("failed to open `{}`", path.display()))?;
-        Ok(Self { path: path.to_owned(), open: RwLock::new(Some(open)) })
+        Ok(Self { path: path.to_owned(), open: RwLock::new(Some(open)), has_failed: AtomicBool::new(false) })
     }
 
     /// The rows as they are now. Later transactions do not change them.
@@ -151,17 +154,22 @@ impl Database {
         begun.set_quick_repair(true);
         let (result, is_changed) = {
             let table = begun.open_table(ROWS).map_err(told)?;
-            let mut transaction = Transaction { table, is_changed: false };
+            let mut transaction = Transaction { table, is_changed: false, files: Vec::new() };
             (change(&mut transaction), transaction.is_changed)
         };
         match result {
             Ok(value) if is_changed => {
-                begun.commit().map_err(|it| self.explained(told(it)))?;
+                begun.commit().map_err(|it| self.failed(told(it)))?;
                 Ok(value)
             }
-            result => {
-                begun.abort().map_err(|it| self.explained(told(it)))?;
-                result
+            Ok(value) => {
+                begun.abort().map_err(|it| self.failed(told(it)))?;
+                Ok(value)
+            }
+            // The first error tells more than one of the end.
+            Err(error) => {
+                let _ = begun.abort().map_err(|it| self.failed(told(it)));
+                Err(error)
             }
         }
     }
@@ -179,7 +187,7 @@ impl Database {
     /// Calls `begin` with the open file. After a failed write, such as for want of space, the file is opened again first.
     fn with<T>(&self, begin: impl Fn(&redb::Database) -> Result<T>) -> Result<T> {
         let failed = || format!("failed to read `{}`", self.path.display());
-        {
+        if !self.has_failed.load(Ordering::Relaxed) {
             let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
             match open.as_ref().map(&begin) {
                 Some(Err(error)) if is_previous(&error) => {}
@@ -192,10 +200,12 @@ impl Database {
         let database = opened(&self.path).with_context(failed)?;
         let begun = begin(&database).with_context(failed);
         *open = Some(database);
+        self.has_failed.store(false, Ordering::Relaxed);
         begun
     }
 
-    fn explained(&self, error: anyhow::Error) -> anyhow::Error {
+    fn failed(&self, error: anyhow::Error) -> anyhow::Error {
+        self.has_failed.store(true, Ordering::Relaxed);
         error.context(format!("failed to write `{}`", self.path.display()))
     }
 }
@@ -214,6 +224,19 @@ fn is_previous(error: &anyhow::Error) -> bool {
 }
 
 fn opened(path: &Path) -> Result<redb::Database> {
+    if !path.exists() {
+        // A process that is killed while it creates the file leaves none that cannot be read.
+        let new = path.with_extension("new");
+        let _ = std::fs::remove_file(&new);
+        let database = with_rows(&new)?;
+        database.close().map_err(told)?;
+        std::fs::rename(&new, path)?;
+    }
+    with_rows(path)
+}
+
+/// Opens or creates a file with the table.
+fn with_rows(path: &Path) -> Result<redb::Database> {
     let file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     let file = Unsynced(FileBackend::new(file).map_err(told)?);
     let database = redb::Builder::new().set_cache_size(CACHE).create_with_backend(file).map_err(told)?;
@@ -274,6 +297,8 @@ impl Rows for Snapshot {
 pub struct Transaction<'a> {
     table: Table<'a, &'static [u8], &'static [u8]>,
     is_changed: bool,
+    /// The rows about files of blobs that were put.
+    files: Vec<Row>,
 }
 
 impl Transaction<'_> {
@@ -282,12 +307,21 @@ impl Transaction<'_> {
         self.is_changed
     }
 
+    /// The rows about files of blobs that were put: what is to be done after the transaction.
+    pub fn take_files(&mut self) -> Vec<Row> {
+        std::mem::take(&mut self.files)
+    }
+
     /// Adds a row, or replaces its value.
     ///
     /// # Errors
     /// The file cannot be read or written.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.is_changed = true;
+        if key.starts_with(super::key::FILES) {
+            self.files.retain(|(it, _)| it != key);
+            self.files.push((key.to_vec(), value.to_vec()));
+        }
         let sealed = [&checksum(key, value)[..], value].concat();
         self.table.insert(key, sealed.as_slice()).map_err(told)?;
         Ok(())

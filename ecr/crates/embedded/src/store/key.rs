@@ -142,7 +142,7 @@ pub fn youngest(repository: RepositoryId) -> Key {
 /// `pushed_at` is in seconds since 1970.
 pub fn pushed(repository: RepositoryId, pushed_at: f64, digest: &Digest) -> Key {
     // Later times come first.
-    let time = u64::MAX - (pushed_at.max(0.0) * 1e6) as u64;
+    let time = u64::MAX - (pushed_at.max(0.0) * 1e6).round() as u64;
     key(b'p', &[&repository.to_bytes(), &time.to_be_bytes(), &digest.to_hash()])
 }
 

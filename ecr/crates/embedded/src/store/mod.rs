@@ -64,17 +64,11 @@ impl Store {
         let (database, secret) = opened(folder, &blobs)?;
         let writing = Mutex::default();
         let store = Self { folder: folder.to_owned(), blobs, database, secret, writing, _lock: lock };
-        store.write(|transaction| {
-            for file in files(transaction)? {
-                store.place(&file, transaction.is_held(&file.digest)?)?;
-                transaction.remove(&key::file(&file.digest))?;
-            }
-            Ok::<_, anyhow::Error>(())
-        })?;
+        unless_damaged(store.finish_files())?;
         clear_uploads(&folder.join("uploads"))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let before = now.saturating_sub(LOOSE_AGE).as_secs();
-        while store.write(|it| it.sweep(before))? {}
+        while unless_damaged(store.write(|it| it.sweep(before)))? {}
         Ok(store)
     }
 
@@ -96,33 +90,47 @@ impl Store {
         self.database.read()
     }
 
-    /// Changes the records in one transaction, and then the files of blobs as it decided. Nothing is changed on an error.
+    /// Changes the records in one transaction, and then the files of blobs as it decided.
+    ///
+    /// # Errors
+    /// Those of `change`, and that the records cannot be written: then nothing was changed. Or the file of a blob cannot be
+    /// moved: then the records were changed, and the next start tries again.
     pub fn write<T, E: From<anyhow::Error>>(
         &self,
         change: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut done = locked(&self.writing);
-        let (mut placed, mut is_changed) = (Vec::new(), false);
+        self.write_locked(&mut locked(&self.writing), change)
+    }
+
+    /// `done` has the records of files that are in place.
+    fn write_locked<T, E: From<anyhow::Error>>(
+        &self,
+        done: &mut Vec<Key>,
+        change: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let (mut decided, mut is_changed) = (Vec::new(), false);
         let value = self.database.write(|transaction| {
             // Before the change, which may be about the same blobs again.
             for key in done.iter() {
                 transaction.forget(key)?;
             }
             let value = change(transaction)?;
-            if transaction.is_changed() {
-                placed = files(transaction)?;
-                is_changed = true;
-            }
+            is_changed = transaction.is_changed();
+            decided = transaction.take_files();
             Ok::<_, E>(value)
         })?;
         if is_changed {
             done.clear();
         }
-        for file in placed {
-            self.place(&file, file.upload.is_some())?;
-            done.push(key::file(&file.digest));
+        let mut failed = None;
+        for key in decided {
+            let placed = file_of(&key.0, &key.1).and_then(|file| self.place(&file, file.upload.is_some()));
+            match placed {
+                Ok(()) => done.push(key.0),
+                Err(error) => failed = Some(error),
+            }
         }
-        Ok(value)
+        failed.map_or(Ok(value), |error| Err(error.into()))
     }
 
     /// Removes some rows of repositories that were deleted. It is `false` if there are none left.
@@ -132,7 +140,9 @@ impl Store {
 
     /// Removes all records and blobs, and the findings that tests provided. Passwords stay valid.
     pub fn clear(&self) -> Result<()> {
-        self.write(|it| it.clear())?;
+        // No blob is moved to its place meanwhile.
+        let mut done = locked(&self.writing);
+        self.write_locked(&mut done, |it| it.clear())?;
         for folder in [self.blobs.folder().to_owned(), self.folder.join("scans"), self.folder.join("signing")]
         {
             for entry in fs::read_dir(folder).into_iter().flatten() {
@@ -156,6 +166,18 @@ impl Store {
     /// Verifies the file of the records; see [`Database::verify`].
     pub fn verify(&self) -> Result<bool> {
         self.database.verify()
+    }
+
+    /// Moves and removes the files that a process has left which was killed after its transaction.
+    fn finish_files(&self) -> Result<bool> {
+        self.database.write(|transaction| {
+            for row in transaction.each(key::FILES).collect::<Result<Vec<_>>>()? {
+                let file = file_of(&row.0, &row.1)?;
+                self.place(&file, transaction.is_held(&file.digest)?)?;
+                transaction.remove(&row.0)?;
+            }
+            Ok(false)
+        })
     }
 
     /// Moves the file of a blob to its place, or removes it if no repository has the blob.
@@ -184,14 +206,17 @@ struct BlobFile {
     upload: Option<String>,
 }
 
-fn files(rows: &impl Rows) -> Result<Vec<BlobFile>> {
-    rows.each(key::FILES)
-        .map(|row| {
-            let (key, upload) = row?;
-            let upload = String::from_utf8(upload).ok().filter(|it| !it.is_empty());
-            Ok(BlobFile { digest: Parts::of(&key).digest()?, upload })
-        })
-        .collect()
+fn file_of(key: &[u8], upload: &[u8]) -> Result<BlobFile> {
+    let upload = String::from_utf8(upload.to_vec()).ok().filter(|it| !it.is_empty());
+    Ok(BlobFile { digest: Parts::of(key).digest()?, upload })
+}
+
+/// A damaged record does not keep a state from being opened, so that `ecr serve --check` can name it.
+fn unless_damaged(result: Result<bool>) -> Result<bool> {
+    match result {
+        Err(error) if error.is::<Damaged>() => Ok(false),
+        result => result,
+    }
 }
 
 /// The records in a folder and their secret. Those of an older version are taken over.
@@ -262,4 +287,116 @@ pub(super) fn new_secret() -> Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|it| anyhow::anyhow!("no random numbers: {it}"))?;
     Ok(hex::encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Image, Layer, RegistryKey, RepositorySettings};
+    use ecr_types::{ImageTag, RepositoryName};
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = lock::take(folder.path()).unwrap();
+        let store = Store::open(folder.path(), lock).unwrap();
+        (folder, store)
+    }
+
+    fn repository(store: &Store) -> (RegistryKey, RepositoryName, crate::model::Repository) {
+        let (key, name) = ("111122223333/us-east-1".parse().unwrap(), "my-app".parse().unwrap());
+        let made = store.write(|it| it.create_repository(&key, &name, RepositorySettings::new(0.0)));
+        (key, name, made.unwrap())
+    }
+
+    /// An image of one layer, attached to another and naming a third, at a time whose digits JSON does not give back.
+    fn image(n: u32) -> (Digest, Image) {
+        let of = |what: &str| Digest::of(format!("{what} {n}").as_bytes());
+        let text = serde_json::json!({"media_type": "x", "pushed_at": 1_795_724_631.123_456_7 + f64::from(n) * 0.777_777_7,
+            "size": 1, "manifest_size": 1, "artifact_media_type": null, "subject": of("subject"),
+            "children": [of("child")], "layers": [of("layer"), of("layer")]});
+        (of("image"), serde_json::from_value(text).unwrap())
+    }
+
+    fn add(transaction: &mut Transaction<'_>, id: crate::model::RepositoryId, n: u32) -> Result<Digest> {
+        let (digest, image) = image(n);
+        transaction.put_layer(id, &image.layers[0], &Layer::new(1))?;
+        transaction.add_image(id, &digest, &image, b"text")?;
+        transaction.put_tag(id, &format!("tag-{n}").parse::<ImageTag>()?, &digest)?;
+        Ok(digest)
+    }
+
+    fn rows_of(store: &Store, id: crate::model::RepositoryId) -> Vec<Vec<u8>> {
+        let rows = store.read().unwrap();
+        let prefixes = key::parts(id).chain([key::layers(id)]);
+        prefixes.flat_map(|it| rows.each(&it).map(|row| row.unwrap().0).collect::<Vec<_>>()).collect()
+    }
+
+    #[test]
+    fn deleted_images_leave_no_rows() {
+        let (_folder, store) = store();
+        let id = repository(&store).2.id;
+        store
+            .write(|transaction| {
+                let digests: Vec<_> = (0..300).map(|n| add(transaction, id, n)).collect::<Result<_>>()?;
+                for digest in digests {
+                    let image = transaction.image(id, &digest)?.context("it was added")?;
+                    transaction.delete_image(id, &digest, &image)?;
+                }
+                Ok::<_, anyhow::Error>(())
+            })
+            .unwrap();
+        assert_eq!(rows_of(&store, id), [key::counts(id)]);
+        assert_eq!(store.read().unwrap().counts(id).unwrap(), Default::default());
+    }
+
+    #[test]
+    fn deleted_repository_leaves_no_rows_and_no_blobs() {
+        let (_folder, store) = store();
+        let (key, name, first) = repository(&store);
+        store.write(|it| (0..700).try_for_each(|n| add(it, first.id, n).map(drop))).unwrap();
+        let layer = image(0).1.layers[0].clone();
+        std::fs::write(store.blobs().path(&layer), "x").unwrap();
+        store.write(|it| it.delete_repository(&key, &name, &first)).unwrap();
+        // Another one of the same name begins empty, while the rows of the first one are removed.
+        let second = repository(&store).2;
+        assert!(rows_of(&store, second.id).is_empty());
+        while store.purge().unwrap() {}
+        assert!(rows_of(&store, first.id).is_empty() && !store.blobs().has(&layer));
+    }
+
+    #[test]
+    fn loose_blob_is_swept_by_the_time_of_its_last_upload() {
+        let (_folder, store) = store();
+        let id = repository(&store).2.id;
+        let (old, fresh) = (Digest::of(b"old"), Digest::of(b"fresh"));
+        let put = |digest: &Digest, uploaded_at| {
+            store.write(|it| it.put_layer(id, digest, &Layer { size: 1, uploaded_at })).unwrap();
+        };
+        put(&old, 100);
+        put(&fresh, 100);
+        put(&fresh, 300);
+        while store.write(|it| it.sweep(200)).unwrap() {}
+        let rows = store.read().unwrap();
+        assert!(rows.layer(id, &old).unwrap().is_none());
+        assert!(rows.layer(id, &fresh).unwrap().is_some());
+    }
+
+    #[test]
+    fn file_of_an_upload_is_moved_by_the_next_start() {
+        let (folder, store) = store();
+        let id = repository(&store).2.id;
+        let digest = Digest::of(b"x");
+        let upload = "00000000-0000-0000-0000-000000000000";
+        // As if the process had been killed between the transaction and the move.
+        let made = store.database.write(|it| {
+            it.put_layer(id, &digest, &Layer::new(1))?;
+            it.adopt(&digest, upload)
+        });
+        made.unwrap();
+        std::fs::write(store.upload_path(upload), "x").unwrap();
+        drop(store);
+        let store = Store::open(folder.path(), lock::take(folder.path()).unwrap()).unwrap();
+        assert_eq!(std::fs::read(store.blobs().path(&digest)).unwrap(), b"x");
+        assert!(store.read().unwrap().first(key::FILES).unwrap().is_none());
+    }
 }

@@ -79,6 +79,12 @@ fn images_are_replicated_when_they_are_pushed() {
         ecr.v2("HEAD", "my-app/manifests/1.0.0", &[], b"").header("docker-content-digest").map(str::to_owned)
     };
     assert_eq!(ecr.signed("dummy", "eu-west-1", head), Some(digest.clone()));
+    // A push restores an archived image; its copies are not archived.
+    let archive = json!({"repositoryName": "my-app", "imageId": {"imageTag": "early"}, "targetStorageClass": "ARCHIVE"});
+    ecr.ok("UpdateImageStorageClass", archive);
+    ecr.image("my-app", "early", "early");
+    let early_head = |ecr: &Ecr| ecr.v2("HEAD", "my-app/manifests/early", &[], b"").status;
+    assert_eq!(ecr.signed("dummy", "eu-west-1", early_head), 200);
     // The other account allows it.
     ecr.signed("other", "us-east-1", |ecr| {
         let policy = json!({"Statement": [{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"},
@@ -109,6 +115,13 @@ fn images_are_pulled_through_from_an_upstream_registry() {
     assert_eq!((pulled.status, pulled.text()), (200, upstream.manifest.clone()));
     let layer = pulled.json()["layers"][0]["digest"].as_str().unwrap().to_owned();
     assert_eq!(ecr.v2("HEAD", &format!("cache/library/app/blobs/{layer}"), &[], b"").status, 200);
+    // Who may not pull fetches nothing.
+    let deny =
+        json!({"Statement": {"Effect": "Deny", "Principal": "*", "Action": "ecr:BatchGetImage"}}).to_string();
+    let set = |policy: &str| json!({"repositoryName": "cache/library/app", "policyText": policy});
+    ecr.ok("SetRepositoryPolicy", set(&deny));
+    assert_eq!((get("2").status, upstream.asked.load(std::sync::atomic::Ordering::SeqCst)), (403, 4));
+    ecr.ok("DeleteRepositoryPolicy", json!({"repositoryName": "cache/library/app"}));
     // The cached image is served without the upstream registry.
     drop(upstream);
     assert_eq!(get("1").status, 200);
@@ -291,6 +304,8 @@ fn what_is_left_is_refused_by_name() {
 struct Upstream {
     host: String,
     manifest: String,
+    /// The number of requests.
+    asked: std::sync::Arc<std::sync::atomic::AtomicUsize>,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -309,13 +324,16 @@ impl Upstream {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let served = manifest.clone();
+        let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = asked.clone();
         runtime.spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                 tokio::spawn(answer(stream, [served.clone(), config.to_owned(), layer.to_owned()]));
             }
         });
-        Self { host, manifest, runtime: Some(runtime) }
+        Self { host, manifest, asked, runtime: Some(runtime) }
     }
 }
 

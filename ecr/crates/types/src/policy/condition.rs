@@ -8,7 +8,7 @@ use super::decision::Request;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Condition {
     operator: Operator,
-    /// Whether a request without the key fulfils the condition (`...IfExists`).
+    /// Whether a request without the key fulfils the condition (`...IfExists`, `ForAllValues:...`).
     if_exists: bool,
     key: String,
     values: Vec<String>,
@@ -25,44 +25,44 @@ enum Operator {
     Null,
     /// An operator for numbers, dates, binary values and IP addresses: no key that is known here has such a value.
     Other,
+    /// The negation of one of those.
+    NotOther,
 }
 
 /// All operators of IAM that compare something else than texts.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 12] = [
     "NumericEquals",
-    "NumericNotEquals",
     "NumericLessThan",
     "NumericLessThanEquals",
     "NumericGreaterThan",
     "NumericGreaterThanEquals",
     "DateEquals",
-    "DateNotEquals",
     "DateLessThan",
     "DateLessThanEquals",
     "DateGreaterThan",
     "DateGreaterThanEquals",
     "BinaryEquals",
     "IpAddress",
-    "NotIpAddress",
 ];
 
 impl Operator {
     fn read(name: &str) -> Option<Self> {
         Some(match name {
-            "StringEquals" | "Bool" => Self::Equals,
+            "StringEquals" => Self::Equals,
             "StringNotEquals" => Self::NotEquals,
-            "StringEqualsIgnoreCase" => Self::EqualsIgnoreCase,
+            "StringEqualsIgnoreCase" | "Bool" => Self::EqualsIgnoreCase,
             "StringNotEqualsIgnoreCase" => Self::NotEqualsIgnoreCase,
             "StringLike" | "ArnLike" | "ArnEquals" => Self::Like,
             "StringNotLike" | "ArnNotLike" | "ArnNotEquals" => Self::NotLike,
             "Null" => Self::Null,
+            "NumericNotEquals" | "DateNotEquals" | "NotIpAddress" => Self::NotOther,
             other if OTHERS.contains(&other) => Self::Other,
             _ => return None,
         })
     }
 
     fn is_negated(self) -> bool {
-        matches!(self, Self::NotEquals | Self::NotEqualsIgnoreCase | Self::NotLike)
+        matches!(self, Self::NotEquals | Self::NotEqualsIgnoreCase | Self::NotLike | Self::NotOther)
     }
 
     fn matches(self, found: &str, value: &str) -> bool {
@@ -70,7 +70,7 @@ impl Operator {
             Self::Equals | Self::NotEquals => found == value,
             Self::EqualsIgnoreCase | Self::NotEqualsIgnoreCase => found.eq_ignore_ascii_case(value),
             Self::Like | Self::NotLike => super::decision::is_like(value, found),
-            Self::Null | Self::Other => false,
+            Self::Null | Self::Other | Self::NotOther => false,
         }
     }
 }
@@ -87,7 +87,8 @@ impl Condition {
             let plain = name.trim_start_matches("ForAllValues:").trim_start_matches("ForAnyValue:");
             let (plain, if_exists) = match plain.strip_suffix("IfExists") {
                 Some(plain) => (plain, true),
-                None => (plain, false),
+                // All of no values fulfil every condition.
+                None => (plain, name.starts_with("ForAllValues:")),
             };
             let operator = Operator::read(plain).ok_or(format!("`{name}` is not a condition operator"))?;
             let keys = keys.as_object().ok_or(format!("`{name}` must be an object of condition keys"))?;

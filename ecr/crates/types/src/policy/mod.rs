@@ -15,7 +15,7 @@ use thiserror::Error;
 use condition::Condition;
 pub use decision::{Decision, Request};
 use principal::Principals;
-pub use principal::role_of_session;
+pub use principal::is_caller;
 
 /// What a policy is attached to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

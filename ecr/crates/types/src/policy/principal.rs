@@ -115,9 +115,7 @@ impl Principal {
         match self {
             Self::Anyone => true,
             Self::Account(account) => account.as_str() == request.account(),
-            Self::Arn(arn) => {
-                arn == request.caller || Some(arn.as_str()) == role_of_session(request.caller).as_deref()
-            }
+            Self::Arn(arn) => is_caller(arn, request.caller),
             Self::Other => false,
         }
     }
@@ -135,9 +133,19 @@ fn is_service(text: &str) -> bool {
         && [".amazonaws.com", ".amazonaws.com.cn", ".amazon.com"].iter().any(|it| text.ends_with(it))
 }
 
+/// Whether an ARN is that of a caller or of the role of its session. The ARN of a session leaves out the path of the role:
+/// `arn:aws:iam::ID:role/PATH/NAME` is the role of `arn:aws:sts::ID:assumed-role/NAME/SESSION`.
+pub fn is_caller(arn: &str, caller: &str) -> bool {
+    let without_path = |arn: &str| {
+        let (head, path) = arn.split_once(":role/")?;
+        Some(format!("{head}:role/{}", path.rsplit('/').next()?))
+    };
+    arn == caller || role_of_session(caller).is_some_and(|role| without_path(arn) == Some(role))
+}
+
 /// The ARN of the role of a session: `arn:aws:sts::ID:assumed-role/NAME/SESSION` -> `arn:aws:iam::ID:role/NAME`; `None` for
 /// other callers.
-pub fn role_of_session(caller: &str) -> Option<String> {
+pub(super) fn role_of_session(caller: &str) -> Option<String> {
     let (head, session) = caller.split_once(":assumed-role/")?;
     let name = session.split('/').next()?;
     Some(format!("{}:role/{name}", head.replacen(":sts:", ":iam:", 1)))

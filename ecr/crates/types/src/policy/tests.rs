@@ -142,10 +142,14 @@ fn policy_decides_as_iam_does() {
     let session = "arn:aws:sts::444455556666:assumed-role/ci/build-1";
     let allow = |principal: Value| json!({"Effect": "Allow", "Principal": principal, "Action": ["ecr:Batch*", "ecr:getdownloadurlforlayer"]});
     let deny = json!({"Effect": "Deny", "Principal": "*", "NotAction": "ecr:BatchGetImage"});
-    let insecure = json!({"Effect": "Deny", "Principal": "*", "Action": "*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}});
+    let insecure = json!({"Effect": "Deny", "Principal": "*", "Action": "*", "Condition": {"Bool": {"aws:SecureTransport": "False"}}});
     let of_org = json!({"Effect": "Allow", "Principal": "*", "Action": "*", "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}});
     let of_account = json!({"Effect": "Allow", "Principal": "*", "Action": "*", "Condition": {"StringEquals": {"aws:PrincipalAccount": "444455556666"}}});
     let all_but = json!({"Effect": "Deny", "NotPrincipal": {"AWS": root}, "Action": "*"});
+    let all_of_none = json!({"Effect": "Deny", "Principal": "*", "Action": "*", "Condition": {"ForAllValues:StringEquals": {"aws:TagKeys": "a"}}});
+    let outside = json!({"Effect": "Deny", "Principal": "*", "Action": "*", "Condition": {"NotIpAddress": {"aws:SourceIp": "10.0.0.0/8"}}});
+    let with_path = json!({"AWS": "arn:aws:iam::444455556666:role/service-role/ci"});
+    let of_another = json!({"AWS": "arn:aws:iam::444455556666:role/ci/other"});
     let account = json!({"AWS": "444455556666"});
     let role = json!({"AWS": "arn:aws:iam::444455556666:role/ci"});
     for (statements, caller, action, wanted) in [
@@ -163,6 +167,10 @@ fn policy_decides_as_iam_does() {
         (json!([allow(json!("*")), deny]), root, "ecr:BatchCheckLayerAvailability", Decision::Denied),
         (json!([allow(json!("*")), deny]), root, "ecr:BatchGetImage", Decision::Allowed),
         (json!([allow(json!("*")), insecure]), root, "ecr:BatchGetImage", Decision::Denied),
+        (json!([allow(with_path)]), session, "ecr:BatchGetImage", Decision::Allowed),
+        (json!([allow(of_another)]), session, "ecr:BatchGetImage", Decision::Silent),
+        (json!([all_of_none]), root, "ecr:BatchGetImage", Decision::Denied),
+        (json!([outside]), root, "ecr:BatchGetImage", Decision::Denied),
         (json!([of_org]), root, "ecr:BatchGetImage", Decision::Silent),
         (json!([of_account]), session, "ecr:BatchGetImage", Decision::Allowed),
         (json!([all_but]), session, "ecr:BatchGetImage", Decision::Denied),

@@ -5,6 +5,7 @@ mod journal;
 mod model;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -66,8 +67,12 @@ fn copy(
 ) -> Result<()> {
     let id = transaction.create_repository(registry, name, old.settings.clone())?.id;
     for (digest, image) in &old.images {
-        // A manifest whose file was removed from outside is not there any more.
-        let Ok(text) = blobs.read(digest) else { continue };
+        let text = match blobs.read(digest) {
+            Ok(text) => text,
+            // A manifest whose file was removed from outside is not there any more.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error).with_context(|| format!("failed to read the manifest {digest}")),
+        };
         let mut image = image.clone();
         // Version 1 did not have what a manifest names.
         if let (true, Ok(manifest)) = (
@@ -88,7 +93,7 @@ fn copy(
         // A loose blob is as old as its file.
         let modified = fs::metadata(blobs.path(digest)).and_then(|it| it.modified()).ok();
         let since = modified.and_then(|it| it.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
-        transaction.put_layer(id, digest, &Layer::new(*size), since.as_secs())?;
+        transaction.put_layer(id, digest, &Layer { size: *size, uploaded_at: since.as_secs() })?;
     }
     Ok(())
 }
