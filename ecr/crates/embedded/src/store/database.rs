@@ -4,7 +4,6 @@
 //! than its writes: what was committed outlives the process, also after `kill -9`, but not a loss of power. Each value carries
 //! a checksum of its row, so that a bit that flips on the disk is an error when the row is read.
 
-use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +11,10 @@ use std::sync::{PoisonError, RwLock};
 
 use anyhow::{Context, Result};
 use redb::backends::FileBackend;
-use redb::{
-    Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, Table, TableDefinition,
-};
+use redb::{Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use sha2::{Digest as _, Sha256};
+
+use super::unsynced::Unsynced;
 
 /// All rows. One table costs a transaction less than one for each kind of row; [`super::key`] separates the kinds.
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
@@ -246,36 +245,6 @@ fn with_rows(path: &Path) -> Result<redb::Database> {
         begun.commit().map_err(told)?;
     }
     Ok(database)
-}
-
-/// A file that leaves it to the operating system when its content reaches the disk.
-#[derive(Debug)]
-struct Unsynced(FileBackend);
-
-impl StorageBackend for Unsynced {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write(offset, bytes)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.0.close()
-    }
 }
 
 /// The rows at one moment.
