@@ -204,6 +204,7 @@ fn serve_check_reports_damaged_records() {
     std::fs::write(&records, "nonsense").unwrap();
     for output in [check(), workspace.local(&["ecr", "plan"])] {
         assert!(output.code == 1 && output.stderr.contains("state.redb` is damaged"), "{output:?}");
+        assert!(!output.stderr.contains("--port"), "the port is not the problem: {output:?}");
     }
 }
 

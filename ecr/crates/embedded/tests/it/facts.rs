@@ -87,6 +87,15 @@ fn request_without_credentials_is_answered_as_text() {
     assert_eq!(answer.header("docker-distribution-api-version"), Some("registry/2.0"));
 }
 
+/// RFC 6890: docker takes the whole of 127.0.0.0/8 for this machine.
+#[test]
+fn every_address_on_loopback_is_a_host() {
+    let ecr = ecr();
+    let status = |host: &str| ecr.ask("GET", "/v2/", &[("host", host)], b"").status;
+    assert_eq!([status("127.0.0.2:4510"), status("registry.localhost"), status("[::1]:4510")], [401; 3]);
+    assert_eq!(status("127.0.0.1.example.com"), 403);
+}
+
 /// containers/image#1010.
 #[test]
 fn unknown_path_is_answered_as_text() {
