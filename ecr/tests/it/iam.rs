@@ -48,7 +48,7 @@ fn asked(registry: &Registry) -> BTreeSet<String> {
 }
 
 /// A workspace that uses every kind of setting.
-fn with_every_setting() -> Fixture {
+pub fn with_every_setting() -> Fixture {
     let policy = "repository-policy = \"policy.json\"\n";
     let workspace =
         Workspace::example().service("bare", "lifecycle-policy = false\n").service("shared", policy);
@@ -65,7 +65,7 @@ fn succeeds(fixture: &Fixture, args: &[&str]) {
 }
 
 /// Changes settings of the repositories, so that the commands have something to write.
-fn drift(registry: &Registry) {
+pub fn drift(registry: &Registry) {
     use aws_sdk_ecr::types::ImageTagMutability;
     registry.sdk(async |ecr| {
         let mutable = ImageTagMutability::Mutable;
@@ -86,12 +86,16 @@ fn drift(registry: &Registry) {
         };
         registry.sdk(put);
     }
+    registry.sdk(async |ecr| {
+        let policy = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*", "Action": "ecr:ListImages"}}"#;
+        ecr.set_repository_policy().repository_name("shared").policy_text(policy).send().await
+    });
     registry.tag("my-app", &[("Service", "another")]);
     registry.calls();
 }
 
 /// Pushes an index of one image.
-fn index(registry: &Registry) {
+pub fn index(registry: &Registry) {
     let image = registry.image("my-app", "0.1.0");
     registry.index("my-app", &[("amd64", &image)], "0.2.0");
 }
@@ -139,17 +143,22 @@ fn succeeds_without_denials(fixture: &Fixture, args: &[&str]) {
     assert!(!output.warnings().iter().any(|it| it.contains("permission")), "{output:#?}");
 }
 
-#[test]
-fn iam_policy_ci_matches_the_calls_of_push() {
+/// Two services with a layer that is mounted into the repository of the second.
+pub fn with_shared_layer() -> Fixture {
     let workspace = Workspace::new().metadata("region = \"us-east-1\"\nproject = \"p\"\n");
     let shared = "[package.metadata.ecr.image]\nfiles = [{ from = \"../large\", to = \"/large\" }]\n";
     workspace.file("large", static_binary(std::env::consts::ARCH, 3_000_000));
     let fixture = workspace.service("my-app", shared).service("other", shared).start().created();
-    // The layer that both services have is mounted into the second repository.
     fixture
         .registry
         .sdk(async |ecr| ecr.put_account_setting().name("BLOB_MOUNTING").value("ENABLED").send().await);
     fixture.registry.calls();
+    fixture
+}
+
+#[test]
+fn iam_policy_ci_matches_the_calls_of_push() {
+    let fixture = with_shared_layer();
     let push = ["push", "--profile", "dev", "--fail-on", "low", "--unsupported", "pass"];
     fixture.run(&push).good();
     assert_eq!(asked(&fixture.registry), actions(&document(&fixture.workspace, "ci", &[])));
@@ -301,4 +310,112 @@ fn iam_policy_ci_allows_pulling_bases() {
     }
     let selected = document(&workspace, "ci", &["-p", "hub", "-p", "nothing"]);
     assert!(!selected.to_string().contains("Bases"), "{selected}");
+}
+
+#[test]
+fn iam_policy_trust_names_the_pipeline_exactly() {
+    let workspace =
+        Workspace::example().metadata("region = \"us-gov-west-1\"\naccount-id = \"123456789012\"\n");
+    let trust = [
+        "--trust",
+        "github:my-org/my-repo@environment:prod",
+        "--trust",
+        "github:my-org/my-repo",
+        "--trust",
+        "buildkite:org/pipe@refs/tags/v1",
+    ];
+    let command = [&["ecr", "iam-policy", "ci"][..], &trust].concat();
+    // The workspace names its account and region, so that no request is made.
+    let output = workspace.command(&command).without_keys().run().good();
+    expect![[r#"
+        {
+          "Version": "2012-10-17",
+          "Statement": [
+            {
+              "Sid": "GitHub",
+              "Effect": "Allow",
+              "Principal": {
+                "Federated": "arn:aws-us-gov:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+              },
+              "Action": "sts:AssumeRoleWithWebIdentity",
+              "Condition": {
+                "StringEquals": {
+                  "token.actions.githubusercontent.com:aud": [
+                    "sts.amazonaws.com"
+                  ],
+                  "token.actions.githubusercontent.com:sub": [
+                    "repo:my-org/my-repo:environment:prod",
+                    "repo:my-org/my-repo:ref:refs/heads/main"
+                  ]
+                }
+              }
+            },
+            {
+              "Sid": "Buildkite",
+              "Effect": "Allow",
+              "Principal": {
+                "Federated": "arn:aws-us-gov:iam::123456789012:oidc-provider/agent.buildkite.com"
+              },
+              "Action": "sts:AssumeRoleWithWebIdentity",
+              "Condition": {
+                "StringEquals": {
+                  "agent.buildkite.com:aud": [
+                    "sts.amazonaws.com"
+                  ]
+                },
+                "StringLike": {
+                  "agent.buildkite.com:sub": [
+                    "organization:org:pipeline:pipe:ref:refs/tags/v1:commit:*:step:*"
+                  ]
+                }
+              }
+            }
+          ]
+        }
+        --- stderr
+        note: if `my-org/my-repo` was made, renamed or transferred since July 2026, its subject has the numbers of owner and repository: write github:OWNER@OWNER-ID/REPO@REPO-ID
+        note: only the branch `main` of `my-org/my-repo` may assume the role: name another one as in --help
+        note: if `my-org/my-repo` was made, renamed or transferred since July 2026, its subject has the numbers of owner and repository: write github:OWNER@OWNER-ID/REPO@REPO-ID
+        help: save the policy as trust.json, then run `aws iam create-role --role-name ecr-ci --assume-role-policy-document file://trust.json`
+        help: an account needs the identity provider once: `aws iam create-open-id-connect-provider --url https://agent.buildkite.com --client-id-list sts.amazonaws.com`
+        help: an account needs the identity provider once: `aws iam create-open-id-connect-provider --url https://token.actions.githubusercontent.com --client-id-list sts.amazonaws.com`
+    "#]].assert_eq(&output.shown());
+    let json =
+        workspace.command(&[&command[..], &["--format", "json"]].concat()).without_keys().run().json_with(0);
+    assert_eq!(
+        json["Statement"][0]["Condition"]["StringEquals"]["token.actions.githubusercontent.com:aud"][0],
+        "sts.amazonaws.com"
+    );
+}
+
+#[test]
+fn iam_policy_trust_refuses_what_is_not_exact() {
+    let workspace = Workspace::example();
+    let shown = |role: &str, trust: &str| {
+        let output = workspace.command(&["ecr", "iam-policy", role, "--local", "--trust", trust]).run();
+        assert_eq!(output.code, 1, "{output:#?}");
+        output.shown()
+    };
+    expect![[r#"
+        --- stderr
+        error: invalid value 'github:my-org/*' for '--trust <PIPELINE>': `github:my-org/*` has a wildcard, which would let other pipelines assume the role: write each pipeline with a --trust of its own
+
+        For more information, try '--help'.
+        --- exit 1
+    "#]].assert_eq(&shown("ci", "github:my-org/*"));
+    expect![[r#"
+        --- stderr
+        error: invalid value 'github:my-org/my-repo@main' for '--trust <PIPELINE>': `github:my-org/my-repo@main` is not github:OWNER/REPO, gitlab:GROUP/PROJECT or buildkite:ORG/PIPELINE, optionally with @refs/heads/BRANCH, @refs/tags/TAG or, for GitHub, @environment:NAME
+
+        For more information, try '--help'.
+        --- exit 1
+    "#]].assert_eq(&shown("ci", "github:my-org/my-repo@main"));
+    expect![[r#"
+        --- stderr
+        error: --trust is not valid for the role `node`
+
+        help: machines get their role from EC2, not from a pipeline: omit --trust
+        --- exit 1
+    "#]]
+    .assert_eq(&shown("node", "gitlab:group/project"));
 }

@@ -26,6 +26,7 @@ mod lifecycle;
 mod local;
 mod login;
 mod output;
+mod permissions;
 mod plan;
 mod platforms;
 mod proxy;

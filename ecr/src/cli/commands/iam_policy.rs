@@ -1,4 +1,6 @@
-//! `ecr iam-policy`: prints a least-privilege IAM policy.
+//! `ecr iam-policy`: prints a least-privilege IAM policy, or the trust policy of a role.
+
+use std::collections::BTreeSet;
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -8,7 +10,9 @@ use ecr_types::human::some_of;
 
 use super::endpoint::{local_account, local_region};
 use super::session::{http_client, load_workspace};
-use crate::aws::iam::{MANAGED_POLICY_MAX_SIZE, PolicyDocument, Role, Scope, is_key_arn};
+use crate::aws::iam::{
+    MANAGED_POLICY_MAX_SIZE, Pipeline, PolicyDocument, Role, Scope, TrustPolicy, is_key_arn,
+};
 use crate::aws::private_registry::PrivateRegistry;
 use crate::aws::{Aws, ClientConfig};
 use crate::cli::error::{Exit, Failure};
@@ -25,6 +29,9 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
         return Err(failure.with_help("the other roles do not look for orphans: omit --orphans"));
     }
     let workspace = load_workspace(shell, &flags.common).await?;
+    if !flags.trust.is_empty() {
+        return print_trust_policy(flags, shell, &workspace).await;
+    }
     let repositories = flags.common.selection.repositories(&workspace.desired)?;
     let bases = bases(&flags.common.selection.services(&workspace.desired)?);
     let (account, region) = account_and_region(flags, &workspace, shell).await?;
@@ -41,13 +48,61 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
     warn_of_size(shell, &document);
     warn_of_gaps(flags, shell, &scope);
     note_foreign_bases(flags, shell, &scope);
-    let name = flags.role.to_possible_value();
-    let name = name.as_ref().map_or("policy", |it| it.get_name());
+    let name = name_of(flags.role);
     shell.help(format!(
         "save the policy as policy.json, then run `aws iam create-policy --policy-name ecr-{name} \
          --policy-document file://policy.json`"
     ));
     Ok(Exit::Done)
+}
+
+/// The name of a role on the command line.
+fn name_of(role: Role) -> String {
+    role.to_possible_value().map(|it| it.get_name().to_owned()).unwrap_or_default()
+}
+
+/// Prints the trust policy of a role that pipelines assume.
+async fn print_trust_policy(
+    flags: &flags::IamPolicy,
+    shell: &Shell,
+    workspace: &Workspace,
+) -> Result<Exit, Failure> {
+    if flags.role == Role::Node {
+        let failure = Failure::new("--trust is not valid for the role `node`");
+        return Err(failure.with_help("machines get their role from EC2, not from a pipeline: omit --trust"));
+    }
+    let (account, region) = account_and_region(flags, workspace, shell).await?;
+    shell.document(&TrustPolicy::new(&account, &region, &flags.trust));
+    flags.trust.iter().for_each(|it| note_subject(shell, it));
+    let name = name_of(flags.role);
+    shell.help(format!(
+        "save the policy as trust.json, then run `aws iam create-role --role-name ecr-{name} \
+         --assume-role-policy-document file://trust.json`"
+    ));
+    let providers: BTreeSet<_> = flags.trust.iter().map(Pipeline::provider).collect();
+    for (url, audience) in providers {
+        shell.help(format!(
+            "an account needs the identity provider once: `aws iam create-open-id-connect-provider --url {url} \
+             --client-id-list {audience}`"
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+/// Says what the subject of a pipeline was assumed to be.
+fn note_subject(shell: &Shell, pipeline: &Pipeline) {
+    let path = pipeline.path();
+    if pipeline.is_default_branch() {
+        shell.note(format!(
+            "only the branch `main` of `{path}` may assume the role: name another one as in --help"
+        ));
+    }
+    if pipeline.has_reusable_name() {
+        shell.note(format!(
+            "if `{path}` was made, renamed or transferred since July 2026, its subject has the numbers of owner and \
+             repository: write github:OWNER@OWNER-ID/REPO@REPO-ID"
+        ));
+    }
 }
 
 /// The base images of services. A push reports the ones that are not references.

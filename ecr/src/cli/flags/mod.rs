@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ecr_lifecycle::Timestamp;
 use ecr_types::{InvalidPlatform, Platform};
 
-use crate::aws::iam::Role;
+use crate::aws::iam::{Pipeline, Role};
 use crate::config::tag_template::TagTemplate;
 
 mod serve;
@@ -211,6 +211,14 @@ pub struct IamPolicy {
     /// Also permit the --orphans flag, which reads all repositories in the account
     #[arg(long)]
     pub(crate) orphans: bool,
+    /// Print the trust policy of the role instead: which pipeline may assume it, by OpenID Connect (repeatable)
+    ///
+    /// PIPELINE is github:OWNER/REPO, gitlab:GROUP/PROJECT (of gitlab.com) or buildkite:ORG/PIPELINE, followed by
+    /// @refs/heads/BRANCH, @refs/tags/TAG or, for GitHub, @environment:NAME. Without these it is the branch `main`. The
+    /// subjects of GitHub repositories that were made, renamed or transferred since July 2026 have numbers:
+    /// github:OWNER@OWNER-ID/REPO@REPO-ID.
+    #[arg(long, value_name = "PIPELINE", conflicts_with = "orphans")]
+    pub(crate) trust: Vec<Pipeline>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }

@@ -29,6 +29,25 @@ impl Registry {
         Self::open(&data.path().join("state"), "123456789012", faults, Some(data))
     }
 
+    /// Ends the server, and returns the folder of its state.
+    pub fn stop(mut self) -> tempfile::TempDir {
+        let data = self._data.take().unwrap();
+        drop(self);
+        data
+    }
+
+    /// A registry with faults, on a copy of the state that [`Registry::stop`] left.
+    pub fn on_copy(of: &tempfile::TempDir, faults: &[&str]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let state = data.path().join("state");
+        for file in super::files_below(&of.path().join("state")) {
+            let copy = state.join(file.strip_prefix(of.path().join("state")).unwrap());
+            std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            std::fs::copy(file, copy).unwrap();
+        }
+        Self::open(&state, "123456789012", faults, Some(data))
+    }
+
     /// A registry on the state that `--local` commands leave.
     pub fn on(state: &std::path::Path) -> Self {
         Self::open(state, "000000000000", &[], None)

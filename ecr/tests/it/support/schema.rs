@@ -36,6 +36,7 @@ fn name(args: &[String]) -> String {
     let words: Vec<_> = args.iter().take_while(|it| !it.starts_with('-')).map(String::as_str).collect();
     match words.as_slice() {
         ["ecr", "lifecycle", command, ..] => format!("lifecycle-{command}"),
+        ["ecr", "iam-policy", ..] if args.iter().any(|it| it == "--trust") => "iam-trust".to_owned(),
         ["ecr", command, ..] | [command, ..] => (*command).to_owned(),
         [] => String::new(),
     }

@@ -149,14 +149,14 @@ impl Call {
         self.registry.shared.settings.compat == Compat::Ecr
     }
 
-    /// Whether the caller may mount blobs of another repository.
-    fn may_read(&self, name: &RepositoryName, repository: &Repository) -> bool {
+    /// Fails if the caller may not mount blobs of another repository.
+    fn permit_mount(&self, name: &RepositoryName, repository: &Repository) -> Result<(), OciError> {
         let target = Some(Target { name, repository: Some(repository) });
-        let is_permitted = |operation: &&str| {
+        let permit = |operation: &&str| {
             self.registry.shared.note_operation(operation);
-            self.registry.permit(operation, target).is_ok()
+            self.registry.permit(operation, target)
         };
-        RegistryRequest::MountSource.actions().iter().all(is_permitted)
+        RegistryRequest::MountSource.actions().iter().try_for_each(permit)
     }
 
     async fn response(&self, request: &mut Request<Incoming>, target: RouteTarget) -> ResponseOrDrop {

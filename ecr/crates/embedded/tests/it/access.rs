@@ -130,7 +130,7 @@ fn registry_policy_is_about_every_repository() {
 /// Amazon ECR user guide, "Blob mounting": the permission GetDownloadUrlForLayer on the source.
 #[test]
 fn mount_needs_the_permission_to_download_from_the_source() {
-    for (fault, wanted) in [(None, 201), (Some("deny=GetDownloadUrlForLayer"), 202)] {
+    for (fault, wanted) in [(None, 201), (Some("deny=GetDownloadUrlForLayer"), 403)] {
         let builder = fault.iter().fold(Server::builder(), |it, fault| it.fault(fault.parse().unwrap()));
         let ecr = start(builder);
         ecr.create("my-app");

@@ -130,11 +130,11 @@ impl RegistryClient {
         }
     }
 
-    /// Whether the repository has a blob (HEAD request). The result is `false`, too, if the permission for the request is
-    /// missing (status 403) or the response is not about the blob, so that the blob is uploaded.
+    /// Whether the repository has a blob (HEAD request). The result is `false`, too, if the response is not about the blob, so
+    /// that the blob is uploaded.
     ///
     /// # Errors
-    /// The registry returns another error, or there is no response.
+    /// The registry returns an error ([`RegistryErrorKind::Denied`] if the permission is missing), or there is no response.
     pub async fn has_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<bool> {
         let action = format!("look up the blob {} in `{name}`", digest.short());
         let url = self.endpoint.url(&format!("/v2/{name}/blobs/{digest}"));
@@ -150,7 +150,7 @@ impl RegistryClient {
                 let is_other = content_digest(&response).is_some_and(|it| it != *digest);
                 Ok(!is_other && !is_page(&response))
             }
-            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
+            StatusCode::NOT_FOUND => Ok(false),
             _ => Err(RegistryError::of(&action, response).await),
         }
     }

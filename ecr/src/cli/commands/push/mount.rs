@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ecr_oci::registry::{RegistryClient, RegistryError};
+use ecr_oci::registry::{RegistryClient, RegistryError, RegistryErrorKind};
 use ecr_types::{Digest, RepositoryName, lock};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -51,8 +51,13 @@ impl MountSources {
             return Ok(None);
         }
         let others = self.others.iter().filter(|it| *it != own).take(MAX_SEARCHED);
-        let answers =
-            others.map(|it| async move { Ok(client.has_blob(it, digest).await?.then(|| it.clone())) });
+        let answers = others.map(|it| async move {
+            match client.has_blob(it, digest).await {
+                // A repository that may not be looked into is none to mount from.
+                Err(error) if error.kind() == RegistryErrorKind::Denied => Ok(None),
+                found => Ok(found?.then(|| it.clone())),
+            }
+        });
         let found: Vec<_> = stream::iter(answers).buffered(CONCURRENCY).try_collect().await?;
         Ok(found.into_iter().flatten().next())
     }

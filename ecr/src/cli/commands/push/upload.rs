@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ecr_oci::image::bundle::Blob;
 use ecr_oci::registry::{BlobUpload, OnSent, RegistryClient, RegistryError, RegistryErrorKind};
-use ecr_types::{Digest, ImageTag};
+use ecr_types::{Digest, ImageTag, RepositoryName};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::Job;
@@ -171,13 +172,13 @@ impl Upload<'_> {
         let uploads = self.image.blobs.iter().map(|blob| {
             let (bar, progress) = (&bar, &progress);
             async move {
-                if self.image.is_elsewhere(&blob.digest) || self.client.has_blob(name, &blob.digest).await? {
+                if self.image.is_elsewhere(&blob.digest) || self.has_blob(&blob.digest).await? {
                     bar.advance(blob.size);
                     return Ok(());
                 }
                 let is_inherited = self.image.inherited.contains(&blob.digest);
                 let source = self.sources.find(self.client, &blob.digest, name, is_inherited).await?;
-                match self.client.upload(name, blob, source.as_ref(), progress).await? {
+                match self.upload(blob, source.as_ref(), progress).await? {
                     BlobUpload::Uploaded => {
                         if source.is_some() {
                             self.sources.stop_search();
@@ -193,6 +194,38 @@ impl Upload<'_> {
             }
         });
         stream::iter(uploads).buffer_unordered(CONCURRENCY).try_collect::<()>().await
+    }
+
+    /// Whether the repository has a blob. Without the permission to ask, blobs are uploaded.
+    async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
+        let name = &self.job.service.repository;
+        match self.client.has_blob(name, digest).await {
+            Err(error) if error.kind() == RegistryErrorKind::Denied => {
+                let skipped = "layers were uploaded without asking which of them exist";
+                self.denials.add("ecr:BatchCheckLayerAvailability", skipped, name.as_str());
+                Ok(false)
+            }
+            found => found,
+        }
+    }
+
+    /// Mounts or uploads a blob. Without the permission to mount it, it is uploaded.
+    async fn upload(
+        &self,
+        blob: &Blob,
+        source: Option<&RepositoryName>,
+        progress: &OnSent,
+    ) -> Result<BlobUpload, RegistryError> {
+        let name = &self.job.service.repository;
+        let denied = match (self.client.upload(name, blob, source, progress).await, source) {
+            (Err(error), Some(source)) if error.kind() == RegistryErrorKind::Denied => source,
+            (result, _) => return result,
+        };
+        // If the upload itself is denied, it is so again, and its error says what is missing.
+        let uploaded = self.client.upload(name, blob, None, progress).await?;
+        let skipped = "layers were uploaded and not mounted from other repositories";
+        self.denials.add("ecr:GetDownloadUrlForLayer", skipped, denied.as_str());
+        Ok(uploaded)
     }
 
     /// Points a tag to the image. Returns `false` if another run did that first.

@@ -48,7 +48,7 @@ mod tests {
     use expect_test::expect_file;
 
     use super::{SCAN_STATUSES, schema_of};
-    use crate::aws::iam::PolicyDocument;
+    use crate::aws::iam::{PolicyDocument, TrustPolicy};
     use crate::cli::report::*;
     use crate::scan::ScanStatus;
 
@@ -61,6 +61,7 @@ mod tests {
             ("delete", schema_of::<DeleteReport>("delete", "ecr delete")),
             ("error", schema_of::<ErrorReport>("error", "any command")),
             ("iam-policy", schema_of::<PolicyDocument>("iam-policy", "ecr iam-policy")),
+            ("iam-trust", schema_of::<TrustPolicy>("iam-trust", "ecr iam-policy --trust")),
             ("images", schema_of::<ImagesDocument>("images", "ecr images")),
             ("lifecycle-check", schema_of::<CheckReport>("lifecycle-check", "ecr lifecycle check")),
             ("lifecycle-preview", schema_of::<PreviewReport>("lifecycle-preview", "ecr lifecycle preview")),

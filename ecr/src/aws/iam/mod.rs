@@ -13,6 +13,9 @@ use serde::Serialize;
 
 use super::private_registry::PrivateRegistry;
 
+mod trust;
+pub use trust::{Pipeline, TrustPolicy};
+
 use crate::config::desired::{DesiredRepository, LifecyclePolicy, MANAGED_BY};
 
 /// The principal that a policy is for.
