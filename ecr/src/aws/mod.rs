@@ -51,12 +51,14 @@ pub use token::{AuthorizationToken, ForeignRegistry, token_renewal};
 pub enum ClientConfig {
     /// The AWS configuration of the environment, including `AWS_ENDPOINT_URL`.
     Environment {
-        /// The flag `--region`, which has the highest precedence.
+        /// The flag `--region`, which has the highest precedence, else the region of the workspace's environment.
         region: Option<String>,
         /// The region of the workspace's configuration. The environment variables take precedence over it.
         workspace_region: Option<String>,
         /// The flag `--aws-profile`.
         profile: Option<String>,
+        /// The profile of the workspace's environment.
+        environment_profile: Option<String>,
     },
     /// The embedded ECR. Profiles, credentials and endpoints of the environment are ignored.
     Local {
@@ -64,6 +66,8 @@ pub enum ClientConfig {
         url: String,
         /// The region in the signatures of requests.
         region: String,
+        /// The account, which is the access key ID of requests: an embedded ECR that runs already may have another one.
+        account: RegistryId,
     },
 }
 
@@ -96,13 +100,16 @@ impl Aws {
     pub async fn connect(config: &ClientConfig, http: HttpClient) -> Result<Self> {
         let connections = Connections::new(http.clone());
         let (config, endpoint) = match config {
-            ClientConfig::Environment { region, workspace_region, profile } => {
-                let environment = Environment::read(profile.as_deref()).await?;
+            ClientConfig::Environment { region, workspace_region, profile, environment_profile } => {
+                let environment =
+                    Environment::read(profile.as_deref(), environment_profile.as_deref()).await?;
                 let (region, workspace_region) = (region.clone(), workspace_region.clone());
                 let config = from_environment(&environment, region, workspace_region, &connections).await?;
                 (config, environment.ecr_endpoint())
             }
-            ClientConfig::Local { url, region } => (local(url, region, &connections), Some(url.clone())),
+            ClientConfig::Local { url, region, account } => {
+                (local(url, region, account.as_str(), &connections), Some(url.clone()))
+            }
         };
         let region = config.region().ok_or(NoRegion)?.to_string();
         region.parse::<ecr_types::Region>().map_err(anyhow::Error::msg)?;
@@ -157,7 +164,8 @@ impl Aws {
 /// work.
 pub fn preload() {
     let connections = Connections::default();
-    drop(clients(&local("http://127.0.0.1", "us-east-1", &connections), connections.client()));
+    let config = local("http://127.0.0.1", "us-east-1", "local", &connections);
+    drop(clients(&config, connections.client()));
 }
 
 fn clients(config: &SdkConfig, http: &HttpClient) -> (aws_sdk_ecr::Client, aws_sdk_sts::Client) {
@@ -200,9 +208,9 @@ async fn from_environment(
     Ok(with_credentials(environment, loader.load().await, connections.client()).await)
 }
 
-fn local(url: &str, region: &str, connections: &Connections) -> SdkConfig {
-    // The embedded ECR takes the region from the request, and does not check signatures.
-    let credentials = Credentials::new("local", "local", None, None, "embedded ECR");
+fn local(url: &str, region: &str, key_id: &str, connections: &Connections) -> SdkConfig {
+    // The embedded ECR takes the region and the account from the request, and does not check signatures.
+    let credentials = Credentials::new(key_id, "local", None, None, "embedded ECR");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))

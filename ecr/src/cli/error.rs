@@ -143,6 +143,10 @@ impl From<LoadError> for Failure {
                 let help = "run this command in a cargo workspace, or pass --manifest-path";
                 Self::from(anyhow::Error::new(error)).with_help(help)
             }
+            LoadError::Environment(error) => {
+                let help = error.help();
+                Self::from(anyhow::Error::new(error)).with_help(help)
+            }
             LoadError::Cargo(_) | LoadError::Process(_) | LoadError::Metadata(_) => {
                 anyhow::Error::new(error).into()
             }

@@ -2,6 +2,7 @@
 
 pub mod definitions;
 pub mod desired;
+pub mod environments;
 pub mod files;
 pub mod metadata;
 pub mod price;

@@ -10,8 +10,9 @@ use thiserror::Error;
 
 use crate::config::definitions::Definitions;
 use crate::config::desired::{self, Configuration, Desired, Member, Package, PolicyFiles};
+use crate::config::environments::{self, EnvironmentChoice, EnvironmentName, NameSource, NoEnvironment};
 use crate::config::files;
-use crate::config::metadata::{PackageMetadata, WorkspaceMetadata, near_misses};
+use crate::config::metadata::{Environment, PackageMetadata, WorkspaceMetadata, near_misses};
 use crate::config::settings::PolicySource;
 use crate::process::{self, Patience, ProcessError};
 
@@ -23,6 +24,15 @@ pub struct Workspace {
     /// The target folder of cargo.
     pub target: PathBuf,
     pub desired: Desired,
+}
+
+/// The environment that the flag `--environment` names, else the variable `XTASK_ECR_ENVIRONMENT`. An empty text names none.
+pub fn named_environment(flag: Option<&str>) -> Option<EnvironmentName> {
+    let named =
+        |name: String, origin| Some(EnvironmentName { name, origin }).filter(|it| !it.name.is_empty());
+    let variable = || std::env::var(environments::VARIABLE).ok();
+    named(flag.unwrap_or_default().to_owned(), NameSource::Flag)
+        .or_else(|| named(variable()?, NameSource::Variable))
 }
 
 /// The lifecycle policies of a workspace.
@@ -68,20 +78,43 @@ impl Workspace {
         })
     }
 
-    /// Reads the workspace of `manifest_path`, or of the current directory.
+    /// Reads the workspace of `manifest_path`, or of the current directory, once for each environment that `choice` selects.
+    /// There is at least one result.
     ///
     /// # Errors
-    /// `cargo metadata` fails, or the configuration has problems, which are reported all at once.
-    pub fn load(manifest_path: Option<&Path>, patience: &Patience) -> Result<Self, LoadError> {
+    /// `cargo metadata` fails, the configuration has problems, also in environments that are not selected, which are reported
+    /// all at once, or there is no such environment.
+    pub fn load(
+        manifest_path: Option<&Path>,
+        choice: &EnvironmentChoice,
+        patience: &Patience,
+    ) -> Result<Vec<Self>, LoadError> {
         let metadata = metadata(manifest_path, patience)?;
         let root = metadata.workspace_root.clone().into_std_path_buf();
         let problems = Problems::default();
         let configuration = Reader { root: &root, problems: &problems }.configuration(&metadata);
         let files = policy_files(&root, &configuration);
-        let desired = desired::resolve(&configuration, &files, &problems);
+        let all = resolve_all(&configuration, &files, &problems);
         problems.into_result().map_err(LoadError::Problems)?;
-        Ok(Self { root, target: metadata.target_directory.into_std_path_buf(), desired })
+        let selected = environments::select(&configuration.workspace, choice)?;
+        let is_selected = |it: &Desired| match &it.environment {
+            Some(environment) => selected.iter().any(|it| it.name == environment.name),
+            None => selected.is_empty(),
+        };
+        let target = metadata.target_directory.into_std_path_buf();
+        let workspace = |desired| Self { root: root.clone(), target: target.clone(), desired };
+        Ok(all.into_iter().filter(is_selected).map(workspace).collect())
     }
+}
+
+/// The desired state without an environment, and that of each environment.
+fn resolve_all(configuration: &Configuration, files: &PolicyFiles, problems: &Problems) -> Vec<Desired> {
+    environments::check_default(&configuration.workspace, problems);
+    let environments = &configuration.workspace.environments;
+    let resolve = |it: &Environment| desired::resolve(&configuration.in_environment(it), files, problems);
+    let each: Vec<_> = environments.iter().map(resolve).collect();
+    environments::check_shared(&environments.iter().zip(&each).collect::<Vec<_>>(), problems);
+    std::iter::once(desired::resolve(configuration, files, problems)).chain(each).collect()
 }
 
 /// Why a workspace cannot be loaded.
@@ -98,6 +131,8 @@ pub enum LoadError {
     Metadata(#[source] cargo_metadata::Error),
     #[error("the configuration has problems")]
     Problems(Vec<Problem>),
+    #[error(transparent)]
+    Environment(#[from] NoEnvironment),
 }
 
 /// The error message of cargo.
@@ -155,7 +190,7 @@ impl Reader<'_> {
         near_misses.dedup();
         members.sort_by(|a, b| a.package.name.cmp(&b.package.name));
         let definitions = self.definitions(workspace.repositories.as_ref());
-        Configuration { workspace, members, definitions, near_misses }
+        Configuration { workspace, members, definitions, near_misses, environment: None }
     }
 
     fn member(&self, package: &cargo_metadata::Package, found: &mut Vec<Problem>) -> Member {

@@ -14,6 +14,7 @@ mod credentials;
 mod delete;
 mod encoding;
 mod environment;
+mod environments;
 mod export;
 mod files;
 mod gate;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use expect_test::expect;
 use serde_json::Value;
 
 use crate::iam::{drift, index, with_every_setting, with_shared_layer};
@@ -95,4 +96,112 @@ fn iam_policy_ci_has_no_action_that_is_missed_in_silence() {
         &["push", "--profile", "dev", "--tag", "1.0.0"],
     ];
     check_each_action("ci", with_shared_layer(), &push);
+}
+
+#[test]
+fn iam_policy_trust_names_the_pipeline_exactly() {
+    let workspace =
+        Workspace::example().metadata("region = \"us-gov-west-1\"\naccount-id = \"123456789012\"\n");
+    let trust = [
+        "--trust",
+        "github:my-org/my-repo@environment:prod",
+        "--trust",
+        "github:my-org/my-repo",
+        "--trust",
+        "buildkite:org/pipe@refs/tags/v1",
+    ];
+    let command = [&["ecr", "iam-policy", "ci"][..], &trust].concat();
+    // The workspace names its account and region, so that no request is made.
+    let output = workspace.command(&command).without_keys().run().good();
+    expect![[r#"
+        {
+          "Version": "2012-10-17",
+          "Statement": [
+            {
+              "Sid": "GitHub",
+              "Effect": "Allow",
+              "Principal": {
+                "Federated": "arn:aws-us-gov:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+              },
+              "Action": "sts:AssumeRoleWithWebIdentity",
+              "Condition": {
+                "StringEquals": {
+                  "token.actions.githubusercontent.com:aud": [
+                    "sts.amazonaws.com"
+                  ],
+                  "token.actions.githubusercontent.com:sub": [
+                    "repo:my-org/my-repo:environment:prod",
+                    "repo:my-org/my-repo:ref:refs/heads/main"
+                  ]
+                }
+              }
+            },
+            {
+              "Sid": "Buildkite",
+              "Effect": "Allow",
+              "Principal": {
+                "Federated": "arn:aws-us-gov:iam::123456789012:oidc-provider/agent.buildkite.com"
+              },
+              "Action": "sts:AssumeRoleWithWebIdentity",
+              "Condition": {
+                "StringEquals": {
+                  "agent.buildkite.com:aud": [
+                    "sts.amazonaws.com"
+                  ]
+                },
+                "StringLike": {
+                  "agent.buildkite.com:sub": [
+                    "organization:org:pipeline:pipe:ref:refs/tags/v1:commit:*:step:*"
+                  ]
+                }
+              }
+            }
+          ]
+        }
+        --- stderr
+        note: if `my-org/my-repo` was made, renamed or transferred since July 2026, its subject has the numbers of owner and repository: write github:OWNER@OWNER-ID/REPO@REPO-ID
+        note: only the branch `main` of `my-org/my-repo` may assume the role: name another one as in --help
+        note: if `my-org/my-repo` was made, renamed or transferred since July 2026, its subject has the numbers of owner and repository: write github:OWNER@OWNER-ID/REPO@REPO-ID
+        help: save the policy as trust.json, then run `aws iam create-role --role-name ecr-ci --assume-role-policy-document file://trust.json`
+        help: an account needs the identity provider once: `aws iam create-open-id-connect-provider --url https://agent.buildkite.com --client-id-list sts.amazonaws.com`
+        help: an account needs the identity provider once: `aws iam create-open-id-connect-provider --url https://token.actions.githubusercontent.com --client-id-list sts.amazonaws.com`
+    "#]].assert_eq(&output.shown());
+    let json =
+        workspace.command(&[&command[..], &["--format", "json"]].concat()).without_keys().run().json_with(0);
+    assert_eq!(
+        json["Statement"][0]["Condition"]["StringEquals"]["token.actions.githubusercontent.com:aud"][0],
+        "sts.amazonaws.com"
+    );
+}
+
+#[test]
+fn iam_policy_trust_refuses_what_is_not_exact() {
+    let workspace = Workspace::example();
+    let shown = |role: &str, trust: &str| {
+        let output = workspace.command(&["ecr", "iam-policy", role, "--local", "--trust", trust]).run();
+        assert_eq!(output.code, 1, "{output:#?}");
+        output.shown()
+    };
+    expect![[r#"
+        --- stderr
+        error: invalid value 'github:my-org/*' for '--trust <PIPELINE>': `github:my-org/*` has a wildcard, which would let other pipelines assume the role: write each pipeline with a --trust of its own
+
+        For more information, try '--help'.
+        --- exit 1
+    "#]].assert_eq(&shown("ci", "github:my-org/*"));
+    expect![[r#"
+        --- stderr
+        error: invalid value 'github:my-org/my-repo@main' for '--trust <PIPELINE>': `github:my-org/my-repo@main` is not github:OWNER/REPO, gitlab:GROUP/PROJECT or buildkite:ORG/PIPELINE, optionally with @refs/heads/BRANCH, @refs/tags/TAG or, for GitHub, @environment:NAME
+
+        For more information, try '--help'.
+        --- exit 1
+    "#]].assert_eq(&shown("ci", "github:my-org/my-repo@main"));
+    expect![[r#"
+        --- stderr
+        error: --trust is not valid for the role `node`
+
+        help: machines get their role from EC2, not from a pipeline: omit --trust
+        --- exit 1
+    "#]]
+    .assert_eq(&shown("node", "gitlab:group/project"));
 }

@@ -162,8 +162,8 @@ impl Builder {
         self
     }
 
-    /// Sets the account of requests that are signed with this access key ID, so that there are several accounts. Other keys are
-    /// those of [`Builder::account`]. It can be called repeatedly.
+    /// Sets the account of requests that are signed with this access key ID, so that there are several accounts. An ID of twelve
+    /// digits is its own account, and all others are those of [`Builder::account`]. It can be called repeatedly.
     pub fn account_of(mut self, access_key_id: impl Into<String>, account: RegistryId) -> Self {
         self.settings.accounts.insert(access_key_id.into(), account);
         self

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ecr_types::{Digest, Region, Timestamp, host};
+use ecr_types::{Digest, Region, RegistryId, Timestamp, host};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -314,9 +314,16 @@ fn caller(
     session_token: Option<&str>,
 ) -> Result<Caller, ApiError> {
     let now = shared.now() as u64;
-    let of_key = credential_scope(authorization).and_then(|mut it| shared.settings.accounts.get(it.next()?));
-    let account = of_key.unwrap_or(&shared.settings.account);
-    Caller::new(shared.store.secret(), account, session_token, now)
+    let key_id = credential_scope(authorization).and_then(|mut it| it.next());
+    let account = key_id.and_then(|it| account_of_key(shared, it));
+    let account = account.unwrap_or_else(|| shared.settings.account.clone());
+    Caller::new(shared.store.secret(), &account, session_token, now)
+}
+
+/// The account of an access key ID: the one that was configured for it, or itself if it is an account. Those of AWS have at
+/// least 16 characters.
+fn account_of_key(shared: &Shared, key_id: &str) -> Option<RegistryId> {
+    shared.settings.accounts.get(key_id).cloned().or_else(|| key_id.parse().ok())
 }
 
 /// The error response for injected faults.

@@ -26,6 +26,11 @@ pub fn some_of<T: std::fmt::Display>(items: &[T], shown: usize) -> String {
     if items.len() > shown { format!("{words} and {} more", items.len() - shown) } else { words }
 }
 
+/// All items, each in backquotes: `` `a`, `b` ``.
+pub fn listed<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
+}
+
 /// An age in seconds, rounded down to the largest unit that fits: `3 days`. A negative age is 0.
 pub fn age(seconds: f64) -> String {
     let seconds = seconds.max(0.0) as u64;

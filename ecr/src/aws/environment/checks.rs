@@ -18,7 +18,7 @@ pub fn check(
     ignores_endpoints: bool,
 ) -> Result<(), InvalidEnvironment> {
     let mut problems: Vec<_> = missing_profile(profiles, named, files).into_iter().collect();
-    let uses_keys = named.is_none_or(|it| it.source == ProfileSource::Variable);
+    let uses_keys = named.is_none_or(|it| it.source != ProfileSource::Flag);
     problems.extend(half_of_key_pair(variables).filter(|_| uses_keys));
     if !uses_keys || !variables.contains_key("AWS_ACCESS_KEY_ID") {
         problems.extend(broken_reference(profiles, named.map_or(DEFAULT_PROFILE, |it| &it.name)));

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ecr_types::document::did_you_mean;
+use ecr_types::human::listed;
 use ecr_types::url::redacted;
 
 use super::ProfileSource;
@@ -73,6 +74,7 @@ fn source_name(source: ProfileSource) -> &'static str {
     match source {
         ProfileSource::Flag => "--aws-profile",
         ProfileSource::Variable => "AWS_PROFILE",
+        ProfileSource::Configuration => "the key `aws-profile` of the environment",
     }
 }
 
@@ -115,10 +117,6 @@ fn similar(name: &str, existing: &[String], title: &str) -> String {
         Some(similar) => format!("did you mean `{similar}`? {title} {}", listed(existing)),
         None => format!("{title} {}", listed(existing)),
     }
-}
-
-fn listed(names: &[String]) -> String {
-    names.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl InvalidEnvironment {

@@ -50,17 +50,20 @@ pub enum ProfileSource {
     Flag,
     /// `AWS_PROFILE`.
     Variable,
+    /// `aws-profile` of an environment of the workspace. It wins over `AWS_PROFILE`, because the environment was chosen for
+    /// this command; but not over credentials in the variables, which a CI job has in place of profiles.
+    Configuration,
 }
 
 impl Environment {
-    /// Reads the environment. `profile` is the flag `--aws-profile`.
+    /// Reads the environment. `profile` is the flag `--aws-profile`, `configured` the profile of the workspace's environment.
     ///
     /// # Errors
     /// [`InvalidEnvironment`] with all problems: a profile that does not exist, a malformed endpoint, half of a key pair.
     /// A profile file is not valid.
-    pub async fn read(profile: Option<&str>) -> Result<Self> {
+    pub async fn read(profile: Option<&str>, configured: Option<&str>) -> Result<Self> {
         let mut variables = set_variables(std::env::vars_os());
-        let profile = named_profile(profile, &variables);
+        let profile = named_profile(profile, configured, &variables);
         let files = files::read(&variables)?;
         let name = profile.as_ref().map_or(DEFAULT_PROFILE, |it| &it.name).to_owned();
         let profiles = load_profiles(&files, name.clone()).await?;
@@ -118,11 +121,26 @@ fn set_variables(all: impl Iterator<Item = (std::ffi::OsString, std::ffi::OsStri
     text.filter(|(_, value)| !value.is_empty()).collect()
 }
 
-fn named_profile(flag: Option<&str>, variables: &Variables) -> Option<NamedProfile> {
+fn named_profile(
+    flag: Option<&str>,
+    configured: Option<&str>,
+    variables: &Variables,
+) -> Option<NamedProfile> {
     let named = |name: &str, source| NamedProfile { name: name.to_owned(), source };
     let flag = flag.filter(|it| !it.is_empty()).map(|it| named(it, ProfileSource::Flag));
-    flag.or_else(|| variables.get("AWS_PROFILE").map(|it| named(it, ProfileSource::Variable)))
+    let has_credentials = CREDENTIALS.iter().any(|it| variables.contains_key(*it));
+    let configured = configured.filter(|_| !has_credentials);
+    flag.or_else(|| configured.map(|it| named(it, ProfileSource::Configuration)))
+        .or_else(|| variables.get("AWS_PROFILE").map(|it| named(it, ProfileSource::Variable)))
 }
+
+/// The variables that give a process credentials of its own, as CI systems and containers do.
+const CREDENTIALS: [&str; 4] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+];
 
 /// Whether a variable gives credentials by itself. Those of the environment may belong to another account than the
 /// profile of `--aws-profile`; the AWS CLI ignores the same ones with `--profile`.
@@ -161,9 +179,13 @@ mod tests {
     #[test]
     fn named_profile_is_that_of_the_flag_first() {
         let variables = Variables::from([("AWS_PROFILE".into(), "p".into())]);
-        let source = |flag| named_profile(flag, &variables).map(|it| (it.name, it.source));
+        let source = |flag| named_profile(flag, None, &variables).map(|it| (it.name, it.source));
         assert_eq!(source(Some("q")), Some(("q".to_owned(), ProfileSource::Flag)));
         assert_eq!(source(Some("")), Some(("p".to_owned(), ProfileSource::Variable)));
-        assert_eq!(named_profile(None, &Variables::new()), None);
+        assert_eq!(named_profile(None, None, &Variables::new()), None);
+        let configured = |variables: &Variables| named_profile(None, Some("r"), variables).map(|it| it.name);
+        assert_eq!(configured(&variables).as_deref(), Some("r"));
+        let keys = Variables::from([("AWS_ACCESS_KEY_ID".into(), "k".into())]);
+        assert_eq!(configured(&keys), None);
     }
 }

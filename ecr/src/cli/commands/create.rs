@@ -278,7 +278,7 @@ fn print_summary(session: &Session<'_>, header: &Header, created: &CreateResults
 fn print_next_steps(session: &Session<'_>, header: &Header) {
     let uri = header.registry.clone();
     let Some(registry) = uri else { return };
-    let (local, data) = (session.local_flags(), session.data_flag());
+    let (local, data) = (session.registry_flags(), session.data_flag());
     let shell = session.shell;
     shell.help(format!("push the images with `cargo xtask push{local}`, which needs no docker login"));
     shell.help(format!("log docker in to {registry} with `cargo xtask ecr login{local}`"));

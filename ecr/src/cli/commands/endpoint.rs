@@ -19,16 +19,13 @@ pub async fn connection_target(
     workspace: &Workspace,
     http: &HttpClient,
 ) -> Result<(ClientConfig, Option<Server>), Failure> {
-    let workspace_region = workspace.desired.region.clone();
-    let region = common.workspace.region.clone();
     if !common.registry.local {
-        let profile = common.registry.aws_profile.clone();
-        return Ok((ClientConfig::Environment { region, workspace_region, profile }, None));
+        return Ok((client_config(common, workspace), None));
     }
-    let region = local_region(region, workspace_region)?;
+    let region = local_region(common.workspace.region.clone(), workspace.desired.region.clone())?;
     let data = common.registry.data.clone().unwrap_or_else(|| workspace.target.join("ecr-local"));
     let account = local_account(workspace.desired.account_id.clone());
-    let builder = Server::builder().data(&data).region(region.clone()).account(account);
+    let builder = Server::builder().data(&data).region(region.clone()).account(account.clone());
     let (url, server) = match start_server(builder, shell, common.registry.network_timeout).await {
         Ok(server) => (server.url(), Some(server)),
         Err(StartError::Running { url, process, .. }) => {
@@ -41,7 +38,20 @@ pub async fn connection_target(
         }
         Err(error) => return Err(anyhow::Error::new(error).into()),
     };
-    Ok((ClientConfig::Local { url, region: region.to_string() }, server))
+    Ok((ClientConfig::Local { url, region: region.to_string(), account }, server))
+}
+
+/// The configuration of the clients of AWS. The region and the profile of the environment that was selected are more specific
+/// than those of the process's variables, which are the same for all environments.
+pub fn client_config(common: &CommonArgs, workspace: &Workspace) -> ClientConfig {
+    let environment = workspace.desired.environment.as_ref();
+    let of_environment = environment.and_then(|it| it.region.as_ref()).map(|it| it.value.clone());
+    ClientConfig::Environment {
+        region: common.workspace.region.clone().or(of_environment),
+        workspace_region: workspace.desired.region.clone(),
+        profile: common.registry.aws_profile.clone(),
+        environment_profile: environment.and_then(|it| it.profile.as_ref()).map(|it| it.value.clone()),
+    }
 }
 
 /// Starts the embedded ECR. Waits while another command uses its data, at most for `limit`, and says so.

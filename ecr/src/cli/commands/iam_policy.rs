@@ -8,13 +8,13 @@ use ecr_oci::reference::Reference;
 use ecr_types::RegistryId;
 use ecr_types::human::some_of;
 
-use super::endpoint::{local_account, local_region};
+use super::endpoint::{client_config, local_account, local_region};
 use super::session::{http_client, load_workspace};
+use crate::aws::Aws;
 use crate::aws::iam::{
     MANAGED_POLICY_MAX_SIZE, Pipeline, PolicyDocument, Role, Scope, TrustPolicy, is_key_arn,
 };
 use crate::aws::private_registry::PrivateRegistry;
-use crate::aws::{Aws, ClientConfig};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::shell::Shell;
@@ -157,13 +157,11 @@ async fn account_and_region(
     shell: &Shell,
 ) -> Result<(RegistryId, String), Failure> {
     let pinned = workspace.desired.account_id.clone();
-    let region = flags.common.workspace.region.clone();
-    let workspace_region = workspace.desired.region.clone();
     if flags.common.registry.local {
-        return Ok((local_account(pinned), local_region(region, workspace_region)?.to_string()));
+        let region = local_region(flags.common.workspace.region.clone(), workspace.desired.region.clone())?;
+        return Ok((local_account(pinned), region.to_string()));
     }
-    let profile = flags.common.registry.aws_profile.clone();
-    let config = ClientConfig::Environment { region, workspace_region, profile };
+    let config = client_config(&flags.common, workspace);
     let aws = Aws::connect(&config, http_client(shell, &flags.common.registry)).await?;
     let account = match pinned {
         Some(account) => account,

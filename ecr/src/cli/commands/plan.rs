@@ -4,17 +4,53 @@ use ecr_lifecycle::in_use::InUse;
 use ecr_types::human::count;
 
 use super::expiry;
-use super::session::{Session, configures_lifecycle_policy};
+use super::session::{Session, configures_lifecycle_policy, load_environments};
+use crate::aws;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
-use crate::cli::report::{PlanReport, RepositoryReport, plan_lines};
+use crate::cli::report::{EnvironmentPlan, EnvironmentPlans, PlanReport, RepositoryReport, plan_lines};
 use crate::cli::shell::Shell;
+use crate::cli::table::Tone;
+use crate::config::workspace::Workspace;
 use crate::plan::{Plan, Summary};
 
-/// Prints the plan. With `--check`, the exit code shows whether there are changes.
+/// Prints the plan, of each environment that is selected. With `--check`, the exit code shows whether there are changes.
 pub async fn run(flags: &flags::Plan, shell: &Shell) -> Result<Exit, Failure> {
+    tokio::task::spawn_blocking(aws::preload);
+    let workspaces = load_environments(shell, &flags.common).await?;
+    let mut parts = Vec::new();
+    let is_single = workspaces.len() == 1;
+    for workspace in workspaces {
+        let environment = workspace.desired.environment.as_ref().map(|it| it.name.clone());
+        if is_single {
+            let (report, exit) = plan_workspace(flags, shell, workspace).await?;
+            shell.json(&report);
+            return Ok(exit);
+        }
+        let name = environment.unwrap_or_default();
+        shell.print(Tone::Title.paint(&name));
+        parts.push(match plan_workspace(flags, shell, workspace).await {
+            Ok((report, exit)) => (EnvironmentPlan::Planned(Box::new(report)), exit),
+            Err(failure) => {
+                shell.eprint_failure(&failure);
+                (EnvironmentPlan::failed(name, &failure), failure.exit)
+            }
+        });
+    }
+    let (environments, exits): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    shell.json(&EnvironmentPlans { environments });
+    Ok(Exit::of_parts(exits))
+}
+
+/// Plans a workspace in one environment, and prints the plan for people.
+async fn plan_workspace(
+    flags: &flags::Plan,
+    shell: &Shell,
+    workspace: Workspace,
+) -> Result<(PlanReport, Exit), Failure> {
+    let (common, reads) = (&flags.common, configures_lifecycle_policy);
     let (session, desired, (observed, failures)) =
-        Session::open_and_observe(shell, &flags.common, flags.orphans, configures_lifecycle_policy).await?;
+        Session::observe_workspace(shell, common, workspace, flags.orphans, reads).await?;
     let header = session.print_header(&observed).await?;
     let mut plan = session.plan(&desired, &observed);
     let unestimated = expiry::estimate_impact(&session, &mut plan, &InUse::default()).await;
@@ -29,13 +65,13 @@ pub async fn run(flags: &flags::Plan, shell: &Shell) -> Result<Exit, Failure> {
         shell.print(format!("? {orphan}  (orphan: belongs to this project, but is not in the workspace)"));
     }
     shell.print(summary_line(&plan.summary(), orphans.as_ref().map(Vec::len)));
-    shell.json(&PlanReport {
+    let report = PlanReport {
         header,
         repositories: plan.repositories.iter().map(RepositoryReport::from).collect(),
         orphans,
         summary: plan.summary(),
-    });
-    Ok(if flags.check { check(&plan) } else { Exit::Done })
+    };
+    Ok((report, if flags.check { check(&plan) } else { Exit::Done }))
 }
 
 /// The exit code of `--check`: 2 if `create` would write, 5 if a repository belongs to another project, 1 if

@@ -12,8 +12,9 @@ use super::endpoint::{local_account, local_region, start_server};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::shell::Shell;
+use crate::config::environments::EnvironmentChoice;
 use crate::config::files;
-use crate::config::workspace::Workspace;
+use crate::config::workspace::{Workspace, named_environment};
 
 struct ServeSettings {
     data: PathBuf,
@@ -84,9 +85,11 @@ fn check(data: &std::path::Path, shell: &Shell) -> Result<Exit, Failure> {
 /// The settings from the flags and the workspace. Outside of a workspace, `--data` is required.
 fn settings(flags: &flags::Serve, shell: &Shell) -> Result<ServeSettings, Failure> {
     let patience = shell.patience(Limits::default().total);
-    let loaded = Workspace::load(flags.workspace.manifest_path.as_deref(), &patience);
+    let named = named_environment(flags.workspace.environment.as_deref());
+    let choice = EnvironmentChoice { named, is_required: false };
+    let loaded = Workspace::load(flags.workspace.manifest_path.as_deref(), &choice, &patience);
     let workspace = match (loaded, &flags.data) {
-        (Ok(workspace), _) => Some(workspace),
+        (Ok(workspaces), _) => workspaces.into_iter().next(),
         (Err(_), Some(_)) => None,
         (Err(error), None) => return Err(error.into()),
     };

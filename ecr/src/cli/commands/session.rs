@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use ecr_embedded::{DEFAULT_PORT, Server};
 use ecr_oci::http::HttpClient;
+use ecr_types::RepositoryName;
 use ecr_types::document::Problem;
-use ecr_types::{RegistryId, RepositoryName};
+use ecr_types::human::listed;
 
 use super::endpoint::connection_target;
 use crate::aws::ignored_writes::IgnoredWrites;
@@ -17,7 +18,8 @@ use crate::cli::flags::{CommonArgs, RegistryArgs};
 use crate::cli::report::Header;
 use crate::cli::shell::Shell;
 use crate::config::desired::{Desired, DesiredRepository};
-use crate::config::workspace::Workspace;
+use crate::config::environments::EnvironmentChoice;
+use crate::config::workspace::{Workspace, named_environment};
 use crate::plan::observed::Observed;
 use crate::plan::{self, Plan};
 
@@ -25,8 +27,22 @@ use crate::plan::{self, Plan};
 pub struct Connection {
     aws: Arc<Aws>,
     server: Option<Server>,
+    flags: RegistryFlags,
+}
+
+/// The flags of a command that select a registry, for the commands that it names in its advice.
+#[derive(Debug, Clone, Default)]
+struct RegistryFlags {
     is_local: bool,
     data: Option<PathBuf>,
+    environment: Option<String>,
+}
+
+impl RegistryFlags {
+    fn new(common: &CommonArgs) -> Self {
+        let (registry, environment) = (&common.registry, common.workspace.environment.clone());
+        Self { is_local: registry.local, data: registry.data.clone(), environment }
+    }
 }
 
 impl Connection {
@@ -36,8 +52,7 @@ impl Connection {
         let http = http_client(shell, &common.registry);
         let (target, server) = connection_target(shell, common, workspace, &http).await?;
         let aws = Arc::new(Aws::connect(&target, http).await?);
-        let (is_local, data) = (common.registry.local, common.registry.data.clone());
-        Ok(Self { aws, server, is_local, data })
+        Ok(Self { aws, server, flags: RegistryFlags::new(common) })
     }
 }
 
@@ -55,8 +70,7 @@ pub struct Session<'a> {
     pub identity: Identity,
     /// The embedded ECR that runs inside this command, if any.
     server: Option<Server>,
-    is_local: bool,
-    data: Option<PathBuf>,
+    flags: RegistryFlags,
 }
 
 /// The state of repositories, and the errors of those that could not be read.
@@ -90,6 +104,17 @@ impl<'a> Session<'a> {
     ) -> Result<(Self, Vec<DesiredRepository>, Observation), Failure> {
         tokio::task::spawn_blocking(aws::preload);
         let workspace = load_workspace(shell, common).await?;
+        Self::observe_workspace(shell, common, workspace, looks_for_orphans, reads_lifecycle_policy).await
+    }
+
+    /// The same, with a workspace that is already loaded.
+    pub async fn observe_workspace(
+        shell: &'a Shell,
+        common: &CommonArgs,
+        workspace: Workspace,
+        looks_for_orphans: bool,
+        reads_lifecycle_policy: fn(&DesiredRepository) -> bool,
+    ) -> Result<(Self, Vec<DesiredRepository>, Observation), Failure> {
         let desired = match looks_for_orphans {
             true => common.selection.repositories_or_none(&workspace.desired)?,
             false => common.selection.repositories(&workspace.desired)?,
@@ -108,21 +133,21 @@ impl<'a> Session<'a> {
         connection: Connection,
         read: impl AsyncFnOnce(&Aws) -> T,
     ) -> Result<(Self, T), Failure> {
-        let Connection { aws, server, is_local, data } = connection;
+        let Connection { aws, server, flags } = connection;
         // On another thread: in a dev build, the SDK spends milliseconds of CPU time per request.
         let identity_request = tokio::spawn({
             let aws = aws.clone();
             async move { aws.identity().await }
         });
-        let pinned = workspace.desired.account_id.as_ref().filter(|_| !is_local);
+        let is_guarded = !flags.is_local;
         let identify = async {
             let identity = identity_request.await.context("the request for the identity was interrupted")?;
             let identity = identity.context("failed to identify the AWS account")?;
-            require_account(pinned, identity)
+            if is_guarded { require_account(&workspace.desired, identity) } else { Ok(identity) }
         };
         // A wrong account is reported at once, without waiting for `read`.
         let (identity, read) = tokio::try_join!(identify, async { Ok(read(&aws).await) })?;
-        Ok((Self { shell, workspace, aws, identity, server, is_local, data }, read))
+        Ok((Self { shell, workspace, aws, identity, server, flags }, read))
     }
 
     /// The desired state of the registry.
@@ -141,13 +166,15 @@ impl<'a> Session<'a> {
     }
 
     /// The flags that select the same registry in another command, each preceded by a space.
-    pub fn local_flags(&self) -> String {
-        if self.is_local { format!(" --local{}", self.data_flag()) } else { String::new() }
+    pub fn registry_flags(&self) -> String {
+        let local = if self.flags.is_local { format!(" --local{}", self.data_flag()) } else { String::new() };
+        let environment = self.flags.environment.as_ref().map(|it| format!(" -e {it}"));
+        local + &environment.unwrap_or_default()
     }
 
     /// ` --data DIR` if the flag was given, otherwise empty.
     pub fn data_flag(&self) -> String {
-        self.data.as_ref().map(|it| format!(" --data {}", it.display())).unwrap_or_default()
+        self.flags.data.as_ref().map(|it| format!(" --data {}", it.display())).unwrap_or_default()
     }
 
     /// Reads everything that a plan compares.
@@ -238,13 +265,16 @@ impl<'a> Session<'a> {
             region: self.aws.region().to_owned(),
             registry: registry.map(|it| self.display_reference(&it)),
             project: self.project().map(str::to_owned),
+            environment: self.desired().environment.as_ref().map(|it| it.name.clone()),
         };
         let host = header.registry.as_deref().unwrap_or("(unknown host)");
         let project = header.project.as_deref().map(|it| format!(", project {it}")).unwrap_or_default();
-        let kind = if self.is_local { ", embedded ECR" } else { "" };
+        let environment = header.environment.as_deref().map(|it| format!("{it}, ")).unwrap_or_default();
+        let kind = if self.flags.is_local { ", embedded ECR" } else { "" };
+        let (account, region) = (&header.account, &header.region);
         self.shell.status(
             "Registry",
-            format!("{host} (account {}, region {}{project}{kind})", header.account, header.region),
+            format!("{host} ({environment}account {account}, region {region}{project}{kind})"),
         );
         self.warn_of_denials();
         header
@@ -274,15 +304,33 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Loads the workspace, and warns of tables that are probably mistyped.
+/// Loads the workspace in the environment that is selected, and warns of tables that are probably mistyped.
 pub async fn load_workspace(shell: &Shell, common: &CommonArgs) -> Result<Workspace, Failure> {
+    let mut workspaces = load_environments(shell, common).await?;
+    match (workspaces.pop(), workspaces.is_empty()) {
+        (Some(workspace), true) => Ok(workspace),
+        (last, _) => {
+            let selected = workspaces.iter().chain(&last).filter_map(|it| it.desired.environment.as_ref());
+            let names: Vec<_> = selected.map(|it| &it.name).collect();
+            let failure = Failure::new(format!("several environments are selected: {}", listed(&names)));
+            Err(failure.with_help("only `ecr plan` takes several: name one of them"))
+        }
+    }
+}
+
+/// Loads the workspace once for each environment that is selected. There is at least one.
+pub async fn load_environments(shell: &Shell, common: &CommonArgs) -> Result<Vec<Workspace>, Failure> {
     let (manifest, limit) = (common.workspace.manifest_path.clone(), common.registry.network_timeout);
     let patience = shell.patience(limit);
+    let named = named_environment(common.workspace.environment.as_deref());
+    let choice = EnvironmentChoice { named, is_required: true };
     // On another thread, so that Ctrl-C is noticed meanwhile.
-    let loading = tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref(), &patience));
-    let workspace = loading.await.context("failed to read the workspace")??;
-    warn_of_near_misses(shell, &workspace.desired.near_misses);
-    Ok(workspace)
+    let loading =
+        tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref(), &choice, &patience));
+    let workspaces = loading.await.context("failed to read the workspace")??;
+    let first = workspaces.first().map_or(&[][..], |it| &it.desired.near_misses);
+    warn_of_near_misses(shell, first);
+    Ok(workspaces)
 }
 
 /// Warns of tables that are probably mistyped.
@@ -293,21 +341,27 @@ pub fn warn_of_near_misses(shell: &Shell, near_misses: &[Problem]) {
     }
 }
 
-/// Returns the identity unless the workspace is pinned to another account. Callers pass no pinned account for
-/// the embedded ECR.
-fn require_account(pinned: Option<&RegistryId>, identity: Identity) -> Result<Identity, Failure> {
-    match pinned {
-        Some(pinned) if *pinned != identity.account => Err(Failure::refused(format!(
-            "the credentials belong to account {}, but the workspace is pinned to account {pinned}",
-            identity.account
-        ))
-        .with_help(format!(
-            "use the credentials of account {pinned} (--aws-profile, AWS_PROFILE), or change `account-id` \
-             below [workspace.metadata.ecr]; the current identity is {}",
-            identity.arn
-        ))),
-        _ => Ok(identity),
-    }
+/// Returns the identity unless the workspace, or its environment, is pinned to another account.
+fn require_account(desired: &Desired, identity: Identity) -> Result<Identity, Failure> {
+    let Some(pinned) = desired.account_id.as_ref().filter(|it| **it != identity.account) else {
+        return Ok(identity);
+    };
+    let pinning = desired.environment.as_ref().filter(|it| it.account_id.is_some());
+    let (subject, table) = match pinning {
+        Some(it) => {
+            (format!("environment `{}`", it.name), format!("workspace.metadata.ecr.environments.{}", it.name))
+        }
+        None => ("the workspace".to_owned(), "workspace.metadata.ecr".to_owned()),
+    };
+    let failure = Failure::refused(format!(
+        "the credentials belong to account {}, but {subject} is pinned to account {pinned}",
+        identity.account
+    ));
+    Err(failure.with_help(format!(
+        "use the credentials of account {pinned} (--aws-profile, AWS_PROFILE), or change `account-id` below [{table}]; \
+         the current identity is {}",
+        identity.arn
+    )))
 }
 
 /// Whether the workspace configures the lifecycle policy of a repository.

@@ -64,7 +64,7 @@ fn finish(session: &Session<'_>, report: &StatusReport) -> Exit {
             shell.bad_status("Failed", format!("{}: {error}", repository.name));
         }
     }
-    let local = session.local_flags();
+    let local = session.registry_flags();
     let differs = |it: &&RepositoryStatus| matches!(it.state, Some("absent" | "drifted"));
     let differing = report.repositories.iter().filter(differs).count() as u64;
     if differing > 0 {

@@ -65,6 +65,7 @@ pub enum EcrTask {
 }
 
 /// The subcommands of `ecr lifecycle`.
+#[expect(clippy::large_enum_variant, reason = "a run has one value of it")]
 #[derive(Debug, Subcommand)]
 #[non_exhaustive]
 pub enum LifecycleTask {

@@ -95,6 +95,10 @@ pub struct WorkspaceArgs {
     /// Path to the workspace's Cargo.toml [default: found from the current directory]
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<PathBuf>,
+    /// Environment of the workspace to use, such as prod [default: XTASK_ECR_ENVIRONMENT, or the workspace's
+    /// `default-environment`]
+    #[arg(short, long, value_name = "NAME")]
+    pub environment: Option<String>,
 }
 
 fn region(text: &str) -> Result<String, InvalidName> {

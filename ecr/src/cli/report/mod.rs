@@ -7,6 +7,8 @@
 use ecr_types::{Region, RegistryId};
 use serde::Serialize;
 
+use crate::cli::error::Failure;
+
 mod delete;
 mod images;
 mod lifecycle;
@@ -26,8 +28,8 @@ pub use lifecycle::{
 };
 pub use login::{LoggedIn, LoginReport, PrintedToken};
 pub use plan::{
-    CreateOutcome, CreateReport, CreateResult, CreatedRepository, PlanReport, RepositoryReport, impact_lines,
-    plan_lines,
+    CreateOutcome, CreateReport, CreateResult, CreatedRepository, EnvironmentPlan, EnvironmentPlans,
+    PlanReport, RepositoryReport, impact_lines, plan_lines,
 };
 pub use push::{PushEntry, PushOutcome, PushReport};
 #[cfg(test)]
@@ -49,6 +51,10 @@ pub struct Header {
     pub registry: Option<String>,
     /// The name of the project. Null if the workspace has none.
     pub project: Option<String>,
+    /// The name of the environment. Absent if none is selected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub environment: Option<String>,
 }
 
 /// The error that stopped a command. It replaces the document of the command.
@@ -80,6 +86,12 @@ pub struct ErrorDetails {
     /// What failed.
     #[cfg_attr(test, schemars(length(min = 1)))]
     pub message: String,
+}
+
+impl From<&Failure> for ErrorDetails {
+    fn from(failure: &Failure) -> Self {
+        Self { causes: failure.cause_lines(), help: failure.help.clone(), message: failure.message.clone() }
+    }
 }
 
 /// The end of a list that Ctrl-C interrupted.

@@ -8,9 +8,10 @@ use ecr_types::human::{count, size, some_of};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Header;
 #[cfg(test)]
 use super::schema::{self, Field, WritableField, rules};
+use super::{ErrorDetails, Header};
+use crate::cli::error::Failure;
 use crate::plan::{BlockedField, Plan, RepositoryPlan, RepositoryState, Step, Summary};
 
 /// The changes that `ecr create` would make, field by field.
@@ -27,6 +28,37 @@ pub struct PlanReport {
     pub orphans: Option<Vec<RepositoryName>>,
     /// The number of repositories in each state.
     pub summary: Summary,
+}
+
+/// The plans of several environments.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct EnvironmentPlans {
+    /// The environments, sorted by name.
+    pub environments: Vec<EnvironmentPlan>,
+}
+
+/// The plan of an environment, or the reason why there is none.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub enum EnvironmentPlan {
+    /// The plan.
+    Planned(Box<PlanReport>),
+    /// There is no plan.
+    Failed {
+        /// The name of the environment.
+        environment: String,
+        /// The error.
+        error: ErrorDetails,
+    },
+}
+
+impl EnvironmentPlan {
+    /// An environment whose plan failed.
+    pub fn failed(environment: String, failure: &Failure) -> Self {
+        Self::Failed { environment, error: ErrorDetails::from(failure) }
+    }
 }
 
 /// The plan that `ecr create` followed, and the result for each repository.

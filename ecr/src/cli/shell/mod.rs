@@ -273,14 +273,18 @@ impl Shell {
 
     /// Prints a failure on stderr and, if the format is JSON, on stdout.
     pub fn failure(&self, failure: &Failure) {
-        self.eprint(failure_text(failure));
+        self.eprint_failure(failure);
         self.json_failure(failure);
+    }
+
+    /// Prints the failure of a part on stderr.
+    pub fn eprint_failure(&self, failure: &Failure) {
+        self.eprint(failure_text(failure));
     }
 
     /// Prints a failure on stdout if the format is JSON.
     pub fn json_failure(&self, failure: &Failure) {
-        let (causes, help, message) = (failure.cause_lines(), failure.help.clone(), failure.message.clone());
-        let error = ErrorDetails { causes, help, message };
+        let error = ErrorDetails::from(failure);
         self.json(&ErrorReport { error, interrupted: false });
     }
 

@@ -8,7 +8,7 @@ use ecr_types::document::{Located, Place, Problem};
 use ecr_types::{EncryptionType, ImageTagMutability, RegistryId, RepositoryName};
 
 use crate::config::definitions::Definitions;
-use crate::config::metadata::{ImageMetadata, PackageMetadata, WorkspaceMetadata};
+use crate::config::metadata::{Environment, ImageMetadata, PackageMetadata, WorkspaceMetadata};
 use crate::config::price::Price;
 use crate::config::settings::PolicySource;
 use crate::config::tag_template::TagTemplate;
@@ -30,6 +30,8 @@ pub struct Configuration {
     pub definitions: Definitions,
     /// Tables of manifests that are probably mistyped.
     pub near_misses: Vec<Problem>,
+    /// The environment whose settings are part of `workspace`.
+    pub environment: Option<Environment>,
 }
 
 /// A member of the workspace.
@@ -68,6 +70,8 @@ pub type PolicyFiles = BTreeMap<String, io::Result<String>>;
 pub struct Desired {
     /// The name of the project. Without one, no repository belongs to another project.
     pub project: Option<String>,
+    /// The environment that this is the state of.
+    pub environment: Option<Environment>,
     pub region: Option<String>,
     /// The only account to which commands write.
     pub account_id: Option<RegistryId>,
@@ -145,7 +149,9 @@ impl Configuration {
         let members = self.members.iter().filter_map(|it| it.metadata.as_ref()).map(|it| &it.settings);
         let settings = members.chain(self.definitions.repositories.iter().map(|it| &it.settings));
         let own = settings.filter_map(|it| it.lifecycle_policy.as_ref());
-        self.workspace.lifecycle_policy.iter().chain(own)
+        let of_environments =
+            self.workspace.environments.iter().filter_map(|it| it.lifecycle_policy.as_ref());
+        self.workspace.lifecycle_policy.iter().chain(of_environments).chain(own)
     }
 
     /// The paths of all policy files, relative to the root of the workspace. [`resolve`] needs their texts.
@@ -153,7 +159,8 @@ impl Configuration {
         let settings = self.members.iter().filter_map(|it| it.metadata.as_ref()).map(|it| &it.settings);
         let settings = settings.chain(self.definitions.repositories.iter().map(|it| &it.settings));
         let sources = settings.flat_map(|it| [&it.lifecycle_policy, &it.repository_policy]);
-        let sources = sources.chain([&self.workspace.lifecycle_policy]).flatten();
+        let of_environments = self.workspace.environments.iter().map(|it| &it.lifecycle_policy);
+        let sources = sources.chain([&self.workspace.lifecycle_policy]).chain(of_environments).flatten();
         let files = sources.filter_map(|it| match &it.value {
             PolicySource::File(path) => Some(path.as_str()),
             _ => None,

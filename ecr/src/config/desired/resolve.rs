@@ -25,6 +25,7 @@ pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Pr
     resolver.check_duplicates(&mut repositories);
     Desired {
         project: resolver.project(),
+        environment: configuration.environment.clone(),
         region: configuration.workspace.region.as_ref().map(|it| it.value.clone()),
         price: configuration.workspace.price.as_ref().map(|it| it.value),
         scan_ignore: configuration.workspace.scan_ignore.clone(),
@@ -209,6 +210,7 @@ impl<'a> Resolver<'a> {
         let settings = origin.settings.clone().or(RepositorySettings {
             lifecycle_policy: workspace.lifecycle_policy.clone(),
             tags: workspace.tags.clone(),
+            protect: workspace.protect.clone(),
             ..RepositorySettings::default()
         });
         settings.check(self.problems);

@@ -9,8 +9,10 @@ use crate::config::InvalidSetting;
 use crate::config::price::Price;
 use crate::config::settings::{PolicySource, RepositorySettings};
 
+mod environment;
 mod image;
 mod near_miss;
+pub use environment::Environment;
 pub use image::{FileCopy, ImageMetadata};
 pub use near_miss::near_misses;
 
@@ -35,6 +37,12 @@ pub struct WorkspaceMetadata {
     pub tags: BTreeMap<String, Located<String>>,
     /// Defaults for the images of all services.
     pub image: ImageMetadata,
+    /// The environments, sorted by name.
+    pub environments: Vec<Environment>,
+    /// The environment of commands that name none.
+    pub default_environment: Option<Located<String>>,
+    /// Whether `ecr delete` refuses the repositories that do not say otherwise. Only an environment sets it.
+    pub protect: Option<Located<bool>>,
 }
 
 impl WorkspaceMetadata {
@@ -55,6 +63,9 @@ impl WorkspaceMetadata {
             scan_ignore: fields.string("scan-ignore"),
             tags: fields.string_map("tags"),
             image: ImageMetadata::read_workspace(&mut fields, problems),
+            environments: environment::read_all(&mut fields, problems),
+            default_environment: fields.string("default-environment"),
+            protect: None,
         };
         fields.finish();
         metadata

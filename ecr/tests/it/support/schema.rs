@@ -22,7 +22,11 @@ static SCHEMAS: LazyLock<Mutex<Compiled>> = LazyLock::new(|| {
 
 /// Fails unless a document is valid under the schema of its command. Fatal errors have a schema of their own.
 pub fn check(args: &[String], document: &Value) {
-    let name = if document.get("error").is_some() { "error".to_owned() } else { name(args) };
+    let name = match document {
+        it if it.get("error").is_some() => "error".to_owned(),
+        it if it.get("environments").is_some() => format!("{}-environments", name(args)),
+        _ => name(args),
+    };
     let guard = SCHEMAS.lock().unwrap_or_else(|it| it.into_inner());
     let (schemas, all) = &*guard;
     // `ecr serve` prints its URL, and has no schema.

@@ -81,7 +81,7 @@ pub(super) fn missing(session: &Session<'_>, job: &Job) -> ServiceResult {
         job,
         &anyhow::anyhow!("repository `{}` does not exist", job.service.repository),
     );
-    let local = session.local_flags();
+    let local = session.registry_flags();
     let help = format!("create it with `cargo xtask ecr create{local}`, or pass --create");
     ServiceResult { help: Some(help), ..done }
 }

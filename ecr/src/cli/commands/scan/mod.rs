@@ -35,7 +35,7 @@ pub async fn run(flags: &flags::Scan, shell: &Shell) -> Result<Exit, Failure> {
     if targets.is_empty() && failures.is_empty() {
         let nothing = Failure::new("no images found");
         return Err(
-            nothing.with_help(format!("push an image with `cargo xtask push{}`", session.local_flags()))
+            nothing.with_help(format!("push an image with `cargo xtask push{}`", session.registry_flags()))
         );
     }
     let scanner = Scanner::new(&session, gate.as_ref(), flags.gate.timeout);

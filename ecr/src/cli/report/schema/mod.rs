@@ -15,7 +15,7 @@ pub use values::{Counts, CreateRequest, Field, Operation, Policy, RepositoryStat
 fn schema_of<T: JsonSchema>(name: &str, title: &str) -> String {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     let mut generator = settings.with_transform(RecursiveTransform(simplify)).into_generator();
-    if matches!(name, "plan" | "create") {
+    if matches!(name, "plan" | "plan-environments" | "create") {
         // `rules` refers to them.
         generator.subschema_for::<CreateRequest>();
         generator.subschema_for::<Policy>();
@@ -67,6 +67,10 @@ mod tests {
             ("lifecycle-preview", schema_of::<PreviewReport>("lifecycle-preview", "ecr lifecycle preview")),
             ("login", schema_of::<LoginReport>("login", "ecr login")),
             ("plan", schema_of::<PlanReport>("plan", "ecr plan")),
+            (
+                "plan-environments",
+                schema_of::<EnvironmentPlans>("plan-environments", "ecr plan of several environments"),
+            ),
             ("push", schema_of::<PushReport>("push", "push")),
             ("scan", schema_of::<ScanDocument>("scan", "ecr scan")),
             ("status", schema_of::<StatusReport>("status", "ecr status")),
