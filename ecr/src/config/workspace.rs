@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
+use ecr_lifecycle::Environments;
 use ecr_types::document::{Located, Node, Place, Problem, Problems, parse_json, parse_toml};
 use ecr_types::text::NotText;
 use thiserror::Error;
@@ -24,6 +25,8 @@ pub struct Workspace {
     /// The target folder of cargo.
     pub target: PathBuf,
     pub desired: Desired,
+    /// All environments of the workspace, for warnings about what they run.
+    pub environments: Environments,
 }
 
 /// The environment that the flag `--environment` names, else the variable `XTASK_ECR_ENVIRONMENT`. An empty text names none.
@@ -40,6 +43,7 @@ pub fn named_environment(flag: Option<&str>) -> Option<EnvironmentName> {
 pub struct LifecyclePolicies {
     /// The position and the text of each policy.
     pub policies: Vec<(Place, String)>,
+    pub environments: Environments,
     /// Tables of manifests that are probably mistyped, for warnings.
     pub near_misses: Vec<Problem>,
 }
@@ -74,6 +78,7 @@ impl Workspace {
         problems.into_result().map_err(LoadError::Problems)?;
         Ok(LifecyclePolicies {
             policies: policies.into_iter().collect(),
+            environments: configuration.environments(),
             near_misses: configuration.near_misses,
         })
     }
@@ -102,7 +107,13 @@ impl Workspace {
             None => selected.is_empty(),
         };
         let target = metadata.target_directory.into_std_path_buf();
-        let workspace = |desired| Self { root: root.clone(), target: target.clone(), desired };
+        let environments = configuration.environments();
+        let workspace = |desired| Self {
+            root: root.clone(),
+            target: target.clone(),
+            desired,
+            environments: environments.clone(),
+        };
         Ok(all.into_iter().filter(is_selected).map(workspace).collect())
     }
 }

@@ -1,6 +1,7 @@
 //! The cost of storage, now and after a lifecycle policy is applied.
 
-use ecr_lifecycle::evaluate::{Outcome, evaluate};
+use ecr_lifecycle::evaluate::{Fate, evaluate_under};
+use ecr_lifecycle::reading::Reading;
 use ecr_lifecycle::{Policy, Timestamp};
 use serde::{Serialize, Serializer};
 
@@ -42,13 +43,12 @@ impl Figures {
     pub fn new(inventory: &Inventory, policy: Option<&Policy>, now: Timestamp, price: Price) -> Self {
         let storage = inventory.storage(|_| true);
         let left = policy.map(|policy| {
-            let decisions = evaluate(policy, &inventory.images, now);
-            let storage = inventory.storage(|n| !decisions[n].outcome.is_deleted());
+            let outcomes = evaluate_under(policy, &inventory.images, now, Reading::documented());
+            let storage = inventory.storage(|n| !outcomes[n].is_deleted());
             // Images in the archive have another price, and are not part of the stored bytes.
-            let stays = inventory.storage(|n| decisions[n].outcome == Outcome::Kept);
-            let moves =
-                |n: &usize| decisions[*n].outcome != Outcome::Kept && !decisions[*n].outcome.is_deleted();
-            let moved: u64 = (0..decisions.len()).filter(moves).map(|n| inventory.images[n].size_bytes).sum();
+            let stays = inventory.storage(|n| outcomes[n].fate() == Fate::Kept);
+            let moves = |n: &usize| outcomes[*n].fate() == Fate::Archived;
+            let moved: u64 = (0..outcomes.len()).filter(moves).map(|n| inventory.images[n].size_bytes).sum();
             let archived_bytes = stays.archived_bytes + moved;
             let storage = Storage { images: storage.images, archived_bytes, ..stays };
             AfterLifecycle { storage, cost_per_month: price.monthly_cost(storage.stored_bytes) }

@@ -158,13 +158,15 @@ fn lifecycle_preview_offline_shows_each_image() {
     let args = ["ecr", "lifecycle", "preview", "--policy", "policy.json", "--images", "images.json"];
     let output = workspace.command(&[&args[..], &["--now", "2026-06-15T12:00:00Z"]].concat()).run().good();
     expect![[r#"
-        my-app: 4 images, 2 would expire (3.5 MB), 0 would be archived, 1 would be deleted with their subject, 1 kept
+        my-app: 4 images, 1 would expire (1.5 MB), 0 would be archived, 1 would be deleted with their subject, 1 kept, 1 may expire
           - 010101010101  untagged  1.5 MB  rule 2
-          - 020202020202  untagged  2.0 MB  rule 2
-              not documented: ages are measured to the second, not in whole days
           - 040404040404  with its subject
+          ? 020202020202  untagged  2.0 MB  rule 2
+          ? 1 image: is an image older than N days after N times 24 hours, or only after another whole day? AWS does not say
         --- stderr
-           Previewed 1 repository, 2 images would expire, 0 would be archived
+        warning: my-app: rule 1: none of 4 images has the tags of {"tagPrefixList":["prod-","release-"]}: this rule does nothing here
+        help: the newest tag is `prod-1`; write a rule for such tags, or remove this one
+           Previewed 1 repository, 1 image would expire, 0 would be archived, 1 may
     "#]]
     .assert_eq(&output.shown());
 }

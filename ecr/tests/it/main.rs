@@ -12,6 +12,7 @@ mod context;
 mod create;
 mod credentials;
 mod delete;
+mod doubt;
 mod encoding;
 mod environment;
 mod environments;

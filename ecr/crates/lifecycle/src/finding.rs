@@ -43,6 +43,8 @@ impl From<Finding> for Problem {
 /// A warning about a policy that ECR accepts and that may not do what was intended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lint {
+    /// The name of the warning, such as `list-is-and`.
+    pub id: &'static str,
     /// The `rulePriority` of the rule concerned; `None` if the warning is about the whole policy.
     pub rule: Option<i64>,
     /// The unexpected effect, in lower case and without a final period.

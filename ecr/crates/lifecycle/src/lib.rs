@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use ecr_lifecycle::evaluate::{Outcome, evaluate};
-//! use ecr_lifecycle::{Document, ImageList, lint};
+//! use ecr_lifecycle::{Document, Environments, ImageList, lint};
 //! use ecr_types::Digest;
 //!
 //! let text = r#"{"rules": [{
@@ -15,7 +15,7 @@
 //! }]}"#;
 //! let document = Document::parse("policy.json", text).map_err(|findings| findings[0].text())?;
 //!
-//! let lints = lint(document.policy());
+//! let lints = lint(document.policy(), &Environments::default());
 //! assert!(lints[0].text().starts_with("rule 1: build caches and signatures"));
 //!
 //! let images = format!(
@@ -36,7 +36,7 @@
 //!
 //! The rules are those of the Amazon ECR user guide ("LifecyclePolicies", "lifecycle_policy_parameters",
 //! "lifecycle_policy_examples", "archive_restore_image") and of the service model. Error messages of ECR are quoted from
-//! public reports. [`question`] lists the choices that this crate makes where AWS documents nothing.
+//! public reports. [`question`] lists what AWS documents nowhere; it is evaluated both ways.
 
 mod across;
 mod document;
@@ -50,11 +50,12 @@ mod lint;
 mod policy;
 pub mod question;
 mod read;
+pub mod reading;
 mod shape;
 
 pub use document::{Document, StoredPolicy};
 pub use ecr_types::Timestamp;
 pub use finding::{Finding, Lint};
 pub use image::{Image, ImageList, InvalidImageList};
-pub use lint::lint;
+pub use lint::{Environments, lint, lint_images};
 pub use policy::{Action, Count, Policy, Rule, StorageClass, TagFilter};

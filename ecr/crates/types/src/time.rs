@@ -58,6 +58,12 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// This many nanoseconds later.
+    #[must_use]
+    pub fn plus(self, nanoseconds: i64) -> Self {
+        Self(self.0.saturating_add(nanoseconds))
+    }
 }
 
 /// RFC 3339 in UTC, with milliseconds if they are not 0.

@@ -39,7 +39,7 @@ pub async fn estimate_impact(session: &Session<'_>, plan: &mut Plan, in_use: &In
         let name = plan.name.clone();
         let impact =
             Impact::estimate(document.policy(), &images, now(), |image| in_use.names(name.as_str(), image));
-        plan.expires = Some(impact).filter(|it| !it.is_nothing() || it.undocumented > 0);
+        plan.expires = Some(impact).filter(|it| !it.is_nothing());
         None
     });
     let failed: Vec<_> = stream::iter(each).buffer_unordered(session.aws_concurrency()).collect().await;
@@ -52,15 +52,18 @@ pub async fn estimate_impact(session: &Session<'_>, plan: &mut Plan, in_use: &In
 pub async fn confirm(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<(), Failure> {
     let impacts = || plan.repositories.iter().filter_map(|it| Some((&it.name, it.expires.as_ref()?)));
     let total = |of: fn(&Impact) -> usize| impacts().map(|(_, it)| of(it)).sum::<usize>() as u64;
-    let (in_use, tags) = (total(|it| it.in_use.len()), total(|it| it.tags.len() + it.archived_tags.len()));
-    for (name, impact) in impacts().filter(|(_, it)| !it.is_nothing()) {
+    let (in_use, tags) = (total(|it| it.in_use.len()), total(Impact::affected_tags));
+    for (name, impact) in impacts() {
+        let verb = verb(std::iter::once(impact));
         session.shell.warn(format!(
-            "the new lifecycle policy of `{name}` would expire or archive images within a day"
+            "the new lifecycle policy of `{name}` {verb} expire or archive images within a day"
         ));
         impact_lines(impact).iter().for_each(|it| session.shell.eprint(it));
     }
+    let verb = verb(impacts().map(|(_, it)| it));
     if in_use > 0 {
-        let message = format!("a lifecycle policy would expire or archive {} in use", count(in_use, "image"));
+        let message =
+            format!("a lifecycle policy {verb} expire or archive {} in use", count(in_use, "image"));
         let help = "change the policy so that it keeps them (see `cargo xtask ecr lifecycle preview`), or stop using \
                     them first";
         return Err(Failure::refused(message).with_help(help));
@@ -71,7 +74,7 @@ pub async fn confirm(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<()
     let images = format!("images with {}", count(tags, "tag"));
     if !session.shell.can_ask() {
         let message = format!(
-            "a lifecycle policy would expire or archive {images}, and stdin is not a terminal, so it cannot \
+            "a lifecycle policy {verb} expire or archive {images}, and stdin is not a terminal, so it cannot \
              be confirmed"
         );
         let help = "pass --yes to confirm; `cargo xtask ecr lifecycle preview` lists each image";
@@ -79,11 +82,21 @@ pub async fn confirm(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<()
     }
     match session
         .shell
-        .ask(&format!("{images} would be expired or archived. Continue? [y/N]"))
+        .ask(&format!("{images} {verb} be expired or archived. Continue? [y/N]"))
         .await
         .as_deref()
     {
         Some("y" | "Y" | "yes" | "Yes" | "YES") => Ok(()),
         _ => Err(Failure::refused("nothing was written: not confirmed")),
+    }
+}
+
+/// Whether images go for certain, or depending on what AWS does not document, or both.
+fn verb<'a>(impacts: impl Iterator<Item = &'a Impact> + Clone) -> &'static str {
+    let is_certain = impacts.clone().any(|it| it.images + it.archived > 0);
+    match impacts.clone().any(|it| it.may_go.is_some()) {
+        true if is_certain => "would or may",
+        true => "may",
+        false => "would",
     }
 }

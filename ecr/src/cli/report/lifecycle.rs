@@ -1,7 +1,7 @@
 //! The documents of `ecr lifecycle check` and `ecr lifecycle preview`.
 
-use ecr_lifecycle::evaluate::Decision;
-use ecr_lifecycle::question::Question;
+use ecr_lifecycle::evaluate::{Decision, Fate};
+use ecr_lifecycle::impact::OpenQuestion;
 use ecr_lifecycle::{Action, Finding, Image, Lint};
 use ecr_types::Digest;
 use ecr_types::document::Place;
@@ -40,6 +40,8 @@ pub struct PolicyError {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PolicyWarning {
+    /// The name of the warning, such as `list-is-and`.
+    id: &'static str,
     /// The warning and its position.
     #[serde(flatten)]
     finding: PolicyFinding,
@@ -85,7 +87,7 @@ impl PolicyError {
 impl PolicyWarning {
     /// The warning at the position of its rule.
     pub fn new(lint: Lint, place: &Place) -> Self {
-        Self { help: lint.help, finding: PolicyFinding::new(place, lint.rule, lint.message) }
+        Self { id: lint.id, help: lint.help, finding: PolicyFinding::new(place, lint.rule, lint.message) }
     }
 
     /// The lines for people.
@@ -137,22 +139,64 @@ pub struct PreviewedRepository {
     pub transitioned: Vec<PreviewedImage>,
     /// The digests of the artifacts that would be deleted because the image that they refer to is deleted.
     pub cascaded: Vec<Digest>,
-    /// The number of images that stay as they are.
-    pub kept: usize,
-    /// The total size in bytes of the images that would be deleted, as in `imageSizeInBytes`: a layer of
-    /// several images is counted for each of them.
-    pub freed_bytes: u64,
-    /// The images to which no rule applies and whose outcome depends on behaviour that AWS does not document.
-    /// Absent if there are none.
+    /// The images that may be deleted, depending on questions that AWS does not answer.
+    pub may_expire: Vec<UncertainImage>,
+    /// The images that may be moved to the archive, and not deleted, depending on such questions. Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, schemars(length(min = 1)))]
-    pub in_doubt: Vec<UndocumentedImage>,
-    /// The images for which the preview of ECR has another result. Null without `--aws`.
+    pub may_transition: Vec<UncertainImage>,
+    /// The number of images that certainly stay as they are.
+    pub kept: usize,
+    /// The total size in bytes of the images that would certainly be deleted, as in `imageSizeInBytes`: a layer of
+    /// several images is counted for each of them.
+    pub freed_bytes: u64,
+    /// The questions on which `mayExpire` and `mayTransition` depend.
+    pub questions: Vec<OpenQuestion>,
+    /// The warnings about the policy that the images give rise to. Absent if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schemars(length(min = 1)))]
+    pub warnings: Vec<ImagesWarning>,
+    /// The images that are certain here and for which the preview of ECR has another result. Null without `--aws`.
     pub disagreements: Option<Vec<Disagreement>>,
     /// The reason why there is no preview. The lists are empty then. Absent if there is a preview.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "String"))]
     pub error: Option<String>,
+}
+
+/// A warning about a policy and the images of a repository.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ImagesWarning {
+    /// The name of the warning, such as `rule-never-fires`.
+    id: &'static str,
+    /// The `rulePriority` of the rule. Null if the warning is about the whole policy.
+    #[cfg_attr(test, schemars(range(min = 1)))]
+    rule: Option<i64>,
+    /// The message.
+    message: String,
+    /// What to write instead.
+    help: String,
+}
+
+impl From<Lint> for ImagesWarning {
+    fn from(lint: Lint) -> Self {
+        let Lint { id, rule, message, help } = lint;
+        Self { id, rule, message, help }
+    }
+}
+
+impl ImagesWarning {
+    /// The line for people.
+    pub fn line(&self) -> String {
+        let rule = self.rule.map(|it| format!("rule {it}: ")).unwrap_or_default();
+        format!("{rule}{}", self.message)
+    }
+
+    /// The help for people.
+    pub fn help(&self) -> &str {
+        &self.help
+    }
 }
 
 /// An image to which a rule applies.
@@ -169,23 +213,19 @@ pub struct PreviewedImage {
     pub rule_priority: i64,
     /// The size of the image in bytes.
     pub size_bytes: u64,
-    /// Descriptions of behaviour that AWS does not document and that the result depends on. Absent if there
-    /// are none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(test, schemars(length(min = 1)))]
-    pub not_documented: Vec<&'static str>,
 }
 
-/// An image to which no rule applies and whose outcome depends on behaviour that AWS does not document.
+/// An image that may be deleted or archived.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct UndocumentedImage {
-    /// The digest of the image.
-    pub digest: Digest,
-    /// Descriptions of the behaviour.
+pub struct UncertainImage {
+    /// The image, and the rule that would apply. For an artifact it may be the rule that applies to its subject.
+    #[serde(flatten)]
+    image: PreviewedImage,
+    /// The names of the questions.
     #[cfg_attr(test, schemars(length(min = 1)))]
-    pub not_documented: Vec<&'static str>,
+    questions: Vec<&'static str>,
 }
 
 /// An image for which the preview of ECR has another result.
@@ -210,9 +250,12 @@ impl PreviewedRepository {
             expired: Vec::new(),
             transitioned: Vec::new(),
             cascaded: Vec::new(),
+            may_expire: Vec::new(),
+            may_transition: Vec::new(),
             kept: 0,
             freed_bytes: 0,
-            in_doubt: Vec::new(),
+            questions: OpenQuestion::of(decisions),
+            warnings: Vec::new(),
             disagreements: None,
             error: None,
         };
@@ -222,29 +265,37 @@ impl PreviewedRepository {
         report.expired.sort_by(|a, b| a.digest.cmp(&b.digest));
         report.transitioned.sort_by(|a, b| a.digest.cmp(&b.digest));
         report.cascaded.sort();
+        report.may_expire.sort_by(|a, b| a.image.digest.cmp(&b.image.digest));
+        report.may_transition.sort_by(|a, b| a.image.digest.cmp(&b.image.digest));
         report
     }
 
     fn add(&mut self, image: &Image, decision: &Decision) {
-        let not_documented: Vec<_> = decision.questions.iter().copied().map(Question::choice).collect();
+        let row = |rule_priority| PreviewedImage {
+            digest: image.digest.clone(),
+            tags: image.tags.clone(),
+            rule_priority,
+            size_bytes: image.size_bytes,
+        };
+        if !decision.is_certain() {
+            let goes = [(Fate::Deleted, &mut self.may_expire), (Fate::Archived, &mut self.may_transition)];
+            let mut goes =
+                goes.into_iter().filter_map(|(fate, list)| Some((decision.with_fate(fate)?, list)));
+            if let Some((outcome, list)) = goes.next() {
+                let questions = decision.questions.iter().map(|it| it.id()).collect();
+                let image = row(outcome.priority().unwrap_or_default());
+                list.push(UncertainImage { image, questions });
+            }
+            return;
+        }
         if decision.outcome.is_deleted() {
             self.freed_bytes += image.size_bytes;
         }
-        if let Some((rule_priority, action)) = decision.outcome.rule() {
-            let list = match action {
-                Action::Expire => &mut self.expired,
-                Action::Transition => &mut self.transitioned,
-            };
-            let (digest, tags) = (image.digest.clone(), image.tags.clone());
-            let size_bytes = image.size_bytes;
-            return list.push(PreviewedImage { digest, tags, rule_priority, size_bytes, not_documented });
-        }
-        match decision.outcome.is_cascaded() {
-            true => self.cascaded.push(image.digest.clone()),
-            false => self.kept += 1,
-        }
-        if !not_documented.is_empty() {
-            self.in_doubt.push(UndocumentedImage { digest: image.digest.clone(), not_documented });
+        match decision.outcome.rule() {
+            Some((rule, Action::Expire)) => self.expired.push(row(rule)),
+            Some((rule, Action::Transition)) => self.transitioned.push(row(rule)),
+            None if decision.outcome.is_cascaded() => self.cascaded.push(image.digest.clone()),
+            None => self.kept += 1,
         }
     }
 
@@ -254,24 +305,25 @@ impl PreviewedRepository {
         if self.error.is_some() {
             return vec![format!("{name}: unknown")];
         }
-        let total = self.expired.len() + self.transitioned.len() + self.cascaded.len() + self.kept;
+        let uncertain = self.uncertain();
+        let certain = self.expired.len() + self.transitioned.len() + self.cascaded.len() + self.kept;
         let mut lines = vec![format!(
             "{name}: {}, {} would expire ({}), {} would be archived, {} would be deleted with their subject, \
-             {} kept",
-            count(total as u64, "image"),
+             {} kept{}",
+            count((certain + uncertain) as u64, "image"),
             self.expired.len(),
             size(self.freed_bytes),
             self.transitioned.len(),
             self.cascaded.len(),
-            self.kept
+            self.kept,
+            self.uncertain_text()
         )];
-        lines.extend(self.expired.iter().flat_map(|it| it.lines('-')));
-        lines.extend(self.transitioned.iter().flat_map(|it| it.lines('>')));
+        lines.extend(self.expired.iter().map(|it| it.line('-')));
+        lines.extend(self.transitioned.iter().map(|it| it.line('>')));
         lines.extend(self.cascaded.iter().map(|it| format!("  - {}  with its subject", it.short())));
-        for image in &self.in_doubt {
-            lines.push(format!("  ? {}", image.digest.short()));
-            lines.extend(image.not_documented.iter().map(|it| format!("      not documented: {it}")));
-        }
+        lines.extend(self.may_expire.iter().map(|it| it.image.line('?')));
+        lines.extend(self.may_transition.iter().map(|it| it.image.line('?')));
+        lines.extend(self.questions.iter().map(|it| format!("  ? {}", it.line())));
         let of = |rule: Option<i64>| rule.map_or("no rule".to_owned(), |it| format!("rule {it}"));
         for it in self.disagreements.iter().flatten() {
             lines.push(format!(
@@ -285,12 +337,23 @@ impl PreviewedRepository {
     }
 }
 
+impl PreviewedRepository {
+    /// The number of images that may be deleted or archived.
+    pub fn uncertain(&self) -> usize {
+        self.may_expire.len() + self.may_transition.len()
+    }
+
+    /// `, 3 may expire, 1 may be archived`.
+    fn uncertain_text(&self) -> String {
+        let counts = [(self.may_expire.len(), "may expire"), (self.may_transition.len(), "may be archived")];
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {n} {what}")).collect()
+    }
+}
+
 impl PreviewedImage {
-    fn lines(&self, mark: char) -> Vec<String> {
+    fn line(&self, mark: char) -> String {
         let tags = if self.tags.is_empty() { "untagged".to_owned() } else { self.tags.join(", ") };
         let (digest, bytes) = (self.digest.short(), size(self.size_bytes));
-        let mut lines = vec![format!("  {mark} {digest}  {tags}  {bytes}  rule {}", self.rule_priority)];
-        lines.extend(self.not_documented.iter().map(|it| format!("      not documented: {it}")));
-        lines
+        format!("  {mark} {digest}  {tags}  {bytes}  rule {}", self.rule_priority)
     }
 }

@@ -24,7 +24,7 @@ pub use delete::{DeleteEntry, DeleteOutcome, DeleteReport};
 pub use images::ImagesDocument;
 pub use images::{ImagesTotal, ListedRepository, figures_text};
 pub use lifecycle::{
-    CheckReport, Disagreement, PolicyError, PolicyWarning, PreviewReport, PreviewedRepository,
+    CheckReport, Disagreement, ImagesWarning, PolicyError, PolicyWarning, PreviewReport, PreviewedRepository,
 };
 pub use login::{LoggedIn, LoginReport, PrintedToken};
 pub use plan::{

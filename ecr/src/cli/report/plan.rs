@@ -289,11 +289,14 @@ pub fn impact_lines(impact: &Impact) -> Vec<String> {
         };
         lines.push(format!("    ! {} would be archived{tags}", count(impact.archived as u64, "image")));
     }
-    if impact.undocumented > 0 {
-        let images = count(impact.undocumented as u64, "image");
-        lines.push(format!(
-            "      AWS does not document the outcome for {images}: see `ecr lifecycle preview`"
-        ));
+    if let Some(doubt) = &impact.may_go {
+        let tags = match doubt.tags.as_slice() {
+            [] => "no tags".to_owned(),
+            tags => format!("tags: {}", some_of(tags, 5)),
+        };
+        let images = count(doubt.images as u64, "image");
+        lines.push(format!("    ? {images} may expire or be archived, {tags}"));
+        lines.extend(doubt.questions.iter().map(|it| format!("      {}", it.line())));
     }
     lines.extend(impact.in_use.iter().map(|it| format!("    ! in use: {it}")));
     lines

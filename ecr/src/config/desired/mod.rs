@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use ecr_lifecycle::Document;
+use ecr_lifecycle::{Document, Environments};
 use ecr_types::document::{Located, Place, Problem};
 use ecr_types::{EncryptionType, ImageTagMutability, RegistryId, RepositoryName};
 
@@ -152,6 +152,11 @@ impl Configuration {
         let of_environments =
             self.workspace.environments.iter().filter_map(|it| it.lifecycle_policy.as_ref());
         self.workspace.lifecycle_policy.iter().chain(of_environments).chain(own)
+    }
+
+    /// The names of all environments.
+    pub fn environments(&self) -> Environments {
+        Environments::new(self.workspace.environments.iter().map(|it| it.name.clone()))
     }
 
     /// The paths of all policy files, relative to the root of the workspace. [`resolve`] needs their texts.

@@ -112,7 +112,7 @@ fn hostile_is_not_a_list_of_many_images() {
     let workspace = Workspace::new();
     let image = |it: usize| {
         let digest = format!("sha256:{it:064x}");
-        json!({"digest": digest, "tags": (0..12).map(|n| format!("{it}-{n}-{}", "x".repeat(100))).collect::<Vec<_>>(), "pushedAt": "2026-01-01T00:00:00Z",
+        json!({"digest": digest, "tags": (0..12).map(|n| format!("{it}-{n}-{}", "x".repeat(100))).collect::<Vec<_>>(), "pushedAt": format!("2026-01-01T{:02}:{:02}:{:02}Z", it / 3600, it / 60 % 60, it % 60),
                "sizeBytes": 1, "mediaType": "application/vnd.oci.image.manifest.v1+json", "storageClass": "standard"})
     };
     let images = lines(12_000, |it| image(it).to_string(), ",");

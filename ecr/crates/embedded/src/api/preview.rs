@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use ecr_lifecycle::evaluate::evaluate;
+use ecr_lifecycle::evaluate::evaluate_under;
+use ecr_lifecycle::reading::Reading;
 use ecr_lifecycle::{Action, Image, StorageClass, Timestamp};
 use serde_json::{Value, json};
 
@@ -34,9 +35,10 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let policy = super::policies::checked_lifecycle(&text)?;
     let now = call.shared.now();
     let images = lifecycle_images(&rows, &repository, now)?;
-    let decisions = evaluate(policy.policy(), &images, Timestamp::from_seconds(now));
-    let rows = images.into_iter().zip(&decisions);
-    let rows = rows.filter_map(|(image, it)| it.outcome.rule().map(|rule| PreviewRow { image, rule }));
+    let now = Timestamp::from_seconds(now);
+    let outcomes = evaluate_under(policy.policy(), &images, now, Reading::documented());
+    let rows = images.into_iter().zip(outcomes);
+    let rows = rows.filter_map(|(image, it)| it.rule().map(|rule| PreviewRow { image, rule }));
     let preview = Preview {
         text: text.clone(),
         rows: rows.collect::<Vec<_>>().into(),

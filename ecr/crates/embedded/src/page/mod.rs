@@ -6,7 +6,8 @@ use std::fmt::Write;
 use anyhow::Result;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use ecr_lifecycle::evaluate::{Outcome, evaluate};
+use ecr_lifecycle::evaluate::{Outcome, evaluate_under};
+use ecr_lifecycle::reading::Reading;
 use ecr_lifecycle::{Document, Timestamp};
 use ecr_types::human::{age, count, size};
 use ecr_types::{Digest, RepositoryName};
@@ -243,8 +244,9 @@ impl Shown<'_> {
     fn decisions(&self, document: &Document) -> Result<Vec<(Digest, Outcome)>> {
         let now = self.shared.now();
         let images = lifecycle_images(self.rows, self.repository, now)?;
-        let decisions = evaluate(document.policy(), &images, Timestamp::from_seconds(now));
-        Ok(images.into_iter().zip(decisions).map(|(image, it)| (image.digest, it.outcome)).collect())
+        let now = Timestamp::from_seconds(now);
+        let outcomes = evaluate_under(document.policy(), &images, now, Reading::documented());
+        Ok(images.into_iter().zip(outcomes).map(|(image, it)| (image.digest, it)).collect())
     }
 
     fn row(&self, body: &mut String, digest: &Digest, image: &Image, outcome: Option<Outcome>) -> Result<()> {

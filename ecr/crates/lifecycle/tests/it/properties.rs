@@ -6,193 +6,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ecr_lifecycle::evaluate::{Outcome, evaluate};
-use ecr_lifecycle::{Action, Count, Document, Image, Policy, Rule, StorageClass, TagFilter, Timestamp, lint};
+use ecr_lifecycle::{Document, Environments, Image, Policy, StorageClass, lint};
 use ecr_types::Digest;
 use ecr_types::property::hold;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const DAY: i128 = 86_400_000_000_000;
-const WORDS: [&str; 8] = ["a", "ab", "b", "prod", "prod-1", "release-1", "v1.0", "v1"];
-
-fn word() -> impl Strategy<Value = String> {
-    prop::sample::select(WORDS.to_vec()).prop_map(str::to_owned)
-}
-
-fn tag_filter() -> impl Strategy<Value = TagFilter> {
-    let pattern = (word(), 0..4usize).prop_map(|(word, n)| match n {
-        0 => word,
-        1 => format!("{word}*"),
-        2 => format!("*{word}"),
-        _ => word.replacen('-', "*", 1),
-    });
-    prop_oneof![
-        prop::collection::vec(word(), 1..3).prop_map(TagFilter::Prefixes),
-        prop::collection::vec(pattern, 1..3).prop_map(TagFilter::Patterns),
-        Just(TagFilter::Untagged),
-        Just(TagFilter::Any),
-    ]
-}
-
-fn rule() -> impl Strategy<Value = Rule> {
-    let kind = prop_oneof![
-        (1..4i64).prop_map(|n| (Count::ImageCountMoreThan(n), Action::Expire)),
-        (1..4i64).prop_map(|n| (Count::ImageCountMoreThan(n), Action::Transition)),
-        (1..20i64).prop_map(|n| (Count::SinceImagePushed(n), Action::Expire)),
-        (1..20i64).prop_map(|n| (Count::SinceImagePulled(n), Action::Transition)),
-        (90..110i64).prop_map(|n| (Count::SinceImageTransitioned(n), Action::Expire)),
-    ];
-    let described = prop::option::of("[ -~é]{0,12}");
-    (tag_filter(), kind, described).prop_map(|(tags, (count, action), description)| Rule {
-        priority: 1,
-        description,
-        tags,
-        count,
-        action,
-    })
-}
-
-/// A policy that ECR accepts, with gaps between the priorities.
-fn policy() -> impl Strategy<Value = Policy> {
-    prop::collection::vec(rule(), 0..6).prop_map(|rules| {
-        let mut policy = Policy::default();
-        for (n, rule) in rules.into_iter().enumerate() {
-            let mut attempt = policy.clone();
-            attempt.rules.push(Rule { priority: n as i64 * 3 + 1, ..rule });
-            if Document::parse("p.json", &text(&attempt)).is_ok() {
-                policy = attempt;
-            }
-        }
-        policy
-    })
-}
-
-/// A policy's text, padded to the minimum length.
-fn text(policy: &Policy) -> String {
-    format!("{:<100}", policy.to_json().to_string())
-}
-
-fn digest(n: usize) -> Digest {
-    Digest::of(&n.to_le_bytes())
-}
-
-/// Ages in nanoseconds, in steps of half a day, so that equal times and times close to a limit occur.
-fn days_ago() -> impl Strategy<Value = i128> {
-    (0..240i128).prop_map(|it| it * DAY / 2)
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_nanoseconds(20_000 * DAY)
-}
-
-fn ago(since: i128) -> Timestamp {
-    Timestamp::from_nanoseconds(20_000 * DAY - since)
-}
-
-/// A repository: some images list others, some have a subject, some are archived or restored.
-fn images() -> impl Strategy<Value = Vec<Image>> {
-    let links = (prop::option::weighted(0.1, 0..12usize), prop::collection::vec(0..12usize, 0..2), 0..5u8);
-    let times = (days_ago(), prop::option::of(days_ago()), prop::option::weighted(0.2, days_ago()));
-    let tags = prop::collection::btree_set(word(), 0..3);
-    let image = (tags, times, links).prop_map(|(tags, times, (subject, children, class))| {
-        let (pushed, pulled, activated) = times;
-        let is_archived = class == 0;
-        Image {
-            digest: digest(0),
-            tags: tags.into_iter().collect(),
-            pushed_at: ago(pushed),
-            media_type: None,
-            last_pulled_at: pulled.map(ago),
-            size_bytes: 1,
-            subject: subject.map(digest),
-            children: Some(if class == 1 { children.into_iter().map(digest).collect() } else { Vec::new() }),
-            storage_class: if is_archived { StorageClass::Archive } else { StorageClass::Standard },
-            last_archived_at: is_archived.then_some(ago(pushed)),
-            last_activated_at: activated.filter(|_| !is_archived).map(ago),
-        }
-    });
-    prop::collection::vec(image, 0..12).prop_map(|images| {
-        images.into_iter().enumerate().map(|(n, it)| Image { digest: digest(n), ..it }).collect()
-    })
-}
+use crate::strategies::{ago, days_ago, digest, images, now, policy, text};
 
 fn outcomes(policy: &Policy, images: &[Image]) -> BTreeMap<Digest, Outcome> {
     let decisions = evaluate(policy, images, now());
     images.iter().zip(decisions).map(|(image, decision)| (image.digest.clone(), decision.outcome)).collect()
-}
-
-/// Whether a rule sees an image: a second, simpler implementation.
-fn sees(rule: &Rule, image: &Image) -> bool {
-    let covers = |pattern: &str, tag: &str| {
-        let mut parts = pattern.split('*');
-        let first = parts.next().unwrap();
-        let rest: Vec<_> = parts.collect();
-        match rest.as_slice() {
-            [] => tag == first,
-            [end] => tag.len() >= first.len() + end.len() && tag.starts_with(first) && tag.ends_with(end),
-            _ => unreachable!("no such pattern is made here"),
-        }
-    };
-    let tags = &image.tags;
-    let matches = match &rule.tags {
-        TagFilter::Any => image.subject.is_none(),
-        TagFilter::Untagged => image.subject.is_none() && tags.is_empty(),
-        TagFilter::Prefixes(list) => {
-            list.iter().all(|it| tags.iter().any(|tag| tag.starts_with(it.as_str())))
-        }
-        TagFilter::Patterns(list) => list.iter().all(|it| tags.iter().any(|tag| covers(it, tag))),
-    };
-    matches && rule.storage_class() == image.storage_class
-}
-
-fn is_listed(images: &[Image], image: &Image) -> bool {
-    images.iter().any(|it| it.children().contains(&image.digest))
-}
-
-#[test]
-fn image_is_affected_by_the_first_rule_that_sees_it_or_by_none() {
-    hold((policy(), images()), |(policy, images)| {
-        let outcomes = outcomes(&policy, &images);
-        for image in &images {
-            let Some((priority, action)) = outcomes[&image.digest].rule() else { continue };
-            let first = policy.rules.iter().find(|it| sees(it, image));
-            prop_assert_eq!(first.map(|it| (it.priority, it.action)), Some((priority, action)));
-            prop_assert!(!is_listed(&images, image), "an index protects its images");
-        }
-        Ok(())
-    });
-}
-
-#[test]
-fn outcome_is_that_of_a_simpler_implementation() {
-    hold((policy(), images()), |(policy, images)| {
-        let outcomes = outcomes(&policy, &images);
-        let pushed = |it: &Image| it.last_activated_at.unwrap_or(it.pushed_at);
-        for image in &images {
-            let first = policy.rules.iter().find(|it| sees(it, image));
-            let older = |since: Timestamp, days: i64| now().since(since) > days * DAY as i64;
-            let is_over = first.is_some_and(|rule| match rule.count {
-                Count::ImageCountMoreThan(n) => {
-                    let younger = images.iter().filter(|it| sees(rule, it)).filter(|it| {
-                        (pushed(it), std::cmp::Reverse(&it.digest))
-                            > (pushed(image), std::cmp::Reverse(&image.digest))
-                    });
-                    younger.count() as i64 >= n
-                }
-                Count::SinceImagePushed(days) => older(pushed(image), days),
-                Count::SinceImagePulled(days) => {
-                    let last = image.last_pulled_at.max(image.last_activated_at);
-                    older(last.unwrap_or(image.pushed_at), days)
-                }
-                Count::SinceImageTransitioned(days) => {
-                    image.last_archived_at.is_some_and(|it| older(it, days))
-                }
-            });
-            let goes = is_over && !is_listed(&images, image);
-            prop_assert_eq!(outcomes[&image.digest].rule().is_some(), goes, "{:?}", image);
-        }
-        Ok(())
-    });
 }
 
 #[test]
@@ -255,7 +79,7 @@ fn policy_survives_a_round_trip() {
     hold(policy(), |policy| {
         let document = Document::parse("p.json", &text(&policy)).unwrap();
         prop_assert_eq!(document.policy(), &policy);
-        lint(&policy);
+        lint(&policy, &Environments::default());
         Ok(())
     });
 }
@@ -283,7 +107,7 @@ fn corpus() -> Vec<String> {
 fn reading_is_sound(text: &str) -> Result<(), TestCaseError> {
     match Document::parse("p.json", text) {
         Ok(document) => {
-            lint(document.policy());
+            lint(document.policy(), &Environments::default());
             let again = format!("{:<100}", document.policy().to_json().to_string());
             prop_assert_eq!(Document::parse("p.json", &again).unwrap(), document);
         }

@@ -47,10 +47,10 @@ fn evaluate_takes_what_ecr_takes() {
         let list: ImageList = vector.json.to_string().parse().unwrap();
         let images = &list.repositories[0].1;
         let mut found = json!({"expired": [], "transitioned": [], "cascaded": []});
-        // As the report of a preview has it: from the oldest to the youngest.
+        // What ECR documents holds under every reading.
         let mut decided: Vec<_> = images.iter().zip(evaluate(&policy, images, list.now.unwrap())).collect();
         decided.sort_by_key(|(image, _)| (image.pushed_at, image.digest.clone()));
-        for (image, decision) in decided {
+        for (image, decision) in decided.into_iter().filter(|(_, it)| it.is_certain()) {
             let row = |rule: i64| json!({"digest": image.digest, "rulePriority": rule});
             let (key, row) = match (decision.outcome, decision.outcome.rule()) {
                 (_, Some((rule, Action::Expire))) => ("expired", row(rule)),

@@ -1,6 +1,6 @@
 //! `ecr lifecycle check`: reports errors and likely mistakes in lifecycle policies, without a registry.
 
-use ecr_lifecycle::{Document, lint};
+use ecr_lifecycle::{Document, Environments, lint};
 use ecr_oci::http::Limits;
 use ecr_types::document::Place;
 use ecr_types::human::count;
@@ -15,18 +15,21 @@ use crate::config::workspace::Workspace;
 
 /// Checks one file, or every policy that the workspace uses.
 pub async fn run(flags: &flags::LifecycleCheck, shell: &Shell) -> Result<Exit, Failure> {
-    let policies = match &flags.file {
-        Some(path) => vec![(Place::file(&path.to_string_lossy()), files::read(path)?)],
+    let (policies, environments) = match &flags.file {
+        Some(path) => {
+            let policy = (Place::file(&path.to_string_lossy()), files::read(path)?);
+            (vec![policy], Environments::default())
+        }
         None => {
             let patience = shell.patience(Limits::default().total);
             let found = Workspace::lifecycle_policies(flags.manifest_path.as_deref(), &patience)?;
             warn_of_near_misses(shell, &found.near_misses);
-            found.policies
+            (found.policies, found.environments)
         }
     };
     let mut report = CheckReport::default();
     for (place, text) in &policies {
-        check(place, text, &mut report);
+        check(place, text, &environments, &mut report);
     }
     report.valid = report.errors.is_empty();
     shell.print_findings(&report.errors, "error", PolicyError::lines);
@@ -42,10 +45,10 @@ pub async fn run(flags: &flags::LifecycleCheck, shell: &Shell) -> Result<Exit, F
 }
 
 /// Findings in a policy that is embedded in another file have the place of the policy in that file.
-fn check(place: &Place, text: &str, report: &mut CheckReport) {
+fn check(place: &Place, text: &str, environments: &Environments, report: &mut CheckReport) {
     let is_inline = place.line > 0;
     match Document::parse(&place.file, text) {
-        Ok(document) => report.warnings.extend(lint(document.policy()).into_iter().map(|it| {
+        Ok(document) => report.warnings.extend(lint(document.policy(), environments).into_iter().map(|it| {
             let own = if is_inline { place } else { document.place(it.rule) }.clone();
             PolicyWarning::new(it, &own)
         })),

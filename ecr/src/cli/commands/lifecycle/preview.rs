@@ -2,8 +2,8 @@
 //! list of images.
 
 use anyhow::{Context, anyhow};
-use ecr_lifecycle::evaluate::{Decision, evaluate};
-use ecr_lifecycle::{Document, Image, ImageList, Policy, StoredPolicy, Timestamp};
+use ecr_lifecycle::evaluate::{Decision, evaluate, settle};
+use ecr_lifecycle::{Document, Environments, Image, ImageList, Policy, StoredPolicy, Timestamp, lint_images};
 use ecr_types::error::one_line;
 use ecr_types::human::count;
 use futures_util::stream::{self, StreamExt};
@@ -13,7 +13,7 @@ use crate::aws::{Manifests, Reads, ServicePreview};
 use crate::cli::commands::session::{Session, load_workspace};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
-use crate::cli::report::{Disagreement, PreviewReport, PreviewedRepository};
+use crate::cli::report::{Disagreement, ImagesWarning, PreviewReport, PreviewedRepository};
 use crate::cli::shell::Shell;
 use crate::clock::now;
 use crate::config::desired::{Desired, DesiredRepository, LifecyclePolicy};
@@ -34,6 +34,11 @@ pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit,
     let failed = repositories.iter().filter(|it| it.error.is_some()).count();
     for repository in &repositories {
         repository.lines().iter().for_each(|it| shell.print(it));
+        let name = repository.name.as_deref().map(|it| format!("{it}: ")).unwrap_or_default();
+        for warning in &repository.warnings {
+            shell.warn(format!("{name}{}", warning.line()));
+            shell.help(warning.help());
+        }
     }
     let total = |of: fn(&PreviewedRepository) -> usize| repositories.iter().map(of).sum::<usize>() as u64;
     let (expired, archived) = (total(|it| it.expired.len()), total(|it| it.transitioned.len()));
@@ -42,6 +47,10 @@ pub async fn run(flags: &flags::LifecyclePreview, shell: &Shell) -> Result<Exit,
         count(repositories.len() as u64, "repository"),
         count(expired, "image")
     );
+    let uncertain = total(PreviewedRepository::uncertain);
+    if uncertain > 0 {
+        text += &format!(", {uncertain} may");
+    }
     if failed > 0 {
         text += &format!(", {failed} could not be previewed");
     }
@@ -72,7 +81,9 @@ async fn preview_list(
             workspace.as_ref().map(|it| configured_policy(&it.desired, name.as_deref())).transpose()?;
         let document = document.as_ref().or(configured.flatten());
         let decisions = decide(document, &images, now);
-        Ok(PreviewedRepository::new(name, &images, &decisions))
+        let environments = workspace.as_ref().map(|it| it.environments.clone()).unwrap_or_default();
+        let warnings = warnings(document, &images, now, &environments);
+        Ok(PreviewedRepository { warnings, ..PreviewedRepository::new(name, &images, &decisions) })
     });
     each.collect()
 }
@@ -80,6 +91,16 @@ async fn preview_list(
 /// The outcome for each image. Without a policy, all images are kept.
 fn decide(document: Option<&Document>, images: &[Image], now: Timestamp) -> Vec<Decision> {
     evaluate(document.map_or(&Policy::default(), Document::policy), images, now)
+}
+
+fn warnings(
+    document: Option<&Document>,
+    images: &[Image],
+    now: Timestamp,
+    environments: &Environments,
+) -> Vec<ImagesWarning> {
+    let lints = document.map(|it| lint_images(it.policy(), images, now, environments));
+    lints.unwrap_or_default().into_iter().map(ImagesWarning::from).collect()
 }
 
 /// The policy that the workspace configures for a repository. Without a name, the policy that all
@@ -169,13 +190,19 @@ impl Preview<'_> {
         let inventory = aws.inventory(name, Manifests::Indexes).await?;
         let images = inventory.context("no permission to list the images (ecr:DescribeImages)")?.images;
         let document = self.document(desired)?;
-        let decisions = decide(document, &images, self.now);
-        let mut report = PreviewedRepository::new(Some(name.to_string()), &images, &decisions);
+        let mut decisions = decide(document, &images, self.now);
+        let mut disagreeing = None;
         if let (true, Some(document)) = (self.flags.aws, document) {
             let theirs = aws.service_preview(name, document.text()).await?;
-            report.disagreements = Some(disagreements(&images, &decisions, &theirs));
+            disagreeing = Some(disagreements(&images, &decisions, &theirs));
+            decisions = settle(document.policy(), &images, decisions, &theirs);
         }
-        Ok(report)
+        let environments = &self.session.workspace.environments;
+        Ok(PreviewedRepository {
+            warnings: warnings(document, &images, self.now, environments),
+            disagreements: disagreeing,
+            ..PreviewedRepository::new(Some(name.to_string()), &images, &decisions)
+        })
     }
 
     /// The policy from the flags, or the one that the workspace configures, or the existing one.
@@ -195,7 +222,8 @@ impl Preview<'_> {
 }
 
 fn disagreements(images: &[Image], decisions: &[Decision], theirs: &ServicePreview) -> Vec<Disagreement> {
-    let each = images.iter().zip(decisions).map(|(image, decision)| Disagreement {
+    let certain = images.iter().zip(decisions).filter(|(_, decision)| decision.is_certain());
+    let each = certain.map(|(image, decision)| Disagreement {
         digest: image.digest.clone(),
         ours: decision.outcome.rule().map(|(rule, _)| rule),
         aws: theirs.get(&image.digest).copied(),

@@ -97,8 +97,10 @@ pub fn failed_preview(schema: &mut Schema) {
         json!({
             "if": {"required": ["error"]},
             "then": {
-                "not": {"required": ["inDoubt"]},
+                "not": {"anyOf": [{"required": ["mayTransition"]}, {"required": ["warnings"]}]},
                 "properties": {
+                    "mayExpire": empty,
+                    "questions": empty,
                     "expired": empty,
                     "transitioned": empty,
                     "cascaded": empty,

@@ -5,11 +5,17 @@ use serde_json::json;
 
 use super::{Action, Count, Lint, Policy, Rule, StorageClass, TagFilter};
 
-/// All warnings about a policy, in the order of its rules; then those about the policy as a whole.
+mod environments;
+mod images;
+
+pub use environments::Environments;
+pub use images::lint_images;
+
+/// All warnings about a policy that need no images, in the order of its rules; then those about the policy as a whole.
 ///
-/// Among others: several entries in one tag list, `*` in a prefix, rules that an earlier rule shadows, and rules that count
-/// build caches and signatures.
-pub fn lint(policy: &Policy) -> Vec<Lint> {
+/// Among others: several entries in one tag list, `*` in a prefix, rules that an earlier rule shadows, rules that count
+/// build caches and signatures, and ages of what is promoted to one of `environments`.
+pub fn lint(policy: &Policy, environments: &Environments) -> Vec<Lint> {
     let mut lints = Vec::new();
     for (n, rule) in policy.rules.iter().enumerate() {
         let earlier = &policy.rules[..n];
@@ -19,13 +25,14 @@ pub fn lint(policy: &Policy) -> Vec<Lint> {
         lints.extend(shadowed(rule, earlier));
         lints.extend(overlapping(rule, earlier));
         lints.extend(counts_caches(rule, earlier));
+        lints.extend(environments.age_ignores_retag(rule, earlier));
     }
     lints.extend(never_expires_tagged(policy));
     lints
 }
 
-fn of(rule: &Rule, message: String, help: String) -> Lint {
-    Lint { rule: Some(rule.priority), message, help }
+fn of(id: &'static str, rule: &Rule, message: String, help: String) -> Lint {
+    Lint { id, rule: Some(rule.priority), message, help }
 }
 
 /// "If you specify multiple tags, only the images with all specified tags are selected" (lifecycle_policy_parameters).
@@ -39,7 +46,7 @@ fn list_is_and(rule: &Rule) -> Option<Lint> {
     );
     let separate = list.iter().map(|entry| json!({ key: [entry] }).to_string());
     let help = format!("write one rule for each, with {}", separate.collect::<Vec<_>>().join(" and "));
-    Some(of(rule, message, help))
+    Some(of("list-is-and", rule, message, help))
 }
 
 /// Entries of a tag list that are duplicates or match no tag.
@@ -49,6 +56,7 @@ fn list_entries(rule: &Rule) -> Vec<Lint> {
     for (n, entry) in list.iter().enumerate() {
         if list[..n].contains(entry) {
             lints.push(of(
+                "repeated-entry",
                 rule,
                 format!("`{entry}` is listed twice in `{key}`"),
                 format!("write it once: {}", json!({ key: unique(list) })),
@@ -69,14 +77,14 @@ fn list_entries(rule: &Rule) -> Vec<Lint> {
                     json!({"tagPatternList": [entry]})
                 )
             };
-            lints.push(of(rule, message, help));
+            lints.push(of("wildcard-in-prefix", rule, message, help));
         } else if entry.is_empty() {
             let message = match is_prefix {
                 true => "the empty prefix selects every tagged image",
                 false => "the empty pattern selects nothing: no tag is empty",
             };
             let help = format!("if every tagged image is meant, use {}", json!({"tagPatternList": ["*"]}));
-            lints.push(of(rule, message.to_owned(), help));
+            lints.push(of("empty-entry", rule, message.to_owned(), help));
         } else if let Some(wrong) =
             entry.chars().find(|it| !is_image_tag_character(*it) && (is_prefix || *it != '*'))
         {
@@ -87,7 +95,7 @@ fn list_entries(rule: &Rule) -> Vec<Lint> {
                 "tags have letters, digits, `_`, `.` and `-`, and `*` is the only wildcard, of patterns: such as {}",
                 json!({ key: [cleaned] })
             );
-            lints.push(of(rule, message, help));
+            lints.push(of("entry-selects-nothing", rule, message, help));
         }
     }
     lints
@@ -121,7 +129,7 @@ fn untagged_and_indexes(rule: &Rule) -> Option<Lint> {
         count => json!({"countType": count.as_str(), "countUnit": "days", "countNumber": count.number() * 2}),
     };
     let help = format!("leave room for every platform of every index that you delete, such as {example}");
-    Some(of(rule, message, help))
+    Some(of("untagged-selects-children", rule, message, help))
 }
 
 /// A rule that selects only images which an earlier rule selects.
@@ -136,7 +144,7 @@ fn shadowed(rule: &Rule, earlier: &[Rule]) -> Option<Lint> {
         "swap the two: \"rulePriority\": {} here and {} there; or remove it",
         by.priority, rule.priority
     );
-    Some(of(rule, message, help))
+    Some(of("shadowed-rule", rule, message, help))
 }
 
 fn covers(earlier: &Rule, rule: &Rule) -> bool {
@@ -155,6 +163,14 @@ fn patterns(rule: &Rule) -> Option<Vec<Pattern>> {
         TagFilter::Prefixes(list) => Some(list.iter().map(|it| Pattern::prefix(it)).collect()),
         TagFilter::Patterns(list) => Some(list.iter().map(|it| Pattern::new(it)).collect()),
         TagFilter::Untagged | TagFilter::Any => None,
+    }
+}
+
+/// Whether a rule selects an image with this tag only.
+fn selects(rule: &Rule, tag: &str) -> bool {
+    match patterns(rule) {
+        Some(patterns) => patterns.iter().all(|it| it.matches(tag)),
+        None => rule.tags == TagFilter::Any,
     }
 }
 
@@ -189,7 +205,7 @@ fn overlapping(rule: &Rule, earlier: &[Rule]) -> Option<Lint> {
             format!("make them disjoint, for instance by tags such as {}", json!({ key: ["other-"] }))
         }
     };
-    Some(of(rule, message, help))
+    Some(of("overlapping-rules", rule, message, help))
 }
 
 /// Examples of tags that build tools push beside the images themselves.
@@ -202,10 +218,6 @@ const TOOL_TAGS: [(&str, &str); 3] = [
 /// A rule that counts build caches or signatures. If an earlier rule selects them, this is considered intended.
 fn counts_caches(rule: &Rule, earlier: &[Rule]) -> Option<Lint> {
     let Count::ImageCountMoreThan(number) = rule.count else { return None };
-    let selects = |rule: &Rule, tag: &str| match patterns(rule) {
-        Some(patterns) => patterns.iter().all(|it| it.matches(tag)),
-        None => rule.tags == TagFilter::Any,
-    };
     let is_counted = |tag: &str| selects(rule, tag) && !earlier.iter().any(|it| selects(it, tag));
     let mut found: Vec<_> = TOOL_TAGS.iter().filter(|it| is_counted(it.0)).map(|it| it.1).collect();
     found.dedup();
@@ -226,7 +238,7 @@ fn counts_caches(rule: &Rule, earlier: &[Rule]) -> Option<Lint> {
         "give them rules of their own with a smaller `rulePriority`, such as {}, and include them in this rule's `countNumber`",
         examples.collect::<Vec<_>>().join(" and ")
     );
-    Some(of(rule, message, help))
+    Some(of("counts-caches", rule, message, help))
 }
 
 fn never_expires_tagged(policy: &Policy) -> Option<Lint> {
@@ -252,7 +264,7 @@ fn never_expires_tagged(policy: &Policy) -> Option<Lint> {
         format!("if that is not meant, add a last rule such as {}", expiring(last + 1, selection))
     };
     let message = "this policy never expires anything that is tagged: tagged images pile up".to_owned();
-    Some(Lint { rule: None, message, help })
+    Some(Lint { id: "never-expires-tagged", rule: None, message, help })
 }
 
 fn expiring(priority: i64, selection: serde_json::Value) -> serde_json::Value {
@@ -274,7 +286,7 @@ mod tests {
         let text = json!({ "rules": rules }).to_string();
         let document = Document::parse("p.json", &text).unwrap_or_else(|it| panic!("{it:?}"));
         let line = |it: Lint| format!("{}\n  help: {}", it.text(), it.help);
-        lint(document.policy()).into_iter().map(line).collect::<Vec<_>>().join("\n")
+        lint(document.policy(), &Environments::default()).into_iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
     fn rule(priority: i64, key: &str, list: &[&str], count: i64) -> serde_json::Value {
