@@ -36,7 +36,8 @@
 //! ```text
 //! cli         flags, commands, reports and terminal output
 //! config      the desired state from Cargo.toml files and repositories.json; each value with its place
-//! plan        the steps from the observed state of the registry to the desired state
+//! plan        the steps from the observed state of the repositories to the desired state
+//! registry    the settings of a whole registry: what they mean for repositories, and the steps to the desired ones
 //! build       builds images with cargo, docker or podman
 //! aws         the requests to AWS, and IAM policy documents
 //! inventory   the images of a repository and their storage cost
@@ -55,6 +56,7 @@ mod config;
 mod inventory;
 mod plan;
 mod process;
+mod registry;
 mod scan;
 
 use std::ffi::OsString;

@@ -253,7 +253,7 @@ fn denied_write(action: &WriteAction) -> (&'static str, &'static str) {
     }
 }
 
-fn sdk_mutability(mutability: ImageTagMutability) -> SdkMutability {
+pub(super) fn sdk_mutability(mutability: ImageTagMutability) -> SdkMutability {
     SdkMutability::from(mutability.as_str())
 }
 
@@ -279,7 +279,7 @@ fn sdk_encryption(encryption: &Encryption) -> Result<EncryptionConfiguration> {
         .map_err(|it| ServiceError::unexpected(CREATE, &it))
 }
 
-fn sdk_tags(tags: &BTreeMap<String, String>) -> Result<Vec<Tag>> {
+pub(super) fn sdk_tags(tags: &BTreeMap<String, String>) -> Result<Vec<Tag>> {
     let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
     tags.iter().map(|it| tag(it).map_err(|it| ServiceError::unexpected(TAG, &it))).collect()
 }

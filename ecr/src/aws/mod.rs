@@ -31,6 +31,7 @@ mod inventory;
 mod observe;
 mod pages;
 pub mod private_registry;
+mod registry_settings;
 mod retry;
 mod scans;
 mod token;

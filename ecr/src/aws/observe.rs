@@ -343,7 +343,7 @@ fn observed_repository(
     }
 }
 
-fn scanning_rule(rule: &aws_sdk_ecr::types::RegistryScanningRule) -> ScanningRule {
+pub(super) fn scanning_rule(rule: &aws_sdk_ecr::types::RegistryScanningRule) -> ScanningRule {
     ScanningRule {
         frequency: rule.scan_frequency().as_str().to_owned(),
         filters: rule.repository_filters().iter().map(|it| it.filter().to_owned()).collect(),

@@ -206,6 +206,11 @@ impl Inventory {
         tagged.or_else(|| own().next()).map(|it| it.image)
     }
 
+    /// The blobs of all manifests that were read, with their sizes in bytes.
+    pub fn blobs(&self) -> impl Iterator<Item = (&Digest, u64)> {
+        self.blobs.numbers.iter().map(|(digest, n)| (digest, self.blobs.sizes[*n as usize]))
+    }
+
     /// The storage of the images for which `is_kept` returns true.
     pub fn storage(&self, is_kept: impl Fn(usize) -> bool) -> Storage {
         let mut storage = Storage::default();

@@ -34,6 +34,7 @@ mod platforms;
 mod proxy;
 mod push;
 mod registry;
+mod registry_settings;
 mod scan;
 mod settings;
 mod status;

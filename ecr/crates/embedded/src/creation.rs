@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use ecr_types::{EncryptionType, ImageTagMutability, RepositoryName};
+use ecr_types::{EncryptionType, ImageTagMutability, RepositoryName, namespace};
 use serde_json::Value;
 
 use super::access::{Access, Target};
@@ -84,16 +84,7 @@ fn template<'a>(registry: &'a Registry, name: &RepositoryName, scenario: Scenari
         template["appliedFor"].as_array().is_some_and(|it| it.iter().any(|it| it == scenario.name()))
     };
     let applied = registry.templates.iter().filter(|(_, it)| is_applied(it));
-    longest(applied, name.as_str())
-}
-
-/// The value with the longest prefix of a repository's name. A prefix ends before a `/`; `ROOT` is that of every name.
-pub fn longest<'a, T>(values: impl Iterator<Item = (&'a String, &'a T)>, name: &str) -> Option<&'a T> {
-    let is_about = |prefix: &str| {
-        prefix == "ROOT" || name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
-    };
-    let length = |prefix: &str| if prefix == "ROOT" { 0 } else { prefix.len() };
-    values.filter(|(prefix, _)| is_about(prefix)).max_by_key(|(prefix, _)| length(prefix)).map(|it| it.1)
+    namespace::longest(applied.map(|(prefix, it)| (prefix.as_str(), it)), name.as_str())
 }
 
 /// The settings of a template. `None` if it has resource tags or a KMS key and no role that may set them: "otherwise the
@@ -123,20 +114,4 @@ fn settings(template: &Value, key: &RegistryKey, now: f64) -> Option<RepositoryS
         tags,
         ..RepositorySettings::new(now)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn longest_prefix_of_whole_segments_wins() {
-        let values: BTreeMap<String, u8> =
-            [("prod", 1), ("prod/team", 2), ("ROOT", 3)].map(|(prefix, n)| (prefix.to_owned(), n)).into();
-        let of = |name: &str| longest(values.iter(), name).copied();
-        assert_eq!(of("prod/team/app"), Some(2));
-        assert_eq!(of("prod/teamwork"), Some(1));
-        assert_eq!(of("production"), Some(3));
-        assert_eq!(longest(values.iter().take(0), "prod/app"), None);
-    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use ecr_types::media_type::MANIFESTS;
-use ecr_types::{Descriptor, Digest, Manifest, RepositoryName};
+use ecr_types::{Descriptor, Digest, Manifest, RepositoryName, namespace};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, Uri};
@@ -59,7 +59,11 @@ struct Upstream<'a> {
 impl<'a> Upstream<'a> {
     fn of(registry: &'a Registry, name: &'a RepositoryName) -> Result<Option<Self>> {
         let rules = registry.shared.store.read()?.registry(&registry.key)?.cache_rules;
-        let Some(rule) = creation::longest(rules.iter(), name.as_str()) else { return Ok(None) };
+        let Some(rule) =
+            namespace::longest(rules.iter().map(|(prefix, it)| (prefix.as_str(), it)), name.as_str())
+        else {
+            return Ok(None);
+        };
         let host = rule["upstreamRegistryUrl"].as_str().unwrap_or_default();
         if !is_here(&format!("http://{host}")) {
             return Ok(None);

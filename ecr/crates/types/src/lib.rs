@@ -22,6 +22,7 @@ pub mod human;
 pub mod manifest;
 pub mod media_type;
 mod name;
+pub mod namespace;
 mod pattern;
 pub mod permission;
 mod platform;

@@ -7,7 +7,7 @@ use ecr_types::human::counted;
 use super::parts::{Part, run_parts};
 use super::read_back::Applied;
 use super::session::{Observation, Session, configures_lifecycle_policy};
-use super::{expiry, read_back};
+use super::{expiry, read_back, registry};
 use crate::aws::{self, ServiceError};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
@@ -26,15 +26,22 @@ pub async fn run(flags: &flags::Create, shell: &Shell) -> Result<Exit, Failure> 
         Session::open_and_observe(shell, &flags.common, false, configures_lifecycle_policy).await?;
     let header = session.print_header(&observation.0).await?;
     let in_use = expiry::in_use(&session, flags.in_use.as_deref())?;
+    let settings = registry::plan(&session, flags.registry).await?;
     let plan = confirmed_plan(&session, &desired, &mut observation, &in_use, flags.yes).await?;
+    let settings = match &settings {
+        Some(steps) => Some(registry::apply(&session, steps).await),
+        None => None,
+    };
     let created = apply_plan(&session, &desired, plan, observation).await;
     print_summary(&session, &header, &created);
-    let exit = created.exit();
+    let has_failed = settings.iter().flatten().any(|it| it.error.is_some());
+    let exit = Exit::of_parts([created.exit(), if has_failed { Exit::Failed } else { Exit::Done }]);
     shell.json(&CreateReport {
         header,
         repositories: created.reports,
         orphans: (),
         summary: created.plan.summary(),
+        registry_settings: settings,
         interrupted: created.is_interrupted,
     });
     Ok(exit)

@@ -12,6 +12,7 @@ mod parts;
 pub mod plan;
 pub mod push;
 mod read_back;
+mod registry;
 pub mod scan;
 mod selection;
 pub mod serve;

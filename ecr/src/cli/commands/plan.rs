@@ -3,12 +3,15 @@
 use ecr_lifecycle::in_use::InUse;
 use ecr_types::human::count;
 
-use super::expiry;
 use super::session::{Session, configures_lifecycle_policy, load_environments};
+use super::{expiry, registry};
 use crate::aws;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
-use crate::cli::report::{EnvironmentPlan, EnvironmentPlans, PlanReport, RepositoryReport, plan_lines};
+use crate::cli::report::{
+    EnvironmentPlan, EnvironmentPlans, PlanReport, RegistryStepReport, RepositoryReport, plan_lines,
+    registry_lines,
+};
 use crate::cli::shell::Shell;
 use crate::cli::table::Tone;
 use crate::config::workspace::Workspace;
@@ -58,27 +61,31 @@ async fn plan_workspace(
         return Err(anyhow::Error::new(error).context(format!("failed to read repository `{name}`")).into());
     }
     let orphans = if flags.orphans { session.orphans_or_warning().await? } else { None };
+    let settings = registry::plan(&session, flags.registry).await?;
     session.warn_of_denials();
 
     plan_lines(&plan).iter().for_each(|line| shell.print(line));
     for orphan in orphans.iter().flatten() {
         shell.print(format!("? {orphan}  (orphan: belongs to this project, but is not in the workspace)"));
     }
+    settings.iter().flat_map(|it| registry_lines(it)).for_each(|line| shell.print(line));
     shell.print(summary_line(&plan.summary(), orphans.as_ref().map(Vec::len)));
     let report = PlanReport {
         header,
         repositories: plan.repositories.iter().map(RepositoryReport::from).collect(),
         orphans,
         summary: plan.summary(),
+        registry_settings: settings.as_ref().map(|it| it.iter().map(RegistryStepReport::from).collect()),
     };
-    Ok((report, if flags.check { check(&plan) } else { Exit::Done }))
+    let changes_settings = settings.is_some_and(|it| !it.is_empty());
+    Ok((report, if flags.check { check(&plan, changes_settings) } else { Exit::Done }))
 }
 
 /// The exit code of `--check`: 2 if `create` would write, 5 if a repository belongs to another project, 1 if
 /// a change is blocked; the first that applies.
-fn check(plan: &Plan) -> Exit {
+fn check(plan: &Plan, changes_settings: bool) -> Exit {
     let summary = plan.summary();
-    if plan.writes() {
+    if plan.writes() || changes_settings {
         Exit::Changes
     } else if summary.foreign > 0 {
         Exit::Refused

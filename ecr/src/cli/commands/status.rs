@@ -5,6 +5,7 @@ use ecr_types::human::count;
 use ecr_types::{Digest, RepositoryName};
 use futures_util::stream::{self, StreamExt};
 
+use super::registry;
 use super::session::Session;
 use super::storage::{RepositoryStorage, StorageReport};
 use crate::aws::ServiceError;
@@ -17,6 +18,7 @@ use crate::cli::table::cut;
 use crate::config::desired::DesiredRepository;
 use crate::inventory::{Figures, Inventory};
 use crate::plan::{RepositoryPlan, RepositoryState};
+use crate::registry::SharedLayers;
 use crate::scan::{Counts, ImageScan};
 
 /// Prints the summary. A repository that cannot be read makes the command fail; drift does not.
@@ -36,7 +38,19 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
         let session = &session;
         async move { repository(session, storage_report, desired, plan, failure).await }
     });
-    let repositories: Vec<_> = stream::iter(each).buffered(session.aws_concurrency()).collect().await;
+    let each = stream::iter(each).buffered(session.aws_concurrency());
+    // The inventories may be large: only what several repositories have in common is kept.
+    let read = each.fold(
+        (Vec::new(), SharedLayers::default()),
+        async |(mut all, mut layers), (status, inventory)| {
+            layers.add(&inventory);
+            all.push(status);
+            (all, layers)
+        },
+    );
+    let ((repositories, layers), settings) = tokio::join!(read, session.aws.registry_settings());
+    let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
+    let registry_settings = registry::status(&session, &names, &settings, &layers).await;
     let mut total = Figures::default();
     repositories.iter().filter_map(|it| it.storage).for_each(|it| total += it);
     let report = StatusReport {
@@ -50,6 +64,7 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
         orphans: if flags.orphans { session.orphans_or_warning().await? } else { None },
         repositories,
         total,
+        registry_settings,
     };
     report.lines(storage_report.now).iter().for_each(|it| shell.print(it));
     session.warn_of_denials();
@@ -88,7 +103,7 @@ async fn repository(
     desired: &DesiredRepository,
     plan: Option<&RepositoryPlan>,
     failure: Option<ServiceError>,
-) -> RepositoryStatus {
+) -> (RepositoryStatus, Inventory) {
     let mut status = RepositoryStatus {
         name: desired.name.clone(),
         package: desired.package.clone(),
@@ -100,7 +115,7 @@ async fn repository(
     };
     let is_absent = plan.is_some_and(|it| it.state == RepositoryState::Absent);
     let result = match status.error {
-        Some(_) => return status,
+        Some(_) => return (status, Inventory::default()),
         None if is_absent => Ok(RepositoryStorage::default()),
         None => storage_report.read(desired).await,
     };
@@ -112,10 +127,13 @@ async fn repository(
                 Ok(latest) => status.latest = latest,
                 Err(error) => status.error = Some(error.to_string()),
             }
+            (status, inventory)
         }
-        Err(error) => status.error = Some(one_line(error.as_ref())),
+        Err(error) => {
+            status.error = Some(one_line(error.as_ref()));
+            (status, Inventory::default())
+        }
     }
-    status
 }
 
 /// The fields of an existing repository that differ from the desired state.

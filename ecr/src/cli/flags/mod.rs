@@ -120,6 +120,11 @@ pub struct Plan {
     /// This reads the resource tags of all other repositories in the account.
     #[arg(long)]
     pub(crate) orphans: bool,
+    /// Also plan the settings of the whole registry that [workspace.metadata.ecr.registry] names
+    ///
+    /// They concern everybody who uses the registry of the account and region.
+    #[arg(long)]
+    pub(crate) registry: bool,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
@@ -135,6 +140,11 @@ pub struct Create {
     /// digests, one per line, or Kubernetes YAML
     #[arg(long, value_name = "FILE")]
     pub(crate) in_use: Option<PathBuf>,
+    /// Also change the settings of the whole registry that [workspace.metadata.ecr.registry] names
+    ///
+    /// They concern everybody who uses the registry of the account and region.
+    #[arg(long)]
+    pub(crate) registry: bool,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }

@@ -15,6 +15,7 @@ mod lifecycle;
 mod login;
 mod plan;
 mod push;
+mod registry;
 mod scan;
 #[cfg(test)]
 mod schema;
@@ -32,6 +33,7 @@ pub use plan::{
     PlanReport, RepositoryReport, impact_lines, plan_lines,
 };
 pub use push::{PushEntry, PushOutcome, PushReport};
+pub use registry::{RegistryChange, RegistryStatus, RegistryStepReport, registry_lines};
 #[cfg(test)]
 pub use scan::ScanDocument;
 pub use scan::{IgnoreReport, ScanFailure, ScanReport, ScannedImage, Subject};

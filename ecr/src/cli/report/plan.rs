@@ -8,6 +8,7 @@ use ecr_types::human::{count, size, some_of};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::registry::{RegistryChange, RegistryStepReport};
 #[cfg(test)]
 use super::schema::{self, Field, WritableField, rules};
 use super::{ErrorDetails, Header};
@@ -17,6 +18,7 @@ use crate::plan::{BlockedField, Plan, RepositoryPlan, RepositoryState, Step, Sum
 /// The changes that `ecr create` would make, field by field.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
 pub struct PlanReport {
     /// The registry that the command works with.
     #[serde(flatten)]
@@ -28,6 +30,10 @@ pub struct PlanReport {
     pub orphans: Option<Vec<RepositoryName>>,
     /// The number of repositories in each state.
     pub summary: Summary,
+    /// The changes to the settings of the registry. Absent without `--registry`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Vec<RegistryStepReport>"))]
+    pub registry_settings: Option<Vec<RegistryStepReport>>,
 }
 
 /// The plans of several environments.
@@ -64,6 +70,7 @@ impl EnvironmentPlan {
 /// The plan that `ecr create` followed, and the result for each repository.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
 pub struct CreateReport {
     /// The registry that the command works with.
     #[serde(flatten)]
@@ -74,6 +81,10 @@ pub struct CreateReport {
     pub orphans: (),
     /// The number of repositories in each state of the plan, before it was applied.
     pub summary: Summary,
+    /// The changes to the settings of the registry. Absent without `--registry`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Vec<RegistryChange>"))]
+    pub registry_settings: Option<Vec<RegistryChange>>,
     /// Whether the command was interrupted, so that parts of it were not done. Absent unless it was.
     #[serde(skip_serializing_if = "super::is_false")]
     pub interrupted: bool,
@@ -343,7 +354,7 @@ fn rule_changes(observed: &Value, desired: &Value) -> String {
 }
 
 /// A short text for a value.
-fn short(value: &Value) -> String {
+pub(super) fn short(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
         Value::String(text) => text.clone(),

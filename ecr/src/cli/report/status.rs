@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Header;
 use super::images::{counts_cell, figures_text};
+use super::registry::RegistryStatus;
 #[cfg(test)]
 use super::schema::{self, Field, SCAN_STATUSES};
 use crate::cli::shell::Printable;
@@ -34,6 +35,8 @@ pub struct StatusReport {
     pub orphans: Option<Vec<RepositoryName>>,
     /// The sum over all repositories that could be read.
     pub total: Figures,
+    /// What is set for the whole registry.
+    pub registry_settings: RegistryStatus,
 }
 
 /// The environment of the commands.
@@ -123,6 +126,9 @@ impl StatusReport {
             lines.push("  of the repositories that could be read".into());
         }
         lines.push(format!("  at {} a GB and month, without transfer and replication", self.price).into());
+        lines.push(Printable::default());
+        lines.push(Tone::Title.paint("Registry"));
+        lines.extend(self.registry_settings.lines());
         lines.extend(self.orphan_lines());
         lines
     }

@@ -13,7 +13,10 @@ use crate::config::price::Price;
 use crate::config::settings::PolicySource;
 use crate::config::tag_template::TagTemplate;
 
+mod registry;
 mod resolve;
+
+pub use registry::{DesiredRegistry, DesiredTemplate};
 pub use resolve::resolve;
 
 /// The value of the resource tag `ManagedBy`.
@@ -82,6 +85,8 @@ pub struct Desired {
     pub repositories: Vec<DesiredRepository>,
     /// The services, sorted by package name.
     pub services: Vec<Service>,
+    /// The settings of the whole registry.
+    pub registry: DesiredRegistry,
     /// Tables of manifests that are probably mistyped, for warnings.
     pub near_misses: Vec<Problem>,
 }

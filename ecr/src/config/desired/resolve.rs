@@ -32,6 +32,7 @@ pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Pr
         account_id: configuration.workspace.account_id.as_ref().map(|it| it.value.clone()),
         repositories: repositories.into_iter().map(|(repository, _)| repository).collect(),
         services,
+        registry: resolver.registry(),
         near_misses: configuration.near_misses.clone(),
     }
 }
@@ -39,10 +40,10 @@ pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Pr
 /// The maximum number of tags of a resource (AWS, "Tagging a private repository", "Tag restrictions").
 const MAX_RESOURCE_TAGS: usize = 50;
 
-struct Resolver<'a> {
-    configuration: &'a Configuration,
+pub(super) struct Resolver<'a> {
+    pub(super) configuration: &'a Configuration,
     files: &'a PolicyFiles,
-    problems: &'a Problems,
+    pub(super) problems: &'a Problems,
 }
 
 /// The input for a [`DesiredRepository`], from a manifest or `repositories.json`.
@@ -258,7 +259,7 @@ impl<'a> Resolver<'a> {
         tags
     }
 
-    fn lifecycle_policy(&self, source: &Located<PolicySource>) -> Option<LifecyclePolicy> {
+    pub(super) fn lifecycle_policy(&self, source: &Located<PolicySource>) -> Option<LifecyclePolicy> {
         if source.value == PolicySource::Absent {
             return Some(LifecyclePolicy::Absent);
         }

@@ -12,9 +12,11 @@ use crate::config::settings::{PolicySource, RepositorySettings};
 mod environment;
 mod image;
 mod near_miss;
+mod registry;
 pub use environment::Environment;
 pub use image::{FileCopy, ImageMetadata};
 pub use near_miss::near_misses;
+pub use registry::RegistryMetadata;
 
 /// `[workspace.metadata.ecr]`: the settings of the workspace. All keys are optional.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,6 +43,8 @@ pub struct WorkspaceMetadata {
     pub environments: Vec<Environment>,
     /// The environment of commands that name none.
     pub default_environment: Option<Located<String>>,
+    /// The settings of the whole registry.
+    pub registry: RegistryMetadata,
     /// Whether `ecr delete` refuses the repositories that do not say otherwise. Only an environment sets it.
     pub protect: Option<Located<bool>>,
 }
@@ -65,6 +69,7 @@ impl WorkspaceMetadata {
             image: ImageMetadata::read_workspace(&mut fields, problems),
             environments: environment::read_all(&mut fields, problems),
             default_environment: fields.string("default-environment"),
+            registry: RegistryMetadata::read(&mut fields),
             protect: None,
         };
         fields.finish();
