@@ -29,7 +29,7 @@
 //! ```
 //!
 //! Exit codes: 0 success, 1 failure (including usage errors), 2 `plan --check` found changes, 3 an immutable
-//! tag points to another image, 4 the scan gate failed, 5 refused, 130 interrupted.
+//! tag points to another image, 4 a gate failed, 5 refused, 130 interrupted.
 //!
 //! # Modules
 //!
@@ -42,6 +42,7 @@
 //! aws         the requests to AWS, and IAM policy documents
 //! inventory   the images of a repository and their storage cost
 //! scan        the findings of image scans, and the scan gate
+//! signing     the signatures of images, and the signing gate
 //! ```
 //!
 //! The tool uses four crates that depend neither on clap nor on the AWS SDK: `ecr-oci` (layers, layouts,
@@ -58,6 +59,7 @@ mod plan;
 mod process;
 mod registry;
 mod scan;
+mod signing;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

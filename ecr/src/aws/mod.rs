@@ -34,6 +34,7 @@ pub mod private_registry;
 mod registry_settings;
 mod retry;
 mod scans;
+mod signing;
 mod token;
 
 pub use apply::Applied;
@@ -45,6 +46,7 @@ pub use http::Connections;
 pub use images::ImageTotals;
 pub use inventory::{Manifests, ServicePreview};
 pub use observe::{Failures, LIST_TAGS, Reads};
+pub use signing::SIGNING_STATUS;
 pub use token::{AuthorizationToken, ForeignRegistry, token_renewal};
 
 /// The source of region, endpoint and credentials.

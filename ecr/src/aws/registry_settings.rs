@@ -9,7 +9,7 @@ use super::apply::{sdk_mutability, sdk_tags};
 use super::observe::scanning_rule;
 use super::pages::Pages;
 use super::{Aws, ServiceError};
-use crate::config::desired::DesiredTemplate;
+use crate::config::desired::{DesiredRegistry, DesiredTemplate};
 use crate::plan::observed::Reading;
 use crate::registry::{
     BLOB_MOUNTING, CreationTemplate, PullThroughRule, RegistrySettings, RegistryWrite, ReplicationRule,
@@ -46,6 +46,42 @@ impl Aws {
             pull_time_exclusions: self.reading(pull_time_exclusions, EXCLUSIONS, &mut errors),
         };
         (settings, errors)
+    }
+
+    /// The settings that a workspace configures, as in [`Aws::registry_settings`]. Others are not read.
+    pub async fn configured_settings(
+        &self,
+        desired: &DesiredRegistry,
+    ) -> (RegistrySettings, Vec<ServiceError>) {
+        let mounting = async {
+            match desired.blob_mounting {
+                Some(_) => Some(self.blob_mounting().await),
+                None => None,
+            }
+        };
+        let templates = async {
+            match desired.writes_template {
+                true => Some(self.creation_templates().await),
+                false => None,
+            }
+        };
+        let (mounting, templates) = tokio::join!(mounting, templates);
+        let mut errors = Vec::new();
+        let settings = RegistrySettings {
+            blob_mounting: self.reading_if_read(mounting, GET_SETTING, &mut errors),
+            templates: self.reading_if_read(templates, DESCRIBE_TEMPLATES, &mut errors),
+            ..RegistrySettings::default()
+        };
+        (settings, errors)
+    }
+
+    fn reading_if_read<T>(
+        &self,
+        result: Option<Result<T>>,
+        action: &'static str,
+        errors: &mut Vec<ServiceError>,
+    ) -> Reading<T> {
+        result.map_or(Reading::Skipped, |it| self.reading(it, action, errors))
     }
 
     fn reading<T>(
@@ -107,8 +143,8 @@ impl Aws {
         }
     }
 
-    /// A registry without a signing configuration has no rules.
-    async fn signing_rules(&self) -> Result<Vec<SigningRule>> {
+    /// The signing rules. A registry without a signing configuration has none.
+    pub async fn signing_rules(&self) -> Result<Vec<SigningRule>> {
         let request = self.ecr.get_signing_configuration().customize().config_override(few());
         let found = match request.send().await.map_err(|it| ServiceError::new(SIGNING, it)) {
             Err(error) if error.has_code("SigningConfigurationNotFoundException") => return Ok(Vec::new()),
@@ -122,7 +158,8 @@ impl Aws {
         Ok(found.rules.into_iter().map(rule).collect())
     }
 
-    async fn pull_through_rules(&self) -> Result<Vec<PullThroughRule>> {
+    /// The pull-through cache rules.
+    pub async fn pull_through_rules(&self) -> Result<Vec<PullThroughRule>> {
         let request = self.ecr.describe_pull_through_cache_rules().max_results(1000);
         let mut pages = Pages::new(PULL_THROUGH);
         let mut rules = Vec::new();

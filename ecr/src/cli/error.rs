@@ -21,7 +21,7 @@ pub enum Exit {
     Changes = 2,
     /// An immutable tag points to another image.
     Conflict = 3,
-    /// The scan gate failed.
+    /// The gate of scans or of signatures failed.
     Gate = 4,
     /// Refused: a protected repository, one of another project, the wrong account, uncommitted changes, or no
     /// confirmation.

@@ -37,12 +37,13 @@ pub struct ObservedRepository {
 }
 
 /// A property that may not have been read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Reading<T> {
     Known(T),
     /// The permission is missing.
     Denied,
     /// The property was not requested.
+    #[default]
     Skipped,
 }
 

@@ -17,7 +17,7 @@ pub const BLOB_MOUNTING: &str = "BLOB_MOUNTING";
 
 /// What is set for a registry. `Denied` is a missing permission; `Skipped` is a setting that could not be read for another
 /// reason, such as a registry that does not have the operation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct RegistrySettings {
     pub scanning: Reading<Scanning>,
     /// Whether layers are mounted from other repositories of the registry.

@@ -36,6 +36,15 @@ pub fn listed(manifest: &str) -> Result<Option<Vec<IndexImage>>, UnknownImages> 
     if images.is_empty() { Err(UnknownImages::None) } else { Ok(Some(images)) }
 }
 
+/// Everything that an index lists, attestations too. Empty for an image manifest.
+///
+/// # Errors
+/// The manifest cannot be read.
+pub fn children(manifest: &str) -> Result<Vec<Digest>, InvalidManifest> {
+    let manifest = Manifest::parse(manifest.as_bytes(), None)?;
+    Ok(manifest.children().iter().map(|it| it.digest.clone()).collect())
+}
+
 fn image(it: &Descriptor) -> IndexImage {
     IndexImage {
         digest: it.digest.clone(),

@@ -161,6 +161,8 @@ fn iam_policy_ci_matches_the_calls_of_push() {
     let fixture = with_shared_layer();
     let push = ["push", "--profile", "dev", "--fail-on", "low", "--unsupported", "pass"];
     fixture.run(&push).good();
+    let unsigned = fixture.run(&["push", "--profile", "dev", "--require-signed", "--timeout", "100ms"]);
+    assert_eq!(unsigned.code, 4, "{unsigned:#?}");
     assert_eq!(asked(&fixture.registry), actions(&document(&fixture.workspace, "ci", &[])));
     let others: Vec<_> = ["provision", "read", "node"].into_iter().collect();
     for role in others {
@@ -188,7 +190,17 @@ fn iam_policy_covers_only_the_repositories_of_the_workspace() {
         let elsewhere = arn("my-app").replace("us-east-1", "eu-west-1");
         assert!(!allows(&document, "ecr:BatchGetImage", &elsewhere), "{role}");
         for statement in document["Statement"].as_array().unwrap() {
-            let has_no_resource = ["ecr:GetAuthorizationToken", "ecr:GetRegistryScanningConfiguration"];
+            // Service Authorization Reference: those without a resource type.
+            let has_no_resource = [
+                "ecr:DescribePullThroughCacheRules",
+                "ecr:DescribeRegistry",
+                "ecr:DescribeRepositoryCreationTemplates",
+                "ecr:GetAccountSetting",
+                "ecr:GetAuthorizationToken",
+                "ecr:GetRegistryScanningConfiguration",
+                "ecr:GetSigningConfiguration",
+                "ecr:ListPullTimeUpdateExclusions",
+            ];
             let is_free = |it: &Value| has_no_resource.contains(&it.as_str().unwrap());
             let is_wild = statement["Resource"].as_array().unwrap().contains(&json!("*"));
             assert_eq!(is_wild, statement["Action"].as_array().unwrap().iter().all(is_free), "{statement}");

@@ -37,6 +37,7 @@ mod registry;
 mod registry_settings;
 mod scan;
 mod settings;
+mod signing;
 mod status;
 mod support;
 mod tidy;

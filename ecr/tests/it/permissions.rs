@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::iam::{drift, index, with_every_setting, with_shared_layer};
+use crate::registry_settings::{PROFILE, set_everything};
 use crate::support::{Fixture, Registry, Workspace};
 
 /// The documents of AWS's guides and of the article that this tool grew out of.
@@ -13,8 +14,12 @@ const PUBLISHED: &str = include_str!("../aws-policies.json");
 
 /// The actions of a role's document.
 fn actions(workspace: &Workspace, role: &str) -> BTreeSet<String> {
-    let command = ["ecr", "iam-policy", role, "--local", "--format", "json"];
-    let document = workspace.command(&command).run().json_with(0);
+    actions_of(
+        &workspace.command(&["ecr", "iam-policy", role, "--local", "--format", "json"]).run().json_with(0),
+    )
+}
+
+fn actions_of(document: &Value) -> BTreeSet<String> {
     let statements = document["Statement"].as_array().unwrap().iter();
     let actions = statements.flat_map(|it| it["Action"].as_array().unwrap());
     actions.map(|it| it.as_str().unwrap().to_owned()).collect()
@@ -24,15 +29,125 @@ fn actions(workspace: &Workspace, role: &str) -> BTreeSet<String> {
 fn iam_policy_covers_the_documents_of_aws() {
     let workspace = Workspace::example();
     let published: Value = serde_json::from_str(PUBLISHED).unwrap();
+    let signed = signed_and_cached();
+    let of_registry =
+        actions_of(&signed.run(&["ecr", "iam-policy", "ci", "--registry", "--format", "json"]).json());
     for row in published.as_array().unwrap() {
-        if row["registry"] == true {
-            continue;
-        }
         let roles = row["roles"].as_array().unwrap().iter().map(|it| it.as_str().unwrap());
-        let ours: BTreeSet<_> = roles.flat_map(|role| actions(&workspace, role)).collect();
+        let ours: BTreeSet<_> = match row["registry"].as_bool() {
+            Some(true) => of_registry.clone(),
+            _ => roles.flat_map(|role| actions(&workspace, role)).collect(),
+        };
         for action in row["actions"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()) {
             assert!(ours.contains(action), "{action} of {}", row["source"]);
         }
+    }
+}
+
+/// A workspace whose registry signs what is pushed, and caches the base of a service.
+fn signed_and_cached() -> Fixture {
+    let base = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ecr-public/docker/library/debian:12";
+    let image = format!("[package.metadata.ecr.image]\nbase = \"{base}\"\n");
+    let fixture = Workspace::new().service("my-app", &image).start();
+    set_everything(&fixture.registry);
+    fixture
+}
+
+#[test]
+fn iam_policy_ci_of_a_registry_names_profiles_and_caches() {
+    let fixture = signed_and_cached();
+    let document = fixture.run(&["ecr", "iam-policy", "ci", "--registry", "--format", "json"]).json();
+    let statement =
+        |sid: &str| document["Statement"].as_array().unwrap().iter().find(|it| it["Sid"] == sid).cloned();
+    assert_eq!(statement("Signing").unwrap()["Resource"], json!([PROFILE]));
+    let arn = "arn:aws:ecr:us-east-1:123456789012:repository/ecr-public/docker/library/debian";
+    assert_eq!(statement("Caches").unwrap()["Resource"], json!([arn]));
+    assert_eq!(
+        statement("Caches").unwrap()["Action"],
+        json!(["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"])
+    );
+    // Without the flag, the registry is not asked, and the note names the flag.
+    fixture.registry.calls();
+    let plain = fixture.run(&["ecr", "iam-policy", "ci"]).good();
+    assert!(!plain.stdout.contains("signer:") && plain.stderr.contains("--registry"), "{plain:#?}");
+    assert!(!fixture.registry.has_calls("GetSigningConfiguration"));
+    // A document that would be incomplete is not printed.
+    let denied = Fixture { registry: Registry::with_faults(&["deny=GetSigningConfiguration"]), ..fixture };
+    let output = denied.run(&["ecr", "iam-policy", "ci", "--registry"]);
+    assert!(output.code == 1 && output.stdout.is_empty(), "{output:#?}");
+    assert!(output.stderr.contains("ecr:GetSigningConfiguration"), "{output:#?}");
+    assert_eq!(denied.run(&["ecr", "iam-policy", "read", "--registry"]).code, 1);
+}
+
+#[test]
+fn iam_policy_provision_of_a_registry_has_no_action_that_is_missed_in_silence() {
+    let metadata = "region = \"us-east-1\"\naccount-id = \"123456789012\"\nprefix = \"team/\"\n\
+                    lifecycle-policy = \"policy.json\"\n[workspace.metadata.ecr.registry]\nblob-mounting = true\n\
+                    creation-template = true\ncustom-role-arn = \"arn:aws:iam::123456789012:role/ecr\"\n";
+    let workspace = Workspace::new().metadata(metadata).service("my-app", "");
+    workspace.file("policy.json", crate::support::POLICY);
+    let command = ["ecr", "iam-policy", "provision", "--registry", "--format", "json"];
+    let output = workspace.command(&command).without_keys().run().good();
+    assert!(output.stderr.contains("AWSServiceRoleForECRTemplate"), "{output:#?}");
+    let document = output.json();
+    let of_registry = document["Statement"].as_array().unwrap().iter();
+    let of_registry: Vec<_> =
+        of_registry.filter(|it| it["Sid"] != "Registry" && it["Sid"] != "Repositories").collect();
+    expect![[r#"
+        [
+          {
+            "Action": [
+              "ecr:CreateRepositoryCreationTemplate",
+              "ecr:DescribeRepositoryCreationTemplates",
+              "ecr:GetAccountSetting",
+              "ecr:PutAccountSetting",
+              "ecr:UpdateRepositoryCreationTemplate"
+            ],
+            "Effect": "Allow",
+            "Resource": [
+              "*"
+            ],
+            "Sid": "RegistrySettings"
+          },
+          {
+            "Action": [
+              "ecr:CreateRepository",
+              "ecr:PutLifecyclePolicy"
+            ],
+            "Effect": "Allow",
+            "Resource": [
+              "arn:aws:ecr:us-east-1:123456789012:repository/team/*"
+            ],
+            "Sid": "TemplateRepositories"
+          },
+          {
+            "Action": [
+              "iam:PassRole"
+            ],
+            "Condition": {
+              "StringEquals": {
+                "iam:PassedToService": "ecr.amazonaws.com"
+              }
+            },
+            "Effect": "Allow",
+            "Resource": [
+              "arn:aws:iam::123456789012:role/ecr"
+            ],
+            "Sid": "TemplateRole"
+          }
+        ]"#]]
+    .assert_eq(&serde_json::to_string_pretty(&of_registry).unwrap());
+    let update = ["ecr:UpdateRepositoryCreationTemplate"];
+    for action in of_registry[0]["Action"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()) {
+        let registry = Registry::with_faults(&[&format!("deny={}", action.trim_start_matches("ecr:"))]);
+        if update.contains(&action) {
+            registry.sdk(async |ecr| {
+                let request = ecr.create_repository_creation_template().prefix("team");
+                request.applied_for(aws_sdk_ecr::types::RctAppliedFor::Replication).send().await
+            });
+        }
+        let output = workspace.on(&registry, &["ecr", "create", "--registry"]);
+        assert!(output.code == 1 && output.stderr.contains(action), "{action}: {output:#?}");
     }
 }
 
@@ -90,10 +205,11 @@ fn iam_policy_provision_has_no_action_that_is_missed_in_silence() {
 
 #[test]
 fn iam_policy_ci_has_no_action_that_is_missed_in_silence() {
-    let push: [&[&str]; 2] = [
+    let push: [&[&str]; 3] = [
         &["push", "--profile", "dev", "--fail-on", "low", "--unsupported", "pass"],
         // Another tag of the same images, of which the manifests are read.
         &["push", "--profile", "dev", "--tag", "1.0.0"],
+        &["push", "--profile", "dev", "--require-signed", "--timeout", "100ms"],
     ];
     check_each_action("ci", with_shared_layer(), &push);
 }

@@ -234,7 +234,8 @@ fn plan_registry_shows_how_an_existing_template_differs() {
         Plan: 0 to create, 0 to change, 1 unchanged
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project p)
-    "#]].assert_eq(&plan.shown());
+    "#]]
+    .assert_eq(&plan.shown());
     fixture.run(&["ecr", "create", "--registry"]).good();
     assert_eq!(fixture.run(&["ecr", "plan", "--check", "--registry"]).code, 0);
     // Orphans are what this tool manages: what a push creates from the template is not.

@@ -44,6 +44,15 @@ fn status_page_shows_everything() {
           6 images, 442.4 kB stored, <$0.01 a month
           at $0.10 a GB and month, without transfer and replication
 
+        Registry
+          scanning    BASIC, without rules
+          mounting    off
+          templates   none
+          signing     none
+          caches      none
+          replication none
+          pull times  every pull is recorded
+
         Orphans
           old
         --- stderr
@@ -68,6 +77,15 @@ fn status_colours_keep_the_columns() {
         ^[1mStorage^[0m
           6 images, 442.4 kB stored, <$0.01 a month
           at $0.10 a GB and month, without transfer and replication
+
+        ^[1mRegistry^[0m
+          ^[2mscanning   ^[0m BASIC, without rules
+          ^[2mmounting   ^[0m off
+          ^[2mtemplates  ^[0m none
+          ^[2msigning    ^[0m none
+          ^[2mcaches     ^[0m none
+          ^[2mreplication^[0m none
+          ^[2mpull times ^[0m every pull is recorded
     "#]].assert_eq(&without_digests(table));
 }
 
@@ -168,6 +186,15 @@ fn status_without_permission_shows_the_rest() {
           0 images, 0 B stored, $0.00 a month
           of the repositories that could be read
           at $0.10 a GB and month, without transfer and replication
+
+        Registry
+          scanning    BASIC, without rules
+          mounting    off
+          templates   none
+          signing     none
+          caches      none
+          replication none
+          pull times  every pull is recorded
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
         warning: no permission for ecr:DescribeImages: images were not read (my-app, my-app-worker)

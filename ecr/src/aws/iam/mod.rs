@@ -13,15 +13,17 @@ use serde::Serialize;
 
 use super::private_registry::PrivateRegistry;
 
+mod registry;
 mod trust;
 pub use trust::{Pipeline, TrustPolicy};
 
-use crate::config::desired::{DesiredRepository, LifecyclePolicy, MANAGED_BY};
+use crate::config::desired::{DesiredRegistry, DesiredRepository, LifecyclePolicy, MANAGED_BY};
+use crate::registry::{PullThroughRule, SigningRule};
 
 /// The principal that a policy is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
-    /// A pipeline that builds and pushes images: `push`, also with `--fail-on`.
+    /// A pipeline that builds and pushes images: `push`, also with `--fail-on` and `--require-signed`.
     Ci,
     /// A machine that pulls images, such as an EKS node.
     Node,
@@ -43,6 +45,19 @@ pub struct Scope<'a> {
     pub project: Option<&'a str>,
     /// Whether to allow `--orphans`, which reads every repository of the account.
     pub orphans: bool,
+    /// With `--registry`.
+    pub registry: Option<RegistryScope<'a>>,
+}
+
+/// What the settings of the whole registry require.
+#[derive(Debug, Clone)]
+pub struct RegistryScope<'a> {
+    /// The settings that the workspace configures, for `provision`.
+    pub desired: &'a DesiredRegistry,
+    /// For `ci`: the signing rules.
+    pub signing: Vec<SigningRule>,
+    /// For `ci`: the pull-through cache rules.
+    pub pull_through: Vec<PullThroughRule>,
 }
 
 /// An IAM policy document that allows what a role needs, and nothing else (IAM, "JSON policy elements").
@@ -66,7 +81,10 @@ struct Statement {
     /// The identifier of the statement.
     #[cfg_attr(
         test,
-        schemars(extend("enum" = ["Registry", "Repositories", "Bases", "Orphans", "DeleteOrphans", "Keys"]))
+        schemars(extend("enum" = [
+            "Registry", "Repositories", "Bases", "Orphans", "DeleteOrphans", "Keys", "Signing", "Caches",
+            "RegistrySettings", "TemplateRepositories", "TemplateRole",
+        ]))
     )]
     sid: &'static str,
     /// The effect. No statement denies actions.
@@ -77,7 +95,7 @@ struct Statement {
         test,
         schemars(
             length(min = 1),
-            inner(regex(pattern = r"^(?:ecr|kms):[A-Z][A-Za-z]+$")),
+            inner(regex(pattern = r"^(?:ecr|kms|signer|iam):[A-Z][A-Za-z]+$")),
             extend("uniqueItems" = true)
         )
     )]
@@ -87,7 +105,7 @@ struct Statement {
         test,
         schemars(
             length(min = 1),
-            inner(regex(pattern = r"^(?:\*|arn:[a-z0-9-]+:(?:ecr|kms):[a-z0-9-]+:[0-9]{12}:.+)$")),
+            inner(regex(pattern = r"^(?:\*|arn:[a-z0-9-]+:(?:ecr|kms|signer|iam):[a-z0-9-]*:[0-9]{12}:.+)$")),
             extend("uniqueItems" = true)
         )
     )]
@@ -98,12 +116,12 @@ struct Statement {
     condition: Option<Condition>,
 }
 
-/// A condition on the resource tags of repositories (ECR user guide, "Using tag-based access control").
+/// A condition, such as on the resource tags of repositories (ECR user guide, "Using tag-based access control").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "PascalCase")]
 struct Condition {
-    /// The keys of the resource tags and their required values.
+    /// The condition keys and their required values.
     string_equals: BTreeMap<&'static str, String>,
 }
 
@@ -144,6 +162,9 @@ impl PolicyDocument {
         }
         if role == Role::Provision {
             statement.extend(kms_statement(scope));
+        }
+        if let Some(registry) = &scope.registry {
+            statement.extend(registry::statements(role, scope, registry));
         }
         // IAM rejects a statement without resources. A workspace without repositories has such statements.
         statement.retain(|it| !it.resource.is_empty());
@@ -203,7 +224,18 @@ fn actions_of(requests: &[RegistryRequest]) -> Vec<&'static str> {
 fn registry_actions(role: Role) -> Vec<&'static str> {
     match role {
         Role::Ci | Role::Node => vec!["GetAuthorizationToken"],
-        Role::Provision | Role::Read => vec!["GetAuthorizationToken", "GetRegistryScanningConfiguration"],
+        Role::Provision => vec!["GetAuthorizationToken", "GetRegistryScanningConfiguration"],
+        // The section "Registry" of `ecr status`.
+        Role::Read => vec![
+            "DescribePullThroughCacheRules",
+            "DescribeRegistry",
+            "DescribeRepositoryCreationTemplates",
+            "GetAccountSetting",
+            "GetAuthorizationToken",
+            "GetRegistryScanningConfiguration",
+            "GetSigningConfiguration",
+            "ListPullTimeUpdateExclusions",
+        ],
     }
 }
 
@@ -212,7 +244,12 @@ fn repository_actions(role: Role, scope: &Scope<'_>) -> Vec<&'static str> {
         Role::Node => actions_of(&RegistryRequest::OF_PULL),
         Role::Ci => {
             let mut actions = actions_of(&RegistryRequest::OF_PUSH);
-            actions.extend(["DescribeImageScanFindings", "DescribeRepositories"]);
+            // The first two for the gates.
+            actions.extend([
+                "DescribeImageScanFindings",
+                "DescribeImageSigningStatus",
+                "DescribeRepositories",
+            ]);
             actions.extend(scope.project.map(|_| "ListTagsForResource"));
             actions
         }
@@ -320,6 +357,7 @@ mod tests {
             bases: &[],
             project: None,
             orphans: false,
+            registry: None,
         };
         assert_eq!(PolicyDocument::new(Role::Node, &scope).statement.len(), 1);
     }

@@ -9,10 +9,10 @@ use ecr_types::RegistryId;
 use ecr_types::human::some_of;
 
 use super::endpoint::{client_config, local_account, local_region};
-use super::session::{http_client, load_workspace};
+use super::session::{Connection, http_client, load_workspace};
 use crate::aws::Aws;
 use crate::aws::iam::{
-    MANAGED_POLICY_MAX_SIZE, Pipeline, PolicyDocument, Role, Scope, TrustPolicy, is_key_arn,
+    MANAGED_POLICY_MAX_SIZE, Pipeline, PolicyDocument, RegistryScope, Role, Scope, TrustPolicy, is_key_arn,
 };
 use crate::aws::private_registry::PrivateRegistry;
 use crate::cli::error::{Exit, Failure};
@@ -28,6 +28,10 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
         let failure = Failure::new("--orphans is valid only for the roles `provision` and `read`");
         return Err(failure.with_help("the other roles do not look for orphans: omit --orphans"));
     }
+    if flags.registry && !matches!(flags.role, Role::Provision | Role::Ci) {
+        let failure = Failure::new("--registry is valid only for the roles `ci` and `provision`");
+        return Err(failure.with_help("the policies of the other roles do not depend on it: omit --registry"));
+    }
     let workspace = load_workspace(shell, &flags.common).await?;
     if !flags.trust.is_empty() {
         return print_trust_policy(flags, shell, &workspace).await;
@@ -42,18 +46,42 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
         bases: &bases,
         project: workspace.desired.project.as_deref(),
         orphans: flags.orphans,
+        registry: registry_scope(flags, shell, &workspace).await?,
     };
     let document = PolicyDocument::new(flags.role, &scope);
     shell.document(&document);
     warn_of_size(shell, &document);
     warn_of_gaps(flags, shell, &scope);
     note_foreign_bases(flags, shell, &scope);
+    note_registry(flags, shell, &scope);
     let name = name_of(flags.role);
     shell.help(format!(
         "save the policy as policy.json, then run `aws iam create-policy --policy-name ecr-{name} \
          --policy-document file://policy.json`"
     ));
     Ok(Exit::Done)
+}
+
+/// What `--registry` adds; `None` without the flag. The document would be incomplete without a rule that cannot be read.
+async fn registry_scope<'a>(
+    flags: &flags::IamPolicy,
+    shell: &Shell,
+    workspace: &'a Workspace,
+) -> Result<Option<RegistryScope<'a>>, Failure> {
+    let desired = &workspace.desired.registry;
+    let none = RegistryScope { desired, signing: Vec::new(), pull_through: Vec::new() };
+    match flags.role {
+        _ if !flags.registry => Ok(None),
+        Role::Ci => {
+            let connection = Connection::open(shell, &flags.common, workspace).await?;
+            let rules =
+                tokio::try_join!(connection.aws().signing_rules(), connection.aws().pull_through_rules());
+            let (signing, pull_through) = rules.context("failed to read the rules of the registry")?;
+            Ok(Some(RegistryScope { signing, pull_through, ..none }))
+        }
+        _ if desired.is_configured() => Ok(Some(none)),
+        _ => Err(super::registry::not_configured()),
+    }
 }
 
 /// The name of a role on the command line.
@@ -148,6 +176,24 @@ fn note_foreign_bases(flags: &flags::IamPolicy, shell: &Shell, scope: &Scope<'_>
         shell.note(format!(
             "base `{base}` is in another account: the policy of that repository must allow account {account} to pull"
         ));
+    }
+}
+
+/// Says what the document does not hold of the settings of the registry.
+fn note_registry(flags: &flags::IamPolicy, shell: &Shell, scope: &Scope<'_>) {
+    let is_own =
+        |it: &&Reference| PrivateRegistry::of_host(&it.host).is_some_and(|it| it.account == *scope.account);
+    let own = scope.bases.iter().find(is_own).filter(|_| flags.role == Role::Ci && scope.registry.is_none());
+    if let Some(base) = own {
+        shell.note(format!(
+            "if a pull-through cache rule covers base `{base}`, pass --registry: the first pull needs more permissions"
+        ));
+    }
+    if scope.registry.as_ref().is_some_and(|it| it.desired.writes_template && flags.role == Role::Provision) {
+        shell.note(
+            "with the first template of an account ECR creates the service-linked role AWSServiceRoleForECRTemplate, \
+             which needs iam:CreateServiceLinkedRole once",
+        );
     }
 }
 

@@ -34,13 +34,9 @@ pub async fn plan(session: &Session<'_>, is_wanted: bool) -> Result<Option<Vec<R
     }
     let desired = &session.desired().registry;
     if !desired.is_configured() {
-        let failure = Failure::new("--registry: the workspace configures no setting of the registry");
-        return Err(failure.with_help(
-            "add a table [workspace.metadata.ecr.registry] with `blob-mounting` or `creation-template` to the root \
-             Cargo.toml",
-        ));
+        return Err(not_configured());
     }
-    let (settings, errors) = session.aws.registry_settings().await;
+    let (settings, errors) = session.aws.configured_settings(desired).await;
     session.warn_of_denials();
     match registry::plan(desired, &settings) {
         Ok(steps) => Ok(Some(steps)),
@@ -53,6 +49,15 @@ pub async fn plan(session: &Session<'_>, is_wanted: bool) -> Result<Option<Vec<R
             ),
         }),
     }
+}
+
+/// The failure where `--registry` would do nothing.
+pub fn not_configured() -> Failure {
+    let failure = Failure::new("--registry: the workspace configures no setting of the registry");
+    failure.with_help(
+        "add a table [workspace.metadata.ecr.registry] with `blob-mounting` or `creation-template` to the root \
+         Cargo.toml",
+    )
 }
 
 /// Makes the changes, one after the other.

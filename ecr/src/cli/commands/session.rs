@@ -54,6 +54,11 @@ impl Connection {
         let aws = Arc::new(Aws::connect(&target, http).await?);
         Ok(Self { aws, server, flags: RegistryFlags::new(common) })
     }
+
+    /// The clients.
+    pub fn aws(&self) -> &Aws {
+        &self.aws
+    }
 }
 
 /// The HTTP client of a command. It has the limits of the flags, and the shell says for which host it waits.

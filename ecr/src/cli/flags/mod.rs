@@ -222,6 +222,12 @@ pub struct IamPolicy {
     /// Also permit the --orphans flag, which reads all repositories in the account
     #[arg(long)]
     pub(crate) orphans: bool,
+    /// Also permit what the settings of the whole registry require, and with `provision` changing them (--registry)
+    ///
+    /// For `ci` this reads the signing rules and the pull-through cache rules of the registry: signing needs
+    /// signer:SignPayload, and bases behind a cache need ecr:BatchImportUpstreamImage and ecr:CreateRepository.
+    #[arg(long, conflicts_with = "trust")]
+    pub(crate) registry: bool,
     /// Print the trust policy of the role instead: which pipeline may assume it, by OpenID Connect (repeatable)
     ///
     /// PIPELINE is github:OWNER/REPO, gitlab:GROUP/PROJECT (of gitlab.com) or buildkite:ORG/PIPELINE, followed by
@@ -310,13 +316,13 @@ pub struct Push {
     #[arg(long, value_name = "PLATFORM=PATH")]
     pub(crate) binary: Vec<PrebuiltBinary>,
     /// Compile the services and build the images, but do not push them
-    #[arg(long, conflicts_with = "fail_on")]
+    #[arg(long, conflicts_with_all = ["fail_on", "require_signed"])]
     pub(crate) dry_run: bool,
     /// Write the images to an OCI image layout in DIR instead of pushing them
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "image_refs"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "require_signed", "image_refs"])]
     pub(crate) oci_layout: Option<PathBuf>,
     /// Load the images into docker or podman instead of pushing them
-    #[arg(long, conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "image_refs"])]
+    #[arg(long, conflicts_with_all = ["dry_run", "create", "skip_existing", "fail_on", "require_signed", "image_refs"])]
     pub(crate) load: bool,
     /// docker, podman, or the path of a program with the same command line [default: the first that works]
     #[arg(long, value_name = "PROGRAM")]
@@ -336,6 +342,10 @@ pub struct Push {
     /// Also write the digest references to FILE, one per line
     #[arg(long, value_name = "FILE")]
     pub(crate) image_refs: Option<PathBuf>,
+    /// Exit with code 4 unless ECR has signed the image by a signing rule of the registry, with the AWS Signer profile
+    /// PROFILE (an ARN or a name) if it is given; an index and all images that it lists must be signed
+    #[arg(long, value_name = "PROFILE", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = "Signing gate")]
+    pub(crate) require_signed: Option<String>,
     #[command(flatten)]
     pub(crate) gate: GateArgs,
     #[command(flatten)]

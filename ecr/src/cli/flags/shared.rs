@@ -165,7 +165,7 @@ pub struct GateArgs {
     /// Whether an image that ECR cannot scan passes or fails, such as an image built from scratch
     #[arg(long, value_name = "WHAT", default_value = "fail", requires = "fail_on")]
     pub unsupported: Unsupported,
-    /// Maximum total time to wait for scans, such as 500ms, 30s, 5m or 1h
+    /// Maximum total time to wait for ECR to scan and sign, such as 500ms, 30s, 5m or 1h
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     pub timeout: Duration,
 }

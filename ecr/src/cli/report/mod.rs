@@ -19,6 +19,7 @@ mod registry;
 mod scan;
 #[cfg(test)]
 mod schema;
+mod signing;
 mod status;
 pub use delete::{DeleteEntry, DeleteOutcome, DeleteReport};
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use registry::{RegistryChange, RegistryStatus, RegistryStepReport, registry_
 #[cfg(test)]
 pub use scan::ScanDocument;
 pub use scan::{IgnoreReport, ScanFailure, ScanReport, ScannedImage, Subject};
+pub use signing::SignedManifest;
 pub use status::{EngineStatus, Environment, LatestImage, RepositoryStatus, StatusReport};
 
 /// The registry that a command works with. Reports begin with it.

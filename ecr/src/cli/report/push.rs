@@ -3,9 +3,9 @@
 use ecr_types::{Digest, ImageTag, RepositoryName};
 use serde::Serialize;
 
-use super::ScannedImage;
 #[cfg(test)]
 use super::schema::rules;
+use super::{ScannedImage, SignedManifest};
 
 /// The result of `push` for the image of each service.
 #[derive(Debug, Clone, Serialize)]
@@ -58,6 +58,10 @@ pub struct PushEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Vec<ScannedImage>"))]
     pub scans: Option<Vec<ScannedImage>>,
+    /// The signatures of the image, and of each image of an index. Absent without `--require-signed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Vec<SignedManifest>"))]
+    pub signatures: Option<Vec<SignedManifest>>,
     /// The names of the image in the OCI layout or the container engine. Absent if the image was not
     /// exported.
     #[serde(skip_serializing_if = "Option::is_none")]

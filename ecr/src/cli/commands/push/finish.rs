@@ -4,7 +4,7 @@ use super::connect::Connected;
 use super::outcome::{ServiceResult, summary};
 use crate::cli::commands::session::Session;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::report::{PushOutcome, PushReport, ScannedImage};
+use crate::cli::report::{PushOutcome, PushReport, ScannedImage, SignedManifest};
 use crate::cli::shell::{OutputFile, Shell};
 
 /// The input of [`finish`].
@@ -47,10 +47,11 @@ pub(super) fn finish(finish: FinishedPush<'_>, file: Option<OutputFile>) -> Resu
     Ok(exit)
 }
 
-/// Whether the image is in the registry and passed the gate. The reference of an image that did not pass, or whose
-/// scan cannot be read, is not printed, although the image was pushed.
+/// Whether the image is in the registry and passed the gates. The reference of an image that did not pass, or whose
+/// scan or signature cannot be read, is not printed, although the image was pushed.
 fn is_present(done: &ServiceResult) -> bool {
     matches!(done.entry.outcome, PushOutcome::Pushed | PushOutcome::Unchanged)
         && done.entry.error.is_none()
         && done.entry.scans.iter().flatten().all(ScannedImage::is_through)
+        && done.entry.signatures.iter().flatten().all(SignedManifest::is_signed)
 }

@@ -20,6 +20,7 @@ use crate::cli::shell::Shell;
 use crate::config::desired::Service;
 use crate::config::tag_template::{InvalidTag, TagTemplate, TagValues};
 use crate::scan::Gate;
+use crate::signing::RequiredProfile;
 
 mod build;
 mod connect;
@@ -36,6 +37,7 @@ mod prepare;
 mod remote;
 mod repositories;
 mod results;
+mod signing;
 mod tree;
 mod upload;
 
@@ -115,6 +117,13 @@ async fn to_registry(
         let step = gate::apply(session, gate, &push.flags.gate, &auditable, &mut done);
         if push.shell.until_interrupted(step).await.is_none() {
             done.iter_mut().for_each(ServiceResult::interrupt_gate);
+        }
+    }
+    if let Some(profile) = &push.flags.require_signed {
+        let (required, timeout) = (RequiredProfile::new(profile), push.flags.gate.timeout);
+        let step = signing::apply(session, &required, timeout, &mut done);
+        if push.shell.until_interrupted(step).await.is_none() {
+            done.iter_mut().for_each(ServiceResult::interrupt_signing_gate);
         }
     }
     done

@@ -69,6 +69,7 @@ pub(super) fn entry(service: &Service, outcome: PushOutcome) -> PushEntry {
         mounted_bytes: 0,
         skipped_bytes: 0,
         scans: None,
+        signatures: None,
         names: None,
         error: None,
     }

@@ -66,12 +66,25 @@ impl ServiceResult {
         Self { exit: Exit::Interrupted, ..failed }
     }
 
-    /// Marks an image in the registry to which the gate was not applied.
+    /// Marks an image in the registry to which the scan gate was not applied.
     pub(super) fn interrupt_gate(&mut self) {
-        let PushEntry { outcome, scans, error, .. } = &mut self.entry;
+        if self.entry.scans.is_none() {
+            self.interrupt("interrupted before its scan was read");
+        }
+    }
+
+    /// Marks an image in the registry to which the signing gate was not applied.
+    pub(super) fn interrupt_signing_gate(&mut self) {
+        if self.entry.signatures.is_none() {
+            self.interrupt("interrupted before its signature was read");
+        }
+    }
+
+    fn interrupt(&mut self, reason: &str) {
+        let PushEntry { outcome, error, .. } = &mut self.entry;
         let is_there = matches!(outcome, PushOutcome::Pushed | PushOutcome::Unchanged);
-        if is_there && scans.is_none() && error.is_none() {
-            *error = Some("interrupted before its scan was read".to_owned());
+        if is_there && error.is_none() {
+            *error = Some(reason.to_owned());
             self.exit = Exit::Interrupted;
         }
     }
