@@ -65,8 +65,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use cli::flags::{
-    Create, Delete, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask, Login, Plan,
-    Push, Scan, Serve, Status, Task,
+    Create, Delete, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask, Login,
+    PinBases, Plan, Push, Scan, Serve, Status, Task,
 };
 
 /// The AWS SDK's HTTP client, for the integration tests of this package.

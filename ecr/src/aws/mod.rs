@@ -16,6 +16,7 @@ use ecr_types::RegistryId;
 use ecr_types::url::redacted;
 
 use environment::{Environment, with_credentials};
+use private_registry::{EndpointVariant, NoDualStackHost, PrivateRegistry};
 
 mod answer;
 mod apply;
@@ -85,6 +86,7 @@ pub struct Aws {
     denials: Denials,
     /// The account of the credentials, once it is known.
     account: OnceLock<RegistryId>,
+    variant: EndpointVariant,
 }
 
 /// The owner of the credentials.
@@ -117,7 +119,24 @@ impl Aws {
         let region = config.region().ok_or(NoRegion)?.to_string();
         region.parse::<ecr_types::Region>().map_err(anyhow::Error::msg)?;
         let (ecr, sts) = clients(&config, &http);
-        Ok(Self { ecr, sts, region, endpoint, http, denials: Denials::default(), account: OnceLock::new() })
+        let variant = EndpointVariant {
+            fips: config.use_fips().unwrap_or_default(),
+            dual_stack: config.use_dual_stack().unwrap_or_default(),
+        };
+        let (denials, account) = (Denials::default(), OnceLock::new());
+        Ok(Self { ecr, sts, region, endpoint, http, denials, account, variant })
+    }
+
+    /// The host to connect to for a registry that references call `host`: another one for a private registry of ECR, if FIPS or
+    /// dual-stack endpoints are asked for.
+    ///
+    /// # Errors
+    /// No dual-stack host of the partition is known.
+    pub fn registry_host(&self, host: &str) -> Result<String, NoDualStackHost> {
+        match PrivateRegistry::of_host(host) {
+            Some(registry) if self.variant != EndpointVariant::default() => registry.host(self.variant),
+            _ => Ok(host.to_owned()),
+        }
     }
 
     pub fn region(&self) -> &str {

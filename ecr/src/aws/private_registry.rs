@@ -2,6 +2,8 @@
 
 use ecr_types::RegistryId;
 
+use super::iam::partition;
+
 /// The private registry of an account in a region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrivateRegistry {
@@ -23,7 +25,50 @@ const DOMAINS: [&str; 9] = [
     "csp.hci.ic.gov",
 ];
 
+/// Which of the hosts of AWS's services are used, as `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT` ask for it (AWS SDKs
+/// and Tools Reference Guide, "Dual-stack and FIPS endpoints").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EndpointVariant {
+    /// Hosts whose cryptography is validated by FIPS 140.
+    pub fips: bool,
+    /// Hosts with IPv4 and IPv6 addresses.
+    pub dual_stack: bool,
+}
+
+/// The registries of a partition have no dual-stack host that is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "dual-stack endpoints are asked for, and no dual-stack host is known for the registries of region {region}"
+)]
+pub struct NoDualStackHost {
+    region: String,
+}
+
+impl NoDualStackHost {
+    /// What the user can do about it.
+    pub const HELP: &'static str =
+        "unset AWS_USE_DUALSTACK_ENDPOINT, and `use_dualstack_endpoint` of the AWS profile";
+}
+
 impl PrivateRegistry {
+    /// The host of the registry for an [`EndpointVariant`] (AWS General Reference, "Amazon ECR endpoints and quotas"). The API
+    /// does not name them, and neither do the endpoint rules of the SDKs, which are about the API only.
+    ///
+    /// # Errors
+    /// No dual-stack host of the partition is known.
+    pub fn host(&self, variant: EndpointVariant) -> Result<String, NoDualStackHost> {
+        let Self { account, region } = self;
+        let fips = if variant.fips { "-fips" } else { "" };
+        match variant.dual_stack {
+            false => Ok(format!("{account}.dkr.ecr{fips}.{region}.{}", domain(region))),
+            true => {
+                let domain = dual_stack_domain(region);
+                let domain = domain.ok_or_else(|| NoDualStackHost { region: region.clone() })?;
+                Ok(format!("{account}.dkr-ecr{fips}.{region}.{domain}"))
+            }
+        }
+    }
+
     /// The registry with this host: `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, with `ecr-fips` in place of `ecr`, or the
     /// dual-stack form `ACCOUNT.dkr-ecr.REGION.on.aws`. `None` for other hosts, such as that of the public gallery.
     pub fn of_host(host: &str) -> Option<Self> {
@@ -33,6 +78,28 @@ impl PrivateRegistry {
         let (region, domain) = rest.split_once('.')?;
         let region: ecr_types::Region = region.parse().ok().filter(|_| DOMAINS.contains(&domain))?;
         Some(Self { account: account.parse().ok()?, region: region.to_string() })
+    }
+}
+
+/// The domain of the services of a region's partition (`dnsSuffix` in the SDKs' table of partitions).
+fn domain(region: &str) -> &'static str {
+    match partition(region) {
+        "aws-cn" => "amazonaws.com.cn",
+        "aws-eusc" => "amazonaws.eu",
+        "aws-iso" => "c2s.ic.gov",
+        "aws-iso-b" => "sc2s.sgov.gov",
+        "aws-iso-e" => "cloud.adc-e.uk",
+        "aws-iso-f" => "csp.hci.ic.gov",
+        _ => "amazonaws.com",
+    }
+}
+
+/// The domain of the registries' dual-stack hosts. That of the API is another one (`api.aws`).
+fn dual_stack_domain(region: &str) -> Option<&'static str> {
+    match partition(region) {
+        "aws" | "aws-us-gov" => Some("on.aws"),
+        "aws-cn" => Some("on.amazonwebservices.com.cn"),
+        _ => None,
     }
 }
 

@@ -6,6 +6,7 @@ use ecr_oci::bases::PullError;
 use ecr_oci::registry::{RegistryError, RegistryErrorKind};
 use ecr_types::text::NotText;
 
+use crate::aws::private_registry::NoDualStackHost;
 use crate::aws::{ForeignRegistry, InvalidEnvironment, NoRegion, PROXY, ServiceError, UNTRUSTED};
 use crate::build::bases::MissingBase;
 use crate::build::compile::prebuilt::PrebuiltError;
@@ -45,6 +46,9 @@ fn help_for_one(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<InvalidEnvironment>() {
         return Some(error.help());
+    }
+    if error.is::<NoDualStackHost>() {
+        return Some(NoDualStackHost::HELP.to_owned());
     }
     if error.is::<ForeignRegistry>() {
         return Some(ForeignRegistry::HELP.to_owned());

@@ -12,7 +12,7 @@ use super::commands;
 use super::error::{Exit, Failure};
 use super::flags::{
     Create, Delete, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask, Login,
-    OutputArgs, Plan, Push, Scan, Serve, Status, Task,
+    OutputArgs, PinBases, Plan, Push, Scan, Serve, Status, Task,
 };
 use super::interruption::Signals;
 use super::shell::{Format, Printable, Shell, Verbosity};
@@ -38,6 +38,7 @@ commands! {
     Images { common.output } => commands::images::run,
     Scan { common.output } => commands::scan::run,
     IamPolicy { common.output } => commands::iam_policy::run,
+    PinBases { common.output } => commands::pin_bases::run,
     Login { common.output } => commands::login::run,
     LifecycleCheck { output } => commands::lifecycle::check::run,
     LifecyclePreview { common.output } => commands::lifecycle::preview::run,
@@ -67,6 +68,7 @@ impl EcrTask {
             Self::Scan(it) => it.run(),
             Self::Lifecycle(task) => task.run(),
             Self::IamPolicy(it) => it.run(),
+            Self::PinBases(it) => it.run(),
             Self::Login(it) => it.run(),
             Self::Serve(it) => it.run(),
         }

@@ -37,6 +37,23 @@ pub fn text(path: &Path) -> io::Result<String> {
     limited(path, MAX_CONFIGURATION)
 }
 
+/// Replaces the text of a file by what `change` makes of it; `false` if it makes nothing of it. A byte order mark, the permissions
+/// and a symbolic link stay. Readers see the old content or the new one.
+///
+/// # Errors
+/// The file cannot be read or written, or is not UTF-8.
+pub fn edit(path: &Path, change: impl FnOnce(&str) -> Option<String>) -> io::Result<bool> {
+    const MARK: &str = "\u{feff}";
+    let path = path.canonicalize()?;
+    let bytes = std::fs::read(&path)?;
+    let mark = if bytes.starts_with(MARK.as_bytes()) { MARK } else { "" };
+    let Some(changed) = change(&decode(bytes)?) else { return Ok(false) };
+    let permissions = std::fs::metadata(&path)?.permissions();
+    ecr_oci::files::write(&path, format!("{mark}{changed}").as_bytes())?;
+    std::fs::set_permissions(&path, permissions)?;
+    Ok(true)
+}
+
 fn limited(path: &Path, mebibytes: u64) -> io::Result<String> {
     let (mut bytes, limit) = (Vec::new(), mebibytes << 20);
     // The size in the metadata is not that of a device or a pipe.

@@ -5,6 +5,7 @@ pub mod desired;
 pub mod environments;
 pub mod files;
 pub mod metadata;
+pub mod pins;
 pub mod price;
 pub mod settings;
 pub mod tag_template;

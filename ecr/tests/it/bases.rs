@@ -28,6 +28,18 @@ fn archive(architecture: &str, files: &[&str]) -> Vec<u8> {
 /// Pushes a base image of one layer to the repository `base`. `kind` is the family of media types, `oci` or `docker`,
 /// or `zstd`, which is OCI with a compressed layer.
 fn base(registry: &Registry, kind: &str, architecture: &str, files: &[&str]) -> String {
+    base_in(registry, "base", None, kind, architecture, files)
+}
+
+/// The same in another repository, and under a tag.
+pub fn base_in(
+    registry: &Registry,
+    name: &str,
+    tag: Option<&str>,
+    kind: &str,
+    architecture: &str,
+    files: &[&str],
+) -> String {
     let (manifest_type, config_type, layer_type) = match kind {
         "docker" => (
             "application/vnd.docker.distribution.manifest.v2+json",
@@ -50,7 +62,7 @@ fn base(registry: &Registry, kind: &str, architecture: &str, files: &[&str]) -> 
         "history": [{"created_by": "the base"}],
     });
     let config = config.to_string();
-    let descriptor = |kind: &str, bytes: &[u8]| json!({"mediaType": kind, "digest": registry.upload("base", bytes), "size": bytes.len()});
+    let descriptor = |kind: &str, bytes: &[u8]| json!({"mediaType": kind, "digest": registry.upload(name, bytes), "size": bytes.len()});
     let mut manifest = json!({
         "schemaVersion": 2,
         "mediaType": manifest_type,
@@ -60,7 +72,7 @@ fn base(registry: &Registry, kind: &str, architecture: &str, files: &[&str]) -> 
     // The table of contents of eStargz (stargz-snapshotter, "docs/estargz.md").
     manifest["layers"][0]["annotations"] =
         json!({"containerd.io/snapshot/stargz/toc.digest": Digest::of(b"toc")});
-    registry.put("base", &manifest, None)
+    registry.put(name, &manifest, tag)
 }
 
 /// A registry with a repository `base`.

@@ -29,6 +29,7 @@ mod local;
 mod login;
 mod output;
 mod permissions;
+mod pins;
 mod plan;
 mod platforms;
 mod proxy;

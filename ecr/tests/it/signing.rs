@@ -60,7 +60,8 @@ fn push_require_signed_passes_an_image_whose_manifests_are_all_signed() {
             [-digest--]  signed with arn:aws:signer:us-east-1:123456789012:/signing-profiles/release
             [-digest--]  signed with arn:aws:signer:us-east-1:123456789012:/signing-profiles/release
             Finished 1 image: 1 unchanged in [TIME]
-    "#]].assert_eq(&without_digests(&signed.good().shown()));
+    "#]]
+    .assert_eq(&without_digests(&signed.good().shown()));
     for profile in [PROFILE, "release"] {
         let flag = format!("--require-signed={profile}");
         let report = gate(&fixture, &[&flag, "--format", "json"]).json_with(0);

@@ -46,6 +46,15 @@ impl Reference {
         self.digest.as_ref().map_or_else(tag, Digest::as_str)
     }
 
+    /// The same image in another repository: with the same tag and digest.
+    #[must_use]
+    pub fn in_repository(&self, host: &str, name: &str) -> Self {
+        let tag = self.tag.as_deref().map(|it| format!(":{it}")).unwrap_or_default();
+        let digest = self.digest.as_ref().map(|it| format!("@{it}")).unwrap_or_default();
+        let text = format!("{host}/{name}{tag}{digest}");
+        Self { host: host.to_owned(), name: name.to_owned(), text, ..self.clone() }
+    }
+
     /// Whether the registry is Docker Hub, which has several names.
     pub fn is_docker_hub(&self) -> bool {
         self.host == DOCKER_HUB

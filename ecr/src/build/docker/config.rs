@@ -21,8 +21,8 @@ use tempfile::TempDir;
 /// The user and the password of a registry, for an engine.
 #[derive(Clone)]
 pub struct EngineLogin {
-    /// The host of the registry, with its port if it has one.
-    pub host: String,
+    /// The hosts of the registry, each with its port if it has one.
+    pub hosts: Vec<String>,
     pub user: String,
     pub password: String,
 }
@@ -109,7 +109,8 @@ impl PrivateConfig {
         auth.entry("auths").or_insert_with(|| json!({}));
         if let Some(login) = &self.login {
             for file in [&mut config, &mut auth] {
-                file.entry("credHelpers").or_insert_with(|| json!({}))[&login.host] = json!(HELPER);
+                let helpers = file.entry("credHelpers").or_insert_with(|| json!({}));
+                login.hosts.iter().for_each(|it| helpers[it] = json!(HELPER));
             }
             write_program(&self.folder.path().join(format!("docker-credential-{HELPER}")), SCRIPT)?;
         }

@@ -37,7 +37,7 @@ pub async fn run(flags: &flags::IamPolicy, shell: &Shell) -> Result<Exit, Failur
         return print_trust_policy(flags, shell, &workspace).await;
     }
     let repositories = flags.common.selection.repositories(&workspace.desired)?;
-    let bases = bases(&flags.common.selection.services(&workspace.desired)?);
+    let bases = bases(&flags.common.selection.services(&workspace.desired)?, &workspace);
     let (account, region) = account_and_region(flags, &workspace, shell).await?;
     let scope = Scope {
         region: &region,
@@ -133,10 +133,11 @@ fn note_subject(shell: &Shell, pipeline: &Pipeline) {
     }
 }
 
-/// The base images of services. A push reports the ones that are not references.
-fn bases(services: &[&Service]) -> Vec<Reference> {
+/// The base images of services, as they are pulled. A push reports the ones that are not references.
+fn bases(services: &[&Service], workspace: &Workspace) -> Vec<Reference> {
     let bases = services.iter().filter_map(|it| it.image.base.as_ref());
-    bases.filter_map(|it| it.value.parse().ok()).collect()
+    let bases = bases.filter_map(|it| it.value.parse().ok());
+    bases.map(|it: Reference| workspace.desired.base_mirrors.source(&it)).collect()
 }
 
 fn warn_of_size(shell: &Shell, document: &PolicyDocument) {

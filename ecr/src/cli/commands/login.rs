@@ -1,5 +1,6 @@
 //! `ecr login`: logs docker or podman in to the registry.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -32,7 +33,12 @@ pub async fn run(flags: &flags::Login, shell: &Shell) -> Result<Exit, Failure> {
         shell.warn("the token has already expired; check the clock of this machine");
     }
     match engine {
-        Some(engine) => log_in(shell, engine, &token, flags.common.registry.network_timeout).await?,
+        Some(engine) => {
+            // docker connects to the host of a reference: that of the API, or the one for FIPS or dual-stack.
+            let other = session.aws.registry_host(token.host()).map_err(anyhow::Error::new)?;
+            let hosts: BTreeSet<_> = [token.host().to_owned(), other].into();
+            log_in(shell, engine, &token, &hosts, flags.common.registry.network_timeout).await?;
+        }
         None => print_token(shell, &token),
     }
     Ok(Exit::Done)
@@ -57,23 +63,24 @@ async fn log_in(
     shell: &Shell,
     engine: Engine,
     token: &AuthorizationToken,
+    hosts: &BTreeSet<String>,
     limit: Duration,
 ) -> Result<(), Failure> {
     let name = engine.name().to_owned();
-    let (host, probed) = (token.host().to_owned(), engine.clone());
-    let helper = tokio::task::spawn_blocking(move || probed.login_helper(&host));
-    // A program that cannot be run fails below, with its error.
-    let helper = helper.await.context("the login was interrupted")?.unwrap_or_default();
-    let expires_at = match &helper {
-        Some(helper) if helper.logs_in_by_itself() => {
-            check_helper(shell, &name, helper, token.host()).await?;
-            None
+    let mut expires_at = None;
+    for host in hosts {
+        let (probed, key) = (engine.clone(), host.clone());
+        let helper = tokio::task::spawn_blocking(move || probed.login_helper(&key));
+        // A program that cannot be run fails below, with its error.
+        let helper = helper.await.context("the login was interrupted")?.unwrap_or_default();
+        match &helper {
+            Some(helper) if helper.logs_in_by_itself() => check_helper(shell, &name, helper, host).await?,
+            helper => {
+                store(shell, engine.clone(), helper.as_ref(), token, host, limit).await?;
+                expires_at = token.expires_at;
+            }
         }
-        helper => {
-            store(shell, engine, helper.as_ref(), token, limit).await?;
-            token.expires_at
-        }
-    };
+    }
     shell.json(&LoginReport::LoggedIn(LoggedIn {
         engine: name,
         expires_at,
@@ -117,31 +124,29 @@ async fn store(
     engine: Engine,
     helper: Option<&LoginHelper>,
     token: &AuthorizationToken,
+    host: &str,
     limit: Duration,
 ) -> Result<(), Failure> {
-    let (host, password) = (token.host().to_owned(), token.password.clone());
+    let (key, password) = (host.to_owned(), token.password.clone());
     let name = engine.name().to_owned();
     let patience = shell.patience(limit);
-    let login = tokio::task::spawn_blocking(move || engine.login(&host, USER, &password, &patience)).await;
-    let output = login.context("the login was interrupted")?.map_err(|error| {
-        let is_started = !error.chain().any(|it| it.is::<std::io::Error>());
-        let failure =
-            Failure::from(error.context(format!("failed to log in to {} with {name}", token.host())));
-        match helper {
-            _ if !is_started => {
-                failure.with_help("choose docker, podman, or the path of a compatible program with --engine")
+    let login = tokio::task::spawn_blocking(move || engine.login(&key, USER, &password, &patience)).await;
+    let output =
+        login.context("the login was interrupted")?.map_err(|error| {
+            let is_started = !error.chain().any(|it| it.is::<std::io::Error>());
+            let failure = Failure::from(error.context(format!("failed to log in to {host} with {name}")));
+            match helper {
+                _ if !is_started => failure
+                    .with_help("choose docker, podman, or the path of a compatible program with --engine"),
+                Some(helper) if failure.help.is_none() => failure
+                    .with_help(format!("{name} stores logins with {helper}; {}", helper.way_around(host))),
+                _ => failure,
             }
-            Some(helper) if failure.help.is_none() => failure.with_help(format!(
-                "{name} stores logins with {helper}; {}",
-                helper.way_around(token.host())
-            )),
-            _ => failure,
-        }
-    })?;
+        })?;
     if output.to_lowercase().contains("warning") {
         shell.warn(format!("{name}: {}", output.replace('\n', " ").trim_start_matches("WARNING! ")));
     }
-    shell.status("Logged in", format!("to {} with {name}, {}", token.host(), validity(token)));
+    shell.status("Logged in", format!("to {host} with {name}, {}", validity(token)));
     Ok(())
 }
 

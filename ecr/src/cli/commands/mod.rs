@@ -1,5 +1,6 @@
 //! One module per command. Each loads its input, decides, acts and reports.
 
+mod bases;
 pub mod create;
 pub mod delete;
 mod endpoint;
@@ -9,6 +10,7 @@ pub mod images;
 pub mod lifecycle;
 pub mod login;
 mod parts;
+pub mod pin_bases;
 pub mod plan;
 pub mod push;
 mod read_back;

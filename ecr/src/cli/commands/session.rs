@@ -59,6 +59,11 @@ impl Connection {
     pub fn aws(&self) -> &Aws {
         &self.aws
     }
+
+    /// The clients, without the embedded ECR.
+    pub fn into_aws(self) -> Arc<Aws> {
+        self.aws
+    }
 }
 
 /// The HTTP client of a command. It has the limits of the flags, and the shell says for which host it waits.

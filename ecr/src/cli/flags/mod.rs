@@ -10,8 +10,10 @@ use ecr_types::{InvalidPlatform, Platform};
 use crate::aws::iam::{Pipeline, Role};
 use crate::config::tag_template::TagTemplate;
 
+mod pin_bases;
 mod serve;
 mod shared;
+pub use pin_bases::PinBases;
 pub use serve::{Compat, Serve};
 pub(crate) use shared::{
     CargoArgs, CommonArgs, GateArgs, OutputArgs, RegistryArgs, SelectionArgs, StorageArgs, WorkspaceArgs,
@@ -58,6 +60,8 @@ pub enum EcrTask {
     Lifecycle(LifecycleTask),
     /// Print a least-privilege IAM policy for the repositories
     IamPolicy(IamPolicy),
+    /// Show or write the digests of base images in the manifests
+    PinBases(PinBases),
     /// Log docker or podman in to the registry (`push` does not need this)
     Login(Login),
     /// Run the embedded ECR in the foreground, until Ctrl-C

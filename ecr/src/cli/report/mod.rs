@@ -13,6 +13,7 @@ mod delete;
 mod images;
 mod lifecycle;
 mod login;
+mod pin_bases;
 mod plan;
 mod push;
 mod registry;
@@ -29,6 +30,7 @@ pub use lifecycle::{
     CheckReport, Disagreement, ImagesWarning, PolicyError, PolicyWarning, PreviewReport, PreviewedRepository,
 };
 pub use login::{LoggedIn, LoginReport, PrintedToken};
+pub use pin_bases::{PinReport, PinnedBase};
 pub use plan::{
     CreateOutcome, CreateReport, CreateResult, CreatedRepository, EnvironmentPlan, EnvironmentPlans,
     PlanReport, RepositoryReport, impact_lines, plan_lines,

@@ -13,9 +13,11 @@ use crate::config::price::Price;
 use crate::config::settings::PolicySource;
 use crate::config::tag_template::TagTemplate;
 
+mod mirrors;
 mod registry;
 mod resolve;
 
+pub use mirrors::BaseMirrors;
 pub use registry::{DesiredRegistry, DesiredTemplate};
 pub use resolve::resolve;
 
@@ -87,6 +89,8 @@ pub struct Desired {
     pub services: Vec<Service>,
     /// The settings of the whole registry.
     pub registry: DesiredRegistry,
+    /// Where base images are pulled from.
+    pub base_mirrors: BaseMirrors,
     /// Tables of manifests that are probably mistyped, for warnings.
     pub near_misses: Vec<Problem>,
 }

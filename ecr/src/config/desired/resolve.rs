@@ -9,8 +9,8 @@ use ecr_types::text::NotText;
 use ecr_types::{ImageTagMutability, RepositoryName};
 
 use super::{
-    Configuration, Desired, DesiredRepository, Encryption, LifecyclePolicy, MANAGED_BY, Member, PolicyFiles,
-    Service,
+    BaseMirrors, Configuration, Desired, DesiredRepository, Encryption, LifecyclePolicy, MANAGED_BY, Member,
+    PolicyFiles, Service,
 };
 use crate::config::definitions::RepositoryDefinition;
 use crate::config::metadata::PackageMetadata;
@@ -33,6 +33,7 @@ pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Pr
         repositories: repositories.into_iter().map(|(repository, _)| repository).collect(),
         services,
         registry: resolver.registry(),
+        base_mirrors: BaseMirrors::new(&configuration.workspace.base_mirrors, problems),
         near_misses: configuration.near_misses.clone(),
     }
 }

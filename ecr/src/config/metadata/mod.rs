@@ -45,6 +45,8 @@ pub struct WorkspaceMetadata {
     pub default_environment: Option<Located<String>>,
     /// The settings of the whole registry.
     pub registry: RegistryMetadata,
+    /// Mirrors of the registries that base images are in.
+    pub base_mirrors: BTreeMap<String, Located<String>>,
     /// Whether `ecr delete` refuses the repositories that do not say otherwise. Only an environment sets it.
     pub protect: Option<Located<bool>>,
 }
@@ -70,6 +72,7 @@ impl WorkspaceMetadata {
             environments: environment::read_all(&mut fields, problems),
             default_environment: fields.string("default-environment"),
             registry: RegistryMetadata::read(&mut fields),
+            base_mirrors: fields.string_map("base-mirrors"),
             protect: None,
         };
         fields.finish();

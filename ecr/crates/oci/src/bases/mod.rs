@@ -1,6 +1,7 @@
 //! Base images: pulled by digest into a folder of their own, each blob once.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -24,11 +25,20 @@ use crate::registry::{RegistryError, RegistryErrorKind, RemoteRepository};
 use select::{Choice, choose, is_index, platform, platforms};
 
 /// Pulls base images through a cache on disk.
-#[derive(Debug)]
 pub struct BaseImages {
     cache: BaseCache,
     http: HttpClient,
     login: Option<Login>,
+    source: Source,
+}
+
+/// Where an image is pulled from: the reference itself, or that of a mirror.
+pub type Source = Box<dyn Fn(&Reference) -> Reference + Send + Sync>;
+
+impl fmt::Debug for BaseImages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BaseImages").field("cache", &self.cache).finish_non_exhaustive()
+    }
 }
 
 /// Credentials for one registry, which are used instead of those in the user's files.
@@ -118,7 +128,29 @@ impl BaseImages {
     /// Base images that are stored in `cache` and fetched with `http`. `login` is used for its registry; for others the
     /// credentials come from the user's files; see [`credentials_for`].
     pub fn new(cache: BaseCache, http: HttpClient, login: Option<Login>) -> Self {
-        Self { cache, http, login }
+        Self { cache, http, login, source: Box::new(Reference::clone) }
+    }
+
+    /// The same, but each image is pulled from where `source` says. It is still called by its own reference.
+    #[must_use]
+    pub fn with_source(self, source: Source) -> Self {
+        Self { source, ..self }
+    }
+
+    /// The digest of the manifest or index that the tag of a reference names now; a digest in the reference is ignored.
+    ///
+    /// # Errors
+    /// The registry returns an error or cannot be reached.
+    pub async fn digest(&self, reference: &Reference, on_event: OnPull<'_>) -> Result<Digest> {
+        let remote = self.remote(reference, on_event).await?;
+        let (digest, _) = remote.manifest(reference.tag.as_deref().unwrap_or("latest")).await?;
+        Ok(digest)
+    }
+
+    async fn remote(&self, reference: &Reference, on_event: OnPull<'_>) -> Result<RemoteRepository> {
+        let source = (self.source)(reference);
+        let credentials = self.credentials(&source, on_event).await;
+        Ok(RemoteRepository::new(self.http.clone(), &source, credentials)?)
     }
 
     /// Pulls the image for a platform. Content in the cache is not fetched again.
@@ -132,8 +164,7 @@ impl BaseImages {
         platform: &Platform,
         on_event: OnPull<'_>,
     ) -> Result<BaseImage> {
-        let credentials = self.credentials(reference, on_event).await;
-        let remote = RemoteRepository::new(self.http.clone(), reference, credentials)?;
+        let remote = self.remote(reference, on_event).await?;
         let pull = Pull { cache: &self.cache, remote, platform, on_event };
         let (digest, manifest, config) = pull.image(reference).await?;
         let base = BaseImage::new(&reference.to_string(), digest, manifest, config)?;

@@ -17,6 +17,8 @@ pub(super) struct Endpoint {
     pub(super) host: String,
     /// `https://HOST/`, or `http://HOST/` for a host on loopback (see [`host::is_loopback`]).
     root: Url,
+    /// Another host of the registry, which is not connected to.
+    pub(super) alias: Option<String>,
 }
 
 impl Endpoint {
@@ -27,7 +29,17 @@ impl Endpoint {
         let root = Url::parse(&format!("{scheme}://{host}/"));
         let root =
             root.map_err(|it| RegistryError::new(&format!("use the registry `{host}`"), Cause::Url(it)))?;
-        Ok(Self { http, host: host.to_owned(), root })
+        Ok(Self { http, host: host.to_owned(), root, alias: None })
+    }
+
+    /// The URL itself or, if it is on the other host of the registry, the same one on this host.
+    pub(super) fn on_own_host(&self, mut url: Url) -> Url {
+        if self.alias.is_some() && url.host_str() == self.alias.as_deref() {
+            // Neither the host nor the port of another `https` URL can be refused.
+            let _ = url.set_host(self.root.host_str());
+            let _ = url.set_port(self.root.port());
+        }
+        url
     }
 
     /// The URL of a path of this registry, which consists of characters that a path may contain.

@@ -74,6 +74,14 @@ impl RegistryClient {
         Ok(Self { endpoint: Endpoint::new(http, host)?, credentials: Credentials::new(first, renew) })
     }
 
+    /// The same client, for a registry that names itself by `alias`, too: uploads that it begins there are continued at the host
+    /// of this client. A private registry of ECR has further hosts for FIPS and for dual-stack.
+    #[must_use]
+    pub fn with_alias(mut self, alias: &str) -> Self {
+        self.endpoint.alias = Some(alias.to_owned()).filter(|it| *it != self.endpoint.host);
+        self
+    }
+
     /// The digest of the manifest to which `reference`, a tag or a digest, refers (HEAD request); `None` if there is no such
     /// image. If the response has no `Docker-Content-Digest`, which the specification does not require, the manifest is read.
     ///

@@ -149,7 +149,7 @@ impl RegistryClient {
     ) -> std::result::Result<Url, HttpError> {
         let from = self.endpoint.url(&format!("/v2/{name}/blobs/uploads/"));
         let bad = |it| HttpError::Invalid(format!("the registry began an upload, but {it}"));
-        let mut url = location(&from, begun.headers()).map_err(bad)?;
+        let mut url = self.endpoint.on_own_host(location(&from, begun.headers()).map_err(bad)?);
         url.query_pairs_mut().append_pair("digest", blob.digest.as_str());
         Ok(url)
     }

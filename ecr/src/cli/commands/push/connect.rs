@@ -14,6 +14,7 @@ use crate::aws::{AuthorizationToken, Aws, token_renewal};
 use crate::build::bases::Bases;
 use crate::build::docker::EngineGuard;
 use crate::build::docker::EngineLogin;
+use crate::cli::commands::bases;
 use crate::cli::commands::session::{Connection, Session};
 use crate::cli::error::Failure;
 use crate::config::desired::{Desired, DesiredRepository};
@@ -37,7 +38,10 @@ pub(super) struct RegistryPush {
 /// A registry, with clients that are authorized.
 pub(super) struct AuthorizedRegistry {
     pub client: RegistryClient,
+    /// The host in references.
     pub host: String,
+    /// The host that is connected to.
+    pub connection: String,
     pub bases: Bases,
     /// Ends the engine's session when dropped.
     _engine: Option<EngineGuard>,
@@ -129,8 +133,9 @@ async fn open_registry(
     located: Vec<(Job, TargetRepository)>,
     done: &mut Vec<ServiceResult>,
 ) -> Result<RegistryPush, Failure> {
+    let connection = session.aws.registry_host(host).map_err(anyhow::Error::new)?;
     let (user, password) = ("AWS".to_owned(), token.password.clone());
-    let login = EngineLogin { host: host.to_owned(), user, password };
+    let login = EngineLogin { hosts: vec![host.to_owned(), connection.clone()], user, password };
     let ready = engine::open(push, located, Some(login)).await?;
     done.extend(ready.failed);
     let job = |(job, repository, recipe)| {
@@ -141,13 +146,16 @@ async fn open_registry(
     let http = session.aws.http().clone();
     // The token is also valid for base images in the same registry.
     let credentials = Credentials::Basic { user: "AWS".to_owned(), password: token.password.clone() };
-    let login_for_bases = Login { host: host.to_owned(), credentials };
+    let login_for_bases = Login { host: connection.clone(), credentials };
     let images = BaseImages::new(push.builder.bases.clone(), http.clone(), Some(login_for_bases));
-    let client =
-        RegistryClient::new(http, host, token.authorization(), token_renewal(session.aws.clone(), host));
-    let client = client.map_err(anyhow::Error::from)?;
+    let images =
+        images.with_source(bases::source(session.desired().base_mirrors.clone(), session.aws.clone()));
+    let renew = token_renewal(session.aws.clone(), host);
+    let client = RegistryClient::new(http, &connection, token.authorization(), renew);
+    let client = client.map_err(anyhow::Error::from)?.with_alias(host);
     let (host, bases) = (host.to_owned(), Bases::new(images));
-    Ok(RegistryPush { registry: AuthorizedRegistry { client, host, bases, _engine: ready.guard }, jobs })
+    let registry = AuthorizedRegistry { client, host, connection, bases, _engine: ready.guard };
+    Ok(RegistryPush { registry, jobs })
 }
 
 fn registry_recipe(push: &Push<'_>, recipe: Recipe) -> RegistryRecipe {

@@ -67,6 +67,7 @@ fn sources(session: &Session<'_>, registry: &AuthorizedRegistry, built: &[BuiltJ
     for (it, product) in built {
         let Ok(Product::Image(BuiltImage::Native(image))) = product else { continue };
         let base = base_of(&it.job.service).parse::<Reference>().ok();
+        let base = base.map(|it| session.desired().base_mirrors.source(&it));
         let base = base.filter(|it| it.host == registry.host);
         if let Some(name) = base.and_then(|it| it.name.parse().ok()) {
             sources.add(&image.inherited, &name);

@@ -64,7 +64,7 @@ impl EnginePush<'_> {
 
     async fn push_tag(&self, tag: &ImageTag) -> Result<Digest> {
         let repository = &self.job.job.service.repository;
-        let name = format!("{}/{repository}:{tag}", self.registry.host);
+        let name = format!("{}/{repository}:{tag}", self.registry.connection);
         let (session, id) = (self.image.session.clone(), self.image.id.clone());
         let pushing = tokio::task::spawn_blocking(move || {
             session.tag(&id, &name)?;

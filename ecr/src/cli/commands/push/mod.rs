@@ -17,7 +17,7 @@ use crate::build::method::{BuildMethod, BuildMethods};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::shell::Shell;
-use crate::config::desired::Service;
+use crate::config::desired::{BaseMirrors, Service};
 use crate::config::tag_template::{InvalidTag, TagTemplate, TagValues};
 use crate::scan::Gate;
 use crate::signing::RequiredProfile;
@@ -135,6 +135,8 @@ struct Push<'a> {
     shell: &'a Shell,
     builder: Arc<ImageBuilder>,
     methods: Arc<BuildMethods>,
+    /// Where base images are pulled from.
+    mirrors: BaseMirrors,
     /// The git working tree of the workspace; `None` if it is not in one.
     tree: Option<WorkingTree>,
 }

@@ -73,7 +73,7 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let methods = Arc::new(methods(flags, &workspace)?);
     check_binaries(shell, &services, &builder, &methods)?;
     let gate = scan::gate(&flags.gate, &workspace)?;
-    let root = workspace.root.clone();
+    let (root, mirrors) = (workspace.root.clone(), workspace.desired.base_mirrors.clone());
     let (jobs, done) = jobs(flags, services, &builder, &methods);
     check_files(&builder, &jobs)?;
     let layer_preparation = prepare_layers(&builder, &jobs);
@@ -81,7 +81,7 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let tree = tree.result(&root).await?;
     tree::require_clean(flags, shell, tree.as_ref())?;
     let references = flags.image_refs.as_deref().map(OutputFile::create).transpose()?;
-    let push = Push { flags, shell, builder, methods, tree };
+    let push = Push { flags, shell, builder, methods, mirrors, tree };
     Ok(Prepared { push, jobs, done, destination, gate, references, layer_preparation })
 }
 

@@ -56,7 +56,8 @@ impl RemoteBuild<'_> {
 
     async fn push(self, tags: &[ImageTag]) -> Result<Digest> {
         let name = &self.job.job.service.repository;
-        let names: Vec<_> = tags.iter().map(|tag| format!("{}/{name}:{tag}", self.registry.host)).collect();
+        let names: Vec<_> =
+            tags.iter().map(|tag| format!("{}/{name}:{tag}", self.registry.connection)).collect();
         let Self { session, builder, build, registry, .. } = self;
         let pushed = tokio::task::spawn_blocking(move || session.build_and_push(&builder, &build, &names));
         let reported = pushed.await.context("the build was interrupted")??;

@@ -66,6 +66,7 @@ mod tests {
             ("lifecycle-check", schema_of::<CheckReport>("lifecycle-check", "ecr lifecycle check")),
             ("lifecycle-preview", schema_of::<PreviewReport>("lifecycle-preview", "ecr lifecycle preview")),
             ("login", schema_of::<LoginReport>("login", "ecr login")),
+            ("pin-bases", schema_of::<PinReport>("pin-bases", "ecr pin-bases")),
             ("plan", schema_of::<PlanReport>("plan", "ecr plan")),
             (
                 "plan-environments",
