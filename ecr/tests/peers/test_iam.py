@@ -1,5 +1,6 @@
 """`ecr iam-policy`: the documents under moto's enforcement, operation by operation, and the commands under them."""
 
+import concurrent.futures
 import json
 import unittest
 import urllib.request
@@ -10,6 +11,8 @@ NAME = "my-app"
 DIGEST = "sha256:" + "0" * 64
 LIFECYCLE = json.dumps({"rules": [{"rulePriority": 1, "selection": {
     "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 10}, "action": {"type": "expire"}}]})
+MANIFEST = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+            "config": {"digest": DIGEST, "size": 7, "mediaType": "x"}, "layers": []}
 
 # The calls of each operation: whether they then succeed is another matter than whether they are allowed.
 CALLS = {
@@ -56,12 +59,12 @@ def enforce(url):
     urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset-auth", b"0", plain)).read()
 
 
-def user(url, text):
+def user(url, text, name="someone"):
     """The keys of a user who may do what a document says."""
     iam = client("iam", url)
-    iam.create_user(UserName="someone")
-    iam.put_user_policy(UserName="someone", PolicyName="document", PolicyDocument=text)
-    made = iam.create_access_key(UserName="someone")["AccessKey"]
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="document", PolicyDocument=text)
+    made = iam.create_access_key(UserName=name)["AccessKey"]
     return {"key": made["AccessKeyId"], "secret": made["SecretAccessKey"]}
 
 
@@ -80,6 +83,69 @@ def workspace():
     text = (made.root / "Cargo.toml").read_text()
     made.write("Cargo.toml", text.replace('region = ', 'account-id = "123456789012"\nregion = '))
     return made
+
+
+def without(text, action):
+    """A document without one of its actions."""
+    document = json.loads(text)
+    for statement in document["Statement"]:
+        statement["Action"] = [it for it in statement["Action"] if it != action]
+    return json.dumps(document)
+
+
+class Missing(unittest.TestCase):
+    """Without any one action of its document, a command fails or warns by that name."""
+
+    # moto has neither lifecycle previews nor indexes, so that no manifest is read here. The Rust tests have both.
+    NOT_ASKED = {"provision": {"ecr:BatchGetImage", "ecr:GetLifecyclePolicyPreview"}, "read": set()}
+
+    def check(self, role, prepare, commands):
+        with moto() as url:
+            made = workspace()
+            text = document(made, role)
+            actions = {action for statement in json.loads(text)["Statement"] for action in statement["Action"]}
+            keys = {it: user(url, without(text, it), it.replace(":", "-")) for it in actions - self.NOT_ASKED[role]}
+            admin = user(url, json.dumps({"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Action": "*", "Resource": "*"}]}), "admin")
+            enforce(url)
+
+            # Each in a region of its own, so that they do not meet. Most of their time is the wait for what moto does not have.
+            def said(action, ecr):
+                prepare(ecr)
+                of_user = keys[action] | {"AWS_REGION": ecr.meta.region_name}
+                return [made.run(url, *it, **of_user, code=None).stderr for it in commands]
+
+            import boto3
+
+            regions = boto3.session.Session().get_available_regions("ecr")
+            clients = [client("ecr", url, **admin, region=it) for it in regions[: len(keys)]]
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                each = {it: pool.submit(said, it, ecr) for it, ecr in zip(sorted(keys), clients, strict=True)}
+            for action, output in each.items():
+                with self.subTest(role=role, action=action):
+                    self.assertTrue(any(action in it for it in output.result()), output.result())
+
+    def test_provision(self):
+        def drifted(ecr):
+            for repository in ecr.describe_repositories()["repositories"]:
+                ecr.delete_repository(repositoryName=repository["repositoryName"], force=True)
+            ecr.create_repository(repositoryName=NAME)
+            ecr.put_image(repositoryName=NAME, imageManifest=json.dumps(MANIFEST), imageTag="1.0.0")
+
+        create = ["ecr", "create", "--yes"]
+        preview = ["ecr", "lifecycle", "preview", "--aws", "--network-timeout", "1s"]
+        self.check("provision", drifted, [create, preview, ["ecr", "delete", "--yes"], ["ecr", "plan"]])
+
+    def test_read(self):
+        def scanned(ecr):
+            for repository in ecr.describe_repositories()["repositories"]:
+                ecr.delete_repository(repositoryName=repository["repositoryName"], force=True)
+            ecr.create_repository(repositoryName=NAME)
+            ecr.put_image(repositoryName=NAME, imageManifest=json.dumps(MANIFEST), imageTag="1.0.0")
+            ecr.start_image_scan(repositoryName=NAME, imageId={"imageTag": "1.0.0"})
+
+        absent = ["ecr", "status", "-p", "my-app-worker"]
+        self.check("read", scanned, [["ecr", "images"], ["ecr", "scan", "-p", NAME], ["ecr", "status"], absent])
 
 
 class Documents(unittest.TestCase):
@@ -116,9 +182,7 @@ class Documents(unittest.TestCase):
             made = workspace()
             made.run(url, "ecr", "create")
             ecr = client("ecr", url)
-            manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-                        "config": {"digest": DIGEST, "size": 7, "mediaType": "x"}, "layers": []}
-            ecr.put_image(repositoryName=NAME, imageManifest=json.dumps(manifest), imageTag="1.0.0")
+            ecr.put_image(repositoryName=NAME, imageManifest=json.dumps(MANIFEST), imageTag="1.0.0")
             ecr.start_image_scan(repositoryName=NAME, imageId={"imageTag": "1.0.0"})
             keys = user(url, document(made, "read"))
             enforce(url)
