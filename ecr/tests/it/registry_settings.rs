@@ -86,7 +86,8 @@ pub async fn sign(
 /// The part of the page below `Registry`.
 fn section(page: &str) -> String {
     let (_, section) = page.split_once("\nRegistry\n").unwrap();
-    section.split("--- stderr").next().unwrap().to_owned()
+    let lines = section.split("--- stderr").next().unwrap().lines();
+    lines.map(|it| format!("{}\n", it.trim_start_matches("  "))).collect()
 }
 
 #[test]
