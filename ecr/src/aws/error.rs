@@ -14,6 +14,7 @@ use ecr_types::url::redacted_words;
 use super::answer::NOT_AWS;
 use super::help::{Answer, help_for};
 use super::http::HIDDEN_DATE;
+use super::optional;
 
 /// A failed request: the operation, and the error code and message of AWS. Without a response, there is no code, and
 /// the message is the cause.
@@ -99,6 +100,14 @@ impl ServiceError {
         match self.code.as_deref() {
             Some(code) => matches!(code, "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation"),
             None => self.status == Some(403),
+        }
+    }
+
+    /// Whether the server does not have the operation, as servers other than AWS say it.
+    pub fn is_unknown_operation(&self) -> bool {
+        match self.code.as_deref() {
+            Some(code) => matches!(code, "UnknownOperationException" | "InvalidAction"),
+            None => self.status.is_some_and(optional::is_unknown),
         }
     }
 

@@ -30,6 +30,7 @@ pub mod ignored_writes;
 mod images;
 mod inventory;
 mod observe;
+mod optional;
 mod pages;
 pub mod private_registry;
 mod registry_settings;

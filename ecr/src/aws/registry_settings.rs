@@ -1,12 +1,12 @@
 //! Reading and writing the settings of the whole registry.
 
-use aws_sdk_ecr::config::retry::RetryConfig;
 use aws_sdk_ecr::types::{ImageTagMutability, RctAppliedFor, RepositoryCreationTemplate, Tag};
 use ecr_lifecycle::StoredPolicy;
 
 use super::answer::{member, same, unexpected};
 use super::apply::{sdk_mutability, sdk_tags};
 use super::observe::scanning_rule;
+use super::optional::Optional;
 use super::pages::Pages;
 use super::{Aws, ServiceError};
 use crate::config::desired::{DesiredRegistry, DesiredTemplate};
@@ -17,10 +17,6 @@ use crate::registry::{
 };
 
 type Result<T> = std::result::Result<T, ServiceError>;
-
-/// The settings of a registry are read beside what a command is about. A server that does not know an operation, and says so
-/// with the status 500, must not hold up the command as long as that.
-const ATTEMPTS: u32 = 3;
 
 impl Aws {
     /// What is set for the registry, and the errors of what could not be read for another reason than a missing permission.
@@ -104,7 +100,7 @@ impl Aws {
     }
 
     async fn scanning(&self) -> Result<Scanning> {
-        let request = self.ecr.get_registry_scanning_configuration().customize().config_override(few());
+        let request = self.ecr.get_registry_scanning_configuration().customize().interceptor(Optional);
         let found = request.send().await.map_err(|it| ServiceError::new(SCANNING, it))?;
         let found = member(SCANNING, "scanningConfiguration", found.scanning_configuration())?;
         let kind = member(SCANNING, "scanType", found.scan_type())?.as_str().to_owned();
@@ -112,7 +108,7 @@ impl Aws {
     }
 
     async fn blob_mounting(&self) -> Result<bool> {
-        let request = self.ecr.get_account_setting().name(BLOB_MOUNTING).customize().config_override(few());
+        let request = self.ecr.get_account_setting().name(BLOB_MOUNTING).customize().interceptor(Optional);
         let found = request.send().await.map_err(|it| ServiceError::new(GET_SETTING, it))?;
         same(GET_SETTING, "name", found.name(), BLOB_MOUNTING)?;
         match member(GET_SETTING, "value", found.value())? {
@@ -127,7 +123,7 @@ impl Aws {
         let mut pages = Pages::new(DESCRIBE_TEMPLATES);
         let mut templates = Vec::new();
         loop {
-            let page = request.clone().set_next_token(pages.token()).customize().config_override(few());
+            let page = request.clone().set_next_token(pages.token()).customize().interceptor(Optional);
             let page = page.send().await.map_err(|it| ServiceError::new(DESCRIBE_TEMPLATES, it))?;
             let found = member(
                 DESCRIBE_TEMPLATES,
@@ -145,7 +141,7 @@ impl Aws {
 
     /// The signing rules. A registry without a signing configuration has none.
     pub async fn signing_rules(&self) -> Result<Vec<SigningRule>> {
-        let request = self.ecr.get_signing_configuration().customize().config_override(few());
+        let request = self.ecr.get_signing_configuration().customize().interceptor(Optional);
         let found = match request.send().await.map_err(|it| ServiceError::new(SIGNING, it)) {
             Err(error) if error.has_code("SigningConfigurationNotFoundException") => return Ok(Vec::new()),
             found => found?,
@@ -164,7 +160,7 @@ impl Aws {
         let mut pages = Pages::new(PULL_THROUGH);
         let mut rules = Vec::new();
         loop {
-            let page = request.clone().set_next_token(pages.token()).customize().config_override(few());
+            let page = request.clone().set_next_token(pages.token()).customize().interceptor(Optional);
             let page = page.send().await.map_err(|it| ServiceError::new(PULL_THROUGH, it))?;
             for rule in member(PULL_THROUGH, "pullThroughCacheRules", page.pull_through_cache_rules)? {
                 let prefix = member(PULL_THROUGH, "ecrRepositoryPrefix", rule.ecr_repository_prefix)?;
@@ -178,7 +174,7 @@ impl Aws {
     }
 
     async fn replication_rules(&self) -> Result<Vec<ReplicationRule>> {
-        let request = self.ecr.describe_registry().customize().config_override(few());
+        let request = self.ecr.describe_registry().customize().interceptor(Optional);
         let found = request.send().await.map_err(|it| ServiceError::new(REGISTRY, it))?;
         let found = member(REGISTRY, "replicationConfiguration", found.replication_configuration())?;
         let rule = |it: &aws_sdk_ecr::types::ReplicationRule| {
@@ -199,7 +195,7 @@ impl Aws {
         let mut pages = Pages::new(EXCLUSIONS);
         let mut principals = Vec::new();
         loop {
-            let page = request.clone().set_next_token(pages.token()).customize().config_override(few());
+            let page = request.clone().set_next_token(pages.token()).customize().interceptor(Optional);
             let page = page.send().await.map_err(|it| ServiceError::new(EXCLUSIONS, it))?;
             principals.extend(member(
                 EXCLUSIONS,
@@ -272,10 +268,6 @@ const EXCLUSIONS: &str = "ecr:ListPullTimeUpdateExclusions";
 
 /// The description of templates, for people who find one in the console.
 const DESCRIPTION: &str = "Written by cargo-xtask-ecr: the defaults of a Rust workspace";
-
-fn few() -> aws_sdk_ecr::config::Builder {
-    aws_sdk_ecr::Config::builder().retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-}
 
 fn creation_template(found: RepositoryCreationTemplate) -> Result<CreationTemplate> {
     let tags = found.resource_tags().iter().map(|it| (it.key().to_owned(), it.value().to_owned())).collect();

@@ -117,7 +117,7 @@ class Convergence(unittest.TestCase):
 
 
 class AfterThePush(unittest.TestCase):
-    """`ecr images`, `scan` and `status`: moto has every operation that they use."""
+    """`ecr images`, `scan` and `status`. moto does not have the operations of some settings of the registry."""
 
     def image(self, ecr, tag, size):
         layer = {"digest": "sha256:" + f"{size:064x}", "size": size, "mediaType": "application/vnd.oci.image.layer.v1.tar"}
@@ -140,8 +140,11 @@ class AfterThePush(unittest.TestCase):
             self.assertEqual(listed, {("0.9.0",), ("1.0.0",)})
             # The shared layer counts once: 1000 + 100 + 300, and two configs.
             self.assertEqual(report["total"]["storedBytes"], 1420)
-            shown = workspace.run(url, "ecr", "status").stdout
+            status = workspace.run(url, "ecr", "status")
+            shown = status.stdout
             self.assertIn("1.0.0", shown)
+            self.assertRegex(shown, r"signing +-\n")
+            self.assertIn("warning: the server does not tell a setting of the registry (and ", status.stderr)
             self.assertTrue(all(len(line) <= 80 for line in shown.splitlines()), shown)
 
             # Never scanned: not through the gate.

@@ -10,21 +10,30 @@ use crate::cli::error::Failure;
 use crate::cli::report::{RegistryChange, RegistryStatus, RegistryStepReport};
 use crate::registry::{self, RegistrySettings, RegistryStep, SharedLayers};
 
-/// The section of `ecr status` about selected repositories. What cannot be read is null, with a warning.
-pub async fn status(
+/// The section of `ecr status` about selected repositories, and whether all settings were read. A setting is null without the
+/// permission, and where the server does not have the operation, with a warning. Another error makes the command fail.
+pub fn status(
     session: &Session<'_>,
     names: &[RepositoryName],
-    (settings, errors): &(RegistrySettings, Vec<ServiceError>),
+    (settings, errors): (RegistrySettings, Vec<ServiceError>),
     layers: &SharedLayers,
-) -> RegistryStatus {
-    if let [first, others @ ..] = errors.as_slice() {
+) -> (RegistryStatus, bool) {
+    let shell = session.shell;
+    let (unknown, failed): (Vec<_>, Vec<_>) =
+        errors.into_iter().partition(ServiceError::is_unknown_operation);
+    if let [first, others @ ..] = unknown.as_slice() {
         let more = match others.len() {
             0 => String::new(),
             n => format!(" (and {})", count(n as u64, "other setting")),
         };
-        session.shell.warn(format!("a setting of the registry could not be read{more}: {first}"));
+        shell.warn(format!("the server does not tell a setting of the registry{more}: {first}"));
     }
-    RegistryStatus::new(settings, names, &session.desired().registry.template, layers.repeated_bytes())
+    for error in &failed {
+        shell.bad_status("Failed", format!("settings of the registry: {error}"));
+        error.help().iter().for_each(|it| shell.help(it));
+    }
+    let template = &session.desired().registry.template;
+    (RegistryStatus::new(&settings, names, template, layers.repeated_bytes()), failed.is_empty())
 }
 
 /// The changes that `--registry` makes; `None` without the flag.

@@ -21,7 +21,7 @@ use crate::plan::{RepositoryPlan, RepositoryState};
 use crate::registry::SharedLayers;
 use crate::scan::{Counts, ImageScan};
 
-/// Prints the summary. A repository that cannot be read makes the command fail; drift does not.
+/// Prints the summary. What cannot be read makes the command fail; drift does not.
 pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> {
     let engine = tokio::task::spawn_blocking(engine);
     // The cost depends on the existing lifecycle policy, even if the workspace does not configure one.
@@ -50,7 +50,7 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
     );
     let ((repositories, layers), settings) = tokio::join!(read, session.aws.registry_settings());
     let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
-    let registry_settings = registry::status(&session, &names, &settings, &layers).await;
+    let (registry_settings, is_complete) = registry::status(&session, &names, settings, &layers);
     let mut total = Figures::default();
     repositories.iter().filter_map(|it| it.storage).for_each(|it| total += it);
     let report = StatusReport {
@@ -69,7 +69,8 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
     report.lines(storage_report.now).iter().for_each(|it| shell.print(it));
     session.warn_of_denials();
     storage_report.note_unread_manifests();
-    Ok(finish(&session, &report))
+    let exit = finish(&session, &report);
+    Ok(if is_complete { exit } else { Exit::Failed })
 }
 
 fn finish(session: &Session<'_>, report: &StatusReport) -> Exit {
