@@ -22,7 +22,7 @@ use ecr_types::media_type::OCI_MANIFEST;
 use ecr_types::{Descriptor, Digest, Platform, lock};
 
 use crate::build::compile::prebuilt::{self, PrebuiltPaths};
-use crate::build::compile::{self, Binary, Toolchain};
+use crate::build::compile::{self, Binary, Compiled, Toolchain};
 use crate::build::files::FilesError;
 use crate::build::layers::{LayerFiles, LayerSource, LowerLayers, check_libraries};
 use crate::config::desired::Service;
@@ -43,6 +43,10 @@ pub struct ImageBuilder {
     pub compression: Option<Compression>,
     /// The prebuilt binaries that were already read, by package and platform.
     pub prebuilt: Mutex<BTreeMap<(String, Platform), Binary>>,
+    /// The executables that were built together, by package and platform.
+    pub compiled: Mutex<BTreeMap<(String, Platform), Compiled>>,
+    /// Held by the cargo that builds one service. Several would only wait for each other.
+    pub cargo: Mutex<()>,
 }
 
 /// The image of a service that was built natively.
@@ -204,7 +208,12 @@ impl ImageBuilder {
             return Ok(binary);
         }
         let target = self.toolchain.target(platform)?;
-        compile::build(&self.options, &target, service)
+        let compiled = lock(&self.compiled).remove(&(service.package.name.clone(), platform.clone()));
+        if compiled.is_some() {
+            return compile::build(&self.options, &target, service, compiled);
+        }
+        let _guard = lock(&self.cargo);
+        compile::build(&self.options, &target, service, None)
     }
 
     /// What is wrong with the files of a service, as far as that does not depend on its base image.

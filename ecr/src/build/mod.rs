@@ -9,3 +9,4 @@ pub mod git;
 pub mod image;
 pub mod layers;
 pub mod method;
+mod together;

@@ -1,6 +1,6 @@
 //! Loading a workspace: `cargo metadata`, manifests and configuration files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
@@ -25,6 +25,10 @@ pub struct Workspace {
     /// The target folder of cargo.
     pub target: PathBuf,
     pub desired: Desired,
+    /// The manifests of all members.
+    pub manifests: Vec<PathBuf>,
+    /// The manifests of packages that are no members, and that members depend on by path.
+    pub outside: Vec<PathBuf>,
     /// All environments of the workspace, for warnings about what they run.
     pub environments: Environments,
 }
@@ -106,9 +110,12 @@ impl Workspace {
             Some(environment) => selected.iter().any(|it| it.name == environment.name),
             None => selected.is_empty(),
         };
-        let target = metadata.target_directory.into_std_path_buf();
         let environments = configuration.environments();
+        let (manifests, outside) = manifests(&metadata);
+        let target = metadata.target_directory.into_std_path_buf();
         let workspace = |desired| Self {
+            manifests: manifests.clone(),
+            outside: outside.clone(),
             root: root.clone(),
             target: target.clone(),
             desired,
@@ -116,6 +123,16 @@ impl Workspace {
         };
         Ok(all.into_iter().filter(is_selected).map(workspace).collect())
     }
+}
+
+/// The manifests of members, and those of their path dependencies that are no members, both sorted.
+fn manifests(metadata: &Metadata) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let own = metadata.packages.iter().map(|it| it.manifest_path.clone().into_std_path_buf());
+    let members: BTreeSet<_> = own.collect();
+    let dependencies = metadata.packages.iter().flat_map(|it| &it.dependencies);
+    let paths = dependencies.filter_map(|it| Some(it.path.as_ref()?.join("Cargo.toml").into_std_path_buf()));
+    let outside: BTreeSet<_> = paths.filter(|it| !members.contains(it)).collect();
+    (members.into_iter().collect(), outside.into_iter().collect())
 }
 
 /// The desired state without an environment, and that of each environment.
@@ -220,6 +237,8 @@ impl Reader<'_> {
             bins: bins.map(|it| it.name.clone()).collect(),
             has_dockerfile: self.root.join(&folder).join("Dockerfile").exists(),
             has_build_script: package.targets.iter().any(|it| it.kind.contains(&TargetKind::CustomBuild)),
+            dependencies: serde_json::to_string(&(&package.dependencies, &package.features))
+                .unwrap_or_default(),
             folder,
         };
         Member { package, metadata }

@@ -42,6 +42,7 @@ mod signing;
 mod status;
 mod support;
 mod tidy;
+mod together;
 mod trouble;
 mod truth;
 mod waits;

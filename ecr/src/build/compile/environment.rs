@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::process::Command;
 
 /// The variables that `cargo run` sets for the program (The Cargo Book, "Environment variables Cargo
 /// sets for crates").
@@ -23,8 +24,18 @@ const CARGO_RUN_VARIABLES: [&str; 12] = [
     "__CARGO_DEFAULT_LIB_METADATA",
 ];
 
+/// Gives a command the environment of this process with these changes.
+pub(super) fn apply(command: &mut Command, target: &Path) {
+    for (key, value) in changes(target, std::env::vars_os()) {
+        match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
+    }
+}
+
 /// The changes to the `inherited` environment: new values, or `None` to remove a variable.
-pub(super) fn changes(
+fn changes(
     target: &Path,
     inherited: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Vec<(OsString, Option<OsString>)> {

@@ -8,6 +8,9 @@ use ecr_oci::files;
 use ecr_types::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::{BuildTarget, Options};
+use crate::config::desired::Service;
+
 /// A target, and whether libraries are linked statically.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Linkage {
@@ -40,9 +43,17 @@ struct CachedLinkage {
 }
 
 impl LinkageCache {
+    /// The cache for a service and a platform.
+    pub(super) fn of(options: &Options, service: &Service, target: &BuildTarget) -> Self {
+        let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
+        let architecture = target.platform.to_string().replace('/', "-");
+        let title = format!("{}-{architecture}", service.package.name);
+        Self::new(&options.target, &options.root, &manifest, &title)
+    }
+
     /// The cache for `package`. A change of the manifests or the lock file invalidates it, because another linkage may
     /// succeed with other dependencies.
-    pub(super) fn new(target: &Path, root: &Path, manifest: &Path, package: &str) -> Self {
+    fn new(target: &Path, root: &Path, manifest: &Path, package: &str) -> Self {
         let files = [root.join("Cargo.lock"), root.join("Cargo.toml"), manifest.to_owned()];
         let bytes = files.map(|it| fs::read(it).unwrap_or_default()).concat();
         let file = target.join("xtask-ecr/linkage").join(format!("{package}.json"));

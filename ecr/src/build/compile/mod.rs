@@ -4,23 +4,28 @@
 //! statically, the binary is linked dynamically, and its shared libraries are added to the image.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Message;
 use ecr_oci::image::elf::Elf;
 use ecr_types::Platform;
-use xshell::{Shell, cmd};
 
 use crate::config::desired::Service;
 
+mod cargo;
 mod environment;
 mod executable;
+mod groups;
 mod libraries;
 mod linkage;
 pub mod prebuilt;
+mod resolution;
+mod resolver;
 mod rustflags;
 mod stamp;
 mod target;
+mod together;
 
 pub use executable::Executable;
 use executable::ExecutableCache;
@@ -28,6 +33,7 @@ pub use libraries::Library;
 use linkage::{Linkage, LinkageCache};
 use prebuilt::PrebuiltUser;
 pub use target::{BuildTarget, Toolchain};
+pub use together::{Compiled, Event, OnLine, build as build_together};
 
 /// The options of `cargo build`.
 #[derive(Debug, Clone)]
@@ -40,6 +46,12 @@ pub struct Options {
     pub profile: String,
     /// Additional flags such as `--locked` and `--offline`.
     pub flags: Vec<String>,
+    /// The folder of the toolchain.
+    pub toolchain: PathBuf,
+    /// The manifests of the members of the workspace.
+    pub manifests: Vec<PathBuf>,
+    /// The manifests outside of the workspace that members depend on by path.
+    pub outside: Vec<PathBuf>,
 }
 
 /// The executable of a service, with its libraries.
@@ -57,21 +69,24 @@ pub struct Binary {
     pub diagnostics: String,
 }
 
-/// Builds a service for a platform.
-///
-/// Each service is built by a separate cargo process: with several `-p` flags cargo unifies features, so that the
-/// binary of a service would depend on the selection of services.
-pub fn build(options: &Options, target: &BuildTarget, service: &Service) -> Result<Binary> {
+/// Builds a service for a platform, by an invocation of cargo of its own. An executable that was built together with others is
+/// taken instead, if it is linked as it must be.
+pub fn build(
+    options: &Options,
+    target: &BuildTarget,
+    service: &Service,
+    compiled: Option<Compiled>,
+) -> Result<Binary> {
     let bin = bin_name(service)?;
-    let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
-    let architecture = target.platform.to_string().replace('/', "-");
-    let title = format!("{}-{architecture}", service.package.name);
-    let cache = LinkageCache::new(&options.target, &options.root, &manifest, &title);
+    let cache = LinkageCache::of(options, service, target);
     // The cached linkage may need a target that is no longer installed.
     let cached = cache.read().filter(|(linkage, _)| target.linkages().contains(linkage));
-    let built = match cached {
-        Some((linkage, reason)) => try_linkages(options, target, service, bin, &linkage, reason)?,
-        None => try_linkages(options, target, service, bin, target.first(), None)?,
+    let reason = cached.as_ref().and_then(|(_, reason)| reason.clone());
+    let taken = compiled.and_then(|it| take(options, target, it, reason).transpose()).transpose()?;
+    let built = match (taken, cached) {
+        (Some(taken), _) => taken,
+        (None, Some((linkage, reason))) => try_linkages(options, target, service, bin, &linkage, reason)?,
+        (None, None) => try_linkages(options, target, service, bin, target.first(), None)?,
     };
     cache
         .write(&built.linkage, built.why_dynamic.as_deref())
@@ -79,6 +94,21 @@ pub fn build(options: &Options, target: &BuildTarget, service: &Service) -> Resu
     let binary = checked(service, &target.platform, built.file)?;
     let why_dynamic = built.why_dynamic.filter(|_| !binary.file.elf.is_static());
     Ok(Binary { why_dynamic, diagnostics: built.diagnostics, ..binary })
+}
+
+/// An executable that was built together with others; `None` if it is not static although it is linked statically, so that
+/// another linkage has to be tried.
+fn take(
+    options: &Options,
+    target: &BuildTarget,
+    compiled: Compiled,
+    why_dynamic: Option<String>,
+) -> Result<Option<CompiledBinary>> {
+    let Compiled { path, linkage, diagnostics } = compiled;
+    let file = ExecutableCache::new(&options.target).read(&path)?;
+    let is_as_wanted =
+        !linkage.is_static || file.elf.is_static() || target.linkages().last() == Some(&linkage);
+    Ok(is_as_wanted.then_some(CompiledBinary { file, linkage, diagnostics, why_dynamic }))
 }
 
 /// Reads a prebuilt binary. `path` is the file, or a folder that contains a file with the name of the binary target.
@@ -138,7 +168,7 @@ fn try_linkages(
     let mut last_diagnostics = String::new();
     for linkage in target.linkages().iter().skip_while(|it| *it != first) {
         let is_last = target.linkages().last() == Some(linkage);
-        match cargo(options, target, linkage, service, bin)? {
+        match run_cargo(options, target, linkage, service, bin)? {
             CargoOutcome::Built(path, diagnostics) => {
                 let file = ExecutableCache::new(&options.target).read(&path)?;
                 // lld silently creates a "static" binary that needs shared libraries, which nothing would load.
@@ -202,45 +232,18 @@ enum CargoOutcome {
     Failed(String),
 }
 
-fn cargo(
+fn run_cargo(
     options: &Options,
     target: &BuildTarget,
     linkage: &Linkage,
     service: &Service,
     bin: &str,
 ) -> Result<CargoOutcome> {
-    let sh = Shell::new().context("failed to find the current directory")?;
-    sh.change_dir(&options.root);
-    let folder = linkage.target_folder(&options.target);
-    let flags = rustflags::for_image(&options.root, &folder, linkage)?;
-    let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let (triple, profile) = (&linkage.triple, &options.profile);
-    // zig contains a linker and C libraries for all targets.
-    let subcommand = if target.is_foreign(linkage) && has_zigbuild() { "zigbuild" } else { "build" };
-    let mut command =
-        cmd!(sh, "{cargo} {subcommand} --manifest-path {manifest} --bin {bin} --target {triple}")
-            .args(["--profile", profile, "--message-format", "json-diagnostic-rendered-ansi"])
-            .arg("--target-dir")
-            .arg(folder)
-            .args(feature_flags(service))
-            .args(&options.flags)
-            .env("CARGO_ENCODED_RUSTFLAGS", flags)
-            .ignore_status()
-            .quiet();
-    for (key, value) in environment::changes(&options.target, std::env::vars_os()) {
-        command = match value {
-            Some(value) => command.env(key, value),
-            None => command.env_remove(key),
-        };
-    }
-    let output = command.read().context("failed to run cargo")?;
-    Ok(read_messages(&output, bin))
-}
-
-fn has_zigbuild() -> bool {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).any(|it| it.join("cargo-zigbuild").is_file())
+    let mut command = cargo::command(options, linkage, target.is_foreign(linkage))?;
+    command.arg("--manifest-path").arg(options.root.join(&service.package.folder).join("Cargo.toml"));
+    command.args(["--bin", bin]).args(feature_flags(service)).stderr(Stdio::inherit());
+    let output = command.output().context("failed to run cargo")?;
+    Ok(read_messages(&String::from_utf8_lossy(&output.stdout), bin))
 }
 
 fn feature_flags(service: &Service) -> Vec<String> {
@@ -261,9 +264,7 @@ fn read_messages(output: &str, bin: &str) -> CargoOutcome {
     let mut link_error = None;
     let mut diagnostics = String::new();
     let mut is_built = false;
-    // Messages about hundreds of library artifacts are skipped, because parsing them is slow in a dev build.
-    let ends = [r#""executable":null,"fresh":true}"#, r#""executable":null,"fresh":false}"#];
-    let relevant: Vec<_> = output.lines().filter(|it| !ends.iter().any(|end| it.ends_with(end))).collect();
+    let relevant: Vec<_> = output.lines().filter(|it| !cargo::is_about_library(it)).collect();
     for message in Message::parse_stream(relevant.join("\n").as_bytes()).flatten() {
         match message {
             Message::CompilerArtifact(artifact) if artifact.target.name == bin => {

@@ -18,11 +18,10 @@ use crate::process::{self, Patience};
 /// The value of CARGO_ENCODED_RUSTFLAGS for the binary of an image: flags for the linkage, and for remapping the paths
 /// of this machine.
 pub(super) fn for_image(root: &Path, target: &Path, linkage: &Linkage) -> Result<String> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| std::env::home_dir().map(|it| it.join(".cargo")));
+    let home = cargo_home();
     let user = UserFlags {
         variable: |key: &str| std::env::var_os(key),
-        configs: configs(root, home.as_deref())?,
+        configs: configs(root)?,
         triple: &linkage.triple,
     };
     let mut flags = user.flags()?;
@@ -105,22 +104,29 @@ fn environment(get: impl Fn(&str) -> Option<OsString>) -> Option<Vec<String>> {
 
 /// The configuration files of cargo for `root` in ascending order of precedence (The Cargo Book, "Hierarchical
 /// structure").
-fn configs(root: &Path, home: Option<&Path>) -> Result<Vec<Table>> {
+pub(super) fn config_files(root: &Path) -> Vec<PathBuf> {
     let own = root.ancestors().map(|it| it.join(".cargo"));
-    let mut folders: Vec<PathBuf> = own.chain(home.map(Path::to_owned)).collect();
+    let mut folders: Vec<PathBuf> = own.chain(cargo_home()).collect();
     let mut seen = std::collections::BTreeSet::new();
     folders.retain(|it| seen.insert(it.clone()));
-    let mut configs = Vec::new();
-    for folder in folders.iter().rev() {
-        // Cargo prefers the name without extension if both exist.
-        let file = ["config", "config.toml"].map(|it| folder.join(it)).into_iter().find(|it| it.is_file());
-        if let Some(file) = file {
-            let text = std::fs::read_to_string(&file);
-            let text = text.with_context(|| format!("failed to read `{}`", file.display()))?;
-            configs.push(text.parse().with_context(|| format!("failed to read `{}`", file.display()))?);
-        }
-    }
-    Ok(configs)
+    // Cargo prefers the name without extension if both exist.
+    let file = |folder: &PathBuf| {
+        ["config", "config.toml"].map(|it| folder.join(it)).into_iter().find(|it| it.is_file())
+    };
+    folders.iter().rev().filter_map(file).collect()
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.or_else(|| std::env::home_dir().map(|it| it.join(".cargo")))
+}
+
+fn configs(root: &Path) -> Result<Vec<Table>> {
+    let read = |file: PathBuf| -> Result<Table> {
+        let context = || format!("failed to read `{}`", file.display());
+        std::fs::read_to_string(&file).with_context(context)?.parse().with_context(context)
+    };
+    config_files(root).into_iter().map(read).collect()
 }
 
 fn target_cfg(triple: &str) -> Result<Vec<Cfg>> {

@@ -43,6 +43,11 @@ impl Toolchain {
         Ok(Self { sysroot, host, platform })
     }
 
+    /// Its folder.
+    pub fn sysroot(&self) -> &Path {
+        &self.sysroot
+    }
+
     /// The platform of this machine.
     pub fn platform(&self) -> &Platform {
         &self.platform

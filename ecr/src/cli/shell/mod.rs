@@ -24,7 +24,7 @@ mod waits;
 pub use output_file::OutputFile;
 pub use printable::Printable;
 use progress::Progress;
-pub use progress::{Bar, Waiting};
+pub use progress::{Bar, Steps, Waiting};
 
 /// The format of the output on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -359,6 +359,11 @@ impl Shell {
             self.status(verb, format!("{what} (waiting for at most {})", duration(timeout)));
         }
         self.progress.wait(verb, what)
+    }
+
+    /// Shows in the progress line, which is visible only on a terminal, how many of `total` services are built.
+    pub fn steps(&self, total: usize) -> Steps {
+        self.progress.steps(total)
     }
 
     /// Adds a transfer of `bytes` bytes to the progress line, which is visible only on a terminal. `verb` is that of the

@@ -27,6 +27,8 @@ struct LineState {
     verb: &'static str,
     sent: u64,
     total: u64,
+    /// The steps that are done, and all steps.
+    steps: Option<(usize, usize)>,
     drawn_at: Option<Instant>,
     /// What the command waits for: an ID, a verb and a description each.
     waits: Vec<(u64, &'static str, String)>,
@@ -39,6 +41,10 @@ struct LineState {
 /// One transfer in the progress line. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Bar(Progress);
+
+/// Several steps in the progress line, such as the services that are compiled. They end when this is dropped.
+#[derive(Debug)]
+pub struct Steps(Progress);
 
 /// One thing that the command waits for. The wait ends when this is dropped.
 #[derive(Debug)]
@@ -62,6 +68,14 @@ impl Progress {
         line.verb = verb;
         line.total += bytes;
         Bar(self.clone())
+    }
+
+    /// Shows how many of `total` steps are done.
+    pub fn steps(&self, total: usize) -> Steps {
+        let mut line = self.line();
+        line.steps = Some((0, total));
+        line.draw();
+        Steps(self.clone())
     }
 
     /// Adds something that the command waits for.
@@ -101,6 +115,24 @@ impl Bar {
         if line.drawn_at.is_none_or(|it| it.elapsed() >= REDRAW_INTERVAL) {
             line.draw();
         }
+    }
+}
+
+impl Steps {
+    /// One more step is done.
+    pub fn advance(&self) {
+        let mut line = self.0.line();
+        line.steps = line.steps.map(|(done, total)| (done + 1, total));
+        line.draw();
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        let mut line = self.0.line();
+        line.steps = None;
+        line.clear();
+        line.draw();
     }
 }
 
@@ -144,6 +176,18 @@ impl Drop for Bar {
 
 impl LineState {
     fn draw(&mut self) {
+        if let Some((done, total)) = self.steps.filter(|_| self.is_visible) {
+            let transfer = match self.transfers {
+                0 => String::new(),
+                _ => format!(", {} / {} sent", size(self.sent.min(self.total)), size(self.total)),
+            };
+            self.print(&format!(
+                "{:>12} [{}] {done}/{total} services{transfer}",
+                "Building",
+                bar(done as u64, total as u64)
+            ));
+            return;
+        }
         let text = match self.waits.first() {
             _ if !self.is_visible => return,
             _ if self.transfers > 0 => render(self.verb, self.sent, self.total),
@@ -154,6 +198,10 @@ impl LineState {
             }
             None => return,
         };
+        self.print(&text);
+    }
+
+    fn print(&mut self, text: &str) {
         self.drawn_at = Some(Instant::now());
         // Carriage return and "erase to the end of the line" (ECMA-48).
         let _ = write!(std::io::stderr(), "\r{text}\x1b[K");
@@ -170,9 +218,13 @@ impl LineState {
 fn render(verb: &str, sent: u64, total: u64) -> String {
     // A retried transfer counts its bytes again.
     let sent = sent.min(total);
-    let done = (sent * BAR_WIDTH).checked_div(total).unwrap_or(BAR_WIDTH) as usize;
+    format!("{verb:>12} [{}] {} / {}", bar(sent, total), size(sent), size(total))
+}
+
+fn bar(done: u64, total: u64) -> String {
+    let done = (done * BAR_WIDTH).checked_div(total).unwrap_or(BAR_WIDTH) as usize;
     let bar = "=".repeat(done) + if done < BAR_WIDTH as usize { ">" } else { "" };
-    format!("{verb:>12} [{bar:<24}] {} / {}", size(sent), size(total))
+    format!("{bar:<24}")
 }
 
 #[cfg(test)]
@@ -191,6 +243,12 @@ mod tests {
             "   Uploading [========================] 2.0 MB / 2.0 MB"
         );
         assert_eq!(render("Uploading", 0, 0), "   Uploading [========================] 0 B / 0 B");
+    }
+
+    #[test]
+    fn bar_counts_steps() {
+        assert_eq!(bar(12, 50), "=====>                  ");
+        assert_eq!(bar(50, 50), "=".repeat(24));
     }
 
     #[test]

@@ -65,6 +65,9 @@ pub struct Package {
     pub has_dockerfile: bool,
     /// Whether cargo runs a build script, which may create files.
     pub has_build_script: bool,
+    /// What decides which crates it is built from, beside the lock file: its dependencies and features. Two packages with the
+    /// same text are built from the same crates.
+    pub dependencies: String,
 }
 
 /// The texts of the policy files by path, or the errors of reading them.

@@ -63,9 +63,14 @@ impl Workspace {
     pub fn member(mut self, name: &str, manifest: &str, main: &str) -> Self {
         self.file(&format!("{name}/Cargo.toml"), manifest);
         self.file(&format!("{name}/src/main.rs"), main);
+        self.add_member(name);
+        self
+    }
+
+    /// Adds a member whose files the caller writes.
+    pub fn add_member(&mut self, name: &str) {
         self.members.push(name.to_owned());
         self.write_manifest();
-        self
     }
 
     /// Writes `ecr/repositories.json`.
@@ -79,6 +84,12 @@ impl Workspace {
         let path = self.root().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, contents).unwrap();
+    }
+
+    /// Adds text to a file.
+    pub fn append(&self, path: &str, text: &str) {
+        let before = fs::read_to_string(self.root().join(path)).unwrap();
+        self.file(path, before + text);
     }
 
     /// Writes an executable shell script. Returns its path.

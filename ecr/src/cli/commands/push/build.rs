@@ -1,26 +1,30 @@
 //! The third stage: builds the image of each service.
 //!
-//! Base images are pulled first. Then services are compiled one after another, because cargo uses all cores
-//! for each.
+//! Base images are pulled first. Then cargo compiles the services, as many as possible in one invocation, and each image is
+//! built as soon as its executables are there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::task::{Poll, ready};
 
 use anyhow::{Context, Result};
 use ecr_oci::bases::PullEvent;
 use ecr_oci::image::base::BaseImage;
 use ecr_oci::reference::Reference;
 use ecr_types::{Digest, Platform, human, lock};
+use futures_util::future::FutureExt;
+use futures_util::stream::{self, Stream, StreamExt};
+use tokio::sync::mpsc;
 
-use super::connect::{AuthorizedRegistry, RegistryJob, RegistryRecipe};
+use super::connect::{RegistryJob, RegistryRecipe};
 use super::engine::{EngineRecipe, EngineSource, Recipe};
 use super::outcome::ServiceResult;
 use super::{Job, Push};
 use crate::build::bases::Bases;
 use crate::build::compile::Binary;
 use crate::build::docker::{ContextFolder, EngineBuild, EngineSession, Frontend};
-use crate::build::image::{NativeImage, Platforms, base_of};
-use crate::cli::shell::{Bar, Shell};
+use crate::build::image::{ImageBuilder, NativeImage, Platforms, base_of};
+use crate::cli::shell::{Bar, Shell, Steps};
 use crate::config::desired::Service;
 
 /// An image on this machine.
@@ -52,21 +56,87 @@ pub(super) enum Product {
 /// A job with its product, or with the result of a build that failed.
 pub(super) type BuiltJob<'a> = (&'a RegistryJob, Result<Product, ServiceResult>);
 
-/// Builds the images that are pushed to a registry.
-pub(super) async fn build<'a>(
-    push: &Push<'_>,
-    registry: &AuthorizedRegistry,
+/// Builds the images that are pushed to a registry. Each comes as soon as it is built, while cargo compiles the others.
+pub(super) fn build<'a>(
+    push: &'a Push<'_>,
+    bases: &'a Bases,
     jobs: &'a [RegistryJob],
-) -> Vec<BuiltJob<'a>> {
-    let native = |it: &&RegistryJob| matches!(it.recipe, RegistryRecipe::Local(Recipe::Native));
-    fetch_bases(push, &registry.bases, jobs.iter().filter(native).map(|it| &it.job)).await;
-    let mut built = Vec::with_capacity(jobs.len());
-    for it in jobs {
-        let product = product(push, &registry.bases, it).await;
-        built.push((it, product.map_err(|error| ServiceResult::failed(&it.job, &error))));
+) -> impl Stream<Item = BuiltJob<'a>> + 'a {
+    let is_native = |it: &&RegistryJob| matches!(it.recipe, RegistryRecipe::Local(Recipe::Native));
+    let (native, others): (Vec<_>, Vec<_>) = jobs.iter().partition(is_native);
+    let by_index: BTreeMap<usize, &RegistryJob> = native.iter().map(|it| (it.job.index, *it)).collect();
+    let native = native_images(push, bases, native.iter().map(|it| &it.job).collect());
+    let native = native.map(move |(job, image)| {
+        let image = image.map(|it| Product::Image(BuiltImage::Native(Box::new(it))));
+        built(by_index[&job.index], image)
+    });
+    // docker and podman use all cores themselves.
+    let others =
+        stream::iter(others).then(move |it| async move { built(it, product(push, bases, it).await) });
+    native.chain(others)
+}
+
+fn built(job: &RegistryJob, product: Result<Product>) -> BuiltJob<'_> {
+    (job, product.map_err(|error| ServiceResult::failed(&job.job, &error)))
+}
+
+/// Builds the images of services with the built-in builder. Each comes as soon as it is built, while cargo compiles the others.
+pub(super) fn native_images<'a>(
+    push: &'a Push<'_>,
+    bases: &'a Bases,
+    jobs: Vec<&'a Job>,
+) -> impl Stream<Item = (&'a Job, Result<NativeImage>)> + 'a {
+    let images = async move {
+        fetch_bases(push, bases, jobs.iter().copied()).await;
+        let services = jobs.iter().map(|it| it.service.clone()).collect();
+        let image = move |job: &'a Job| async move { (job, native_image(push, bases, job).await) };
+        compile(push, services).map(move |n| image(jobs[n])).buffered(ImageBuilder::parallelism())
+    };
+    images.flatten_stream()
+}
+
+/// Compiles services, and gives the number of each as soon as its image can be built.
+pub(super) fn compile<'a>(push: &'a Push<'_>, services: Vec<Service>) -> impl Stream<Item = usize> + 'a {
+    let mut left: BTreeSet<usize> = (0..services.len()).collect();
+    let (sender, mut events) = mpsc::unbounded_channel();
+    if services.len() > 1 {
+        let (builder, printer) = (push.builder.clone(), push.shell.line_printer());
+        tokio::task::spawn_blocking(move || {
+            // Nobody receives after an interruption.
+            let ready = |n| drop(sender.send(Compilation::Ready(n)));
+            let warnings = |text: &str| drop(sender.send(Compilation::Warnings(text.to_owned())));
+            builder.compile_together(&services, ready, warnings, &printer);
+        });
+    } else {
+        drop(sender);
     }
-    push.builder.layers.forget_unused();
-    built
+    let mut steps = (left.len() > 1).then(|| push.shell.steps(left.len()));
+    stream::poll_fn(move |context| {
+        loop {
+            return match ready!(events.poll_recv(context)) {
+                Some(Compilation::Warnings(text)) => {
+                    push.shell.program_output(text.trim_end());
+                    continue;
+                }
+                Some(Compilation::Ready(n)) => {
+                    left.remove(&n);
+                    steps.iter().for_each(Steps::advance);
+                    Poll::Ready(Some(n))
+                }
+                // Those that cargo has not compiled together are compiled by themselves, and cargo draws its own line.
+                None => {
+                    steps = None;
+                    Poll::Ready(left.pop_first())
+                }
+            };
+        }
+    })
+}
+
+/// What a compilation of several services tells.
+enum Compilation {
+    Ready(usize),
+    Warnings(String),
 }
 
 async fn product(push: &Push<'_>, bases: &Bases, it: &RegistryJob) -> Result<Product> {
@@ -218,16 +288,6 @@ fn report_left_out(shell: &Shell, name: &str, context: &ContextFolder) {
             names.join(", "),
         ));
     }
-}
-
-/// The packages whose binaries contain `cargo auditable` data.
-pub(super) fn auditable_packages(built: &[BuiltJob<'_>]) -> BTreeSet<String> {
-    let is_auditable = |product: &Product| match product {
-        Product::Image(BuiltImage::Native(image)) => image.is_auditable(),
-        Product::Image(BuiltImage::Engine(_)) | Product::Remote { .. } => false,
-    };
-    let auditable = built.iter().filter(|(_, product)| product.as_ref().is_ok_and(is_auditable));
-    auditable.map(|(it, _)| it.job.service.package.name.clone()).collect()
 }
 
 /// Prints the diagnostics and notes of a build.

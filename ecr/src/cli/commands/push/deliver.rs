@@ -1,14 +1,18 @@
 //! The last stage: pushes the images to the registry.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use ecr_oci::reference::Reference;
-use ecr_types::Digest;
-use futures_util::stream::{self, StreamExt};
+use ecr_types::{Digest, lock};
+use futures_util::future::{FutureExt, LocalBoxFuture, Shared};
+use futures_util::stream::{Stream, StreamExt};
 
 use super::build::{BuiltImage, BuiltJob, EngineImage, Product};
 use super::connect::{AuthorizedRegistry, RegistryJob};
 use super::engine_push::EnginePush;
 use super::existing_tags::ExistingTags;
-use super::mount::{MountSources, uploads_first};
+use super::mount::MountSources;
 use super::outcome::{ServiceResult, entry};
 use super::remote::RemoteBuild;
 use super::results::Results;
@@ -26,27 +30,32 @@ struct Delivery<'a> {
     session: &'a Session<'a>,
     registry: &'a AuthorizedRegistry,
     sources: MountSources,
-    existing: ExistingTags,
+    existing: Shared<LocalBoxFuture<'a, Arc<ExistingTags>>>,
     results: &'a Results,
+    /// The packages whose binaries contain the data of `cargo auditable`.
+    auditable: Mutex<BTreeSet<String>>,
 }
 
-/// Pushes the images concurrently. Images with blobs that others share are pushed first.
-pub(super) async fn deliver(
-    push: &Push<'_>,
-    session: &Session<'_>,
-    registry: &AuthorizedRegistry,
-    built: Vec<BuiltJob<'_>>,
-    existing: ExistingTags,
-    results: &Results,
-) {
-    let sources = sources(session, registry, &built);
-    let delivery = &Delivery { push, session, registry, sources, existing, results };
-    let first = uploads_first(&built);
-    let (first, then): (Vec<_>, Vec<_>) = built.into_iter().enumerate().partition(|(n, _)| first.contains(n));
-    let deliver = |(_, (job, product))| delivery.deliver(job, product);
-    for jobs in [first, then] {
-        stream::iter(jobs.into_iter().map(deliver)).buffer_unordered(CONCURRENCY).collect::<()>().await;
-    }
+/// Pushes images as they are built. Their tags are looked up meanwhile, by `existing`. Returns the packages whose binaries
+/// contain the data of `cargo auditable`.
+pub(super) async fn deliver<'a>(
+    push: &'a Push<'a>,
+    session: &'a Session<'a>,
+    registry: &'a AuthorizedRegistry,
+    built: impl Stream<Item = BuiltJob<'a>>,
+    existing: impl Future<Output = ExistingTags> + 'a,
+    results: &'a Results,
+) -> BTreeSet<String> {
+    let names = session.desired().repositories.iter().map(|it| it.name.clone());
+    let sources = MountSources::new(names.collect());
+    let existing = existing.map(Arc::new).boxed_local().shared();
+    let looking_up = existing.clone();
+    let delivery =
+        Delivery { push, session, registry, sources, existing, results, auditable: Mutex::default() };
+    let delivering = built.for_each_concurrent(CONCURRENCY, |(job, product)| delivery.deliver(job, product));
+    // The tags are looked up at once, and not when the first image is there.
+    tokio::join!(looking_up, delivering);
+    delivery.auditable.into_inner().unwrap_or_default()
 }
 
 /// The digest reference of an image, as printed.
@@ -57,23 +66,6 @@ pub(super) fn reference(
     digest: &Digest,
 ) -> String {
     session.display_reference(&format!("{}/{}@{digest}", registry.host, job.service.repository))
-}
-
-/// The repositories from which blobs may be mounted. Repositories of base images in the same registry have
-/// the inherited blobs.
-fn sources(session: &Session<'_>, registry: &AuthorizedRegistry, built: &[BuiltJob<'_>]) -> MountSources {
-    let names = session.desired().repositories.iter().map(|it| it.name.clone());
-    let sources = MountSources::new(names.collect());
-    for (it, product) in built {
-        let Ok(Product::Image(BuiltImage::Native(image))) = product else { continue };
-        let base = base_of(&it.job.service).parse::<Reference>().ok();
-        let base = base.map(|it| session.desired().base_mirrors.source(&it));
-        let base = base.filter(|it| it.host == registry.host);
-        if let Some(name) = base.and_then(|it| it.name.parse().ok()) {
-            sources.add(&image.inherited, &name);
-        }
-    }
-    sources
 }
 
 impl Delivery<'_> {
@@ -91,8 +83,22 @@ impl Delivery<'_> {
         self.results.add(self.push.shell, done);
     }
 
+    /// The repository of a base image in the same registry has the blobs that are inherited from it.
+    fn add_source(&self, job: &Job, image: &NativeImage) {
+        let base = base_of(&job.service).parse::<Reference>().ok();
+        let base = base.map(|it| self.session.desired().base_mirrors.source(&it));
+        let base = base.filter(|it| it.host == self.registry.host);
+        if let Some(name) = base.and_then(|it| it.name.parse().ok()) {
+            self.sources.add(&image.inherited, &name);
+        }
+    }
+
     async fn upload(&self, it: &RegistryJob, image: &NativeImage) -> ServiceResult {
         let job = &it.job;
+        self.add_source(job, image);
+        if image.is_auditable() {
+            lock(&self.auditable).insert(job.service.package.name.clone());
+        }
         let tags = match self.push.tags(job, Some(image.digest())) {
             Ok(tags) => tags,
             Err(error) => return ServiceResult::failed(job, &error.into()),
@@ -102,6 +108,7 @@ impl Delivery<'_> {
             reference: Some(reference(self.session, self.registry, job, image.digest())),
             ..native_entry(job, image)
         };
+        let existing = self.existing.clone().await;
         let upload = Upload {
             client: &self.registry.client,
             shell: self.push.shell,
@@ -111,7 +118,7 @@ impl Delivery<'_> {
             image,
             tags: &tags,
             sources: &self.sources,
-            existing: &self.existing,
+            existing: &existing,
         };
         upload.run(entry).await
     }

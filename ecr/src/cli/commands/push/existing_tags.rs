@@ -19,12 +19,10 @@ use crate::config::tag_template::TagTemplate;
 /// missing, and is looked up again by the push.
 pub(super) type ExistingTags = BTreeMap<(RepositoryName, ImageTag), Option<Digest>>;
 
-/// The maximum number of concurrent requests.
-const CONCURRENCY: usize = 4;
-
 /// Looks up the immutable tags that do not depend on the digest of the image. The push looks up the others.
 pub(super) async fn look_up(
     push: &Push<'_>,
+    session: &Session<'_>,
     registry: &AuthorizedRegistry,
     jobs: &[RegistryJob],
 ) -> ExistingTags {
@@ -33,7 +31,11 @@ pub(super) async fn look_up(
         let found = registry.client.digest(&name, tag.as_str()).await.ok()?;
         Some(((name, tag), found))
     });
-    stream::iter(answers).buffer_unordered(CONCURRENCY).filter_map(async |it| it).collect().await
+    stream::iter(answers)
+        .buffer_unordered(session.aws_concurrency())
+        .filter_map(async |it| it)
+        .collect()
+        .await
 }
 
 fn protected_tags(push: &Push<'_>, it: &RegistryJob) -> Vec<(RepositoryName, ImageTag)> {

@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 use ecr_oci::bases::BaseImages;
 use ecr_oci::layout;
 use ecr_types::{ImageTag, Platform};
+use futures_util::stream::{self, StreamExt};
 
-use super::build::{BuiltImage, fetch_bases, image, native_image};
+use super::build::{BuiltImage, image, native_images};
 use super::deliver::native_entry;
 use super::engine::{self, ReadyJobs, Recipe};
 use super::outcome::{ServiceResult, entry};
@@ -29,21 +30,20 @@ pub(super) async fn write_layout(
     engine: Option<Engine>,
     results: &Results,
 ) {
+    let (native, others): (Vec<_>, Vec<_>) = jobs.iter().partition(|it| it.method == BuildMethod::Native);
+    for job in others {
+        let error = anyhow::anyhow!("images that docker builds cannot be written to an OCI layout");
+        let help = "load the image with --load, or exclude the service with --exclude".to_owned();
+        results.add(push.shell, ServiceResult { help: Some(help), ..ServiceResult::failed(job, &error) });
+    }
     let bases = bases(push);
-    fetch_bases(push, &bases, jobs.iter().filter(|it| it.method == BuildMethod::Native)).await;
-    for job in jobs {
+    let mut built = std::pin::pin!(native_images(push, &bases, native));
+    while let Some((job, image)) = built.next().await {
         results.begin(job);
         let targets = ExportTargets { layout: Some(folder.clone()), engine: engine.clone() };
-        let result = match job.method {
-            BuildMethod::Native => match native_image(push, &bases, job).await {
-                Ok(image) => export(push, job, &image, targets).await,
-                Err(error) => ServiceResult::failed(job, &error),
-            },
-            BuildMethod::Dockerfile(_) | BuildMethod::Wrapped => {
-                let error = anyhow::anyhow!("images that docker builds cannot be written to an OCI layout");
-                let help = "load the image with --load, or exclude the service with --exclude".to_owned();
-                ServiceResult { help: Some(help), ..ServiceResult::failed(job, &error) }
-            }
+        let result = match image {
+            Ok(image) => export(push, job, &image, targets).await,
+            Err(error) => ServiceResult::failed(job, &error),
         };
         results.add(push.shell, result);
     }
@@ -108,10 +108,15 @@ async fn build_each(
     let ReadyJobs { jobs, failed, guard: _guard } = engine::open(push, jobs, None).await?;
     failed.into_iter().for_each(|it| results.add(push.shell, it));
     let bases = bases(push);
-    let native = jobs.iter().filter(|(_, (), recipe)| matches!(recipe, Recipe::Native));
-    fetch_bases(push, &bases, native.map(|(job, ..)| job)).await;
-    for (job, (), recipe) in &jobs {
-        let result = match image(push, &bases, job, recipe).await {
+    let (native, others): (Vec<_>, Vec<_>) =
+        jobs.iter().partition(|(_, (), recipe)| matches!(recipe, Recipe::Native));
+    let native = native_images(push, &bases, native.into_iter().map(|(job, ..)| job).collect());
+    let native = native.map(|(job, image)| (job, image.map(|it| BuiltImage::Native(Box::new(it)))));
+    let engine = async |(job, (), recipe): &(Job, (), Recipe)| image(push, &bases, job, recipe).await;
+    let others = stream::iter(others).then(async |it| (&it.0, engine(it).await));
+    let mut built = std::pin::pin!(native.chain(others));
+    while let Some((job, image)) = built.next().await {
+        let result = match image {
             Ok(image) => end(job, image).await,
             Err(error) => ServiceResult::failed(job, &error),
         };

@@ -105,10 +105,10 @@ async fn to_registry(
     let step = async {
         let (jobs, skipped) = existing_tags::skip_existing(push, session, registry, jobs).await;
         skipped.into_iter().for_each(|it| results.add(push.shell, it));
-        let (built, existing) =
-            tokio::join!(build::build(push, registry, &jobs), existing_tags::look_up(push, registry, &jobs));
-        let auditable = build::auditable_packages(&built);
-        deliver::deliver(push, session, registry, built, existing, &results).await;
+        let built = build::build(push, &registry.bases, &jobs);
+        let existing = existing_tags::look_up(push, session, registry, &jobs);
+        let auditable = deliver::deliver(push, session, registry, built, existing, &results).await;
+        push.builder.layers.forget_unused();
         auditable
     };
     let auditable = push.shell.until_interrupted(step).await.unwrap_or_default();

@@ -1,14 +1,15 @@
 //! Blobs that can be mounted from another repository instead of being uploaded again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ecr_oci::image::bundle::Blob;
 use ecr_oci::registry::{RegistryClient, RegistryError, RegistryErrorKind};
 use ecr_types::{Digest, RepositoryName, lock};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-
-use super::build::{BuiltImage, BuiltJob, Product};
+use tokio::sync::watch;
 
 /// Repositories from which blobs can be mounted. ECR mounts a blob only if a manifest in the source
 /// repository lists it.
@@ -19,6 +20,8 @@ pub(super) struct MountSources {
     others: Vec<RepositoryName>,
     /// Whether the registry has uploaded a blob instead of mounting it.
     is_search_stopped: AtomicBool,
+    /// The end of the push of the first image with a blob.
+    turns: Mutex<BTreeMap<Digest, watch::Receiver<()>>>,
 }
 
 /// The maximum number of concurrent requests for one blob.
@@ -80,15 +83,40 @@ impl MountSources {
     }
 }
 
-/// The indices of the images that are pushed first, so that a blob that several images share is uploaded once
-/// and mounted into the other repositories.
-pub(super) fn uploads_first(built: &[BuiltJob<'_>]) -> BTreeSet<usize> {
-    let mut images: BTreeMap<&Digest, Vec<usize>> = BTreeMap::new();
-    for (n, (_, product)) in built.iter().enumerate() {
-        let Ok(Product::Image(BuiltImage::Native(image))) = product else { continue };
-        for blob in image.blobs.iter().filter(|it| it.size >= MIN_SHARED_SIZE) {
-            images.entry(&blob.digest).or_default().push(n);
+impl MountSources {
+    /// Begins the push of an image with these blobs. The large ones are left to it by the images that follow, which mount them
+    /// from its repository, as long as the result is held.
+    pub(super) fn begin(&self, blobs: &[Blob]) -> Turn {
+        let (ends, end) = watch::channel(());
+        let mut earlier = BTreeMap::new();
+        let mut turns = lock(&self.turns);
+        for blob in blobs.iter().filter(|it| it.size >= MIN_SHARED_SIZE) {
+            match turns.entry(blob.digest.clone()) {
+                Entry::Vacant(first) => drop(first.insert(end.clone())),
+                Entry::Occupied(first) => drop(earlier.insert(blob.digest.clone(), first.get().clone())),
+            }
+        }
+        Turn { earlier, _ends: ends }
+    }
+}
+
+/// The push of an image among others that share blobs with it. It only waits for images whose push has begun before its own, so
+/// that no two wait for each other.
+pub(super) struct Turn {
+    /// The blobs that an earlier image uploads, each with the end of that image's push.
+    earlier: BTreeMap<Digest, watch::Receiver<()>>,
+    /// Dropped at the end, which the others notice.
+    _ends: watch::Sender<()>,
+}
+
+impl Turn {
+    /// Waits until the image that uploads a blob has been pushed, or has failed. If that has to be waited for anyway, small blobs
+    /// wait, too: the earlier image may have them as well.
+    pub(super) async fn wait_for(&self, blob: &Blob) {
+        let is_small = blob.size < MIN_SHARED_SIZE;
+        for (_, end) in self.earlier.iter().filter(|(digest, _)| is_small || **digest == blob.digest) {
+            // Nothing is ever sent: the error is the end.
+            let _ = end.clone().changed().await;
         }
     }
-    images.into_values().filter(|it| it.len() > 1).filter_map(|it| it.first().copied()).collect()
 }

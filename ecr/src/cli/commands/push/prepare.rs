@@ -109,6 +109,9 @@ fn builder(
         target: workspace.target.clone(),
         profile: flags.cargo.profile.clone(),
         flags: cargo_flags(flags, shell),
+        toolchain: toolchain.sysroot().to_owned(),
+        manifests: workspace.manifests.clone(),
+        outside: workspace.outside.clone(),
     };
     let bases = BaseCache::new(workspace.target.join("xtask-ecr/bases"));
     Ok(ImageBuilder {
@@ -123,6 +126,8 @@ fn builder(
         // version supports.
         compression: (flags.load && flags.oci_layout.is_none()).then_some(Compression::Gzip),
         prebuilt: Mutex::default(),
+        compiled: Mutex::default(),
+        cargo: Mutex::default(),
     })
 }
 

@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::Job;
 use super::existing_tags::ExistingTags;
-use super::mount::MountSources;
+use super::mount::{MountSources, Turn};
 use super::outcome::ServiceResult;
 use super::repositories::TargetRepository;
 use crate::aws::Denials;
@@ -82,13 +82,14 @@ impl Upload<'_> {
     }
 
     async fn push(&self, sent: &ByteCounts) -> Result<PushOutcome, UploadError> {
-        let outcome = self.send(sent).await?;
+        let turn = self.sources.begin(&self.image.blobs);
+        let outcome = self.send(sent, &turn).await?;
         // A manifest in the repository lists the blobs now, even if no blob was uploaded.
         self.sources.add(self.image.blobs.iter().map(|it| &it.digest), &self.job.service.repository);
         Ok(outcome)
     }
 
-    async fn send(&self, sent: &ByteCounts) -> Result<PushOutcome, UploadError> {
+    async fn send(&self, sent: &ByteCounts, turn: &Turn) -> Result<PushOutcome, UploadError> {
         let name = &self.job.service.repository;
         let mut missing = Vec::new();
         for tag in self.tags {
@@ -106,7 +107,7 @@ impl Upload<'_> {
         if self.tags.is_empty() && self.exists().await? {
             return Ok(PushOutcome::Unchanged);
         }
-        self.send_blobs(sent).await?;
+        self.send_blobs(sent, turn).await?;
         for (digest, manifest) in self.image.parts() {
             self.client.put_manifest(name, digest.as_str(), &manifest).await?;
         }
@@ -162,7 +163,7 @@ impl Upload<'_> {
     }
 
     /// Uploads or mounts the blobs that the repository does not have.
-    async fn send_blobs(&self, sent: &ByteCounts) -> Result<(), RegistryError> {
+    async fn send_blobs(&self, sent: &ByteCounts, turn: &Turn) -> Result<(), RegistryError> {
         let name = &self.job.service.repository;
         let bar = Arc::new(self.shell.bar("Uploading", self.image.size()));
         let progress: OnSent = {
@@ -176,6 +177,7 @@ impl Upload<'_> {
                     bar.advance(blob.size);
                     return Ok(());
                 }
+                turn.wait_for(blob).await;
                 let is_inherited = self.image.inherited.contains(&blob.digest);
                 let source = self.sources.find(self.client, &blob.digest, name, is_inherited).await?;
                 match self.upload(blob, source.as_ref(), progress).await? {

@@ -1,0 +1,54 @@
+//! Compiling the executables of several services before their images are built.
+
+use ecr_types::lock;
+
+use crate::build::compile;
+use crate::build::image::ImageBuilder;
+use crate::config::desired::Service;
+
+impl ImageBuilder {
+    /// The number of images to build at the same time.
+    pub fn parallelism() -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
+
+    /// Compiles services for all their platforms, as many as possible by one invocation of cargo. `on_ready` is called with the
+    /// number of each service whose executables are all there. The other services are compiled when their images are built,
+    /// which tells why they failed.
+    pub fn compile_together(
+        &self,
+        services: &[Service],
+        on_ready: impl Fn(usize),
+        on_warnings: impl Fn(&str),
+        on_line: compile::OnLine<'_>,
+    ) {
+        let wanted = services.iter().enumerate().flat_map(|(n, service)| {
+            let platforms = self.platforms(service);
+            let missing: Vec<_> =
+                platforms.iter().filter(|it| !self.binaries.contains_key(*it)).cloned().collect();
+            missing.into_iter().map(move |platform| (n, service, platform))
+        });
+        let wanted: Vec<_> = wanted
+            .filter_map(|(n, service, platform)| Some((n, service, self.toolchain.target(&platform).ok()?)))
+            .collect();
+        let mut left: Vec<_> =
+            (0..services.len()).map(|n| wanted.iter().filter(|it| it.0 == n).count()).collect();
+        let requests: Vec<_> = wanted.iter().map(|(_, service, target)| (*service, target)).collect();
+        let _guard = lock(&self.cargo);
+        let on_event = |event: compile::Event<'_>| match event {
+            compile::Event::Warnings(text) => on_warnings(text),
+            compile::Event::Built(request, compiled) => {
+                let (n, service, target) = &wanted[request];
+                let key = (service.package.name.clone(), target.platform.clone());
+                if lock(&self.compiled).insert(key, compiled).is_none() {
+                    left[*n] -= 1;
+                    if left[*n] == 0 {
+                        on_ready(*n);
+                    }
+                }
+            }
+        };
+        // A cargo that cannot be run cannot be run for one service either, and that is reported.
+        let _ = compile::build_together(&self.options, &requests, on_line, on_event);
+    }
+}
