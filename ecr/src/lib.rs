@@ -42,6 +42,7 @@
 //! aws         the requests to AWS, and IAM policy documents
 //! inventory   the images of a repository and their storage cost
 //! scan        the findings of image scans, and the scan gate
+//! references  lists of digest references
 //! signing     the signatures of images, and the signing gate
 //! ```
 //!
@@ -57,6 +58,7 @@ mod config;
 mod inventory;
 mod plan;
 mod process;
+mod references;
 mod registry;
 mod scan;
 mod signing;

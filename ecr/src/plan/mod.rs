@@ -15,6 +15,7 @@ mod compare;
 mod differences;
 mod ignored_write;
 pub mod observed;
+pub mod partition;
 pub use compare::same_repository_policy;
 use differences::{
     describe, encryption_block, lifecycle_step, mutability_step, repository_policy_step, scanning_step,

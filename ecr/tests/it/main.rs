@@ -28,6 +28,7 @@ mod lifecycle;
 mod local;
 mod login;
 mod output;
+mod parts;
 mod permissions;
 mod pins;
 mod plan;

@@ -9,6 +9,7 @@ use ecr_types::{InvalidPlatform, Platform};
 
 use crate::aws::iam::{Pipeline, Role};
 use crate::config::tag_template::TagTemplate;
+use crate::plan::partition::Partition;
 
 mod pin_bases;
 mod serve;
@@ -343,9 +344,20 @@ pub struct Push {
     /// Allow a working tree with uncommitted changes
     #[arg(long)]
     pub(crate) allow_dirty: bool,
-    /// Also write the digest references to FILE, one per line
+    /// Also write the digest references to FILE, one per line. References that are there stay, except those of the
+    /// same repositories, so that the parts of a push and its retries make one list
     #[arg(long, value_name = "FILE")]
     pub(crate) image_refs: Option<PathBuf>,
+    /// Only the services of part I of N parts. A service stays in its part, whatever others are selected
+    #[arg(long, value_name = "I/N")]
+    pub(crate) partition: Option<Partition>,
+    /// Build and push nothing; print the references of these files of --image-refs as one list. Two digests of one
+    /// repository are an error
+    #[arg(
+        long, value_name = "FILE", num_args = 1..,
+        conflicts_with_all = ["create", "tag", "dry_run", "oci_layout", "load", "skip_existing", "partition", "fail_on", "require_signed"]
+    )]
+    pub(crate) merge_refs: Vec<PathBuf>,
     /// Exit with code 4 unless ECR has signed the image by a signing rule of the registry, with the AWS Signer profile
     /// PROFILE (an ARN or a name) if it is given; an index and all images that it lists must be signed
     #[arg(long, value_name = "PROFILE", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = "Signing gate")]

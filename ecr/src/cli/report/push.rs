@@ -20,6 +20,15 @@ pub struct PushReport {
     pub interrupted: bool,
 }
 
+/// The references of several files, in the order of `push --merge-refs`.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct MergedReferences {
+    /// References by digest, at most one for each repository.
+    #[cfg_attr(test, schemars(inner(regex(pattern = r"^[^/]+/.+@sha256:[0-9a-f]{64}$"))))]
+    pub references: Vec<String>,
+}
+
 /// The image of a service and the result of its push. The sizes are those of blobs, in bytes.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(

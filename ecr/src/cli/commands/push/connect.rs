@@ -29,6 +29,13 @@ pub(super) struct Connected<'a> {
     pub registry_push: Option<RegistryPush>,
 }
 
+impl Connected<'_> {
+    /// The host of the registry, as it is printed.
+    pub(super) fn shown_host(&self) -> Option<String> {
+        Some(self.session.display_reference(self.host.as_ref()?))
+    }
+}
+
 /// The jobs whose repositories exist, with their registry.
 pub(super) struct RegistryPush {
     pub registry: AuthorizedRegistry,

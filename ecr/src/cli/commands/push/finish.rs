@@ -6,6 +6,7 @@ use crate::cli::commands::session::Session;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::report::{PushOutcome, PushReport, ScannedImage, SignedManifest};
 use crate::cli::shell::{OutputFile, Shell};
+use crate::references::References;
 
 /// The input of [`finish`].
 pub(super) struct FinishedPush<'a> {
@@ -25,8 +26,7 @@ pub(super) fn finish(finish: FinishedPush<'_>, file: Option<OutputFile>) -> Resu
     references.iter().for_each(|it| shell.print(it));
     done.iter().flat_map(|it| it.entry.names.iter().flatten()).for_each(|it| shell.print(it));
     session.into_iter().for_each(Session::warn_of_denials);
-    let text: String = references.iter().map(|it| format!("{it}\n")).collect();
-    let written = file.map_or(Ok(()), |it| it.write(&text));
+    let written = file.map_or(Ok(()), |it| it.update(|old| updated(old, connected, &done)));
     let written =
         written.inspect_err(|it| shell.bad_status("Failed", format!("to write the references: {it}")));
     summary(shell, &done, shell.elapsed());
@@ -38,13 +38,27 @@ pub(super) fn finish(finish: FinishedPush<'_>, file: Option<OutputFile>) -> Resu
     }
     let of_file = if written.is_ok() { Exit::Done } else { Exit::Failed };
     let exit = Exit::of_parts(done.iter().map(|it| it.exit).chain([of_file]));
-    let registry = connected.and_then(|it| Some(it.session.display_reference(it.host.as_ref()?)));
+    let registry = connected.and_then(Connected::shown_host);
     let interrupted = exit == Exit::Interrupted;
     let images = done.into_iter().map(|it| it.entry).collect();
     let report = PushReport { registry, images, interrupted };
-    shell.github_outputs(text.trim_end(), &report);
+    shell.github_outputs(&references.join("\n"), &report);
     shell.json(&report);
     Ok(exit)
+}
+
+/// The list of `--image-refs` after this push. A service without an image loses the line that an earlier push has written.
+fn updated(old: &str, connected: Option<&Connected<'_>>, done: &[ServiceResult]) -> String {
+    // It was readable when the push began.
+    let mut list: References = old.parse().unwrap_or_default();
+    for it in done {
+        match (&it.entry.reference, connected.and_then(|it| it.shown_host())) {
+            (Some(reference), _) if is_present(it) => drop(list.set(reference)),
+            (_, Some(host)) => list.remove(&host, it.entry.repository.as_str()),
+            _ => {}
+        }
+    }
+    list.to_string()
 }
 
 /// Whether the image is in the registry and passed the gates. The reference of an image that did not pass, or whose

@@ -34,6 +34,7 @@ mod local;
 mod mount;
 mod outcome;
 mod prepare;
+mod references;
 mod remote;
 mod repositories;
 mod results;
@@ -49,6 +50,9 @@ use results::Results;
 
 /// Builds and pushes the selected services. A service that fails does not stop the others.
 pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
+    if !flags.merge_refs.is_empty() {
+        return references::merge(flags, shell);
+    }
     shell.has_no_effect_yet("no image was pushed");
     let Prepared { push, jobs, mut done, destination, gate, references, layer_preparation } =
         prepare(flags, shell).await?;

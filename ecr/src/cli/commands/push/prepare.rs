@@ -9,11 +9,11 @@ use ecr_oci::bases::BaseCache;
 use ecr_oci::cache::LayerCache;
 use ecr_oci::image::compression::Compression;
 use ecr_oci::trees::TreeCache;
-use ecr_types::Platform;
+use ecr_types::{Platform, human};
 use tokio::task::JoinHandle;
 
 use super::outcome::ServiceResult;
-use super::{Job, Push, engine, tree};
+use super::{Job, Push, engine, references, tree};
 use crate::aws;
 use crate::build::compile::prebuilt::{self, PrebuiltError};
 use crate::build::compile::{self, Toolchain};
@@ -67,7 +67,7 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let tree = GitQuery::start(&folder, patience.clone());
     let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&folder, &patience));
     let workspace = load_workspace(shell, &flags.common).await?;
-    let services = services(flags, &workspace)?;
+    let services = services(flags, shell, &workspace)?;
     let toolchain = toolchain.await.context("failed to query rustc")??;
     let builder = Arc::new(builder(flags, shell, &workspace, toolchain)?);
     let methods = Arc::new(methods(flags, &workspace)?);
@@ -80,19 +80,30 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let destination = destination(flags, shell, workspace).await?;
     let tree = tree.result(&root).await?;
     tree::require_clean(flags, shell, tree.as_ref())?;
-    let references = flags.image_refs.as_deref().map(OutputFile::create).transpose()?;
+    let references = flags.image_refs.as_deref().map(references::open).transpose()?;
     let push = Push { flags, shell, builder, methods, mirrors, tree };
     Ok(Prepared { push, jobs, done, destination, gate, references, layer_preparation })
 }
 
-fn services(flags: &flags::Push, workspace: &Workspace) -> Result<Vec<Service>, Failure> {
+/// The selected services. A part may be empty.
+fn services(flags: &flags::Push, shell: &Shell, workspace: &Workspace) -> Result<Vec<Service>, Failure> {
     let services = flags.common.selection.services(&workspace.desired)?;
     if services.is_empty() {
         return Err(Failure::new("there is no service to push").with_help(
             "to make a package a service, add an empty table [package.metadata.ecr] to its Cargo.toml",
         ));
     }
-    Ok(services.into_iter().cloned().collect())
+    let is_wanted = |it: &&Service| flags.partition.is_none_or(|part| part.contains(&it.package.name));
+    let count = services.len();
+    let services: Vec<_> = services.into_iter().filter(is_wanted).cloned().collect();
+    if let Some(part) = flags.partition {
+        shell.note(format!(
+            "part {part} has {} of {}",
+            services.len(),
+            human::count(count as u64, "service")
+        ));
+    }
+    Ok(services)
 }
 
 /// The builder of all images.
