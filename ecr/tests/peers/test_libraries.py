@@ -47,6 +47,11 @@ def behind_a_link(root):
     (root / "opt").symlink_to("usr/elsewhere")
 
 
+def on_newer_processors(root):
+    """glibc before 2.37 puts `haswell` in the place of `$PLATFORM` on processors that have its instructions."""
+    shutil.copytree(root / f"opt/{MULTIARCH}/x86_64", root / f"opt/{MULTIARCH}/haswell")
+
+
 ROWS = [
     Row("default folder", True, libraries=MULTIARCH),
     Row("no folder of the loader", False),
@@ -65,7 +70,8 @@ ROWS = [
     Row("DT_RUNPATH of the library turns DT_RPATH off", False, flags=f"{RPATH}/opt", own=f"{RUNPATH}/none"),
     Row("$ORIGIN", True, libraries="usr/local/lib", flags=f"{RPATH}$ORIGIN/../lib"),
     Row("${ORIGIN}", True, libraries="usr/local/bin", flags=RPATH + "${ORIGIN}"),
-    Row("$LIB and $PLATFORM", True, libraries=f"opt/{MULTIARCH}/x86_64", flags=f"{RPATH}/opt/$LIB/$PLATFORM"),
+    Row("$LIB and $PLATFORM", True, libraries=f"opt/{MULTIARCH}/x86_64", flags=f"{RPATH}/opt/$LIB/$PLATFORM",
+        change=on_newer_processors),
     Row("an empty file", False, libraries=MULTIARCH, change=lambda root: (root / MULTIARCH / "liba.so").write_bytes(b"")),
     Row("no loader", False, libraries=MULTIARCH, change=lambda root: (root / "lib64/ld-linux-x86-64.so.2").unlink()),
 ]

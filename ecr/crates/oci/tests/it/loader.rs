@@ -145,8 +145,15 @@ fn glibc() -> Vec<Row> {
             "$LIB and $PLATFORM",
             runpath("/opt/$LIB/${PLATFORM}"),
             "",
-            vec![("opt/lib64/x86_64/liba.so.1", so(""))],
+            vec![("opt/lib64/x86_64/liba.so.1", so("")), ("opt/lib64/haswell/liba.so.1", so(""))],
             "",
+        ),
+        row(
+            "$PLATFORM of older processors alone",
+            runpath("/opt/$PLATFORM"),
+            "",
+            vec![("opt/x86_64/liba.so.1", so(""))],
+            "liba.so.1",
         ),
         row(
             "DT_RPATH holds for the libraries of a library",

@@ -130,7 +130,20 @@ impl<'a> Search<'a> {
         let first = rpath.iter().chain(inherited).cloned().chain(library_path).chain(runpath.iter().cloned());
         let first = first.map(|it| format!("{it}/{name}"));
         let default = self.default_folders().into_iter().map(|it| format!("{it}/{name}"));
-        first.chain(self.cached(name)).chain(default).find(|it| self.library(it).is_some())
+        first.chain(self.cached(name)).chain(default).find_map(|it| self.on_every_processor(&it))
+    }
+
+    /// A path that has a library whatever `$PLATFORM` stands for: the kernel's AT_PLATFORM (getauxval(3)), or what glibc puts
+    /// in its place on newer processors (`init_cpu_features` in sysdeps/x86/cpu-features.c, until 2.36).
+    fn on_every_processor(&self, path: &str) -> Option<String> {
+        let platforms: &[&str] = match self.binary.architecture() {
+            Some("amd64") => &["x86_64", "haswell"],
+            Some("arm64") => &["aarch64"],
+            Some("386") => &["i686"],
+            _ => &["$PLATFORM"],
+        };
+        let paths: Vec<_> = platforms.iter().map(|it| replaced(path, "PLATFORM", it)).collect();
+        paths.iter().all(|it| self.library(it).is_some()).then(|| paths.into_iter().next())?
     }
 
     /// musl: LD_LIBRARY_PATH, the runpaths of all users, and the folders of `/etc/ld-musl-ARCH.path` or those compiled in.
@@ -168,7 +181,6 @@ impl<'a> Search<'a> {
     /// was compiled: each of its values is tried.
     fn expanded(&self, folder: &str, origin: &str) -> Vec<String> {
         let replaced = replaced(folder, "ORIGIN", origin);
-        let replaced = replaced_platform(&replaced, self.binary.architecture());
         let multiarch = format!("lib/{}", self.multiarch());
         let libs = ["lib64", "lib", multiarch.as_str()];
         let count = if replaced.contains("$LIB") || replaced.contains("${LIB}") { libs.len() } else { 1 };
@@ -198,16 +210,6 @@ impl<'a> Search<'a> {
 /// Replaces `$NAME` and `${NAME}`.
 fn replaced(text: &str, name: &str, value: &str) -> String {
     text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
-}
-
-/// Replaces `$PLATFORM` by what the kernel passes as AT_PLATFORM (getauxval(3)), where it does not depend on the processor.
-fn replaced_platform(text: &str, architecture: Option<&str>) -> String {
-    match architecture {
-        Some("amd64") => replaced(text, "PLATFORM", "x86_64"),
-        Some("arm64") => replaced(text, "PLATFORM", "aarch64"),
-        Some("386") => replaced(text, "PLATFORM", "i686"),
-        _ => text.to_owned(),
-    }
 }
 
 fn file_name(path: &str) -> &str {
