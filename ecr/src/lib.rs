@@ -34,6 +34,7 @@
 //! # Modules
 //!
 //! ```text
+//! affected    which services a change can affect
 //! cli         flags, commands, reports and terminal output
 //! config      the desired state from Cargo.toml files and repositories.json; each value with its place
 //! plan        the steps from the observed state of the repositories to the desired state
@@ -50,6 +51,7 @@
 //! registries and the HTTP client), `ecr-lifecycle` (lifecycle policies), `ecr-embedded` (the embedded ECR)
 //! and `ecr-types`. `docs/architecture.md` describes the design.
 
+mod affected;
 mod aws;
 mod build;
 mod cli;

@@ -24,7 +24,7 @@ pub enum BuildMethod {
 pub struct DockerfileBuild {
     /// The path of the Dockerfile.
     pub dockerfile: PathBuf,
-    context: PathBuf,
+    pub context: PathBuf,
 }
 
 /// The value of the flag `--builder`, which applies to all services.

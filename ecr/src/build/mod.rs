@@ -7,6 +7,7 @@ pub mod docker;
 pub mod files;
 pub mod git;
 pub mod image;
+pub mod inputs;
 pub mod layers;
 pub mod method;
 mod together;

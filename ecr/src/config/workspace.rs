@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, TargetKind};
 use ecr_lifecycle::Environments;
 use ecr_types::document::{Located, Node, Place, Problem, Problems, parse_json, parse_toml};
 use ecr_types::text::NotText;
@@ -29,8 +29,24 @@ pub struct Workspace {
     pub manifests: Vec<PathBuf>,
     /// The manifests of packages that are no members, and that members depend on by path.
     pub outside: Vec<PathBuf>,
+    /// The members and what they depend on by path, by their folders.
+    pub path_packages: BTreeMap<PathBuf, PathPackage>,
+    /// The files of the configuration that no image depends on, relative to the root.
+    pub policies: BTreeSet<String>,
     /// All environments of the workspace, for warnings about what they run.
     pub environments: Environments,
+}
+
+/// A package with those that it depends on by path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PathPackage {
+    /// The folders of dependencies and build dependencies.
+    pub dependencies: BTreeSet<PathBuf>,
+    /// The folders of development dependencies.
+    pub dev_dependencies: BTreeSet<PathBuf>,
+    /// Whether it depends on crates of a registry or a git repository, not only for development.
+    pub has_crates: bool,
+    pub has_build_script: bool,
 }
 
 /// The environment that the flag `--environment` names, else the variable `XTASK_ECR_ENVIRONMENT`. An empty text names none.
@@ -112,10 +128,16 @@ impl Workspace {
         };
         let environments = configuration.environments();
         let (manifests, outside) = manifests(&metadata);
+        let path_packages: BTreeMap<_, _> = metadata.packages.iter().filter_map(path_package).collect();
+        let definitions = configuration.workspace.repositories.as_ref().map(|it| it.value.clone());
+        let definitions = definitions.unwrap_or_else(|| REPOSITORIES.to_owned());
+        let policies: BTreeSet<_> = files.keys().cloned().chain([definitions]).collect();
         let target = metadata.target_directory.into_std_path_buf();
         let workspace = |desired| Self {
             manifests: manifests.clone(),
             outside: outside.clone(),
+            path_packages: path_packages.clone(),
+            policies: policies.clone(),
             root: root.clone(),
             target: target.clone(),
             desired,
@@ -133,6 +155,23 @@ fn manifests(metadata: &Metadata) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let paths = dependencies.filter_map(|it| Some(it.path.as_ref()?.join("Cargo.toml").into_std_path_buf()));
     let outside: BTreeSet<_> = paths.filter(|it| !members.contains(it)).collect();
     (members.into_iter().collect(), outside.into_iter().collect())
+}
+
+fn path_package(package: &cargo_metadata::Package) -> Option<(PathBuf, PathPackage)> {
+    let folder = package.manifest_path.parent()?.as_std_path().to_owned();
+    let mut found = PathPackage {
+        has_build_script: package.targets.iter().any(|it| it.kind.contains(&TargetKind::CustomBuild)),
+        ..PathPackage::default()
+    };
+    for dependency in &package.dependencies {
+        let path = dependency.path.as_ref().map(|it| it.as_std_path().to_owned());
+        match (dependency.kind, path) {
+            (DependencyKind::Development, path) => found.dev_dependencies.extend(path),
+            (_, Some(path)) => drop(found.dependencies.insert(path)),
+            (_, None) => found.has_crates = true,
+        }
+    }
+    Some((folder, found))
 }
 
 /// The desired state without an environment, and that of each environment.

@@ -163,6 +163,8 @@ fn iam_policy_ci_matches_the_calls_of_push() {
     fixture.run(&push).good();
     let unsigned = fixture.run(&["push", "--profile", "dev", "--require-signed", "--timeout", "100ms"]);
     assert_eq!(unsigned.code, 4, "{unsigned:#?}");
+    fixture.workspace.git_init();
+    fixture.run(&["push", "--profile", "dev", "--since", "HEAD"]).good();
     assert_eq!(asked(&fixture.registry), actions(&document(&fixture.workspace, "ci", &[])));
     let others: Vec<_> = ["provision", "read", "node"].into_iter().collect();
     for role in others {

@@ -40,6 +40,7 @@ mod registry_settings;
 mod scan;
 mod settings;
 mod signing;
+mod since;
 mod status;
 mod support;
 mod tidy;

@@ -205,13 +205,16 @@ fn iam_policy_provision_has_no_action_that_is_missed_in_silence() {
 
 #[test]
 fn iam_policy_ci_has_no_action_that_is_missed_in_silence() {
-    let push: [&[&str]; 3] = [
+    let fixture = with_shared_layer();
+    fixture.workspace.git_init();
+    let push: [&[&str]; 4] = [
+        &["push", "--profile", "dev", "--since", "HEAD"],
         &["push", "--profile", "dev", "--fail-on", "low", "--unsupported", "pass"],
         // Another tag of the same images, of which the manifests are read.
         &["push", "--profile", "dev", "--tag", "1.0.0"],
         &["push", "--profile", "dev", "--require-signed", "--timeout", "100ms"],
     ];
-    check_each_action("ci", with_shared_layer(), &push);
+    check_each_action("ci", fixture, &push);
 }
 
 #[test]

@@ -244,10 +244,11 @@ fn repository_actions(role: Role, scope: &Scope<'_>) -> Vec<&'static str> {
         Role::Node => actions_of(&RegistryRequest::OF_PULL),
         Role::Ci => {
             let mut actions = actions_of(&RegistryRequest::OF_PUSH);
-            // The first two for the gates.
+            // The first two for the gates, the third for `push --since`.
             actions.extend([
                 "DescribeImageScanFindings",
                 "DescribeImageSigningStatus",
+                "DescribeImages",
                 "DescribeRepositories",
             ]);
             actions.extend(scope.project.map(|_| "ListTagsForResource"));

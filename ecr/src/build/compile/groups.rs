@@ -120,7 +120,7 @@ fn ask(options: &Options, requests: &[Request<'_>]) -> Vec<BTreeSet<String>> {
     }
     let classes: Vec<_> = classes.into_values().collect();
     let firsts: Vec<_> = classes.iter().filter_map(|it| it.first().copied()).collect();
-    let resolutions = resolutions(options, &firsts);
+    let resolutions = side_by_side(&firsts, |it| resolution(options, it));
     let mut sets: Vec<(Resolution, BTreeSet<String>)> = Vec::new();
     for (requests, resolution) in classes.iter().zip(resolutions) {
         let Ok(resolution) = resolution else { continue };
@@ -136,24 +136,23 @@ fn ask(options: &Options, requests: &[Request<'_>]) -> Vec<BTreeSet<String>> {
     sets.into_iter().map(|(_, titles)| titles).collect()
 }
 
-/// The crates of each request, side by side.
-fn resolutions(options: &Options, requests: &[&Request<'_>]) -> Vec<Result<Resolution>> {
+/// Calls `ask` for each item, on all cores. The results are in the order of the items.
+pub(super) fn side_by_side<T: Sync, R: Send>(items: &[T], ask: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut found: Vec<Option<Result<Resolution>>> = requests.iter().map(|_| None).collect();
-    let share = requests.len().div_ceil(cores).max(1);
+    let share = items.len().div_ceil(cores).max(1);
+    let ask = &ask;
     std::thread::scope(|scope| {
-        for (requests, found) in requests.chunks(share).zip(found.chunks_mut(share)) {
-            scope.spawn(move || {
-                for (request, found) in requests.iter().zip(found) {
-                    *found = Some(resolution(options, request));
-                }
-            });
-        }
-    });
-    found.into_iter().map(|it| it.unwrap_or_else(|| Err(anyhow::anyhow!("cargo was not asked")))).collect()
+        let threads =
+            items.chunks(share).map(|items| scope.spawn(move || items.iter().map(ask).collect::<Vec<_>>()));
+        let threads: Vec<_> = threads.collect();
+        threads
+            .into_iter()
+            .flat_map(|it| it.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
-fn resolution(options: &Options, request: &Request<'_>) -> Result<Resolution> {
+pub(super) fn resolution(options: &Options, request: &Request<'_>) -> Result<Resolution> {
     let manifest = options.root.join(&request.service.package.folder).join("Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);

@@ -23,6 +23,7 @@ pub mod prebuilt;
 mod resolution;
 mod resolver;
 mod rustflags;
+mod sources;
 mod stamp;
 mod target;
 mod together;
@@ -32,6 +33,7 @@ use executable::ExecutableCache;
 pub use libraries::Library;
 use linkage::{Linkage, LinkageCache};
 use prebuilt::PrebuiltUser;
+pub use sources::{crates, dep_info, unifies_development};
 pub use target::{BuildTarget, Toolchain};
 pub use together::{Compiled, Event, OnLine, build as build_together};
 

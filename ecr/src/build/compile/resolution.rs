@@ -54,6 +54,16 @@ impl Resolution {
         Ok(found)
     }
 
+    /// The crates, each once.
+    pub(super) fn crates(&self) -> impl Iterator<Item = crate::affected::Crate> {
+        self.0.keys().filter_map(|it| {
+            let mut words = it.name.split(' ');
+            let (name, version) =
+                (words.next()?.to_owned(), words.next()?.trim_start_matches('v').to_owned());
+            Some(crate::affected::Crate { name, version })
+        })
+    }
+
     /// Whether the crates that both have are built alike, so that neither changes what the other is made of.
     pub(super) fn agrees_with(&self, other: &Self) -> bool {
         let (few, many) = if self.0.len() <= other.0.len() { (self, other) } else { (other, self) };

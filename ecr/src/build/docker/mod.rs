@@ -28,6 +28,7 @@ pub use build::{EngineBuild, EngineGuard, EngineSession, LinePrinter};
 pub use config::EngineLogin;
 pub use context::{BuildSource, ContextFolder, LeftOut};
 pub use frontend::Frontend;
+pub use ignore::DockerIgnore;
 pub use login::LoginHelper;
 
 /// A failed engine command.

@@ -1,5 +1,9 @@
 //! The state of the git working tree: its commit and its uncommitted changes.
 
+mod changes;
+
+pub use changes::{NoBase, Repository};
+
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
@@ -104,7 +108,7 @@ impl GitQuery {
 }
 
 /// The path without `..`, resolved by its text as cargo does, without following symbolic links.
-fn lexical(path: &Path) -> PathBuf {
+pub fn lexical(path: &Path) -> PathBuf {
     let mut folder = PathBuf::new();
     for part in path.components() {
         match part {

@@ -348,6 +348,17 @@ pub struct Push {
     /// same repositories, so that the parts of a push and its retries make one list
     #[arg(long, value_name = "FILE")]
     pub(crate) image_refs: Option<PathBuf>,
+    /// Build only services of which something has changed since the last common commit of HEAD and REF; with `published`,
+    /// since the commit of each service's newest image. The others get their tags and references from the images that they
+    /// have. 000..0, the commit before the first push of a branch, stands for everything
+    #[arg(long, value_name = "REF", conflicts_with_all = ["oci_layout", "load"])]
+    pub(crate) since: Option<String>,
+    /// With --since: say why each service is built
+    #[arg(long, requires = "since")]
+    pub(crate) explain: bool,
+    /// Build and push nothing; list the services, and with --since whether and why they would be built
+    #[arg(long, conflicts_with_all = ["create", "dry_run", "oci_layout", "load", "skip_existing", "fail_on", "require_signed", "image_refs"])]
+    pub(crate) list: bool,
     /// Only the services of part I of N parts. A service stays in its part, whatever others are selected
     #[arg(long, value_name = "I/N")]
     pub(crate) partition: Option<Partition>,
@@ -355,7 +366,7 @@ pub struct Push {
     /// repository are an error
     #[arg(
         long, value_name = "FILE", num_args = 1..,
-        conflicts_with_all = ["create", "tag", "dry_run", "oci_layout", "load", "skip_existing", "partition", "fail_on", "require_signed"]
+        conflicts_with_all = ["create", "tag", "dry_run", "oci_layout", "load", "skip_existing", "since", "list", "partition", "fail_on", "require_signed"]
     )]
     pub(crate) merge_refs: Vec<PathBuf>,
     /// Exit with code 4 unless ECR has signed the image by a signing rule of the registry, with the AWS Signer profile

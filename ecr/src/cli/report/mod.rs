@@ -35,7 +35,7 @@ pub use plan::{
     CreateOutcome, CreateReport, CreateResult, CreatedRepository, EnvironmentPlan, EnvironmentPlans,
     PlanReport, RepositoryReport, impact_lines, plan_lines,
 };
-pub use push::{MergedReferences, PushEntry, PushOutcome, PushReport};
+pub use push::{ListedService, MergedReferences, PushEntry, PushOutcome, PushReport, ServiceList};
 pub use registry::{RegistryChange, RegistryStatus, RegistryStepReport, registry_lines};
 #[cfg(test)]
 pub use scan::ScanDocument;

@@ -20,6 +20,28 @@ pub struct PushReport {
     pub interrupted: bool,
 }
 
+/// The services of `push --list`.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ServiceList {
+    /// The selected services.
+    pub services: Vec<ListedService>,
+}
+
+/// A service, and whether a push would build it.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ListedService {
+    /// The package of the service.
+    pub package: String,
+    /// The name of the service.
+    pub service: String,
+    /// Whether it would be built. Without `--since`, every service is.
+    pub affected: bool,
+    /// Why, in words. Empty without `--since`, and for a service that is not affected.
+    pub reasons: Vec<String>,
+}
+
 /// The references of several files, in the order of `push --merge-refs`.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -89,6 +111,9 @@ pub enum PushOutcome {
     Pushed,
     /// All tags point to this image already.
     Unchanged,
+    /// Nothing that it is made of has changed since the commit of `--since`: it was not built. The tags point to the image
+    /// that it has, except with `--dry-run`.
+    Unaffected,
     /// An immutable tag points to another image.
     Conflict,
     /// The image could not be built or pushed.
@@ -97,6 +122,30 @@ pub enum PushOutcome {
     DryRun,
     /// The image was written to an OCI layout or loaded into docker or podman.
     Exported,
+}
+
+impl PushOutcome {
+    /// Whether the image is in the registry.
+    pub fn is_in_registry(self) -> bool {
+        matches!(self, Self::Pushed | Self::Unchanged | Self::Unaffected)
+    }
+}
+
+impl ServiceList {
+    /// A line for each service.
+    pub fn lines(&self) -> Vec<String> {
+        let width = self.services.iter().map(|it| it.service.len()).max().unwrap_or_default();
+        let line = |it: &ListedService| {
+            let state = if it.affected { "affected  " } else { "unaffected" };
+            let reason = it.reasons.first().map(String::as_str).unwrap_or_default();
+            let more = match it.reasons.len() {
+                0 | 1 => String::new(),
+                n => format!(" (and {} more)", n - 1),
+            };
+            format!("{:width$}  {state}  {reason}{more}", it.service).trim_end().to_owned()
+        };
+        self.services.iter().map(line).collect()
+    }
 }
 
 impl PushReport {

@@ -141,6 +141,8 @@ pub struct Service {
     pub package: Package,
     pub repository: RepositoryName,
     pub image: ImageMetadata,
+    /// Patterns of files that the image depends on, relative to the package, and that nothing else shows.
+    pub affected_by: Vec<Located<String>>,
     /// The position of the metadata table, for messages.
     pub place: Place,
 }

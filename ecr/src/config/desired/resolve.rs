@@ -97,6 +97,7 @@ impl<'a> Resolver<'a> {
             package: member.package.clone(),
             repository: name,
             image: metadata.image.clone().or(self.configuration.workspace.image.clone()),
+            affected_by: metadata.affected_by.clone(),
             place: metadata.place.clone(),
         };
         Some((service, repository))

@@ -88,6 +88,8 @@ pub struct PackageMetadata {
     pub repository: Option<Located<RepositoryName>>,
     pub settings: RepositorySettings,
     pub image: ImageMetadata,
+    /// Patterns of files that the image depends on, and that neither cargo nor the image's own keys show.
+    pub affected_by: Vec<Located<String>>,
 }
 
 impl PackageMetadata {
@@ -115,6 +117,7 @@ impl PackageMetadata {
                 protect: fields.boolean("protect"),
             },
             image: ImageMetadata::read_package(&mut fields, problems),
+            affected_by: fields.strings("affected-by").map(|it| it.value).unwrap_or_default(),
         };
         fields.finish();
         Some(metadata)

@@ -41,6 +41,7 @@ fn name(args: &[String]) -> String {
     match words.as_slice() {
         ["ecr", "lifecycle", command, ..] => format!("lifecycle-{command}"),
         ["ecr", "iam-policy", ..] if args.iter().any(|it| it == "--trust") => "iam-trust".to_owned(),
+        ["push", ..] if args.iter().any(|it| it == "--list") => "push-list".to_owned(),
         ["push", ..] if args.iter().any(|it| it == "--merge-refs") => "push-merge-refs".to_owned(),
         ["ecr", command, ..] | [command, ..] => (*command).to_owned(),
         [] => String::new(),

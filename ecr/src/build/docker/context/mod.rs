@@ -107,6 +107,21 @@ impl ContextFolder {
         Ok(Self { folder: canonical, dockerfile, excluded, user, ignore })
     }
 
+    /// The folder, without symbolic links.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The rules for what is left out.
+    pub fn ignore(&self) -> &DockerIgnore {
+        &self.ignore
+    }
+
+    /// The path of the file with the user's rules, if there is one.
+    pub fn ignore_path(&self) -> Option<PathBuf> {
+        Some(self.folder.join(&self.user.name)).filter(|it| it.exists())
+    }
+
     /// What this tool leaves out of the context, and docker would not: paths that are there, relative to the context.
     pub fn left_out(&self) -> Vec<&str> {
         let is_there = |it: &&str| fs::symlink_metadata(self.folder.join(it)).is_ok();

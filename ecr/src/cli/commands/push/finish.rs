@@ -4,7 +4,7 @@ use super::connect::Connected;
 use super::outcome::{ServiceResult, summary};
 use crate::cli::commands::session::Session;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::report::{PushOutcome, PushReport, ScannedImage, SignedManifest};
+use crate::cli::report::{PushReport, ScannedImage, SignedManifest};
 use crate::cli::shell::{OutputFile, Shell};
 use crate::references::References;
 
@@ -64,7 +64,7 @@ fn updated(old: &str, connected: Option<&Connected<'_>>, done: &[ServiceResult])
 /// Whether the image is in the registry and passed the gates. The reference of an image that did not pass, or whose
 /// scan or signature cannot be read, is not printed, although the image was pushed.
 fn is_present(done: &ServiceResult) -> bool {
-    matches!(done.entry.outcome, PushOutcome::Pushed | PushOutcome::Unchanged)
+    done.entry.outcome.is_in_registry()
         && done.entry.error.is_none()
         && done.entry.scans.iter().flatten().all(ScannedImage::is_through)
         && done.entry.signatures.iter().flatten().all(SignedManifest::is_signed)

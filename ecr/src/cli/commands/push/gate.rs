@@ -71,7 +71,7 @@ fn target(done: &ServiceResult) -> Option<ScanTarget> {
     let start_timeout = match entry.outcome {
         PushOutcome::Pushed => Duration::MAX,
         // Another run may have pushed it a moment ago.
-        PushOutcome::Unchanged => SCAN_START_TIMEOUT,
+        PushOutcome::Unchanged | PushOutcome::Unaffected => SCAN_START_TIMEOUT,
         _ => return None,
     };
     let subject = Subject {

@@ -39,6 +39,7 @@ mod remote;
 mod repositories;
 mod results;
 mod signing;
+mod since;
 mod tree;
 mod upload;
 
@@ -47,6 +48,7 @@ use finish::{FinishedPush, finish};
 use outcome::{ServiceResult, report};
 use prepare::{Destination, Prepared, prepare};
 use results::Results;
+use since::Since;
 
 /// Builds and pushes the selected services. A service that fails does not stop the others.
 pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
@@ -56,6 +58,9 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
     shell.has_no_effect_yet("no image was pushed");
     let Prepared { push, jobs, mut done, destination, gate, references, layer_preparation } =
         prepare(flags, shell).await?;
+    if flags.list {
+        return since::list(shell, &jobs, push.since, destination).await;
+    }
     let connected = match destination {
         Destination::Registry(connection, workspace) => {
             let connected = connect(&push, *connection, *workspace, jobs, &mut done).await?;
@@ -64,6 +69,7 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
         }
         other => {
             done.iter().for_each(|it| report(shell, it));
+            let jobs = since::split_dry(&push, jobs, &mut done).await?;
             done.extend(locally(&push, jobs, other).await?);
             None
         }
@@ -107,7 +113,8 @@ async fn to_registry(
 ) -> Vec<ServiceResult> {
     let results = Results::new("interrupted: whether its tags were pushed is unknown");
     let step = async {
-        let (jobs, skipped) = existing_tags::skip_existing(push, session, registry, jobs).await;
+        let jobs = since::split(push, session, registry, jobs, &results).await;
+        let (jobs, skipped) = existing_tags::skip_existing(push, session, registry, &jobs).await;
         skipped.into_iter().for_each(|it| results.add(push.shell, it));
         let built = build::build(push, &registry.bases, &jobs);
         let existing = existing_tags::look_up(push, session, registry, &jobs);
@@ -141,6 +148,8 @@ struct Push<'a> {
     methods: Arc<BuildMethods>,
     /// Where base images are pulled from.
     mirrors: BaseMirrors,
+    /// What services are compared with; `None` without `--since`.
+    since: Option<Arc<Since>>,
     /// The git working tree of the workspace; `None` if it is not in one.
     tree: Option<WorkingTree>,
 }

@@ -94,6 +94,7 @@ pub(super) fn report(shell: &Shell, done: &ServiceResult) {
             shell.status("Pushed", format!("{name} ({uploaded} uploaded{mounted}{skipped})"));
         }
         PushOutcome::Unchanged => shell.status("Unchanged", name),
+        PushOutcome::Unaffected => shell.status("Unaffected", name),
         PushOutcome::DryRun => {
             let digest = entry.digest.as_ref().map(ToString::to_string).unwrap_or_default();
             shell.status("Dry run", format!("{name} ({}, {digest})", size(entry.compressed_bytes)));
@@ -114,6 +115,7 @@ pub(super) fn summary(shell: &Shell, done: &[ServiceResult], took: Duration) {
     let words = [
         (PushOutcome::Pushed, "pushed"),
         (PushOutcome::Unchanged, "unchanged"),
+        (PushOutcome::Unaffected, "unaffected"),
         (PushOutcome::DryRun, "built"),
         (PushOutcome::Exported, "exported"),
         (PushOutcome::Conflict, "in conflict"),

@@ -13,6 +13,7 @@ use ecr_types::{Platform, human};
 use tokio::task::JoinHandle;
 
 use super::outcome::ServiceResult;
+use super::since::Since;
 use super::{Job, Push, engine, references, tree};
 use crate::aws;
 use crate::build::compile::prebuilt::{self, PrebuiltError};
@@ -76,12 +77,15 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let (root, mirrors) = (workspace.root.clone(), workspace.desired.base_mirrors.clone());
     let (jobs, done) = jobs(flags, services, &builder, &methods);
     check_files(&builder, &jobs)?;
+    let since = Since::open(flags, shell, &workspace, (&builder, &methods), &jobs).await?;
     let layer_preparation = prepare_layers(&builder, &jobs);
     let destination = destination(flags, shell, workspace).await?;
     let tree = tree.result(&root).await?;
-    tree::require_clean(flags, shell, tree.as_ref())?;
+    if !flags.list {
+        tree::require_clean(flags, shell, tree.as_ref())?;
+    }
     let references = flags.image_refs.as_deref().map(references::open).transpose()?;
-    let push = Push { flags, shell, builder, methods, mirrors, tree };
+    let push = Push { flags, shell, builder, methods, mirrors, since, tree };
     Ok(Prepared { push, jobs, done, destination, gate, references, layer_preparation })
 }
 
@@ -262,6 +266,11 @@ fn prepare_layers(builder: &Arc<ImageBuilder>, jobs: &[Job]) -> JoinHandle<()> {
     tokio::task::spawn_blocking(move || services.iter().for_each(|it| builder.prepare_layers(it)))
 }
 
+/// Whether the services are only listed, and no registry is asked about them.
+fn is_offline_list(flags: &flags::Push) -> bool {
+    flags.list && flags.since.as_deref() != Some("published")
+}
+
 async fn destination(
     flags: &flags::Push,
     shell: &Shell,
@@ -269,7 +278,7 @@ async fn destination(
 ) -> Result<Destination, Failure> {
     let engine = if flags.load { Some(engine::find(flags)?) } else { None };
     Ok(match (flags.oci_layout.clone(), engine) {
-        _ if flags.dry_run => Destination::DryRun,
+        _ if flags.dry_run || is_offline_list(flags) => Destination::DryRun,
         (Some(folder), engine) => Destination::Layout { folder, engine },
         (None, Some(engine)) => Destination::Engine(engine),
         (None, None) => {

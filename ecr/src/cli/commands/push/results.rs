@@ -8,7 +8,7 @@ use ecr_types::lock;
 use super::Job;
 use super::outcome::{ServiceResult, report};
 use crate::cli::error::Exit;
-use crate::cli::report::{PushEntry, PushOutcome};
+use crate::cli::report::PushEntry;
 use crate::cli::shell::Shell;
 
 /// The results so far.
@@ -82,7 +82,7 @@ impl ServiceResult {
 
     fn interrupt(&mut self, reason: &str) {
         let PushEntry { outcome, error, .. } = &mut self.entry;
-        let is_there = matches!(outcome, PushOutcome::Pushed | PushOutcome::Unchanged);
+        let is_there = outcome.is_in_registry();
         if is_there && error.is_none() {
             *error = Some(reason.to_owned());
             self.exit = Exit::Interrupted;

@@ -11,7 +11,7 @@ use super::outcome::ServiceResult;
 use crate::aws::{SIGNING_STATUS, ServiceError};
 use crate::cli::commands::session::Session;
 use crate::cli::error::Exit;
-use crate::cli::report::{PushOutcome, SignedManifest};
+use crate::cli::report::SignedManifest;
 use crate::scan::index;
 use crate::signing::{RequiredProfile, SigningVerdict};
 
@@ -71,7 +71,7 @@ impl SigningGate<'_> {
     /// The verdicts about the manifests of a service's image. Empty if the image is not in the registry.
     async fn service(&self, done: &ServiceResult) -> anyhow::Result<Vec<SignedManifest>> {
         let entry = &done.entry;
-        let is_there = matches!(entry.outcome, PushOutcome::Pushed | PushOutcome::Unchanged);
+        let is_there = entry.outcome.is_in_registry();
         let Some(digest) = entry.digest.as_ref().filter(|_| is_there) else { return Ok(Vec::new()) };
         let mut signed = Vec::new();
         for digest in self.manifests(&entry.repository, digest).await? {

@@ -73,6 +73,7 @@ mod tests {
                 schema_of::<EnvironmentPlans>("plan-environments", "ecr plan of several environments"),
             ),
             ("push", schema_of::<PushReport>("push", "push")),
+            ("push-list", schema_of::<ServiceList>("push-list", "push --list")),
             ("push-merge-refs", schema_of::<MergedReferences>("push-merge-refs", "push --merge-refs")),
             ("scan", schema_of::<ScanDocument>("scan", "ecr scan")),
             ("status", schema_of::<StatusReport>("status", "ecr status")),
