@@ -1,5 +1,7 @@
 //! The base `scratch`: the files that a static binary needs beside itself.
 
+use std::sync::LazyLock;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ecr_types::Digest;
@@ -9,14 +11,20 @@ use super::layer::Files;
 /// The default user of services, as `UID:GID`: `nonroot`, as in distroless images.
 pub const USER: &str = "65532:65532";
 
+/// The digest of the certificates. Each service of a workspace needs it several times.
+static CERTIFICATES: LazyLock<Digest> = LazyLock::new(|| {
+    let certificates: Vec<&[u8]> =
+        webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(AsRef::as_ref).collect();
+    Digest::of(&certificates.concat())
+});
+
 /// The files of the base `scratch`: Mozilla's CA certificates, `/etc/passwd` and `/etc/group` with `nonroot`,
 /// `/etc/nsswitch.conf`, and `/tmp`.
 pub fn scratch() -> Files {
     let mut files = Files::default();
-    let certificates: Vec<&[u8]> =
-        webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(AsRef::as_ref).collect();
-    let key = Digest::of(&certificates.concat());
-    files.derived("/etc/ssl/certs/ca-certificates.crt", 0o644, key, || ca_certificates().into_bytes());
+    files.derived("/etc/ssl/certs/ca-certificates.crt", 0o644, CERTIFICATES.clone(), || {
+        ca_certificates().into_bytes()
+    });
     files.bytes(
         "/etc/passwd",
         0o644,
