@@ -45,7 +45,16 @@ def generate(count):
 
 
 def change(workspace, name, number):
-    workspace.write(f"{name}/src/main.rs", f'fn main() {{ println!("{name} {number} {{}}", shared::text({number})); }}\n')
+    workspace.write(f"{name}/src/main.rs", f"""use std::collections::BTreeMap;
+
+fn main() {{
+    let mut lengths = BTreeMap::new();
+    for word in std::env::args() {{
+        lengths.entry(word.len()).or_insert_with(Vec::new).push(word);
+    }}
+    println!("{name} {number} {{}} {{lengths:?}}", shared::text({number}));
+}}
+""")
 
 
 def main():
