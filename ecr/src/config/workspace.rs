@@ -24,6 +24,8 @@ pub struct Workspace {
     pub root: PathBuf,
     /// The target folder of cargo.
     pub target: PathBuf,
+    /// The folder for what cargo makes on the way, if it is another one (The Cargo Book, `build.build-dir`).
+    pub build: Option<PathBuf>,
     pub desired: Desired,
     /// The manifests of all members.
     pub manifests: Vec<PathBuf>,
@@ -133,6 +135,7 @@ impl Workspace {
         let definitions = definitions.unwrap_or_else(|| REPOSITORIES.to_owned());
         let policies: BTreeSet<_> = files.keys().cloned().chain([definitions]).collect();
         let target = metadata.target_directory.into_std_path_buf();
+        let build = metadata.build_directory.map(|it| it.into_std_path_buf()).filter(|it| *it != target);
         let workspace = |desired| Self {
             manifests: manifests.clone(),
             outside: outside.clone(),
@@ -140,6 +143,7 @@ impl Workspace {
             policies: policies.clone(),
             root: root.clone(),
             target: target.clone(),
+            build: build.clone(),
             desired,
             environments: environments.clone(),
         };

@@ -27,6 +27,7 @@ mod sources;
 mod stamp;
 mod target;
 mod together;
+mod wrapper;
 
 pub use executable::Executable;
 use executable::ExecutableCache;
@@ -44,6 +45,8 @@ pub struct Options {
     pub root: PathBuf,
     /// The target folder of cargo.
     pub target: PathBuf,
+    /// The folder for what cargo makes on the way, if it is another one (The Cargo Book, `build.build-dir`).
+    pub build: Option<PathBuf>,
     /// The cargo profile.
     pub profile: String,
     /// Additional flags such as `--locked` and `--offline`.

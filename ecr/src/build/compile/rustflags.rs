@@ -15,23 +15,24 @@ use toml::{Table, Value};
 use super::linkage::Linkage;
 use crate::process::{self, Patience};
 
-/// The value of CARGO_ENCODED_RUSTFLAGS for the binary of an image: flags for the linkage, and for remapping the paths
-/// of this machine.
-pub(super) fn for_image(root: &Path, target: &Path, linkage: &Linkage) -> Result<String> {
-    let home = cargo_home();
-    let user = UserFlags {
-        variable: |key: &str| std::env::var_os(key),
-        configs: configs(root)?,
-        triple: &linkage.triple,
-    };
+/// The flags for the binary of an image: the user's, those for the linkage, and one that remaps the folder of cargo.
+pub(super) fn for_image(configs: Vec<Table>, linkage: &Linkage) -> Result<Vec<String>> {
+    let user = UserFlags { variable: |key: &str| std::env::var_os(key), configs, triple: &linkage.triple };
     let mut flags = user.flags()?;
     flags.push(format!("-Ctarget-feature={}crt-static", if linkage.is_static { '+' } else { '-' }));
+    flags.extend(cargo_home().iter().map(|it| remap(it, "/cargo")));
+    Ok(flags)
+}
+
+/// The flags that remap the folders of a workspace: its root, and those in which cargo builds. They come after those of
+/// [`for_image`].
+pub(super) fn for_workspace(root: &Path, folders: &[PathBuf]) -> Vec<String> {
     // The last matching prefix counts, so that the target folder, which is usually in the root, comes last.
-    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    flags.extend(home.iter().map(|it| remap(it, "/cargo")));
-    flags.push(remap(root, "/workspace"));
-    flags.push(remap(target, "/target"));
-    Ok(flags.join("\x1f"))
+    std::iter::once(remap(root, "/workspace")).chain(folders.iter().map(|it| remap(it, "/target"))).collect()
+}
+
+fn remap(from: &Path, to: &str) -> String {
+    format!("--remap-path-prefix={}={to}", from.display())
 }
 
 /// All sources of the user's rustflags.
@@ -121,10 +122,15 @@ fn cargo_home() -> Option<PathBuf> {
     home.or_else(|| std::env::home_dir().map(|it| it.join(".cargo")))
 }
 
-fn configs(root: &Path) -> Result<Vec<Table>> {
-    let read = |file: PathBuf| -> Result<Table> {
+/// The configuration files of cargo for `root` in ascending order of precedence, each with its content.
+///
+/// # Errors
+/// A file cannot be read, or is not TOML.
+pub(super) fn configs(root: &Path) -> Result<Vec<(PathBuf, Table)>> {
+    let read = |file: PathBuf| -> Result<(PathBuf, Table)> {
         let context = || format!("failed to read `{}`", file.display());
-        std::fs::read_to_string(&file).with_context(context)?.parse().with_context(context)
+        let table = std::fs::read_to_string(&file).with_context(context)?.parse().with_context(context)?;
+        Ok((file, table))
     };
     config_files(root).into_iter().map(read).collect()
 }

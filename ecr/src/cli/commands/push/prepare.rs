@@ -122,6 +122,7 @@ fn builder(
     let options = compile::Options {
         root: workspace.root.clone(),
         target: workspace.target.clone(),
+        build: workspace.build.clone(),
         profile: flags.cargo.profile.clone(),
         flags: cargo_flags(flags, shell),
         toolchain: toolchain.sysroot().to_owned(),
