@@ -10,18 +10,18 @@ use ecr_oci::cache::LayerCache;
 use ecr_oci::image::assemble::{Image, ImageSettings, Index};
 use ecr_oci::image::base::BaseImage;
 use ecr_oci::image::bundle::{Blob, Bundle, Content, RawManifest};
-use ecr_oci::image::compression::Compression;
+use ecr_oci::image::compression::{Compression, Compressor};
 use ecr_oci::image::layer::{Files, Layer};
 use ecr_oci::image::scratch;
 use ecr_oci::image::tree::FileTree;
-use ecr_oci::image::zstd;
-use ecr_oci::reference::Reference;
+use ecr_oci::sweep::sweep;
 use ecr_oci::trees::TreeCache;
 use ecr_types::document::Problem;
 use ecr_types::media_type::OCI_MANIFEST;
 use ecr_types::{Descriptor, Digest, Platform, lock};
 
-use crate::build::compile::prebuilt::{self, PrebuiltPaths};
+use crate::build::check;
+use crate::build::compile::prebuilt::PrebuiltPaths;
 use crate::build::compile::{self, Binary, Compiled, Toolchain};
 use crate::build::files::FilesError;
 use crate::build::layers::{LayerFiles, LayerSource, LowerLayers, check_libraries};
@@ -40,7 +40,7 @@ pub struct ImageBuilder {
     /// The paths of prebuilt binaries, from `--binary`.
     pub binaries: PrebuiltPaths,
     /// The compression of layers. `None` if the services decide.
-    pub compression: Option<Compression>,
+    pub compression: Option<Compressor>,
     /// The prebuilt binaries that were already read, by package and platform.
     pub prebuilt: Mutex<BTreeMap<(String, Platform), Binary>>,
     /// The executables that were built together, by package and platform.
@@ -165,12 +165,19 @@ impl ImageBuilder {
         let lower = if base_of(service) == "scratch" { LowerLayers::Scratch } else { LowerLayers::Unknown };
         // `ADD` unpacks gzip archives in all versions of Docker.
         let (files, _) = self.source(service).files(&binary, &lower)?;
-        let layers = self.layers(&files, Compression::Gzip)?;
+        let layers = self.layers(&files, Compression::Gzip.into())?;
         Ok(WrappedBinary {
             base: base_of(service).to_owned(),
             layers: layers.iter().map(|(_, layer)| self.layers.blob(&layer.digest)).collect(),
             settings: settings(service, &binary),
         })
+    }
+
+    /// Removes what was not used for long from the caches in the target folder.
+    pub fn forget_unused(&self) {
+        self.layers.forget_unused();
+        let folder = self.options.target.join("xtask-ecr");
+        ["bases", "trees", "executables", "linkage"].iter().for_each(|it| sweep(&folder.join(it)));
     }
 
     /// The platforms of a service: those of the flag, of its configuration, of the prebuilt binaries, or of the host,
@@ -232,14 +239,16 @@ impl ImageBuilder {
         LayerSource { root: &self.options.root, service }
     }
 
-    fn layers(&self, files: &LayerFiles, compression: Compression) -> Result<Vec<(&'static str, Layer)>> {
+    fn layers(&self, files: &LayerFiles, compression: Compressor) -> Result<Vec<(&'static str, Layer)>> {
         let layer =
             |(text, files): &(&'static str, Files)| Ok((*text, self.layers.layer(files, compression)?));
         files.iter().map(layer).collect()
     }
 
-    fn compression(&self, service: &Service) -> Compression {
-        self.compression.or(service.image.compression.as_ref().map(|it| it.value)).unwrap_or_default()
+    fn compression(&self, service: &Service) -> Compressor {
+        self.compression
+            .or_else(|| check::compression(service).ok())
+            .unwrap_or_else(|| Compression::Gzip.into())
     }
 
     fn blobs_of(&self, base: Option<&BaseImage>) -> Vec<Blob> {
@@ -335,34 +344,6 @@ impl NativeImage {
     /// Whether all binaries contain their dependency list (cargo-auditable).
     pub fn is_auditable(&self) -> bool {
         self.binaries.iter().all(|it| it.file.elf.is_auditable)
-    }
-}
-
-impl ImageBuilder {
-    /// Checks a service before the build: base reference, binary name, prebuilt binaries, installed targets,
-    /// and supported compression.
-    ///
-    /// # Errors
-    /// The service cannot be built.
-    pub fn check(&self, service: &Service) -> Result<()> {
-        let image = &service.image;
-        if let Some(base) = image.base.as_ref().filter(|it| it.value != "scratch") {
-            let parsed = base.value.parse::<Reference>();
-            parsed.map_err(|reason| anyhow::anyhow!("{}: base: {reason}", base.place))?;
-        }
-        if let Some(configured) = image.compression.as_ref().filter(|it| it.value == Compression::Zstd) {
-            anyhow::ensure!(
-                zstd::IS_BUILT_IN,
-                "{}: this xtask was built without zstd; {}",
-                configured.place,
-                zstd::HOW
-            );
-        }
-        let user = compile::prebuilt_user(service)?;
-        self.platforms(service).iter().try_for_each(|platform| match self.binaries.get(platform) {
-            Some(path) => prebuilt::file_of(platform, path, user).map(drop).map_err(Into::into),
-            None => self.toolchain.target(platform).map(drop),
-        })
     }
 }
 

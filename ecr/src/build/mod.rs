@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod bases;
+mod check;
 pub mod compile;
 pub mod docker;
 pub mod files;

@@ -7,6 +7,7 @@
 #![allow(clippy::result_large_err, reason = "the errors of the SDK are large")]
 
 mod bases;
+mod clock;
 mod configuration;
 mod context;
 mod create;

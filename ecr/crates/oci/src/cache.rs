@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use ecr_types::Digest;
 
 use crate::files::{self, Temporary};
-use crate::image::compression::Compression;
+use crate::image::compression::Compressor;
 use crate::image::layer::{Files, Layer};
 
 /// The layer cache of a workspace.
@@ -42,14 +42,15 @@ impl LayerCache {
     ///
     /// # Errors
     /// A file of the layer cannot be read or has changed since it was added, or the cache cannot be written.
-    pub fn layer(&self, files: &Files, compression: Compression) -> Result<Layer> {
-        let fingerprint = files.fingerprint(compression);
+    pub fn layer(&self, files: &Files, compressor: impl Into<Compressor>) -> Result<Layer> {
+        let compressor = compressor.into();
+        let fingerprint = files.fingerprint(compressor);
         let descriptor = self.folder.join("layers").join(format!("{}.json", fingerprint.hex()));
         if let Some(layer) = self.find(&descriptor) {
             return Ok(layer);
         }
         let context = || format!("failed to write a layer below `{}`", self.folder.display());
-        let layer = self.write(files, compression).with_context(context)?;
+        let layer = self.write(files, compressor).with_context(context)?;
         files::write(&descriptor, &serde_json::to_vec(&layer)?).context("failed to write to the cache")?;
         Ok(layer)
     }
@@ -69,9 +70,9 @@ impl LayerCache {
         is_whole.then_some(layer)
     }
 
-    fn write(&self, files: &Files, compression: Compression) -> Result<Layer> {
+    fn write(&self, files: &Files, compressor: Compressor) -> Result<Layer> {
         let temporary = Temporary::beside(&self.folder.join("blobs").join("layer"))?;
-        let layer = files.write(BufWriter::new(temporary.file()), compression, self.threads)?;
+        let layer = files.write(BufWriter::new(temporary.file()), compressor, self.threads)?;
         temporary.persist(&self.blob(&layer.digest))?;
         Ok(layer)
     }

@@ -43,4 +43,5 @@ pub mod layout;
 pub mod reference;
 pub mod registry;
 pub mod sources;
+pub mod sweep;
 pub mod trees;

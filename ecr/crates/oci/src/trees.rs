@@ -15,6 +15,7 @@ use crate::bases::BaseCache;
 use crate::files;
 use crate::image::tree::{FileTree, InvalidLayer, LayerTree};
 use crate::image::zstd;
+use crate::sweep::note_use;
 
 /// The trees of the layers of base images, by digest.
 #[derive(Debug)]
@@ -78,6 +79,7 @@ impl TreeCache {
     fn layer(&self, digest: &Digest) -> Result<LayerTree> {
         let file = self.folder.join(format!("{}.{FORMAT}.json", digest.hex()));
         if let Some(layer) = fs::read(&file).ok().and_then(|it| serde_json::from_slice(&it).ok()) {
+            note_use(&file);
             return Ok(layer);
         }
         let layer =

@@ -7,6 +7,12 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
+use anyhow::{Result, bail};
+
+use super::Options;
+use crate::config::desired::Service;
+use crate::config::metadata::SourceDateEpoch;
+
 /// The variables that `cargo run` sets for the program (The Cargo Book, "Environment variables Cargo
 /// sets for crates").
 const CARGO_RUN_VARIABLES: [&str; 12] = [
@@ -31,6 +37,25 @@ pub(super) fn apply(command: &mut Command, target: &Path) {
             Some(value) => command.env(key, value),
             None => command.env_remove(key),
         };
+    }
+}
+
+/// What the time is for build scripts and macros that ask for it in the way of reproducible builds
+/// (<https://reproducible-builds.org/specs/source-date-epoch/>), if the service says so and the user has not.
+///
+/// # Errors
+/// There is no commit.
+pub(super) fn clock(options: &Options, service: &Service) -> Result<Option<(&'static str, String)>> {
+    const KEY: &str = "SOURCE_DATE_EPOCH";
+    let Some(wanted) = service.image.source_date_epoch.as_ref() else { return Ok(None) };
+    if std::env::var_os(KEY).is_some() {
+        return Ok(None);
+    }
+    match (wanted.value, options.commit_time) {
+        (SourceDateEpoch::Commit, Some(time)) => Ok(Some((KEY, time.to_string()))),
+        (SourceDateEpoch::Commit, None) => {
+            bail!("{}: source-date-epoch: there is no git commit", wanted.place)
+        }
     }
 }
 

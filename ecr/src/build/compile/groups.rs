@@ -59,7 +59,9 @@ impl Request<'_> {
         let has_no_defaults =
             |it: &Self| feature_flags(it.service).iter().any(|it| it == "--no-default-features");
         let is_alien = |it: &Self, other: &Self| !other.service.package.bins.iter().any(|bin| bin == it.bin);
+        let has_clock = |it: &Self| it.service.image.source_date_epoch.is_some();
         self.linkage == other.linkage
+            && has_clock(self) == has_clock(other)
             && has_no_defaults(self) == has_no_defaults(other)
             && is_alien(self, other)
             && is_alien(other, self)

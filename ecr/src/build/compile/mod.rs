@@ -53,6 +53,8 @@ pub struct Options {
     pub flags: Vec<String>,
     /// The folder of the toolchain.
     pub toolchain: PathBuf,
+    /// The time of the commit, in seconds since 1970, for services with `source-date-epoch`.
+    pub commit_time: Option<u64>,
     /// The manifests of the members of the workspace.
     pub manifests: Vec<PathBuf>,
     /// The manifests outside of the workspace that members depend on by path.
@@ -247,6 +249,7 @@ fn run_cargo(
     let mut command = cargo::command(options, linkage, target.is_foreign(linkage))?;
     command.arg("--manifest-path").arg(options.root.join(&service.package.folder).join("Cargo.toml"));
     command.args(["--bin", bin]).args(feature_flags(service)).stderr(Stdio::inherit());
+    command.envs(environment::clock(options, service)?);
     let output = command.output().context("failed to run cargo")?;
     Ok(read_messages(&String::from_utf8_lossy(&output.stdout), bin))
 }

@@ -10,7 +10,7 @@ use cargo_metadata::{Message, TargetKind};
 
 use super::groups::{Request, groups};
 use super::linkage::Linkage;
-use super::{BuildTarget, LinkageCache, Options, cargo, feature_flags};
+use super::{BuildTarget, LinkageCache, Options, cargo, environment, feature_flags};
 use crate::config::desired::Service;
 
 /// An executable that was built together with others.
@@ -87,6 +87,7 @@ impl Invocation<'_> {
             command.arg(format!("--bin={bin}"));
         }
         command.args(self.features());
+        command.envs(environment::clock(self.options, first.service)?);
         // cargo does not see the terminal that its lines go to.
         if std::io::stderr().is_terminal() && !self.options.flags.iter().any(|it| it.starts_with("--color")) {
             command.arg("--color=always");

@@ -46,6 +46,20 @@ pub fn working_tree(folder: &Path, patience: &Patience) -> Result<Option<Working
     Ok(Some(WorkingTree::parse(&String::from_utf8_lossy(&output.stdout))))
 }
 
+/// The time of the last commit, in seconds since 1970; `None` without one.
+///
+/// # Errors
+/// git does not end.
+pub fn commit_time(folder: &Path, patience: &Patience) -> Result<Option<u64>> {
+    let mut git = Command::new("git");
+    let git = git.args(["--no-optional-locks", "log", "-1", "--format=%ct"]).current_dir(folder);
+    match process::output(git, &[], patience) {
+        Ok(output) => Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok()),
+        Err(ProcessError::NotRun { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl WorkingTree {
     /// Parses the output of `git status` (git-status(1), "Porcelain Format Version 2").
     fn parse(status: &str) -> Self {

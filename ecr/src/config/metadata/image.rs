@@ -38,12 +38,32 @@ pub struct ImageMetadata {
     pub base: Option<Located<String>>,
     /// The compression of layers. The default is gzip.
     pub compression: Option<Located<Compression>>,
+    /// The level of the compression.
+    pub compression_level: Option<Located<i32>>,
+    /// What build scripts and macros are told that the time is. By default nothing.
+    pub source_date_epoch: Option<Located<SourceDateEpoch>>,
     /// The platforms to build for. The default is that of the host.
     pub platforms: Option<Located<Vec<Platform>>>,
     /// The Dockerfile that builds the image.
     pub dockerfile: Option<Located<String>>,
     /// The build context of the Dockerfile.
     pub context: Option<Located<String>>,
+}
+
+/// A value of `source-date-epoch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceDateEpoch {
+    /// The time of the commit.
+    Commit,
+}
+
+impl FromStr for SourceDateEpoch {
+    type Err = InvalidSetting;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSetting> {
+        let message = || format!("`{text}` is not a value of `source-date-epoch`: use `commit`");
+        (text == "commit").then_some(Self::Commit).ok_or_else(|| InvalidSetting(message()))
+    }
 }
 
 /// A file or folder to copy into the image.
@@ -78,6 +98,8 @@ impl ImageMetadata {
             labels: fields.string_map("labels"),
             base: fields.string("base"),
             compression: fields.parsed("compression"),
+            compression_level: fields.number("compression-level"),
+            source_date_epoch: fields.parsed("source-date-epoch"),
             platforms: fields.list("platforms", platform),
             ..Self::default()
         };
@@ -119,7 +141,13 @@ impl ImageMetadata {
             workdir: self.workdir.or(lower.workdir),
             labels: joined(lower.labels, self.labels),
             base: self.base.or(lower.base),
+            // The level is one of that compression.
+            compression_level: match self.compression {
+                Some(_) => self.compression_level,
+                None => self.compression_level.or(lower.compression_level),
+            },
             compression: self.compression.or(lower.compression),
+            source_date_epoch: self.source_date_epoch.or(lower.source_date_epoch),
             platforms: self.platforms.or(lower.platforms),
             dockerfile: self.dockerfile.or(lower.dockerfile),
             context: self.context.or(lower.context),

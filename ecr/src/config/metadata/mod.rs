@@ -14,7 +14,7 @@ mod image;
 mod near_miss;
 mod registry;
 pub use environment::Environment;
-pub use image::{FileCopy, ImageMetadata};
+pub use image::{FileCopy, ImageMetadata, SourceDateEpoch};
 pub use near_miss::near_misses;
 pub use registry::RegistryMetadata;
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
 use std::num::NonZero;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -28,21 +29,72 @@ pub enum Compression {
     Zstd,
 }
 
-impl Compression {
+/// A compression with its level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compressor {
+    /// The compression.
+    pub compression: Compression,
+    /// A level of libdeflate (1 to 12) or of Zstandard (1 to 22).
+    level: i32,
+}
+
+/// A level that a compression does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{level} is not a level of {compression}, which has 1 to {}", compression.levels().end())]
+pub struct InvalidLevel {
+    compression: Compression,
+    level: i32,
+}
+
+impl From<Compression> for Compressor {
+    /// With the default level.
+    fn from(compression: Compression) -> Self {
+        Self { compression, level: compression.default_level() }
+    }
+}
+
+impl Compressor {
+    /// A compression with a level.
+    ///
+    /// # Errors
+    /// The compression has no such level.
+    pub fn new(compression: Compression, level: i32) -> Result<Self, InvalidLevel> {
+        match compression.levels().contains(&level) {
+            true => Ok(Self { compression, level }),
+            false => Err(InvalidLevel { compression, level }),
+        }
+    }
+
     /// The library, its level and, if it matters, its version: everything except the input on which the compressed bytes
     /// depend.
     pub fn description(self) -> String {
-        match self {
-            Self::Gzip => format!("gzip libdeflate {}", gzip::LEVEL),
-            Self::Zstd => format!("zstd {} {}", zstd::LEVEL, zstd::version()),
+        match self.compression {
+            Compression::Gzip => format!("gzip libdeflate {}", self.level),
+            Compression::Zstd => format!("zstd {} {}", self.level, zstd::version()),
         }
     }
 
     /// A chunk as an independent part of the stream: a gzip member or a Zstandard frame.
     fn part(self, chunk: &[u8]) -> io::Result<Vec<u8>> {
+        match self.compression {
+            Compression::Gzip => gzip::member(chunk, self.level),
+            Compression::Zstd => zstd::frame(chunk, self.level),
+        }
+    }
+}
+
+impl Compression {
+    fn levels(self) -> RangeInclusive<i32> {
         match self {
-            Self::Gzip => gzip::member(chunk),
-            Self::Zstd => zstd::frame(chunk),
+            Self::Gzip => 1..=12,
+            Self::Zstd => 1..=22,
+        }
+    }
+
+    fn default_level(self) -> i32 {
+        match self {
+            Self::Gzip => gzip::LEVEL,
+            Self::Zstd => zstd::LEVEL,
         }
     }
 
@@ -78,7 +130,7 @@ impl FromStr for Compression {
 /// Compresses bytes on several threads and writes them to `W` in order. [`Writer::finish`] must be called at the end.
 pub struct Writer<W> {
     output: W,
-    compression: Compression,
+    compressor: Compressor,
     threads: usize,
     /// Chunks that are being compressed, the oldest first.
     running: VecDeque<JoinHandle<io::Result<Vec<u8>>>>,
@@ -88,10 +140,11 @@ pub struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     /// A new stream into `output`. `threads` chunks are compressed at the same time.
-    pub fn new(output: W, compression: Compression, threads: NonZero<usize>) -> Self {
-        let pending = Vec::with_capacity(compression.chunk());
+    pub fn new(output: W, compressor: impl Into<Compressor>, threads: NonZero<usize>) -> Self {
+        let compressor = compressor.into();
+        let pending = Vec::with_capacity(compressor.compression.chunk());
         let (running, uncompressed) = (VecDeque::new(), Sha256::new());
-        Self { output, compression, threads: threads.get(), running, pending, uncompressed }
+        Self { output, compressor, threads: threads.get(), running, pending, uncompressed }
     }
 
     /// Ends the stream. Returns the output, which is not flushed, and the digest of the input (OCI image specification, "Layer
@@ -111,10 +164,10 @@ impl<W: Write> Writer<W> {
         if self.running.len() > self.threads {
             self.collect()?;
         }
-        let next = Vec::with_capacity(self.compression.chunk());
+        let next = Vec::with_capacity(self.compressor.compression.chunk());
         let chunk = Arc::new(std::mem::replace(&mut self.pending, next));
-        let (compression, input) = (self.compression, chunk.clone());
-        self.running.push_back(thread::spawn(move || compression.part(&input)));
+        let (compressor, input) = (self.compressor, chunk.clone());
+        self.running.push_back(thread::spawn(move || compressor.part(&input)));
         self.uncompressed.update(chunk.as_slice());
         Ok(())
     }
@@ -130,7 +183,7 @@ impl<W: Write> Writer<W> {
 
 impl<W: Write> Write for Writer<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let size = self.compression.chunk();
+        let size = self.compressor.compression.chunk();
         // A full chunk is sent when more input follows, so that the stream does not end with an empty chunk.
         if self.pending.len() == size && !bytes.is_empty() {
             self.send()?;

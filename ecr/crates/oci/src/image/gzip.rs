@@ -15,8 +15,8 @@ pub const LEVEL: i32 = 5;
 ///
 /// # Errors
 /// libdeflate fails, which it does only if it lacks memory.
-pub fn member(chunk: &[u8]) -> io::Result<Vec<u8>> {
-    let level = CompressionLvl::new(LEVEL).map_err(|it| io::Error::other(format!("{it:?}")))?;
+pub fn member(chunk: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    let level = CompressionLvl::new(level).map_err(|it| io::Error::other(format!("{it:?}")))?;
     let mut compressor = Compressor::new(level);
     let mut output = vec![0; compressor.gzip_compress_bound(chunk.len())];
     let size = compressor.gzip_compress(chunk, &mut output).map_err(io::Error::other)?;

@@ -10,7 +10,7 @@ use ecr_types::Digest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::compression::{self, Compression};
+use super::compression::{self, Compression, Compressor};
 
 /// The files, folders and links of a layer. Parent folders are added with the mode 0755, and `/tmp` with 1777.
 #[derive(Debug, Default)]
@@ -108,9 +108,9 @@ impl Files {
     }
 
     /// A digest of everything on which the layer's bytes depend: equal fingerprints mean equal layers.
-    pub fn fingerprint(&self, compression: Compression) -> Digest {
+    pub fn fingerprint(&self, compressor: impl Into<Compressor>) -> Digest {
         let mut hash = Sha256::new();
-        hash.update(format!("layer 2, {}\n", compression.description()));
+        hash.update(format!("layer 2, {}\n", compressor.into().description()));
         for (path, entry) in &self.0 {
             let content = match &entry.content {
                 Content::Folder | Content::Parent => String::new(),
@@ -133,18 +133,19 @@ impl Files {
     pub fn write(
         &self,
         output: impl Write,
-        compression: Compression,
+        compressor: impl Into<Compressor>,
         threads: NonZero<usize>,
     ) -> io::Result<Layer> {
+        let compressor = compressor.into();
         let output = Counting { output, hash: Sha256::new(), size: 0 };
-        let mut archive = tar::Builder::new(compression::Writer::new(output, compression, threads));
+        let mut archive = tar::Builder::new(compression::Writer::new(output, compressor, threads));
         for (path, entry) in &self.0 {
             entry.append(&mut archive, path)?;
         }
         let (mut counting, diff_id) = archive.into_inner()?.finish()?;
         counting.flush()?;
         let (digest, size) = (Digest::from_hash(&counting.hash.finalize()), counting.size);
-        Ok(Layer { digest, diff_id, size, compression })
+        Ok(Layer { digest, diff_id, size, compression: compressor.compression })
     }
 }
 

@@ -29,11 +29,11 @@ pub fn version() -> &'static str {
 ///
 /// # Errors
 /// [`io::ErrorKind::Unsupported`] without the feature `zstd`; the library fails.
-pub fn frame(chunk: &[u8]) -> io::Result<Vec<u8>> {
+pub fn frame(chunk: &[u8], level: i32) -> io::Result<Vec<u8>> {
     #[cfg(feature = "zstd")]
-    return ::zstd::bulk::compress(chunk, LEVEL);
+    return ::zstd::bulk::compress(chunk, level);
     #[cfg(not(feature = "zstd"))]
-    return Err(missing(chunk));
+    return Err(missing((chunk, level)));
 }
 
 /// A reader that decompresses `input`, frame by frame.

@@ -119,7 +119,7 @@ async fn to_registry(
         let built = build::build(push, &registry.bases, &jobs);
         let existing = existing_tags::look_up(push, session, registry, &jobs);
         let auditable = deliver::deliver(push, session, registry, built, existing, &results).await;
-        push.builder.layers.forget_unused();
+        push.builder.forget_unused();
         auditable
     };
     let auditable = push.shell.until_interrupted(step).await.unwrap_or_default();

@@ -19,7 +19,7 @@ use crate::aws;
 use crate::build::compile::prebuilt::{self, PrebuiltError};
 use crate::build::compile::{self, Toolchain};
 use crate::build::docker::Engine;
-use crate::build::git::GitQuery;
+use crate::build::git::{self, GitQuery};
 use crate::build::image::ImageBuilder;
 use crate::build::method::{BuildMethod, BuildMethods, ChosenBuilder};
 use crate::cli::commands::scan;
@@ -29,6 +29,7 @@ use crate::cli::flags;
 use crate::cli::shell::{OutputFile, Shell};
 use crate::config::desired::Service;
 use crate::config::workspace::{LoadError, Workspace};
+use crate::process::Patience;
 use crate::scan::Gate;
 
 /// A push before any request to a server.
@@ -70,7 +71,9 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let workspace = load_workspace(shell, &flags.common).await?;
     let services = services(flags, shell, &workspace)?;
     let toolchain = toolchain.await.context("failed to query rustc")??;
-    let builder = Arc::new(builder(flags, shell, &workspace, toolchain)?);
+    let commit_time =
+        commit_time(shell.patience(flags.common.registry.network_timeout), &services, &workspace);
+    let builder = Arc::new(builder(flags, shell, &workspace, (toolchain, commit_time.await?))?);
     let methods = Arc::new(methods(flags, &workspace)?);
     check_binaries(shell, &services, &builder, &methods)?;
     let gate = scan::gate(&flags.gate, &workspace)?;
@@ -110,12 +113,26 @@ fn services(flags: &flags::Push, shell: &Shell, workspace: &Workspace) -> Result
     Ok(services)
 }
 
+/// The time of the commit, if a service wants it.
+async fn commit_time(
+    patience: Patience,
+    services: &[Service],
+    workspace: &Workspace,
+) -> Result<Option<u64>, Failure> {
+    if services.iter().all(|it| it.image.source_date_epoch.is_none()) {
+        return Ok(None);
+    }
+    let root = workspace.root.clone();
+    let asked = tokio::task::spawn_blocking(move || git::commit_time(&root, &patience));
+    Ok(asked.await.context("failed to run git")??)
+}
+
 /// The builder of all images.
 fn builder(
     flags: &flags::Push,
     shell: &Shell,
     workspace: &Workspace,
-    toolchain: Toolchain,
+    (toolchain, commit_time): (Toolchain, Option<u64>),
 ) -> Result<ImageBuilder, Failure> {
     let given = flags.binary.iter().map(|it| (it.platform.clone(), it.path.clone()));
     let binaries = prebuilt::by_platform(given).map_err(|it| wrong_binaries(&[it]))?;
@@ -126,6 +143,7 @@ fn builder(
         profile: flags.cargo.profile.clone(),
         flags: cargo_flags(flags, shell),
         toolchain: toolchain.sysroot().to_owned(),
+        commit_time,
         manifests: workspace.manifests.clone(),
         outside: workspace.outside.clone(),
     };
@@ -140,7 +158,7 @@ fn builder(
         binaries,
         // An engine unpacks layers and does not keep their bytes, so it gets the compression that every
         // version supports.
-        compression: (flags.load && flags.oci_layout.is_none()).then_some(Compression::Gzip),
+        compression: (flags.load && flags.oci_layout.is_none()).then_some(Compression::Gzip.into()),
         prebuilt: Mutex::default(),
         compiled: Mutex::default(),
         cargo: Mutex::default(),
