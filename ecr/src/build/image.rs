@@ -63,6 +63,8 @@ pub struct NativeImage {
     pub inherited: BTreeSet<Digest>,
     /// The base image whose Docker media types were converted to those of OCI.
     pub converted_base: Option<String>,
+    /// The layers that are not those of base images, each with the text of its history entry.
+    pub own_layers: Vec<(&'static str, Digest)>,
     pub binaries: Vec<Binary>,
 }
 
@@ -108,9 +110,9 @@ impl ImageBuilder {
         let others = others.collect::<Result<Vec<_>>>()?;
         let list = std::iter::once(&first).chain(&others).map(|(platform, image)| (platform, image));
         let index = (!others.is_empty()).then(|| Index::assemble(list));
-        let ImageParts { binaries, blobs, inherited, converted_base } = parts;
+        let ImageParts { binaries, blobs, inherited, converted_base, own_layers } = parts;
         let blobs = blobs.into_values().collect();
-        Ok(NativeImage { first, others, index, blobs, inherited, converted_base, binaries })
+        Ok(NativeImage { first, others, index, blobs, inherited, converted_base, own_layers, binaries })
     }
 
     fn add_platform(
@@ -136,6 +138,7 @@ impl ImageBuilder {
         let own = self.blobs(&image, &layers).into_iter().chain(self.blobs_of(base));
         parts.blobs.extend(own.map(|it| (it.digest.clone(), it)));
         parts.inherited.extend(base.iter().flat_map(|it| &it.layers).map(|it| it.digest.clone()));
+        parts.own_layers.extend(layers.iter().map(|(text, layer)| (*text, layer.digest.clone())));
         parts.binaries.push(binary);
         Ok((platform, image))
     }
@@ -284,6 +287,7 @@ struct ImageParts {
     blobs: BTreeMap<Digest, Blob>,
     inherited: BTreeSet<Digest>,
     converted_base: Option<String>,
+    own_layers: Vec<(&'static str, Digest)>,
 }
 
 /// The reference of the base image of a service, or `scratch`.

@@ -45,6 +45,25 @@ fn clock_of_the_commit_makes_digests_equal() {
 }
 
 #[test]
+fn clock_is_named_where_two_images_of_a_commit_differ() {
+    let fixture = workspace("").start().created();
+    fixture.workspace.git_init();
+    let push = |target: &str| {
+        let args = ["push", "--allow-dirty", "--profile", "dev", "-t", "{git-sha}"];
+        fixture.command(&args).env("CARGO_TARGET_DIR", &format!("target/{target}")).run()
+    };
+    push("one").good();
+    let output = push("two");
+    assert_eq!(output.code, 3);
+    let said = |text: &str| assert!(output.stderr.contains(text), "{text}: {output:#?}");
+    said("note: of the image of `my-app` and that of the tag, these differ: the layers: binary");
+    said("note: the build script of `my-app` tells the time of the build (BUILT)");
+    said(
+        "help: `source-date-epoch = \"commit\"` below [package.metadata.ecr.image] tells it the time of the commit",
+    );
+}
+
+#[test]
 fn clock_of_the_commit_needs_a_commit() {
     let output = workspace("source-date-epoch = \"commit\"").command(&["push", "--dry-run"]).run();
     assert_eq!(output.code, 1);

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Message;
@@ -23,6 +24,7 @@ pub mod prebuilt;
 mod resolution;
 mod resolver;
 mod rustflags;
+mod scripts;
 mod sources;
 mod stamp;
 mod target;
@@ -34,6 +36,7 @@ use executable::ExecutableCache;
 pub use libraries::Library;
 use linkage::{Linkage, LinkageCache};
 use prebuilt::PrebuiltUser;
+pub use scripts::ScriptLog;
 pub use sources::{crates, dep_info, unifies_development};
 pub use target::{BuildTarget, Toolchain};
 pub use together::{Compiled, Event, OnLine, build as build_together};
@@ -55,6 +58,8 @@ pub struct Options {
     pub toolchain: PathBuf,
     /// The time of the commit, in seconds since 1970, for services with `source-date-epoch`.
     pub commit_time: Option<u64>,
+    /// What build scripts have told cargo.
+    pub scripts: Arc<ScriptLog>,
     /// The manifests of the members of the workspace.
     pub manifests: Vec<PathBuf>,
     /// The manifests outside of the workspace that members depend on by path.
@@ -251,7 +256,7 @@ fn run_cargo(
     command.args(["--bin", bin]).args(feature_flags(service)).stderr(Stdio::inherit());
     command.envs(environment::clock(options, service)?);
     let output = command.output().context("failed to run cargo")?;
-    Ok(read_messages(&String::from_utf8_lossy(&output.stdout), bin))
+    Ok(read_messages(&String::from_utf8_lossy(&output.stdout), bin, &options.scripts))
 }
 
 fn feature_flags(service: &Service) -> Vec<String> {
@@ -267,7 +272,7 @@ fn feature_flags(service: &Service) -> Vec<String> {
     flags
 }
 
-fn read_messages(output: &str, bin: &str) -> CargoOutcome {
+fn read_messages(output: &str, bin: &str, scripts: &ScriptLog) -> CargoOutcome {
     let mut executable = None;
     let mut link_error = None;
     let mut diagnostics = String::new();
@@ -284,6 +289,7 @@ fn read_messages(output: &str, bin: &str) -> CargoOutcome {
                 }
                 diagnostics += it.message.rendered.as_deref().unwrap_or_default();
             }
+            Message::BuildScriptExecuted(script) => scripts.add(&script),
             Message::BuildFinished(finished) => is_built = finished.success,
             _ => {}
         }

@@ -161,6 +161,7 @@ impl Invocation<'_> {
                     ));
                 }
             }
+            Some(Ok(Message::BuildScriptExecuted(script))) => self.options.scripts.add(&script),
             Some(Ok(Message::CompilerMessage(it))) if it.message.level != DiagnosticLevel::Error => {
                 let Some(rendered) = it.message.rendered.as_deref() else { return };
                 let package = it.package_id.repr.as_str();

@@ -17,10 +17,11 @@ use super::outcome::{ServiceResult, entry};
 use super::remote::RemoteBuild;
 use super::results::Results;
 use super::upload::Upload;
-use super::{Job, Push};
+use super::{Job, Push, difference};
 use crate::build::image::{NativeImage, base_of};
 use crate::cli::commands::session::Session;
 use crate::cli::report::{PushEntry, PushOutcome};
+use crate::config::tag_template::TagValues;
 
 /// The maximum number of images that are pushed concurrently.
 const CONCURRENCY: usize = 4;
@@ -120,7 +121,28 @@ impl Delivery<'_> {
             sources: &self.sources,
             existing: &existing,
         };
-        upload.run(entry).await
+        let done = upload.run(entry).await;
+        if done.entry.outcome == PushOutcome::Conflict {
+            self.explain(job, image).await;
+        }
+        done
+    }
+
+    /// Says what is known of the difference, if the tag of a commit holds another image of it.
+    async fn explain(&self, job: &Job, image: &NativeImage) {
+        let tree = self.push.tree.as_ref().filter(|it| it.changes.is_empty());
+        let commit = tree.and_then(|it| it.commit.as_deref());
+        let values = TagValues { version: &job.service.package.version, git_sha: commit, digest: None };
+        let of_commit = job.tags.iter().filter(|it| it.needs_git()).find_map(|it| it.render(&values).ok());
+        let (Some(_), Some(tag)) = (commit, of_commit) else { return };
+        let name = &job.service.repository;
+        // What cannot be read cannot be explained, and the conflict is told anyway.
+        let Ok(Some(theirs)) = self.registry.client.digest(name, tag.as_str()).await else { return };
+        if let (true, Ok(manifest)) =
+            (theirs != *image.digest(), self.session.aws.manifest(name, &theirs).await)
+        {
+            difference::explain(self.push, &job.service, image, &manifest);
+        }
     }
 
     async fn push_from_engine(&self, it: &RegistryJob, image: EngineImage) -> ServiceResult {

@@ -25,6 +25,7 @@ use crate::signing::RequiredProfile;
 mod build;
 mod connect;
 mod deliver;
+mod difference;
 mod engine;
 mod engine_push;
 mod existing_tags;

@@ -144,6 +144,7 @@ fn builder(
         flags: cargo_flags(flags, shell),
         toolchain: toolchain.sysroot().to_owned(),
         commit_time,
+        scripts: Arc::default(),
         manifests: workspace.manifests.clone(),
         outside: workspace.outside.clone(),
     };
