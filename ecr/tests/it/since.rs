@@ -202,7 +202,7 @@ fn since_a_commit_that_is_not_there_is_refused() {
         Caused by:
           `origin/main` is not a commit of this repository
 
-        help: fetch it (`git fetch origin origin/main`; on GitHub Actions, set `fetch-depth: 0`), or pass `--since published`
+        help: fetch it (`git fetch origin`, in a shallow clone `git fetch --unshallow`; on GitHub Actions, set `fetch-depth: 0`), or pass `--since published`
         --- exit 1
     "#]]
     .assert_eq(&shown);

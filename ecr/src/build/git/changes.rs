@@ -24,6 +24,8 @@ pub struct Repository {
 pub enum NoBase {
     #[error("`{0}` is in no git repository, so that it is not known what has changed")]
     NoRepository(String),
+    #[error("REF is empty")]
+    Empty,
     #[error("`{0}` is not a commit of this repository")]
     NotACommit(String),
     #[error("`{0}` and HEAD have no common commit in this clone, which is shallow")]
@@ -37,9 +39,12 @@ impl NoBase {
     pub fn help(&self) -> String {
         match self {
             Self::NoRepository(_) => "leave out --since".to_owned(),
-            Self::NotACommit(name) => format!(
-                "fetch it (`git fetch origin {name}`; on GitHub Actions, set `fetch-depth: 0`), or pass `--since published`"
-            ),
+            Self::Empty => "pass a branch, a tag or a commit, or `--since published`".to_owned(),
+            Self::NotACommit(_) => {
+                "fetch it (`git fetch origin`, in a shallow clone `git fetch --unshallow`; on GitHub \
+                                    Actions, set `fetch-depth: 0`), or pass `--since published`"
+                    .to_owned()
+            }
             Self::Shallow(_) => {
                 "fetch more commits: `git fetch --deepen=100`, or `fetch-depth: 0` on GitHub Actions"
                     .to_owned()

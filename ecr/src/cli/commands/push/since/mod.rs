@@ -251,6 +251,9 @@ fn base(repository: &Repository, name: String) -> Result<Base> {
     if name.len() >= 7 && name.bytes().all(|it| it == b'0') {
         return Ok(Base::Nothing);
     }
+    if name.is_empty() {
+        return Err(NoBase::Empty.into());
+    }
     let commit = repository.merge_base(&name)?;
     Ok(Base::Commit { name, commit })
 }
