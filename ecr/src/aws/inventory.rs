@@ -21,6 +21,8 @@ use crate::inventory::{Detail, Inventory, ManifestContents};
 /// The result of a lifecycle policy preview of ECR: the priority of the rule that applies to each affected image.
 pub type ServicePreview = BTreeMap<Digest, i64>;
 
+/// The maximum size of a config that is read, in bytes.
+const MAX_CONFIG: usize = 4 << 20;
 /// The maximum number of images of one `BatchGetImage` request (service model).
 const MANIFESTS_PER_CALL: usize = 100;
 
@@ -109,6 +111,18 @@ impl Aws {
         let found = image.image_id().and_then(|it| it.image_digest());
         same(BATCH_GET, "imageDigest", found, digest.as_str())?;
         member(BATCH_GET, "imageManifest", image.image_manifest()).map(str::to_owned)
+    }
+
+    /// The text of a config, from the address that ECR gives for the blob.
+    pub async fn config(&self, name: &RepositoryName, digest: &Digest) -> Result<String, ServiceError> {
+        let request = self.ecr.get_download_url_for_layer().repository_name(name.as_str());
+        let found = request.layer_digest(digest.as_str()).send().await;
+        let found = found.map_err(|it| ServiceError::new(DOWNLOAD, it))?;
+        let url = member(DOWNLOAD, "downloadUrl", found.download_url())?;
+        let response = self.http.get(url).await.map_err(|it| unexpected(DOWNLOAD, it))?;
+        let bytes = response.into_body().read(MAX_CONFIG).await.map_err(|it| unexpected(DOWNLOAD, it))?;
+        same(DOWNLOAD, "layerDigest", Some(Digest::of(&bytes).as_str()), digest.as_str())?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Reads manifests in concurrent batches and adds their contents to `inventory`.
@@ -242,6 +256,7 @@ impl Aws {
 }
 
 const DESCRIBE: &str = "ecr:DescribeImages";
+const DOWNLOAD: &str = "ecr:GetDownloadUrlForLayer";
 const BATCH_GET: &str = "ecr:BatchGetImage";
 /// The exception for a repository whose preview has not ended.
 const IN_PROGRESS: &str = "LifecyclePolicyPreviewInProgressException";

@@ -235,3 +235,21 @@ fn packed(clone: &std::path::Path, name: &str) -> bool {
     std::fs::read_to_string(clone.join(".git/packed-refs"))
         .is_ok_and(|it| it.contains(&format!("refs/remotes/{name}")))
 }
+
+#[test]
+fn since_published_reads_the_commit_of_a_label() {
+    let mut workspace = Workspace::new();
+    service(&mut workspace, "web", "[package.metadata.ecr.image]\nports = [80]\n", "1");
+    let fixture = workspace.start().created();
+    fixture.workspace.git_init();
+    let commit = fixture.workspace.git(&["rev-parse", "HEAD"]);
+    let label = format!("labels = {{ \"org.opencontainers.image.revision\" = \"{commit}\" }}\n");
+    fixture.workspace.append("web/Cargo.toml", &label);
+    push(&fixture, &["--allow-dirty"]).good();
+    fixture.workspace.git(&["checkout", "--quiet", "."]);
+    let output = push(&fixture, &["--since", "published", "--format", "json"]);
+    assert_eq!(outcomes(&output)["web"], "unaffected", "{output:#?}");
+    fixture.workspace.append("web/Cargo.toml", "# changed\n");
+    let output = push(&fixture, &["--allow-dirty", "--since", "published", "--list"]);
+    assert!(output.stdout.starts_with("web  affected    web/Cargo.toml was changed"), "{output:#?}");
+}

@@ -31,11 +31,13 @@ fn finished(name: &mut String) -> Option<PathBuf> {
 /// The files that a dep-info file names, if it is about what is there now: it exists, it names a file in `package`, and none of
 /// the files has changed since. Of an older build it is not known what the sources of today read.
 pub(super) fn current(file: &Path, root: &Path, package: &Path) -> Option<Vec<PathBuf>> {
-    let written = std::fs::metadata(file).and_then(|it| it.modified()).ok()?;
+    // cargo leaves the file alone if its content stays, so that the executable beside it may tell of a later build.
+    let modified = |it: &Path| std::fs::metadata(it).and_then(|it| it.modified());
+    let written = modified(file).ok()?;
+    let written = modified(&file.with_extension("")).map_or(written, |it| it.max(written));
     let names = parse(&std::fs::read_to_string(file).ok()?);
     let files: Vec<_> = names.into_iter().map(|it| root.join(it)).collect();
-    let is_older =
-        |it: &PathBuf| std::fs::metadata(it).and_then(|it| it.modified()).is_ok_and(|it| it <= written);
+    let is_older = |it: &PathBuf| modified(it).is_ok_and(|it| it <= written);
     (files.iter().any(|it| it.starts_with(package)) && files.iter().all(is_older)).then_some(files)
 }
 

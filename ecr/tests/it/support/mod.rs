@@ -153,8 +153,8 @@ impl Workspace {
         self.git(&["commit", "--quiet", "--message", "First"]);
     }
 
-    /// Runs git.
-    pub fn git(&self, args: &[&str]) {
+    /// Runs git, and returns the line that it prints.
+    pub fn git(&self, args: &[&str]) -> String {
         let output = Command::new("git")
             .current_dir(self.root())
             .args(["-c", "user.name=Test", "-c", "user.email=test@localhost"])
@@ -163,6 +163,7 @@ impl Workspace {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 }
 

@@ -8,6 +8,7 @@ use ecr_lifecycle::{Image, StorageClass};
 use ecr_types::error::one_line;
 use ecr_types::{Digest, RepositoryName};
 use futures_util::stream::{self, StreamExt};
+use serde_json::Value;
 
 use super::{Affected, Base, Since};
 use crate::affected::Reason;
@@ -159,7 +160,7 @@ impl Since {
         if named.is_empty() {
             let tags = image.tags.join(", ");
             let text = format!(
-                "its published image ({tags}) does not tell its commit: push a tag with `{{git-sha}}`, or set the annotation {REVISION}"
+                "its published image ({tags}) does not tell its commit: push a tag with `{{git-sha}}`, or set the label {REVISION}"
             );
             return Err(other(&text));
         }
@@ -186,12 +187,36 @@ fn commits_in(tag: &str) -> Vec<String> {
     words.filter(|it| matches!(it.len(), 12 | 40)).map(str::to_ascii_lowercase).collect()
 }
 
-/// The commit that the annotations of a manifest name.
+/// The commit that an image names: by an annotation of its manifest, or a label of its config. Of an index it is that of the
+/// first image that it lists.
 async fn revision(aws: &Aws, name: &RepositoryName, digest: &Digest) -> Result<Option<String>, ServiceError> {
-    let text = aws.manifest(name, digest).await?;
-    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let named = manifest["annotations"][REVISION].as_str().unwrap_or_default().to_owned();
-    Ok(Some(named).filter(|it| (7..=64).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_hexdigit())))
+    let mut manifest = json(&aws.manifest(name, digest).await?);
+    let mut named = named_commit(&manifest["annotations"]);
+    if let (None, Some(first)) = (&named, digest_of(&manifest["manifests"][0])) {
+        manifest = json(&aws.manifest(name, &first).await?);
+        named = named_commit(&manifest["annotations"]);
+    }
+    match (named, digest_of(&manifest["config"])) {
+        (None, Some(config)) => {
+            let config = json(&aws.config(name, &config).await?);
+            Ok(named_commit(&config["config"]["Labels"]))
+        }
+        (named, _) => Ok(named),
+    }
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn digest_of(descriptor: &Value) -> Option<Digest> {
+    descriptor["digest"].as_str()?.parse().ok()
+}
+
+fn named_commit(table: &Value) -> Option<String> {
+    let named = table[REVISION].as_str()?;
+    let is_commit = (7..=64).contains(&named.len()) && named.bytes().all(|it| it.is_ascii_hexdigit());
+    is_commit.then(|| named.to_owned())
 }
 
 #[cfg(test)]
