@@ -1,4 +1,4 @@
-"""Compilations that go through sccache, in two folders, and a build folder apart: the digests are the same, and what cargo by
+"""Compilations that go through sccache, in two folders and on two servers, and a build folder apart: the digests are the same, and what cargo by
 itself finds in the cache of another folder is found by `push`, too."""
 
 import contextlib
@@ -6,11 +6,13 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 
-from peers import BIN, XTASK, environment, free_port
+from peers import BIN, XTASK, environment, free_port, need, process
 
 SCCACHE = BIN / "sccache"
 MANIFEST = """[package]
@@ -85,6 +87,43 @@ class Sccache(unittest.TestCase):
             by_cargo = self.hits()
         self.assertGreater(by_cargo, 0)
         self.assertEqual(ours, by_cargo)
+
+    @unittest.skipUnless(os.geteuid() == 0, "the servers of sccache-dist need root")
+    def test_compilations_on_other_machines(self):
+        need("bwrap")
+        plain = self.digest("one", CARGO_TARGET_DIR=str(self.folder / "plain"))
+        with self.distributed() as dist:
+            self.assertEqual(self.digest("one", RUSTC_WRAPPER=str(SCCACHE), **dist), plain)
+            stats = json.loads(subprocess.run([SCCACHE, "--show-stats", "--stats-format", "json"], env=self.env | dist,
+                                              capture_output=True, check=True).stdout)["stats"]
+        self.assertEqual(stats["dist_errors"], 0)
+        self.assertGreaterEqual(sum(stats["dist_compiles"].values()), 3, stats["dist_compiles"])
+
+    @contextlib.contextmanager
+    def distributed(self):
+        """A scheduler and two servers of sccache-dist on loopback; gives the variables of a client."""
+        scheduler, insecure = f"127.0.0.1:{free_port()}", '_auth]\ntype = "DANGEROUSLY_INSECURE"\n'
+        token = 'type = "token"\ntoken = "dummy"\n'
+        write(self.folder, "scheduler.conf", f'public_addr = "{scheduler}"\n[client_auth]\n{token}[server{insecure}')
+        write(self.folder, "client.conf", f'[dist]\nscheduler_url = "http://{scheduler}"\n[dist.auth]\n{token}')
+        commands = [("scheduler", "scheduler.conf")]
+        for n in (1, 2):
+            builder = f'[builder]\ntype = "overlay"\nbuild_dir = "{self.folder}/work{n}"\nbwrap_path = "{shutil.which("bwrap")}"\n'
+            head = f'cache_dir = "{self.folder}/toolchains{n}"\npublic_addr = "127.0.0.1:{free_port()}"\n'
+            write(self.folder, f"server{n}.conf", f'{head}scheduler_url = "http://{scheduler}"\n{builder}[scheduler{insecure}')
+            commands.append(("server", f"server{n}.conf"))
+        dist = {"SCCACHE_CONF": str(self.folder / "client.conf"), "SCCACHE_DIR": str(self.folder / "dist-cache"),
+                "SCCACHE_SERVER_PORT": str(free_port())}
+        with contextlib.ExitStack() as stack:
+            for kind, conf in commands:
+                args = [BIN / "sccache-dist", kind, "--config", self.folder / conf]
+                stack.enter_context(process(args, env=self.env | {"SCCACHE_NO_DAEMON": "1"}))
+            stack.callback(lambda: subprocess.run([SCCACHE, "--stop-server"], env=self.env | dist, capture_output=True))
+            end = time.monotonic() + 30
+            while b'"num_servers":2' not in subprocess.run([SCCACHE, "--dist-status"], env=self.env | dist, capture_output=True).stdout:
+                self.assertLess(time.monotonic(), end, "the servers do not register")
+                time.sleep(0.2)
+            yield dist
 
 
 if __name__ == "__main__":
