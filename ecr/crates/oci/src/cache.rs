@@ -4,10 +4,12 @@
 //! each layer by the fingerprint of its input. The folder can be removed at any time.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufWriter, Read};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
@@ -18,12 +20,23 @@ use crate::image::compression::Compressor;
 use crate::image::layer::{Files, Layer};
 
 /// The layer cache of a workspace.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LayerCache {
     folder: PathBuf,
     threads: NonZero<usize>,
     /// When this run began.
     began: SystemTime,
+    /// Is told of layers that are compressed.
+    on_layer: Option<OnLayer>,
+}
+
+/// Gets the size of a layer that is about to be compressed, in bytes, and returns what gets the number of bytes of each part.
+pub type OnLayer = Arc<dyn Fn(u64) -> Box<dyn Fn(u64)> + Send + Sync>;
+
+impl fmt::Debug for LayerCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LayerCache").field("folder", &self.folder).finish_non_exhaustive()
+    }
 }
 
 /// The number of compressed layers that [`LayerCache::forget_unused`] keeps.
@@ -35,7 +48,12 @@ impl LayerCache {
     /// The cache below `target`, the target folder of a workspace. Layers are compressed on all cores.
     pub fn new(target: &Path) -> Self {
         let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-        Self { folder: target.join("xtask-ecr"), threads, began: SystemTime::now() }
+        Self { folder: target.join("xtask-ecr"), threads, began: SystemTime::now(), on_layer: None }
+    }
+
+    /// The same cache. `on_layer` is called for each layer that is not in it.
+    pub fn with_observer(self, on_layer: OnLayer) -> Self {
+        Self { on_layer: Some(on_layer), ..self }
     }
 
     /// The layer of `files`, from the cache if it is there with its full size; otherwise it is compressed and stored.
@@ -72,7 +90,10 @@ impl LayerCache {
 
     fn write(&self, files: &Files, compressor: Compressor) -> Result<Layer> {
         let temporary = Temporary::beside(&self.folder.join("blobs").join("layer"))?;
-        let layer = files.write(BufWriter::new(temporary.file()), compressor, self.threads)?;
+        let on_bytes = self.on_layer.as_ref().map(|it| it(files.size()));
+        let on_bytes = |bytes| on_bytes.iter().for_each(|it| it(bytes));
+        let output = BufWriter::new(temporary.file());
+        let layer = files.write_observed(output, compressor, self.threads, &on_bytes)?;
         temporary.persist(&self.blob(&layer.digest))?;
         Ok(layer)
     }

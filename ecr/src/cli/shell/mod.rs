@@ -366,6 +366,12 @@ impl Shell {
         self.progress.steps(total)
     }
 
+    /// [`Shell::bar`] for other threads.
+    pub fn bars(&self) -> impl Fn(&'static str, u64) -> Bar + Send + Sync + 'static {
+        let progress = self.progress.clone();
+        move |verb, bytes| progress.begin(verb, bytes)
+    }
+
     /// Adds a transfer of `bytes` bytes to the progress line, which is visible only on a terminal. `verb` is that of the
     /// line, such as `Uploading`.
     pub fn bar(&self, verb: &'static str, bytes: u64) -> Bar {

@@ -107,6 +107,16 @@ impl Files {
         }
     }
 
+    /// The size of all files in bytes. What is computed when the layer is written is not counted.
+    pub fn size(&self) -> u64 {
+        let size = |it: &Entry| match &it.content {
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::Stream { size, .. } => *size,
+            Content::Folder | Content::Parent | Content::Link(_) | Content::Derived { .. } => 0,
+        };
+        self.0.values().map(size).sum()
+    }
+
     /// A digest of everything on which the layer's bytes depend: equal fingerprints mean equal layers.
     pub fn fingerprint(&self, compressor: impl Into<Compressor>) -> Digest {
         let mut hash = Sha256::new();
@@ -136,16 +146,50 @@ impl Files {
         compressor: impl Into<Compressor>,
         threads: NonZero<usize>,
     ) -> io::Result<Layer> {
+        self.write_observed(output, compressor, threads, &|_| ())
+    }
+
+    /// Writes the layer as [`Files::write`] does. `on_bytes` is called with the number of bytes of each part of the uncompressed
+    /// archive.
+    ///
+    /// # Errors
+    /// Those of [`Files::write`].
+    pub fn write_observed(
+        &self,
+        output: impl Write,
+        compressor: impl Into<Compressor>,
+        threads: NonZero<usize>,
+        on_bytes: &dyn Fn(u64),
+    ) -> io::Result<Layer> {
         let compressor = compressor.into();
         let output = Counting { output, hash: Sha256::new(), size: 0 };
-        let mut archive = tar::Builder::new(compression::Writer::new(output, compressor, threads));
+        let output = compression::Writer::new(output, compressor, threads);
+        let mut archive = tar::Builder::new(Observed { output, on_bytes });
         for (path, entry) in &self.0 {
             entry.append(&mut archive, path)?;
         }
-        let (mut counting, diff_id) = archive.into_inner()?.finish()?;
+        let (mut counting, diff_id) = archive.into_inner()?.output.finish()?;
         counting.flush()?;
         let (digest, size) = (Digest::from_hash(&counting.hash.finalize()), counting.size);
         Ok(Layer { digest, diff_id, size, compression: compressor.compression })
+    }
+}
+
+/// Calls a function with the number of bytes that are written.
+struct Observed<'a, W> {
+    output: W,
+    on_bytes: &'a dyn Fn(u64),
+}
+
+impl<W: Write> Write for Observed<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.output.write(bytes)?;
+        (self.on_bytes)(count as u64);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use ecr_oci::bases::BaseCache;
-use ecr_oci::cache::LayerCache;
+use ecr_oci::cache::{LayerCache, OnLayer};
 use ecr_oci::image::compression::Compression;
 use ecr_oci::trees::TreeCache;
 use ecr_types::{Platform, human};
@@ -152,7 +152,7 @@ fn builder(
     Ok(ImageBuilder {
         options,
         toolchain,
-        layers: LayerCache::new(&workspace.target),
+        layers: LayerCache::new(&workspace.target).with_observer(observer(shell)),
         trees: TreeCache::new(bases.clone(), workspace.target.join("xtask-ecr/trees")),
         bases,
         platforms: flags.platform.clone(),
@@ -165,6 +165,21 @@ fn builder(
         cargo: Mutex::default(),
     })
 }
+
+/// Shows the compression of layers that takes a while.
+fn observer(shell: &Shell) -> OnLayer {
+    let bars = shell.bars();
+    Arc::new(move |size| match size >= LARGE_LAYER {
+        true => {
+            let bar = bars("Compressing", size);
+            Box::new(move |bytes| bar.advance(bytes))
+        }
+        false => Box::new(|_| ()),
+    })
+}
+
+/// The size of layers whose compression is shown, in bytes.
+const LARGE_LAYER: u64 = 16_000_000;
 
 /// Refuses prebuilt binaries of which one would go into the images of several services. Warns of those that no service
 /// uses.
