@@ -62,7 +62,13 @@ impl Lock {
 
     /// How the crates of a service differ from those of an earlier lock file, in words. `crates` are all that it is built from.
     pub fn differences(&self, base: &Self, crates: &BTreeSet<Crate>) -> Vec<String> {
-        crates.iter().filter_map(|it| self.difference(base, it, crates)).collect()
+        let found = crates
+            .iter()
+            .filter_map(|it| Some((base.crates.contains_key(it), self.difference(base, it, crates)?)));
+        let mut found: Vec<_> = found.collect();
+        // Other versions say more than what depends on them.
+        found.sort_by_key(|(is_known, _)| *is_known);
+        found.into_iter().map(|(_, text)| text).collect()
     }
 
     fn difference(&self, base: &Self, it: &Crate, crates: &BTreeSet<Crate>) -> Option<String> {

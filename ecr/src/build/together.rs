@@ -8,8 +8,8 @@ use crate::config::desired::Service;
 
 impl ImageBuilder {
     /// The number of images to build at the same time.
-    pub fn parallelism() -> usize {
-        std::thread::available_parallelism().map_or(1, usize::from)
+    pub fn parallelism(&self) -> usize {
+        self.layers.threads().get()
     }
 
     /// Compiles services for all their platforms, as many as possible by one invocation of cargo. `on_ready` is called with the

@@ -51,6 +51,16 @@ impl LayerCache {
         Self { folder: target.join("xtask-ecr"), threads, began: SystemTime::now(), on_layer: None }
     }
 
+    /// The same cache, with another number of threads.
+    pub fn with_threads(self, threads: NonZero<usize>) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// The number of threads that compress a layer.
+    pub fn threads(&self) -> NonZero<usize> {
+        self.threads
+    }
+
     /// The same cache. `on_layer` is called for each layer that is not in it.
     pub fn with_observer(self, on_layer: OnLayer) -> Self {
         Self { on_layer: Some(on_layer), ..self }

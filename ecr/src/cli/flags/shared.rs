@@ -28,7 +28,8 @@ pub struct CargoArgs {
     /// Equivalent to both --locked and --offline
     #[arg(long)]
     pub frozen: bool,
-    /// Number of parallel cargo jobs [default: the number of CPUs]
+    /// Number of parallel jobs of cargo, and of images and chunks that are compressed side by side [default: the
+    /// number of CPUs]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<u32>,
 }

@@ -23,7 +23,7 @@ use super::{Job, Push};
 use crate::build::bases::Bases;
 use crate::build::compile::Binary;
 use crate::build::docker::{ContextFolder, EngineBuild, EngineSession, Frontend};
-use crate::build::image::{ImageBuilder, NativeImage, Platforms, base_of};
+use crate::build::image::{NativeImage, Platforms, base_of};
 use crate::cli::shell::{Bar, Shell, Steps};
 use crate::config::desired::Service;
 
@@ -90,7 +90,7 @@ pub(super) fn native_images<'a>(
         fetch_bases(push, bases, jobs.iter().copied()).await;
         let services = jobs.iter().map(|it| it.service.clone()).collect();
         let image = move |job: &'a Job| async move { (job, native_image(push, bases, job).await) };
-        compile(push, services).map(move |n| image(jobs[n])).buffered(ImageBuilder::parallelism())
+        compile(push, services).map(move |n| image(jobs[n])).buffered(push.builder.parallelism())
     };
     images.flatten_stream()
 }

@@ -1,6 +1,7 @@
 //! The first stage: finds the services, their builder and the destination of the images from the flags and
 //! the workspace.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -148,11 +149,15 @@ fn builder(
         manifests: workspace.manifests.clone(),
         outside: workspace.outside.clone(),
     };
+    let layers = LayerCache::new(&workspace.target).with_observer(observer(shell));
     let bases = BaseCache::new(workspace.target.join("xtask-ecr/bases"));
     Ok(ImageBuilder {
         options,
         toolchain,
-        layers: LayerCache::new(&workspace.target).with_observer(observer(shell)),
+        layers: match flags.cargo.jobs.and_then(|it| NonZero::new(usize::try_from(it).ok()?)) {
+            Some(jobs) => layers.with_threads(jobs),
+            None => layers,
+        },
         trees: TreeCache::new(bases.clone(), workspace.target.join("xtask-ecr/trees")),
         bases,
         platforms: flags.platform.clone(),
