@@ -22,25 +22,25 @@ fn configuration_unknown_keys_get_suggestions() {
     check(
         workspace,
         expect![[r#"
-        --- stderr
-        error: there are 5 problems in the configuration
+            --- stderr
+            error: there are 5 problems in the configuration
 
-        Cargo.toml:7:1: unknown key `account_id` in [workspace.metadata.ecr]
-          help: did you mean `account-id`?
+            Cargo.toml:7:1: unknown key `account_id` in [workspace.metadata.ecr]
+              help: did you mean `account-id`?
 
-        ecr/repositories.json:1:53: unknown key `imageTagMutabilty` in an entry of `repositories`
-          help: did you mean `imageTagMutability`?
+            ecr/repositories.json:1:53: unknown key `imageTagMutabilty` in an entry of `repositories`
+              help: did you mean `imageTagMutability`?
 
-        my-app/Cargo.toml:7:1: unknown key `imagetag-mutability` in [package.metadata.ecr]
-          help: did you mean `image-tag-mutability`?
+            my-app/Cargo.toml:7:1: unknown key `imagetag-mutability` in [package.metadata.ecr]
+              help: did you mean `image-tag-mutability`?
 
-        my-app/Cargo.toml:8:1: unknown key `colour` in [package.metadata.ecr]
-          help: the keys are `repository`, `image-tag-mutability`, `mutability-exclusions`, `scan-on-push`, `encryption`, `kms-key`, `lifecycle-policy`, `repository-policy`, `tags`, `protect`, `image`
+            my-app/Cargo.toml:8:1: unknown key `colour` in [package.metadata.ecr]
+              help: the keys are `repository`, `image-tag-mutability`, `mutability-exclusions`, `scan-on-push`, `encryption`, `kms-key`, `lifecycle-policy`, `repository-policy`, `tags`, `protect`, `image`, `affected-by`
 
-        my-app/Cargo.toml:10:1: unknown key `port` in `image`
-          help: did you mean `ports`?
-        --- exit 1
-    "#]],
+            my-app/Cargo.toml:10:1: unknown key `port` in `image`
+              help: did you mean `ports`?
+            --- exit 1
+        "#]],
     );
 }
 
