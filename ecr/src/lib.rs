@@ -39,6 +39,7 @@
 //! config      the desired state from Cargo.toml files and repositories.json; each value with its place
 //! plan        the steps from the observed state of the repositories to the desired state
 //! registry    the settings of a whole registry: what they mean for repositories, and the steps to the desired ones
+//! deployment  texts with ecr://NAME, and the references of images that take their place
 //! build       builds images with cargo, docker or podman
 //! aws         the requests to AWS, and IAM policy documents
 //! inventory   the images of a repository and their storage cost
@@ -57,6 +58,7 @@ mod build;
 mod cli;
 mod clock;
 mod config;
+mod deployment;
 mod inventory;
 mod plan;
 mod process;
@@ -70,7 +72,7 @@ use std::process::ExitCode;
 
 pub use cli::flags::{
     Create, Delete, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask, Login,
-    PinBases, Plan, Push, Scan, Serve, Status, Task,
+    PinBases, Plan, Push, Resolve, Scan, Serve, Status, Task,
 };
 
 /// The AWS SDK's HTTP client, for the integration tests of this package.

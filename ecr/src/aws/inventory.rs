@@ -77,30 +77,6 @@ impl Aws {
         }
     }
 
-    /// The image with the tag `tag`. `None` if there is none.
-    pub async fn tagged_image(
-        &self,
-        name: &RepositoryName,
-        tag: &str,
-    ) -> Result<Option<Image>, ServiceError> {
-        let id = ImageIdentifier::builder().image_tag(tag).build();
-        let request = self.ecr.describe_images().repository_name(name.as_str()).image_ids(id);
-        match request.send().await.map_err(|it| ServiceError::new(DESCRIBE, it)) {
-            Ok(response) => {
-                let details = member(DESCRIBE, "imageDetails", response.image_details)?;
-                let detail = member(DESCRIBE, "imageDetails", details.first())?;
-                self.about(DESCRIBE, detail.registry_id(), detail.repository_name(), name.as_str())?;
-                let (image, _) = listed_image(detail)?;
-                match image.tags.iter().any(|it| it == tag) {
-                    true => Ok(Some(image)),
-                    false => Err(unexpected(DESCRIBE, format!("an image without the tag `{tag}`"))),
-                }
-            }
-            Err(error) if error.has_code("ImageNotFoundException") => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The text of a manifest. ECR records the request as a pull.
     pub async fn manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<String, ServiceError> {
         let id = ImageIdentifier::builder().image_digest(digest.as_str()).build();
@@ -255,9 +231,9 @@ impl Aws {
     }
 }
 
-const DESCRIBE: &str = "ecr:DescribeImages";
+pub(super) const DESCRIBE: &str = "ecr:DescribeImages";
 const DOWNLOAD: &str = "ecr:GetDownloadUrlForLayer";
-const BATCH_GET: &str = "ecr:BatchGetImage";
+pub(super) const BATCH_GET: &str = "ecr:BatchGetImage";
 /// The exception for a repository whose preview has not ended.
 const IN_PROGRESS: &str = "LifecyclePolicyPreviewInProgressException";
 
@@ -296,7 +272,7 @@ fn manifest(image: &aws_sdk_ecr::types::Image) -> Result<(Digest, ManifestConten
 
 /// # Errors
 /// The digest or the push time is missing, which ECR always returns.
-fn listed_image(detail: &ImageDetail) -> Result<(Image, Detail), ServiceError> {
+pub(super) fn listed_image(detail: &ImageDetail) -> Result<(Image, Detail), ServiceError> {
     let media_type = detail.image_manifest_media_type();
     let is_index = media_type.is_some_and(ecr_types::media_type::is_index);
     let is_archived = detail.image_status() == Some(&ImageStatus::Archived);

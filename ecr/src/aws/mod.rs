@@ -37,6 +37,7 @@ mod registry_settings;
 mod retry;
 mod scans;
 mod signing;
+mod tagged;
 mod token;
 
 pub use apply::Applied;

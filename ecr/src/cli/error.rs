@@ -85,7 +85,11 @@ impl Failure {
             1 => "there is a problem in the configuration".to_owned(),
             n => format!("there are {n} problems in the configuration"),
         };
-        Self { problems, ..Self::new(message) }
+        Self::new(message).with_problems(problems)
+    }
+
+    pub fn with_problems(self, problems: Vec<Problem>) -> Self {
+        Self { problems, ..self }
     }
 
     pub fn with_help(self, help: impl Into<String>) -> Self {

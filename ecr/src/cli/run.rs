@@ -12,7 +12,7 @@ use super::commands;
 use super::error::{Exit, Failure};
 use super::flags::{
     Create, Delete, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask, Login,
-    OutputArgs, PinBases, Plan, Push, Scan, Serve, Status, Task,
+    OutputArgs, PinBases, Plan, Push, Resolve, Scan, Serve, Status, Task,
 };
 use super::interruption::Signals;
 use super::shell::{Format, Printable, Shell, Verbosity};
@@ -44,6 +44,7 @@ commands! {
     LifecyclePreview { common.output } => commands::lifecycle::preview::run,
     Serve { output } => commands::serve::run,
     Push { common.output } => commands::push::run,
+    Resolve { common.output } => commands::resolve::run,
 }
 
 impl Task {
@@ -52,6 +53,7 @@ impl Task {
         match self {
             Self::Ecr(task) => task.run(),
             Self::Push(it) => it.run(),
+            Self::Resolve(it) => it.run(),
         }
     }
 }

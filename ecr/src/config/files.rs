@@ -44,14 +44,22 @@ pub fn text(path: &Path) -> io::Result<String> {
 /// The file cannot be read or written, or is not UTF-8.
 pub fn edit(path: &Path, change: impl FnOnce(&str) -> Option<String>) -> io::Result<bool> {
     const MARK: &str = "\u{feff}";
-    let path = path.canonicalize()?;
-    let bytes = std::fs::read(&path)?;
+    let bytes = std::fs::read(path)?;
     let mark = if bytes.starts_with(MARK.as_bytes()) { MARK } else { "" };
     let Some(changed) = change(&decode(bytes)?) else { return Ok(false) };
+    overwrite(path, format!("{mark}{changed}").as_bytes()).map(|()| true)
+}
+
+/// Replaces the content of a file. Its permissions stay, and so does a symbolic link that leads to it. Readers see the old
+/// content or the new one.
+///
+/// # Errors
+/// The file does not exist, or cannot be written.
+pub fn overwrite(path: &Path, content: &[u8]) -> io::Result<()> {
+    let path = path.canonicalize()?;
     let permissions = std::fs::metadata(&path)?.permissions();
-    ecr_oci::files::write(&path, format!("{mark}{changed}").as_bytes())?;
-    std::fs::set_permissions(&path, permissions)?;
-    Ok(true)
+    ecr_oci::files::write(&path, content)?;
+    std::fs::set_permissions(&path, permissions)
 }
 
 fn limited(path: &Path, mebibytes: u64) -> io::Result<String> {

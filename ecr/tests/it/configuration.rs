@@ -76,7 +76,7 @@ fn configuration_wrong_types_and_values_are_all_reported() {
 
             my-app/Cargo.toml:11:13: `ports` must be a list of numbers from 1 to 65535
 
-            my-app/Cargo.toml:12:9: tag `{versoin}`: unknown placeholder `{versoin}` (known: {version}, {git-sha}, {git-short-sha}, {digest})
+            my-app/Cargo.toml:12:9: tag `{versoin}`: unknown placeholder `{versoin}` (known: {version}, {git-sha}, {git-short-sha}, {branch}, {pr}, {digest})
 
             my-app/Cargo.toml:13:8: `root` is not a numeric user: write UID or UID:GID, such as 65532:65532
 

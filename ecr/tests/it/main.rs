@@ -7,6 +7,7 @@
 #![allow(clippy::result_large_err, reason = "the errors of the SDK are large")]
 
 mod bases;
+mod branches;
 mod clock;
 mod configuration;
 mod context;
@@ -38,6 +39,7 @@ mod proxy;
 mod push;
 mod registry;
 mod registry_settings;
+mod resolve;
 mod scan;
 mod settings;
 mod signing;

@@ -1,8 +1,10 @@
 //! The state of the git working tree: its commit and its uncommitted changes.
 
 mod changes;
+mod revision;
 
 pub use changes::{NoBase, Repository};
+pub use revision::revision;
 
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
@@ -17,6 +19,8 @@ use crate::process::{self, Patience, ProcessError};
 pub struct WorkingTree {
     /// The commit in 40 hexadecimal digits. `None` before the first commit.
     pub commit: Option<String>,
+    /// The branch; `None` if a commit is checked out without one.
+    pub branch: Option<String>,
     /// Changed and untracked files, in the format of `git status --porcelain`.
     pub changes: Vec<String>,
 }
@@ -69,6 +73,8 @@ impl WorkingTree {
                 Some(("#", header)) => {
                     let commit = header.strip_prefix("branch.oid ").filter(|it| *it != "(initial)");
                     tree.commit = commit.map(str::to_owned).or(tree.commit.take());
+                    let branch = header.strip_prefix("branch.head ").filter(|it| *it != "(detached)");
+                    tree.branch = branch.map(str::to_owned).or(tree.branch.take());
                 }
                 Some(("?", path)) => tree.changes.push(format!("?? {path}")),
                 // Seven fields precede the path: state, submodule, three modes and two hashes. A rename also has a
@@ -148,10 +154,10 @@ mod tests {
         );
         let tree = WorkingTree::parse(&text);
         assert_eq!(tree.commit.as_deref(), Some(hash));
+        assert_eq!(tree.branch.as_deref(), Some("main"));
         assert_eq!(tree.changes, [" M app/src/a file.rs", "R  new.rs", "UU both.rs", "?? new.txt"]);
-        assert_eq!(
-            WorkingTree::parse("# branch.oid (initial)\n# branch.head main\n"),
-            WorkingTree::default()
-        );
+        let detached = format!("# branch.oid {hash}\n# branch.head (detached)\n");
+        assert_eq!(WorkingTree::parse(&detached).branch, None);
+        assert_eq!(WorkingTree::parse("# branch.oid (initial)\n# branch.head main\n").commit, None);
     }
 }

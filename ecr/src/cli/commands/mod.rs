@@ -15,6 +15,7 @@ pub mod plan;
 pub mod push;
 mod read_back;
 mod registry;
+pub mod resolve;
 pub mod scan;
 mod selection;
 pub mod serve;

@@ -12,9 +12,11 @@ use crate::config::tag_template::TagTemplate;
 use crate::plan::partition::Partition;
 
 mod pin_bases;
+mod resolve;
 mod serve;
 mod shared;
 pub use pin_bases::PinBases;
+pub use resolve::Resolve;
 pub use serve::{Compat, Serve};
 pub(crate) use shared::{
     CargoArgs, CommonArgs, GateArgs, OutputArgs, RegistryArgs, SelectionArgs, StorageArgs, WorkspaceArgs,
@@ -38,6 +40,13 @@ pub enum Task {
     Ecr(EcrTask),
     /// Build the image of each service and push it
     Push(Push),
+    /// Replace ecr://NAME in deployment files by references of images
+    ///
+    /// NAME is a package or a repository of the workspace. ecr://my-app becomes HOST/my-app@sha256:...; with a fragment it is
+    /// another part of the reference: #tagged (HOST/my-app:TAG@sha256:...), #repository, #digest or #tag. In a line that ends in
+    /// the comment `# ecr://my-app`, the reference before the comment is replaced, so that the file can be resolved again. Lines
+    /// that are comments stay as they are, and so does every other byte.
+    Resolve(Resolve),
 }
 
 /// The subcommands of `ecr`.
@@ -306,7 +315,7 @@ pub struct Push {
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Tag to push instead of the configured tags (repeatable; placeholders: `{version}`, `{git-sha}`,
-    /// `{git-short-sha}`, `{digest}`)
+    /// `{git-short-sha}`, `{branch}`, `{pr}`, `{digest}`)
     #[arg(short, long, value_name = "TAG")]
     pub(crate) tag: Vec<TagTemplate>,
     /// Builder of the images [default: docker for services with a Dockerfile, native for all others]

@@ -17,6 +17,7 @@ mod pin_bases;
 mod plan;
 mod push;
 mod registry;
+mod resolve;
 mod scan;
 #[cfg(test)]
 mod schema;
@@ -37,6 +38,7 @@ pub use plan::{
 };
 pub use push::{ListedService, MergedReferences, PushEntry, PushOutcome, PushReport, ServiceList};
 pub use registry::{RegistryChange, RegistryStatus, RegistryStepReport, registry_lines};
+pub use resolve::{ResolveReport, ResolvedFile, ResolvedImage, ResolvedReference};
 #[cfg(test)]
 pub use scan::ScanDocument;
 pub use scan::{IgnoreReport, ScanFailure, ScanReport, ScannedImage, Subject};

@@ -47,6 +47,12 @@ impl Fixture {
         Self { registry: Registry::with_faults(faults), ..self }
     }
 
+    /// The same, with the state that the registry has.
+    pub fn with_faults_kept(self, faults: &[&str]) -> Self {
+        let state = self.registry.stop();
+        Self { registry: Registry::on_copy(&state, faults), workspace: self.workspace }
+    }
+
     /// Creates the repositories of the workspace, and forgets the calls that this took.
     pub fn created(self) -> Self {
         self.run(&["ecr", "create"]).good();

@@ -21,7 +21,7 @@ use super::{Job, Push, difference};
 use crate::build::image::{NativeImage, base_of};
 use crate::cli::commands::session::Session;
 use crate::cli::report::{PushEntry, PushOutcome};
-use crate::config::tag_template::TagValues;
+use crate::config::tag_template::{Revision, TagValues};
 
 /// The maximum number of images that are pushed concurrently.
 const CONCURRENCY: usize = 4;
@@ -132,7 +132,8 @@ impl Delivery<'_> {
     async fn explain(&self, job: &Job, image: &NativeImage) {
         let tree = self.push.tree.as_ref().filter(|it| it.changes.is_empty());
         let commit = tree.and_then(|it| it.commit.as_deref());
-        let values = TagValues { version: &job.service.package.version, git_sha: commit, digest: None };
+        let revision = Revision::of_commit(commit);
+        let values = TagValues { version: &job.service.package.version, revision: &revision, digest: None };
         let of_commit = job.tags.iter().filter(|it| it.needs_git()).find_map(|it| it.render(&values).ok());
         let (Some(_), Some(tag)) = (commit, of_commit) else { return };
         let name = &job.service.repository;

@@ -18,7 +18,7 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::shell::Shell;
 use crate::config::desired::{BaseMirrors, Service};
-use crate::config::tag_template::{InvalidTag, TagTemplate, TagValues};
+use crate::config::tag_template::{InvalidTag, Revision, TagTemplate, TagValues};
 use crate::scan::Gate;
 use crate::signing::RequiredProfile;
 
@@ -153,6 +153,8 @@ struct Push<'a> {
     since: Option<Arc<Since>>,
     /// The git working tree of the workspace; `None` if it is not in one.
     tree: Option<WorkingTree>,
+    /// The commit, branch and pull request in tags.
+    revision: Revision,
 }
 
 /// A service to push.
@@ -168,11 +170,7 @@ struct Job {
 impl Push<'_> {
     /// The tags of a job. `digest` is the digest of its image; `None` before the image is built.
     fn tags(&self, job: &Job, digest: Option<&Digest>) -> Result<Vec<ImageTag>, InvalidTag> {
-        let values = TagValues {
-            version: &job.service.package.version,
-            git_sha: self.tree.as_ref().and_then(|it| it.commit.as_deref()),
-            digest,
-        };
+        let values = TagValues { version: &job.service.package.version, revision: &self.revision, digest };
         job.tags.iter().map(|it| it.render(&values)).collect()
     }
 }

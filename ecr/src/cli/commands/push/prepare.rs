@@ -89,7 +89,8 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
         tree::require_clean(flags, shell, tree.as_ref())?;
     }
     let references = flags.image_refs.as_deref().map(references::open).transpose()?;
-    let push = Push { flags, shell, builder, methods, mirrors, since, tree };
+    let revision = git::revision(tree.as_ref());
+    let push = Push { flags, shell, builder, methods, mirrors, since, tree, revision };
     Ok(Prepared { push, jobs, done, destination, gate, references, layer_preparation })
 }
 

@@ -18,7 +18,7 @@ use crate::cli::flags;
 use crate::cli::report::{ScanFailure, Subject};
 use crate::clock::now;
 use crate::config::desired::{DesiredRepository, Service};
-use crate::config::tag_template::TagValues;
+use crate::config::tag_template::{Revision, TagValues};
 use crate::inventory::Inventory;
 use crate::scan::index;
 
@@ -52,7 +52,7 @@ pub async fn select(
     let observed = session.aws.observe(&names, |_| Reads::default()).await;
     let (observed, mut failures) = observed.context("failed to read the repositories")?;
     session.print_header(&observed).await?;
-    let selector = Selector { session, flags, has_gate, commit: commit(session, flags, &desired) };
+    let selector = Selector { session, flags, has_gate, revision: revision(session, flags, &desired) };
     let each = desired.iter().map(|desired| {
         let exists = observed.repositories.contains_key(&desired.name);
         selector.select(desired, exists, failures.remove(&desired.name))
@@ -68,14 +68,14 @@ pub async fn select(
     Ok((targets, failed))
 }
 
-/// The commit of the working tree, if a tag needs it.
-fn commit(session: &Session<'_>, flags: &flags::Scan, desired: &[DesiredRepository]) -> Option<String> {
+/// The revision of the working tree, if a tag needs it.
+fn revision(session: &Session<'_>, flags: &flags::Scan, desired: &[DesiredRepository]) -> Revision {
     let services = desired.iter().filter_map(|it| service(session, it));
     let configured = services.flat_map(Service::tag_templates);
-    let needs_git = configured.chain(flags.tag.iter().cloned()).any(|it| it.needs_git());
+    let needs_git = configured.chain(flags.tag.iter().cloned()).any(|it| it.needs_revision());
     let patience = session.shell.patience(session.aws.http().limits().total);
     let tree = needs_git.then(|| git::working_tree(&session.workspace.root, &patience).ok().flatten());
-    tree.flatten().and_then(|it| it.commit)
+    git::revision(tree.flatten().as_ref())
 }
 
 fn service<'a>(session: &'a Session<'_>, desired: &DesiredRepository) -> Option<&'a Service> {
@@ -86,7 +86,7 @@ struct Selector<'a> {
     session: &'a Session<'a>,
     flags: &'a flags::Scan,
     has_gate: bool,
-    commit: Option<String>,
+    revision: Revision,
 }
 
 impl Selector<'_> {
@@ -146,7 +146,7 @@ impl Selector<'_> {
             (given, _) => given.to_vec(),
         };
         let version = service.map_or("", |it| &it.package.version);
-        let values = TagValues { version, git_sha: self.commit.as_deref(), digest: None };
+        let values = TagValues { version, revision: &self.revision, digest: None };
         let known = templates.iter().filter(|it| !it.needs_digest());
         known.map(|it| Ok(it.render(&values)?.to_string())).collect()
     }

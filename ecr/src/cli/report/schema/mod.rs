@@ -75,6 +75,7 @@ mod tests {
             ("push", schema_of::<PushReport>("push", "push")),
             ("push-list", schema_of::<ServiceList>("push-list", "push --list")),
             ("push-merge-refs", schema_of::<MergedReferences>("push-merge-refs", "push --merge-refs")),
+            ("resolve", schema_of::<ResolveReport>("resolve", "resolve")),
             ("scan", schema_of::<ScanDocument>("scan", "ecr scan")),
             ("status", schema_of::<StatusReport>("status", "ecr status")),
         ];

@@ -13,8 +13,9 @@ use serde_json::Value;
 use super::{Affected, Base, Since};
 use crate::affected::Reason;
 use crate::aws::{Aws, Manifests, ServiceError};
+use crate::build::git;
 use crate::cli::commands::push::Job;
-use crate::config::tag_template::{TagTemplate, TagValues};
+use crate::config::tag_template::{Revision, TagTemplate, TagValues};
 
 /// What becomes of a service.
 #[derive(Debug, Clone)]
@@ -105,7 +106,8 @@ impl Since {
     ) -> Result<Candidate, Vec<Reason>> {
         let mut templates = job.tags.clone();
         templates.extend(job.service.tag_templates().into_iter().filter(|it| !job.tags.contains(it)));
-        let values = TagValues { version: &job.service.package.version, git_sha: Some(commit), digest: None };
+        let revision = Revision { commit: Some(commit.to_owned()), ..git::revision(None) };
+        let values = TagValues { version: &job.service.package.version, revision: &revision, digest: None };
         let mut tags = Vec::new();
         for template in &templates {
             let Ok(tag) = template.render(&values) else { continue };
