@@ -43,6 +43,7 @@
 //! build       builds images with cargo, docker or podman
 //! aws         the requests to AWS, and IAM policy documents
 //! inventory   the images of a repository and their storage cost
+//! promotion   what an environment runs, by the tags of its images
 //! scan        the findings of image scans, and the scan gate
 //! references  lists of digest references
 //! signing     the signatures of images, and the signing gate
@@ -62,6 +63,7 @@ mod deployment;
 mod inventory;
 mod plan;
 mod process;
+mod promotion;
 mod references;
 mod registry;
 mod scan;
@@ -71,8 +73,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use cli::flags::{
-    Create, Delete, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask, Login,
-    PinBases, Plan, Push, Resolve, Scan, Serve, Status, Task,
+    Create, Delete, Deployed, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask,
+    Login, PinBases, Plan, Promote, Push, Resolve, Scan, Serve, Status, Task,
 };
 
 /// The AWS SDK's HTTP client, for the integration tests of this package.

@@ -16,17 +16,41 @@ impl Aws {
         tag: &str,
     ) -> Result<Option<Image>, ServiceError> {
         let id = ImageIdentifier::builder().image_tag(tag).build();
+        match self.described_image(name, id).await? {
+            Some(image) if !image.tags.iter().any(|it| it == tag) => {
+                Err(unexpected(DESCRIBE, format!("an image without the tag `{tag}`")))
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// The image with a digest. `None` if there is none.
+    pub async fn image_of_digest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Image>, ServiceError> {
+        let id = ImageIdentifier::builder().image_digest(digest.as_str()).build();
+        match self.described_image(name, id).await? {
+            Some(image) if image.digest != *digest => {
+                Err(unexpected(DESCRIBE, format!("an image with another digest than {digest}")))
+            }
+            found => Ok(found),
+        }
+    }
+
+    async fn described_image(
+        &self,
+        name: &RepositoryName,
+        id: ImageIdentifier,
+    ) -> Result<Option<Image>, ServiceError> {
         let request = self.ecr.describe_images().repository_name(name.as_str()).image_ids(id);
         match request.send().await.map_err(|it| ServiceError::new(DESCRIBE, it)) {
             Ok(response) => {
                 let details = member(DESCRIBE, "imageDetails", response.image_details)?;
                 let detail = member(DESCRIBE, "imageDetails", details.first())?;
                 self.about(DESCRIBE, detail.registry_id(), detail.repository_name(), name.as_str())?;
-                let (image, _) = listed_image(detail)?;
-                match image.tags.iter().any(|it| it == tag) {
-                    true => Ok(Some(image)),
-                    false => Err(unexpected(DESCRIBE, format!("an image without the tag `{tag}`"))),
-                }
+                listed_image(detail).map(|(image, _)| Some(image))
             }
             Err(error) if error.has_code("ImageNotFoundException") => Ok(None),
             Err(error) => Err(error),

@@ -11,8 +11,8 @@ use ecr_oci::files;
 use super::commands;
 use super::error::{Exit, Failure};
 use super::flags::{
-    Create, Delete, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask, Login,
-    OutputArgs, PinBases, Plan, Push, Resolve, Scan, Serve, Status, Task,
+    Create, Delete, Deployed, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask,
+    Login, OutputArgs, PinBases, Plan, Promote, Push, Resolve, Scan, Serve, Status, Task,
 };
 use super::interruption::Signals;
 use super::shell::{Format, Printable, Shell, Verbosity};
@@ -45,6 +45,8 @@ commands! {
     Serve { output } => commands::serve::run,
     Push { common.output } => commands::push::run,
     Resolve { common.output } => commands::resolve::run,
+    Promote { common.output } => commands::promote::run,
+    Deployed { common.output } => commands::deployed::run,
 }
 
 impl Task {
@@ -54,6 +56,7 @@ impl Task {
             Self::Ecr(task) => task.run(),
             Self::Push(it) => it.run(),
             Self::Resolve(it) => it.run(),
+            Self::Promote(it) => it.run(),
         }
     }
 }
@@ -71,6 +74,7 @@ impl EcrTask {
             Self::Lifecycle(task) => task.run(),
             Self::IamPolicy(it) => it.run(),
             Self::PinBases(it) => it.run(),
+            Self::Deployed(it) => it.run(),
             Self::Login(it) => it.run(),
             Self::Serve(it) => it.run(),
         }

@@ -37,6 +37,8 @@ pub struct Workspace {
     pub policies: BTreeSet<String>,
     /// All environments of the workspace, for warnings about what they run.
     pub environments: Environments,
+    /// The names of the environments.
+    pub environment_names: Vec<String>,
 }
 
 /// A package with those that it depends on by path.
@@ -129,6 +131,8 @@ impl Workspace {
             None => selected.is_empty(),
         };
         let environments = configuration.environments();
+        let environment_names: Vec<_> =
+            configuration.workspace.environments.iter().map(|it| it.name.clone()).collect();
         let (manifests, outside) = manifests(&metadata);
         let path_packages: BTreeMap<_, _> = metadata.packages.iter().filter_map(path_package).collect();
         let definitions = configuration.workspace.repositories.as_ref().map(|it| it.value.clone());
@@ -146,6 +150,7 @@ impl Workspace {
             build: build.clone(),
             desired,
             environments: environments.clone(),
+            environment_names: environment_names.clone(),
         };
         Ok(all.into_iter().filter(is_selected).map(workspace).collect())
     }

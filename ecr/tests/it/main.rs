@@ -35,6 +35,7 @@ mod permissions;
 mod pins;
 mod plan;
 mod platforms;
+mod promote;
 mod proxy;
 mod push;
 mod registry;

@@ -38,7 +38,7 @@ CALLS = {
 PULL = {"GetAuthorizationToken", "BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"}
 PUSH = {"GetAuthorizationToken", "DescribeRepositories", "ListTagsForResource", "BatchCheckLayerAvailability",
         "BatchGetImage", "InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "PutImage",
-        "DescribeImageScanFindings",
+        "DescribeImageScanFindings", "DescribeImages",
         # AWS checks it of the repository from which a blob is mounted.
         "GetDownloadUrlForLayer"}
 READ = {"GetAuthorizationToken", "DescribeRepositories", "ListTagsForResource", "BatchGetImage", "DescribeImages",

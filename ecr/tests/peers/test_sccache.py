@@ -119,7 +119,7 @@ class Sccache(unittest.TestCase):
                 args = [BIN / "sccache-dist", kind, "--config", self.folder / conf]
                 stack.enter_context(process(args, env=self.env | {"SCCACHE_NO_DAEMON": "1"}))
             stack.callback(lambda: subprocess.run([SCCACHE, "--stop-server"], env=self.env | dist, capture_output=True))
-            end = time.monotonic() + 30
+            end = time.monotonic() + 120
             while b'"num_servers":2' not in subprocess.run([SCCACHE, "--dist-status"], env=self.env | dist, capture_output=True).stdout:
                 self.assertLess(time.monotonic(), end, "the servers do not register")
                 time.sleep(0.2)

@@ -63,8 +63,12 @@ impl Environment {
     /// A profile file is not valid.
     pub async fn read(profile: Option<&str>, configured: Option<&str>) -> Result<Self> {
         let mut variables = set_variables(std::env::vars_os());
-        let profile = named_profile(profile, configured, &variables);
         let files = files::read(&variables)?;
+        let configured = match configured {
+            Some(name) if has_credentials(&variables) && !takes_them_over(&files, name).await => None,
+            configured => configured,
+        };
+        let profile = named_profile(profile, configured, &variables);
         let name = profile.as_ref().map_or(DEFAULT_PROFILE, |it| &it.name).to_owned();
         let profiles = load_profiles(&files, name.clone()).await?;
         let ignores_endpoints = endpoints::are_ignored(&variables, &profiles);
@@ -128,10 +132,20 @@ fn named_profile(
 ) -> Option<NamedProfile> {
     let named = |name: &str, source| NamedProfile { name: name.to_owned(), source };
     let flag = flag.filter(|it| !it.is_empty()).map(|it| named(it, ProfileSource::Flag));
-    let has_credentials = CREDENTIALS.iter().any(|it| variables.contains_key(*it));
-    let configured = configured.filter(|_| !has_credentials);
     flag.or_else(|| configured.map(|it| named(it, ProfileSource::Configuration)))
         .or_else(|| variables.get("AWS_PROFILE").map(|it| named(it, ProfileSource::Variable)))
+}
+
+/// Whether the variables give this process credentials. They win over the profile that a workspace's environment names.
+fn has_credentials(variables: &Variables) -> bool {
+    CREDENTIALS.iter().any(|it| variables.contains_key(*it))
+}
+
+/// Whether a profile assumes a role with the credentials of the variables, so that it does not contradict them (AWS SDKs and
+/// Tools Reference Guide, "Assume role credential provider", `credential_source`).
+async fn takes_them_over(files: &files::ProfileFiles, profile: &str) -> bool {
+    let profiles = load_profiles(files, profile.to_owned()).await;
+    profiles.is_ok_and(|it| it.get("credential_source") == Some("Environment"))
 }
 
 /// The variables that give a process credentials of its own, as CI systems and containers do.
@@ -185,7 +199,7 @@ mod tests {
         assert_eq!(named_profile(None, None, &Variables::new()), None);
         let configured = |variables: &Variables| named_profile(None, Some("r"), variables).map(|it| it.name);
         assert_eq!(configured(&variables).as_deref(), Some("r"));
-        let keys = Variables::from([("AWS_ACCESS_KEY_ID".into(), "k".into())]);
-        assert_eq!(configured(&keys), None);
+        assert!(!has_credentials(&variables));
+        assert!(has_credentials(&Variables::from([("AWS_ACCESS_KEY_ID".into(), "k".into())])));
     }
 }

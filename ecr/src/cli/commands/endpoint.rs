@@ -41,6 +41,17 @@ pub async fn connection_target(
     Ok((ClientConfig::Local { url, region: region.to_string(), account }, server))
 }
 
+/// The configuration of clients of an embedded ECR that runs, in the account and region of the workspace's environment.
+pub fn local_config(
+    url: String,
+    common: &CommonArgs,
+    workspace: &Workspace,
+) -> Result<ClientConfig, Failure> {
+    let region = local_region(common.workspace.region.clone(), workspace.desired.region.clone())?;
+    let account = local_account(workspace.desired.account_id.clone());
+    Ok(ClientConfig::Local { url, region: region.to_string(), account })
+}
+
 /// The configuration of the clients of AWS. The region and the profile of the environment that was selected are more specific
 /// than those of the process's variables, which are the same for all environments.
 pub fn client_config(common: &CommonArgs, workspace: &Workspace) -> ClientConfig {

@@ -7,10 +7,10 @@ use anyhow::Context;
 use ecr_embedded::{DEFAULT_PORT, Server};
 use ecr_oci::http::HttpClient;
 use ecr_types::RepositoryName;
-use ecr_types::document::Problem;
-use ecr_types::human::listed;
 
-use super::endpoint::connection_target;
+pub use super::load::{load_environments, load_quietly, load_workspace, warn_of_near_misses};
+
+use super::endpoint::{client_config, connection_target, local_config};
 use crate::aws::ignored_writes::IgnoredWrites;
 use crate::aws::{self, Aws, Identity, Reads, ServiceError};
 use crate::cli::error::Failure;
@@ -18,15 +18,14 @@ use crate::cli::flags::{CommonArgs, RegistryArgs};
 use crate::cli::report::Header;
 use crate::cli::shell::Shell;
 use crate::config::desired::{Desired, DesiredRepository};
-use crate::config::environments::EnvironmentChoice;
-use crate::config::workspace::{Workspace, named_environment};
+use crate::config::workspace::Workspace;
 use crate::plan::observed::Observed;
 use crate::plan::{self, Plan};
 
 /// The endpoint, region and credentials of a command. No request has been made yet.
 pub struct Connection {
     aws: Arc<Aws>,
-    server: Option<Server>,
+    server: Option<Arc<Server>>,
     flags: RegistryFlags,
 }
 
@@ -52,7 +51,22 @@ impl Connection {
         let http = http_client(shell, &common.registry);
         let (target, server) = connection_target(shell, common, workspace, &http).await?;
         let aws = Arc::new(Aws::connect(&target, http).await?);
-        Ok(Self { aws, server, flags: RegistryFlags::new(common) })
+        Ok(Self { aws, server: server.map(Arc::new), flags: RegistryFlags::new(common) })
+    }
+
+    /// The same for a further session of a command, which has one embedded ECR for all accounts.
+    pub async fn open_beside(
+        first: &Session<'_>,
+        common: &CommonArgs,
+        workspace: &Workspace,
+    ) -> Result<Self, Failure> {
+        let http = first.aws.http().clone();
+        let target = match first.aws.endpoint().filter(|_| common.registry.local) {
+            Some(url) => local_config(url, common, workspace)?,
+            None => client_config(common, workspace),
+        };
+        let aws = Arc::new(Aws::connect(&target, http).await?);
+        Ok(Self { aws, server: first.server.clone(), flags: RegistryFlags::new(common) })
     }
 
     /// The clients.
@@ -79,7 +93,7 @@ pub struct Session<'a> {
     /// The identity that the credentials belong to.
     pub identity: Identity,
     /// The embedded ECR that runs inside this command, if any.
-    server: Option<Server>,
+    server: Option<Arc<Server>>,
     flags: RegistryFlags,
 }
 
@@ -311,43 +325,6 @@ impl<'a> Session<'a> {
     /// serve` runs.
     pub fn has_own_server(&self) -> bool {
         self.server.is_some()
-    }
-}
-
-/// Loads the workspace in the environment that is selected, and warns of tables that are probably mistyped.
-pub async fn load_workspace(shell: &Shell, common: &CommonArgs) -> Result<Workspace, Failure> {
-    let mut workspaces = load_environments(shell, common).await?;
-    match (workspaces.pop(), workspaces.is_empty()) {
-        (Some(workspace), true) => Ok(workspace),
-        (last, _) => {
-            let selected = workspaces.iter().chain(&last).filter_map(|it| it.desired.environment.as_ref());
-            let names: Vec<_> = selected.map(|it| &it.name).collect();
-            let failure = Failure::new(format!("several environments are selected: {}", listed(&names)));
-            Err(failure.with_help("only `ecr plan` takes several: name one of them"))
-        }
-    }
-}
-
-/// Loads the workspace once for each environment that is selected. There is at least one.
-pub async fn load_environments(shell: &Shell, common: &CommonArgs) -> Result<Vec<Workspace>, Failure> {
-    let (manifest, limit) = (common.workspace.manifest_path.clone(), common.registry.network_timeout);
-    let patience = shell.patience(limit);
-    let named = named_environment(common.workspace.environment.as_deref());
-    let choice = EnvironmentChoice { named, is_required: true };
-    // On another thread, so that Ctrl-C is noticed meanwhile.
-    let loading =
-        tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref(), &choice, &patience));
-    let workspaces = loading.await.context("failed to read the workspace")??;
-    let first = workspaces.first().map_or(&[][..], |it| &it.desired.near_misses);
-    warn_of_near_misses(shell, first);
-    Ok(workspaces)
-}
-
-/// Warns of tables that are probably mistyped.
-pub fn warn_of_near_misses(shell: &Shell, near_misses: &[Problem]) {
-    for problem in near_misses {
-        shell.warn(format!("{}: {}", problem.place, problem.message));
-        problem.help.iter().for_each(|it| shell.help(it));
     }
 }
 

@@ -12,10 +12,12 @@ use crate::config::tag_template::TagTemplate;
 use crate::plan::partition::Partition;
 
 mod pin_bases;
+mod promote;
 mod resolve;
 mod serve;
 mod shared;
 pub use pin_bases::PinBases;
+pub use promote::{Deployed, Promote};
 pub use resolve::Resolve;
 pub use serve::{Compat, Serve};
 pub(crate) use shared::{
@@ -32,7 +34,6 @@ pub(crate) struct Cli {
 
 /// The tasks of xtask-ecr. An xtask with tasks of its own can flatten them into its own enum.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "a run has one value of it")]
 #[non_exhaustive]
 pub enum Task {
     /// Manage the Amazon ECR repositories of the workspace
@@ -47,6 +48,13 @@ pub enum Task {
     /// the comment `# ecr://my-app`, the reference before the comment is replaced, so that the file can be resolved again. Lines
     /// that are comments stay as they are, and so does every other byte.
     Resolve(Resolve),
+    /// Give an image that exists a further tag, in this or another account, region or repository
+    ///
+    /// To an environment, the image is copied by its digest into the repository that the service has there, with all that
+    /// belongs to it, and gets the next tag of the environment: prod-0001, prod-0002 and so on, or the tag of `promote-tag`.
+    /// The digest stays the same. What the target has is not sent again, so that an interrupted promotion is completed by the
+    /// next one. To a tag, the image gets the tag in its repository.
+    Promote(Promote),
 }
 
 /// The subcommands of `ecr`.
@@ -72,6 +80,8 @@ pub enum EcrTask {
     IamPolicy(IamPolicy),
     /// Show or write the digests of base images in the manifests
     PinBases(PinBases),
+    /// Show what each environment runs, by the tags that `promote` has put on images
+    Deployed(Deployed),
     /// Log docker or podman in to the registry (`push` does not need this)
     Login(Login),
     /// Run the embedded ECR in the foreground, until Ctrl-C

@@ -27,6 +27,9 @@ pub struct Resolve {
     /// (repeatable)
     #[arg(long, value_name = "FILE")]
     pub(crate) images: Vec<PathBuf>,
+    /// Take the image that the environment runs, as `ecr deployed` shows it
+    #[arg(long, conflicts_with_all = ["tag", "images"])]
+    pub(crate) current: bool,
     /// Write the files below the folder DIR instead of stdout
     #[arg(short, long, value_name = "DIR", requires = "file", conflicts_with_all = ["in_place", "check"])]
     pub(crate) output: Option<PathBuf>,

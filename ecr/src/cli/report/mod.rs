@@ -10,11 +10,13 @@ use serde::Serialize;
 use crate::cli::error::Failure;
 
 mod delete;
+mod deployed;
 mod images;
 mod lifecycle;
 mod login;
 mod pin_bases;
 mod plan;
+mod promote;
 mod push;
 mod registry;
 mod resolve;
@@ -24,6 +26,7 @@ mod schema;
 mod signing;
 mod status;
 pub use delete::{DeleteEntry, DeleteOutcome, DeleteReport};
+pub use deployed::{DeployedEnvironment, DeployedImage, DeployedReport, DeployedService};
 #[cfg(test)]
 pub use images::ImagesDocument;
 pub use images::{ImagesTotal, ListedRepository, figures_text};
@@ -36,6 +39,7 @@ pub use plan::{
     CreateOutcome, CreateReport, CreateResult, CreatedRepository, EnvironmentPlan, EnvironmentPlans,
     PlanReport, RepositoryReport, impact_lines, plan_lines,
 };
+pub use promote::{PromoteOutcome, PromoteReport, PromotedEntry, PromotedFrom};
 pub use push::{ListedService, MergedReferences, PushEntry, PushOutcome, PushReport, ServiceList};
 pub use registry::{RegistryChange, RegistryStatus, RegistryStepReport, registry_lines};
 pub use resolve::{ResolveReport, ResolvedFile, ResolvedImage, ResolvedReference};

@@ -14,6 +14,7 @@ use crate::config::settings::PolicySource;
 use crate::config::tag_template::TagTemplate;
 
 mod mirrors;
+mod moving_tags;
 mod registry;
 mod resolve;
 
@@ -168,9 +169,10 @@ impl Configuration {
         self.workspace.lifecycle_policy.iter().chain(of_environments).chain(own)
     }
 
-    /// The names of all environments.
+    /// The names of all environments, and those of the tags by which they run images.
     pub fn environments(&self) -> Environments {
-        Environments::new(self.workspace.environments.iter().map(|it| it.name.clone()))
+        let names = |it: &Environment| [it.name.clone(), it.tag().name().to_owned()];
+        Environments::new(self.workspace.environments.iter().flat_map(names))
     }
 
     /// The paths of all policy files, relative to the root of the workspace. [`resolve`] needs their texts.

@@ -219,10 +219,15 @@ impl<'a> Resolver<'a> {
         settings.check(self.problems);
         let mutability = settings.image_tag_mutability.map_or(ImageTagMutability::Immutable, |it| it.value);
         let kms_key = settings.kms_key.map(|it| it.value);
+        let filters = settings.mutability_exclusions.map(|it| it.value).unwrap_or_default();
+        let (mutability, filters) = match origin.package {
+            Some(_) => self.with_moving_tags(&origin.name, mutability, filters),
+            None => (mutability, filters),
+        };
         let repository = DesiredRepository {
             package: origin.package.map(str::to_owned),
             image_tag_mutability: mutability,
-            exclusion_filters: settings.mutability_exclusions.map(|it| it.value).unwrap_or_default(),
+            exclusion_filters: filters,
             scan_on_push: settings.scan_on_push.is_none_or(|it| it.value),
             encryption: settings.encryption.map(|it| Encryption { kind: it.value, kms_key }),
             lifecycle_policy: settings.lifecycle_policy.and_then(|it| self.lifecycle_policy(&it)),

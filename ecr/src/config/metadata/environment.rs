@@ -7,6 +7,7 @@ use ecr_types::{Region, RegistryId};
 
 use super::{Prefix, lifecycle_policy};
 use crate::config::settings::PolicySource;
+use crate::promotion::EnvironmentTag;
 
 /// An environment, such as `prod`: its settings replace those of the workspace.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +28,8 @@ pub struct Environment {
     pub lifecycle_policy: Option<Located<PolicySource>>,
     /// Whether `ecr delete` refuses the repositories that do not say otherwise.
     pub protect: Option<Located<bool>>,
+    /// The tag that `promote` puts on images.
+    pub promote_tag: Option<Located<EnvironmentTag>>,
 }
 
 /// Reads the table of environments, sorted by name.
@@ -56,6 +59,12 @@ pub fn read_all(fields: &mut Fields<'_>, problems: &Problems) -> Vec<Environment
 }
 
 impl Environment {
+    /// The tag by which it runs images.
+    pub fn tag(&self) -> EnvironmentTag {
+        let configured = self.promote_tag.as_ref().map(|it| it.value.clone());
+        configured.unwrap_or_else(|| EnvironmentTag::of(&self.name))
+    }
+
     fn read(name: &str, node: &Node, problems: &Problems) -> Self {
         let mut fields = Fields::new(node, format!("[workspace.metadata.ecr.environments.{name}]"), problems);
         let environment = Self {
@@ -68,6 +77,7 @@ impl Environment {
             tags: fields.string_map("tags"),
             lifecycle_policy: lifecycle_policy(&mut fields, "", problems),
             protect: fields.boolean("protect"),
+            promote_tag: fields.parsed("promote-tag"),
         };
         fields.finish();
         environment

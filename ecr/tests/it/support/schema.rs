@@ -24,7 +24,7 @@ static SCHEMAS: LazyLock<Mutex<Compiled>> = LazyLock::new(|| {
 pub fn check(args: &[String], document: &Value) {
     let name = match document {
         it if it.get("error").is_some() => "error".to_owned(),
-        it if it.get("environments").is_some() => format!("{}-environments", name(args)),
+        it if it.get("environments").is_some() && name(args) == "plan" => "plan-environments".to_owned(),
         _ => name(args),
     };
     let guard = SCHEMAS.lock().unwrap_or_else(|it| it.into_inner());

@@ -14,6 +14,7 @@ use hyper::{Method, StatusCode};
 use tokio::time::Instant;
 
 mod challenge;
+mod copy;
 mod credentials;
 mod endpoint;
 mod error;
@@ -21,8 +22,10 @@ mod location;
 mod partial;
 mod pull;
 mod push;
+mod source;
 mod token;
 
+pub use copy::{Copied, ImageCopy};
 pub use credentials::{Authorization, Renew};
 pub use error::{RegistryError, RegistryErrorKind};
 pub use pull::RemoteRepository;

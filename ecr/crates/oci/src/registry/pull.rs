@@ -28,17 +28,19 @@ pub struct RemoteRepository {
     name: String,
     credentials: Option<Credentials>,
     authorization: tokio::sync::Mutex<Option<String>>,
+    /// What it reads, for messages.
+    noun: &'static str,
 }
 
 /// A GET request.
 #[derive(Debug, Clone, Copy)]
-struct Get<'a> {
-    url: &'a Url,
-    accept: &'a str,
+pub(super) struct Get<'a> {
+    pub(super) url: &'a Url,
+    pub(super) accept: &'a str,
     /// The first byte of the body that is wanted.
-    from: u64,
+    pub(super) from: u64,
     /// Whether the content is verified by a digest, so that it may come from anywhere.
-    is_verified: bool,
+    pub(super) is_verified: bool,
 }
 
 /// The maximum number of redirects, as in Go's client (`net/http`, `defaultCheckRedirect`).
@@ -51,7 +53,25 @@ impl RemoteRepository {
     /// The host of the reference cannot be part of a URL.
     pub fn new(http: HttpClient, reference: &Reference, credentials: Option<Credentials>) -> Result<Self> {
         let endpoint = Endpoint::new(http, &reference.host)?;
-        Ok(Self { endpoint, name: reference.name.clone(), credentials, authorization: Default::default() })
+        let (name, authorization) = (reference.name.clone(), Default::default());
+        Ok(Self { endpoint, name, credentials, authorization, noun: "base image" })
+    }
+
+    /// The same client, for images that are no bases.
+    #[must_use]
+    pub fn of_images(self) -> Self {
+        Self { noun: "image", ..self }
+    }
+
+    /// The HTTP client of its requests.
+    pub(super) fn http(&self) -> &HttpClient {
+        &self.endpoint.http
+    }
+
+    /// Reading a manifest, for messages.
+    pub(super) fn reading(&self, version: &str) -> String {
+        let Self { endpoint, name, noun, .. } = self;
+        format!("read the {noun} `{name}:{version}` of {}", endpoint.host)
     }
 
     /// Reads the manifest of a tag or digest. Returns its digest, computed from the bytes, and the bytes.
@@ -60,12 +80,12 @@ impl RemoteRepository {
     /// The registry returns an error or requires credentials, there is no response, or the content does not have the requested
     /// digest.
     pub async fn manifest(&self, version: &str) -> Result<(Digest, Bytes)> {
-        let action = format!("read the base image `{}:{version}` of {}", self.name, self.endpoint.host);
+        let action = self.reading(version);
         let wanted = version.parse::<Digest>().ok();
         let url = self.url(&format!("manifests/{version}"));
         let accept = media_type::MANIFESTS.join(", ");
         let get = Get { url: &url, accept: &accept, from: 0, is_verified: wanted.is_some() };
-        let bytes = self.read(&action, get).await?;
+        let (_, bytes) = self.read(&action, get).await?;
         let digest = Digest::of(&bytes);
         match wanted {
             Some(wanted) if wanted != digest => {
@@ -114,12 +134,13 @@ impl RemoteRepository {
         result
     }
 
-    fn fetching(&self, blob: &Descriptor) -> String {
-        let (blob, host) = (blob.digest.short(), &self.endpoint.host);
-        format!("fetch {blob} of the base image `{}` of {host}", self.name)
+    /// Fetching a blob, for messages.
+    pub(super) fn fetching(&self, blob: &Descriptor) -> String {
+        let Self { endpoint, name, noun, .. } = self;
+        format!("fetch {} of the {noun} `{name}` of {}", blob.digest.short(), endpoint.host)
     }
 
-    fn url(&self, path: &str) -> Url {
+    pub(super) fn url(&self, path: &str) -> Url {
         self.endpoint.url(&format!("/v2/{}/{path}", self.name))
     }
 
@@ -154,13 +175,14 @@ impl RemoteRepository {
         }
     }
 
-    /// Reads a whole body. A body that breaks off is read anew.
-    async fn read(&self, action: &str, get: Get<'_>) -> Result<Bytes> {
+    /// Reads a whole body, with the headers of its response. A body that breaks off is read anew.
+    pub(super) async fn read(&self, action: &str, get: Get<'_>) -> Result<(HeaderMap, Bytes)> {
         let mut attempts = self.endpoint.http.attempts();
         loop {
             let began = Instant::now();
-            let error = match self.get(action, get).await?.into_body().read(MAX_MANIFEST).await {
-                Ok(bytes) => return Ok(bytes),
+            let (parts, body) = self.get(action, get).await?.into_parts();
+            let error = match body.read(MAX_MANIFEST).await {
+                Ok(bytes) => return Ok((parts.headers, bytes)),
                 Err(error) => error,
             };
             if !attempts.again(&error, began.elapsed()).await {
@@ -170,7 +192,7 @@ impl RemoteRepository {
     }
 
     /// A GET request. If the registry requires authorization, it is requested and sent, once.
-    async fn get(&self, action: &str, get: Get<'_>) -> Result<Response> {
+    pub(super) async fn get(&self, action: &str, get: Get<'_>) -> Result<Response> {
         let mut is_renewed = false;
         loop {
             let authorization = self.authorization.lock().await.clone();

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::location::location;
 use super::{RegistryClient, RegistryError, Result, content_digest};
-use crate::http::{HttpError, Response, empty, file, full};
+use crate::http::{HttpError, RequestBody, Response, empty, file, full};
 use crate::image::bundle::{Blob, Content, RawManifest};
 
 /// The way in which a blob was added to a repository.
@@ -42,17 +42,30 @@ impl RegistryClient {
         source: Option<&RepositoryName>,
         on_sent: &OnSent,
     ) -> Result<BlobUpload> {
-        let action = format!("upload the blob {} to `{name}`", blob.digest.short());
+        let body = || body(&blob.content, on_sent);
+        self.put_blob(name, (&blob.digest, blob.size), source, body).await
+    }
+
+    /// Adds a blob, whose digest and size are given, with a body that is made for each attempt.
+    pub(super) async fn put_blob(
+        &self,
+        name: &RepositoryName,
+        blob: (&Digest, u64),
+        source: Option<&RepositoryName>,
+        body: impl Fn() -> std::result::Result<RequestBody, HttpError>,
+    ) -> Result<BlobUpload> {
+        let (digest, size) = blob;
+        let action = format!("upload the blob {} to `{name}`", digest.short());
         let has_sent = AtomicBool::new(false);
         let response = self.retry(&action, async |authorization| {
-            let mount = source.map(|it| (&blob.digest, it));
+            let mount = source.map(|it| (digest, it));
             let begun = self.begin_upload(name, mount, authorization).await?;
             if begun.status() != StatusCode::ACCEPTED {
                 return Ok(begun);
             }
             has_sent.store(true, Ordering::Relaxed);
-            let upload = self.upload_url(name, blob, &begun)?;
-            let finished = self.finish_upload(&upload, blob, on_sent, authorization).await?;
+            let upload = self.upload_url(name, digest, &begun)?;
+            let finished = self.finish_upload(&upload, size, body()?, authorization).await?;
             match finished.status() {
                 StatusCode::NOT_FOUND => {
                     Err(HttpError::Unexpected("the registry does not know the upload any more".to_owned()))
@@ -66,7 +79,7 @@ impl RegistryClient {
         if response.status() != StatusCode::CREATED || (!has_sent && source.is_none()) {
             return Err(RegistryError::of(&action, response).await);
         }
-        match content_digest(&response).filter(|it| *it != blob.digest) {
+        match content_digest(&response).filter(|it| it != digest) {
             Some(found) => {
                 Err(RegistryError::unexpected(&action, format!("the registry stored the blob {found}")))
             }
@@ -144,35 +157,38 @@ impl RegistryClient {
     fn upload_url(
         &self,
         name: &RepositoryName,
-        blob: &Blob,
+        digest: &Digest,
         begun: &Response,
     ) -> std::result::Result<Url, HttpError> {
         let from = self.endpoint.url(&format!("/v2/{name}/blobs/uploads/"));
         let bad = |it| HttpError::Invalid(format!("the registry began an upload, but {it}"));
         let mut url = self.endpoint.on_own_host(location(&from, begun.headers()).map_err(bad)?);
-        url.query_pairs_mut().append_pair("digest", blob.digest.as_str());
+        url.query_pairs_mut().append_pair("digest", digest.as_str());
         Ok(url)
     }
 
     async fn finish_upload(
         &self,
         url: &Url,
-        blob: &Blob,
-        on_sent: &OnSent,
+        size: u64,
+        body: RequestBody,
         authorization: &str,
     ) -> std::result::Result<Response, HttpError> {
-        let body = match &blob.content {
-            Content::Bytes(bytes) => full(bytes.clone()),
-            Content::File(path) => {
-                let on_sent = on_sent.clone();
-                file(File::open(path)?, move |bytes| on_sent(bytes))
-            }
-        };
         let request = self
             .endpoint
             .request(Method::PUT, url, Some(authorization))
             .header(CONTENT_TYPE, "application/octet-stream")
-            .header(CONTENT_LENGTH, blob.size);
+            .header(CONTENT_LENGTH, size);
         self.endpoint.http.send(request.body(body)).await
+    }
+}
+
+fn body(content: &Content, on_sent: &OnSent) -> std::result::Result<RequestBody, HttpError> {
+    match content {
+        Content::Bytes(bytes) => Ok(full(bytes.clone())),
+        Content::File(path) => {
+            let on_sent = on_sent.clone();
+            Ok(file(File::open(path)?, move |bytes| on_sent(bytes)))
+        }
     }
 }

@@ -10,11 +10,12 @@ use super::engine::{self, EngineRecipe, Recipe};
 use super::outcome::ServiceResult;
 use super::repositories::{self, TargetRepository};
 use super::{Job, Push};
-use crate::aws::{AuthorizationToken, Aws, token_renewal};
+use crate::aws::{AuthorizationToken, Aws};
 use crate::build::bases::Bases;
 use crate::build::docker::EngineGuard;
 use crate::build::docker::EngineLogin;
 use crate::cli::commands::bases;
+use crate::cli::commands::registry_client::registry_client;
 use crate::cli::commands::session::{Connection, Session};
 use crate::cli::error::Failure;
 use crate::config::desired::{Desired, DesiredRepository};
@@ -154,12 +155,10 @@ async fn open_registry(
     // The token is also valid for base images in the same registry.
     let credentials = Credentials::Basic { user: "AWS".to_owned(), password: token.password.clone() };
     let login_for_bases = Login { host: connection.clone(), credentials };
-    let images = BaseImages::new(push.builder.bases.clone(), http.clone(), Some(login_for_bases));
+    let images = BaseImages::new(push.builder.bases.clone(), http, Some(login_for_bases));
     let images =
         images.with_source(bases::source(session.desired().base_mirrors.clone(), session.aws.clone()));
-    let renew = token_renewal(session.aws.clone(), host);
-    let client = RegistryClient::new(http, &connection, token.authorization(), renew);
-    let client = client.map_err(anyhow::Error::from)?.with_alias(host);
+    let client = registry_client(&session.aws, host, &token)?;
     let (host, bases) = (host.to_owned(), Bases::new(images));
     let registry = AuthorizedRegistry { client, host, connection, bases, _engine: ready.guard };
     Ok(RegistryPush { registry, jobs })

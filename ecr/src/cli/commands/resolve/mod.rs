@@ -11,11 +11,12 @@ use ecr_types::document::{Place, Problem};
 use ecr_types::human::count;
 
 use super::session::load_workspace;
+use super::tagged::{Missing, Wanted};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{ResolveReport, ResolvedFile, ResolvedImage, ResolvedReference};
 use crate::cli::shell::Shell;
-use crate::config::desired::{Desired, Service};
+use crate::config::desired::Desired;
 use crate::config::workspace::Workspace;
 use crate::deployment::files::{self, Content, DeploymentFile, ReadError};
 use crate::deployment::{DeployedImage, replaced, values};
@@ -26,20 +27,6 @@ mod references;
 mod registry;
 
 use references::{FileReferences, Names};
-
-/// A repository whose image is wanted, with its service.
-#[derive(Debug, Clone)]
-struct Wanted {
-    repository: RepositoryName,
-    service: Option<Service>,
-}
-
-/// Why there is no image of a repository.
-#[derive(Debug, Clone)]
-struct Missing {
-    message: String,
-    help: Option<String>,
-}
 
 /// The images of repositories, or why there are none.
 type Images = BTreeMap<RepositoryName, Result<DeployedImage, Missing>>;

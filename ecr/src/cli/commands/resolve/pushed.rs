@@ -2,8 +2,9 @@
 
 use ecr_types::RepositoryName;
 
-use super::{Images, Missing, Wanted};
+use super::Images;
 use crate::aws::private_registry::PrivateRegistry;
+use crate::cli::commands::tagged::{Missing, Wanted};
 use crate::cli::error::Failure;
 use crate::cli::flags;
 use crate::config::desired::Desired;
@@ -70,7 +71,7 @@ impl Source<'_> {
             });
         }
         Ok(DeployedImage {
-            package: wanted.service.as_ref().map(|it| it.package.name.clone()),
+            package: wanted.package().map(str::to_owned),
             repository: wanted.repository.clone(),
             host: image.host.clone(),
             tag: self.tag(wanted, image)?,

@@ -59,6 +59,7 @@ mod tests {
         let schemas = [
             ("create", schema_of::<CreateReport>("create", "ecr create")),
             ("delete", schema_of::<DeleteReport>("delete", "ecr delete")),
+            ("deployed", schema_of::<DeployedReport>("deployed", "ecr deployed")),
             ("error", schema_of::<ErrorReport>("error", "any command")),
             ("iam-policy", schema_of::<PolicyDocument>("iam-policy", "ecr iam-policy")),
             ("iam-trust", schema_of::<TrustPolicy>("iam-trust", "ecr iam-policy --trust")),
@@ -72,6 +73,7 @@ mod tests {
                 "plan-environments",
                 schema_of::<EnvironmentPlans>("plan-environments", "ecr plan of several environments"),
             ),
+            ("promote", schema_of::<PromoteReport>("promote", "promote")),
             ("push", schema_of::<PushReport>("push", "push")),
             ("push-list", schema_of::<ServiceList>("push-list", "push --list")),
             ("push-merge-refs", schema_of::<MergedReferences>("push-merge-refs", "push --merge-refs")),

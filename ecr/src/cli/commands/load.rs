@@ -1,0 +1,53 @@
+//! Loads the workspace, in the environments that a command is for.
+
+use anyhow::Context;
+use ecr_types::document::Problem;
+use ecr_types::human::listed;
+
+use crate::cli::error::Failure;
+use crate::cli::flags::CommonArgs;
+use crate::cli::shell::Shell;
+use crate::config::environments::EnvironmentChoice;
+use crate::config::workspace::{Workspace, named_environment};
+
+/// Loads the workspace in the environment that is selected, and warns of tables that are probably mistyped.
+pub async fn load_workspace(shell: &Shell, common: &CommonArgs) -> Result<Workspace, Failure> {
+    let mut workspaces = load_environments(shell, common).await?;
+    match (workspaces.pop(), workspaces.is_empty()) {
+        (Some(workspace), true) => Ok(workspace),
+        (last, _) => {
+            let selected = workspaces.iter().chain(&last).filter_map(|it| it.desired.environment.as_ref());
+            let names: Vec<_> = selected.map(|it| &it.name).collect();
+            let failure = Failure::new(format!("several environments are selected: {}", listed(&names)));
+            Err(failure.with_help("only `ecr plan` takes several: name one of them"))
+        }
+    }
+}
+
+/// Loads the workspace once for each environment that is selected. There is at least one.
+pub async fn load_environments(shell: &Shell, common: &CommonArgs) -> Result<Vec<Workspace>, Failure> {
+    let workspaces = load_quietly(shell, common).await?;
+    let first = workspaces.first().map_or(&[][..], |it| &it.desired.near_misses);
+    warn_of_near_misses(shell, first);
+    Ok(workspaces)
+}
+
+/// The same, without warnings.
+pub async fn load_quietly(shell: &Shell, common: &CommonArgs) -> Result<Vec<Workspace>, Failure> {
+    let (manifest, limit) = (common.workspace.manifest_path.clone(), common.registry.network_timeout);
+    let patience = shell.patience(limit);
+    let named = named_environment(common.workspace.environment.as_deref());
+    let choice = EnvironmentChoice { named, is_required: true };
+    // On another thread, so that Ctrl-C is noticed meanwhile.
+    let loading =
+        tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref(), &choice, &patience));
+    Ok(loading.await.context("failed to read the workspace")??)
+}
+
+/// Warns of tables that are probably mistyped.
+pub fn warn_of_near_misses(shell: &Shell, near_misses: &[Problem]) {
+    for problem in near_misses {
+        shell.warn(format!("{}: {}", problem.place, problem.message));
+        problem.help.iter().for_each(|it| shell.help(it));
+    }
+}
