@@ -28,8 +28,8 @@
 //! }
 //! ```
 //!
-//! Exit codes: 0 success, 1 failure (including usage errors), 2 `plan --check` or `pin-bases --check` found
-//! changes, 3 an immutable tag points to another image, 4 a gate failed, 5 refused, 130 interrupted.
+//! Exit codes: 0 success, 1 failure (including usage errors), 2 `plan --check`, `pin-bases --check` or `resolve
+//! --check` found changes, 3 an immutable tag points to another image, 4 a gate failed, 5 refused, 130 interrupted.
 //!
 //! # Modules
 //!

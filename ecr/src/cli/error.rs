@@ -17,7 +17,7 @@ pub enum Exit {
     Done = 0,
     /// A failure, such as a usage error.
     Failed = 1,
-    /// `plan --check` or `pin-bases --check` found changes.
+    /// `plan --check`, `pin-bases --check` or `resolve --check` found changes.
     Changes = 2,
     /// An immutable tag points to another image.
     Conflict = 3,

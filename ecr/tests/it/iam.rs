@@ -165,6 +165,9 @@ fn iam_policy_ci_matches_the_calls_of_push() {
     assert_eq!(unsigned.code, 4, "{unsigned:#?}");
     fixture.workspace.git_init();
     fixture.run(&["push", "--profile", "dev", "--since", "HEAD"]).good();
+    fixture.run(&["promote", "--to", "live-{n}"]).good();
+    fixture.run(&["resolve", "--write", "env=images.env"]).good();
+    fixture.run(&["ecr", "deployed"]).good();
     assert_eq!(asked(&fixture.registry), actions(&document(&fixture.workspace, "ci", &[])));
     let others: Vec<_> = ["provision", "read", "node"].into_iter().collect();
     for role in others {

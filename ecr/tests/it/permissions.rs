@@ -207,7 +207,8 @@ fn iam_policy_provision_has_no_action_that_is_missed_in_silence() {
 fn iam_policy_ci_has_no_action_that_is_missed_in_silence() {
     let fixture = with_shared_layer();
     fixture.workspace.git_init();
-    let push: [&[&str]; 4] = [
+    let push: [&[&str]; 5] = [
+        &["promote", "--to", "live-{n}", "--tag", "1.0.0"],
         &["push", "--profile", "dev", "--since", "HEAD"],
         &["push", "--profile", "dev", "--fail-on", "low", "--unsupported", "pass"],
         // Another tag of the same images, of which the manifests are read.

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use crate::support::files_below;
 
 /// Folders of pure code, which uses no file, environment, clock, network, process or terminal.
-const CORE: [&str; 12] = [
+const CORE: [&str; 13] = [
     "crates/types/src",
     "crates/lifecycle/src",
     "crates/oci/src/image",
     "src/config",
     "src/deployment",
     "src/plan",
+    "src/promotion",
     "src/registry",
     "src/inventory",
     "src/scan",

@@ -244,11 +244,12 @@ fn repository_actions(role: Role, scope: &Scope<'_>) -> Vec<&'static str> {
         Role::Node => actions_of(&RegistryRequest::OF_PULL),
         Role::Ci => {
             let mut actions = actions_of(&RegistryRequest::OF_PUSH);
-            // The first two for the gates, the third for `push --since`.
+            // The first two for the gates, the third for `push --since`, `resolve` and `promote`, the fourth for `promote`.
             actions.extend([
                 "DescribeImageScanFindings",
                 "DescribeImageSigningStatus",
                 "DescribeImages",
+                "GetLifecyclePolicy",
                 "DescribeRepositories",
             ]);
             actions.extend(scope.project.map(|_| "ListTagsForResource"));
