@@ -31,7 +31,7 @@ const fn writes(args: &'static [&'static str], before: Before) -> Command {
 }
 
 /// The commands that ask a registry for something.
-pub const ALL: [Command; 15] = [
+pub const ALL: [Command; 18] = [
     reads(&["ecr", "plan"], Before::Created),
     reads(&["ecr", "plan", "--orphans"], Before::Plain),
     writes(&["ecr", "create", "--yes"], Before::Empty),
@@ -47,4 +47,7 @@ pub const ALL: [Command; 15] = [
     writes(&["push", "--binary", BINARIES], Before::Created),
     writes(&["push", "--create", "--binary", BINARIES], Before::Empty),
     writes(&["push", "--skip-existing", "--binary", BINARIES], Before::Pushed),
+    reads(&["resolve", "--write", "env=images.env"], Before::Pushed),
+    writes(&["promote", "--to", "live-{n}"], Before::Pushed),
+    reads(&["ecr", "deployed"], Before::Pushed),
 ];
