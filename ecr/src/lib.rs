@@ -70,12 +70,15 @@ mod scan;
 mod signing;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use cli::flags::{
-    Create, Delete, Deployed, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask,
-    Login, PinBases, Plan, Promote, Push, Resolve, Scan, Serve, Status, Task,
+    Create, Delete, DeliveryTask, Deployed, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview,
+    LifecycleTask, Login, PinBases, Plan, Promote, Push, Resolve, Scan, Serve, Status, Task,
 };
+
+use cli::program::Program;
 
 /// The AWS SDK's HTTP client, for the integration tests of this package.
 #[doc(hidden)]
@@ -87,9 +90,25 @@ pub fn main() -> ExitCode {
 }
 
 /// Runs [`Task`] with the arguments `args`, which do not include the program's name, and returns the exit
-/// code. `name` is the command that usage texts show.
+/// code. `name` is the command that usage texts and advice show, such as `cargo xtask`.
 pub fn main_with_args(name: &'static str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match cli::parse_from::<cli::flags::Cli>(name, args) {
+    match cli::parse_from::<cli::flags::Cli>(Program { name, is_flat: false }, args) {
+        Ok(cli) => cli.task.run(),
+        Err(code) => code,
+    }
+}
+
+/// Runs the tool as the installed program `cargo-ecr`, which cargo starts for `cargo ecr`, with the arguments of this process.
+/// A link to it with the name `xtask` is a complete xtask: it runs [`Task`] as [`main`] does.
+pub fn cargo_ecr() -> ExitCode {
+    let mut args = std::env::args_os();
+    let program = args.next().unwrap_or_default();
+    if Path::new(&program).file_stem().is_some_and(|it| it == "xtask") {
+        return main_with_args(Program::XTASK.name, args);
+    }
+    // cargo passes the name of the subcommand.
+    let args: Vec<_> = args.enumerate().filter(|(n, it)| *n > 0 || it != "ecr").map(|(_, it)| it).collect();
+    match cli::parse_from::<cli::flags::InstalledCli>(Program::INSTALLED, args) {
         Ok(cli) => cli.task.run(),
         Err(code) => code,
     }
@@ -102,5 +121,5 @@ pub fn main_with_args(name: &'static str, args: impl IntoIterator<Item = OsStrin
 /// The exit code: 0 if help or the version was printed, 1 if the arguments are invalid and the usage error
 /// was printed.
 pub fn parse<C: clap::Parser>(name: &'static str) -> Result<C, ExitCode> {
-    cli::parse_from(name, std::env::args_os().skip(1))
+    cli::parse_from(Program { name, is_flat: false }, std::env::args_os().skip(1))
 }

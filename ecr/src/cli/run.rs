@@ -5,16 +5,22 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use ecr_oci::files;
 
+use super::arguments::reordered;
 use super::commands;
 use super::error::{Exit, Failure};
+use super::examples::with_examples;
 use super::flags::{
-    Create, Delete, Deployed, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview, LifecycleTask,
-    Login, OutputArgs, PinBases, Plan, Promote, Push, Resolve, Scan, Serve, Status, Task,
+    Create, Delete, DeliveryTask, Deployed, EcrTask, IamPolicy, Images, InstalledTask, LifecycleCheck,
+    LifecyclePreview, LifecycleTask, Login, OutputArgs, PinBases, Plan, Promote, Push, Resolve, Scan, Serve,
+    Status, Task,
 };
 use super::interruption::Signals;
+use super::near_miss;
+use super::program::{Program, named};
 use super::shell::{Format, Printable, Shell, Verbosity};
 
 /// Implements `run` for each command. `$output` is the path of its output flags, `$run` the function that
@@ -55,6 +61,26 @@ impl Task {
         match self {
             Self::Ecr(task) => task.run(),
             Self::Push(it) => it.run(),
+            Self::Delivery(task) => task.run(),
+        }
+    }
+}
+
+impl InstalledTask {
+    /// Runs the task in a new tokio runtime and returns its exit code.
+    pub fn run(self) -> ExitCode {
+        match self {
+            Self::Ecr(task) => task.run(),
+            Self::Push(it) => it.run(),
+            Self::Delivery(task) => task.run(),
+        }
+    }
+}
+
+impl DeliveryTask {
+    /// Runs the task in a new tokio runtime and returns its exit code.
+    pub fn run(self) -> ExitCode {
+        match self {
             Self::Resolve(it) => it.run(),
             Self::Promote(it) => it.run(),
         }
@@ -153,17 +179,66 @@ async fn until_interrupted(
 /// # Errors
 /// Help, the version or a usage error was printed; the exit code.
 pub fn parse_from<C: Parser>(
-    name: &'static str,
+    program: Program,
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<C, ExitCode> {
+    program.set();
+    let name = program.name;
     let args: Vec<OsString> = std::iter::once(name.into()).chain(args).collect();
-    let matches = C::command().name(name).bin_name(name).try_get_matches_from(&args);
-    matches.and_then(|it| C::from_arg_matches(&it)).map_err(|error| print_usage_error(&error, &args))
+    let command = with_examples(C::command().name(name).bin_name(name));
+    let args = reordered(&command, args);
+    let matches = command.clone().try_get_matches_from(&args);
+    matches.and_then(|it| C::from_arg_matches(&it)).map_err(|error| {
+        let (error, advice) = with_advice(&command, error, &args);
+        print_usage_error(&error, advice, &args)
+    })
+}
+
+/// The error with advice in the place of clap's guesses, where this tool has another word for what was typed.
+fn with_advice(
+    command: &clap::Command,
+    mut error: clap::Error,
+    args: &[OsString],
+) -> (clap::Error, Option<String>) {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let words = words(command, args);
+    let advice = match error.kind() {
+        ErrorKind::InvalidSubcommand => text(ContextKind::InvalidSubcommand)
+            .and_then(|it| near_miss::of_subcommand(words.last().copied(), &it)),
+        ErrorKind::UnknownArgument => {
+            let argument = text(ContextKind::InvalidArg);
+            argument.and_then(|it| near_miss::of_argument(words.last().copied().unwrap_or_default(), &it))
+        }
+        _ => None,
+    };
+    if let Some(advice) = &advice {
+        for guess in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::TrailingArg] {
+            error.remove(guess);
+        }
+        let advice = StyledStr::from(named(advice).into_owned());
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![advice]));
+    }
+    (error, advice)
+}
+
+/// The subcommands at the beginning of the arguments.
+fn words<'a>(command: &clap::Command, args: &'a [OsString]) -> Vec<&'a str> {
+    let mut current = command;
+    let mut words = Vec::new();
+    for word in args.iter().skip(1).map_while(|it| it.to_str()) {
+        let Some(found) = current.find_subcommand(word) else { break };
+        words.push(word);
+        current = found;
+    }
+    words
 }
 
 /// Prints help and version to stdout (exit code 0), and usage errors to stderr (exit code 1: clap's 2 means
 /// "changes" here).
-fn print_usage_error(error: &clap::Error, args: &[OsString]) -> ExitCode {
+fn print_usage_error(error: &clap::Error, advice: Option<String>, args: &[OsString]) -> ExitCode {
     print_error_of_clap(error, args);
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return ExitCode::from(Exit::Done as u8);
@@ -173,7 +248,8 @@ fn print_usage_error(error: &clap::Error, args: &[OsString]) -> ExitCode {
         let text = error.to_string();
         let lines = text.lines().take_while(|it| !it.trim().is_empty()).map(str::trim);
         let message = lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned();
-        let failure = Failure::new(message).with_help("run the command with --help");
+        let help = advice.unwrap_or_else(|| "run the command with --help".to_owned());
+        let failure = Failure::new(message).with_help(help);
         Shell::new(Format::Json, None, Verbosity::Quiet).json_failure(&failure);
     }
     ExitCode::from(Exit::Failed as u8)

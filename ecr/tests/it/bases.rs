@@ -242,7 +242,7 @@ fn base_without_needed_libraries_fails() {
     let digest = base(&registry, "zstd", "amd64", &["lib64/ld-linux-x86-64.so.2", "usr/lib/libc.so.6"]);
     let workspace = standing_on(&registry, &registry, &format!("base@{digest}"), "");
     let binary = workspace.root().join("dynamic");
-    std::fs::copy(env!("CARGO_BIN_EXE_xtask-ecr"), &binary).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_cargo-ecr"), &binary).unwrap();
     let output = workspace.on(&registry, &["push", "--binary", "linux/amd64=dynamic"]);
     expect![[r#"
         --- stderr
@@ -259,7 +259,7 @@ fn base_without_needed_libraries_fails() {
 #[test]
 fn base_libraries_serve_a_foreign_binary() {
     let registry = with_base();
-    let mut foreign = std::fs::read(env!("CARGO_BIN_EXE_xtask-ecr")).unwrap();
+    let mut foreign = std::fs::read(env!("CARGO_BIN_EXE_cargo-ecr")).unwrap();
     let (machine, platform) = if cfg!(target_arch = "x86_64") { (183, "arm64") } else { (62, "amd64") };
     // ELF-64 Object File Format, "ELF Header": e_machine.
     foreign[18] = machine;
@@ -286,7 +286,7 @@ fn base_libraries_serve_a_foreign_binary() {
 #[cfg(target_arch = "x86_64")]
 fn base_libraries_are_searched_in_the_environment() {
     let registry = with_base();
-    let binary = std::fs::read(env!("CARGO_BIN_EXE_xtask-ecr")).unwrap();
+    let binary = std::fs::read(env!("CARGO_BIN_EXE_cargo-ecr")).unwrap();
     let elf = Elf::read(std::io::Cursor::new(&binary)).unwrap();
     let files: Vec<_> = elf.needed.iter().map(|it| format!("opt/lib/{it}")).collect();
     let loader = elf.interpreter.as_deref().unwrap().trim_start_matches('/');

@@ -51,4 +51,5 @@ mod tidy;
 mod together;
 mod trouble;
 mod truth;
+mod usage;
 mod waits;

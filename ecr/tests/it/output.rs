@@ -15,7 +15,7 @@ fn output_usage_error_exits_with_1() {
 
           tip: a similar argument exists: '--check'
 
-        Usage: xtask-ecr ecr plan --check
+        Usage: cargo xtask ecr plan --check
 
         For more information, try '--help'.
         --- exit 1

@@ -129,7 +129,7 @@ fn push_reads_a_changed_binary_of_same_size_and_time() {
 #[cfg(target_os = "linux")]
 fn push_binary_with_libraries_but_no_loader_fails() {
     let fixture = with_arm();
-    let mut bytes = std::fs::read(env!("CARGO_BIN_EXE_xtask-ecr")).unwrap();
+    let mut bytes = std::fs::read(env!("CARGO_BIN_EXE_cargo-ecr")).unwrap();
     // ELF-64 Object File Format, "Program header": e_phoff, e_phnum entries of 56 bytes that begin with p_type.
     let headers = u64::from_le_bytes(bytes[32..40].try_into().unwrap()) as usize;
     let count = u16::from_le_bytes(bytes[56..58].try_into().unwrap()) as usize;

@@ -26,10 +26,29 @@ pub(crate) use shared::{
 
 /// Manage the container repositories and images of a cargo workspace
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, display_name = "xtask-ecr", max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub task: Task,
+}
+
+/// Manage the container repositories and images of a cargo workspace
+#[derive(Debug, Parser)]
+#[command(version, display_name = "xtask-ecr", max_term_width = 100)]
+pub(crate) struct InstalledCli {
+    #[command(subcommand)]
+    pub task: InstalledTask,
+}
+
+/// The tasks of `cargo ecr`, where those below `ecr` need no such word.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InstalledTask {
+    #[command(flatten)]
+    Ecr(EcrTask),
+    /// Build the image of each service and push it
+    Push(Push),
+    #[command(flatten)]
+    Delivery(DeliveryTask),
 }
 
 /// The tasks of xtask-ecr. An xtask with tasks of its own can flatten them into its own enum.
@@ -41,6 +60,15 @@ pub enum Task {
     Ecr(EcrTask),
     /// Build the image of each service and push it
     Push(Push),
+    /// The tasks on images that exist
+    #[command(flatten)]
+    Delivery(DeliveryTask),
+}
+
+/// The tasks on images that exist.
+#[derive(Debug, Subcommand)]
+#[non_exhaustive]
+pub enum DeliveryTask {
     /// Replace ecr://NAME in deployment files by references of images
     ///
     /// NAME is a package or a repository of the workspace. ecr://my-app becomes HOST/my-app@sha256:...; with a fragment it is

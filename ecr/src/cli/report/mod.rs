@@ -8,6 +8,7 @@ use ecr_types::{Region, RegistryId};
 use serde::Serialize;
 
 use crate::cli::error::Failure;
+use crate::cli::program::named;
 
 mod delete;
 mod deployed;
@@ -102,7 +103,12 @@ pub struct ErrorDetails {
 
 impl From<&Failure> for ErrorDetails {
     fn from(failure: &Failure) -> Self {
-        Self { causes: failure.cause_lines(), help: failure.help.clone(), message: failure.message.clone() }
+        let named = |it: &str| named(it).into_owned();
+        Self {
+            causes: failure.cause_lines().iter().map(|it| named(it)).collect(),
+            help: failure.help.as_deref().map(named),
+            message: named(&failure.message),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use ecr_types::lock;
 
 use crate::cli::error::Failure;
 use crate::cli::interruption::Interruption;
+use crate::cli::program::named;
 use crate::cli::report::{ErrorDetails, ErrorReport, PushReport};
 
 mod github;
@@ -168,7 +169,7 @@ impl Shell {
 
     /// Prints a line on stderr.
     pub fn eprint(&self, text: impl Into<Printable>) {
-        self.raw(text.into().as_str());
+        self.raw(&named(text.into().as_str()));
     }
 
     /// Prints the output of another program on stderr as it is, colours included.
@@ -217,7 +218,7 @@ impl Shell {
     /// interrupts the command while it waits.
     pub async fn ask(&self, question: &str) -> Option<String> {
         self.is_asking.store(true, Ordering::Relaxed);
-        let question = Printable::message(question);
+        let question = Printable::message(&named(question));
         self.progress.above(|| {
             let _ = write!(AutoStream::new(std::io::stderr(), self.color), "{question} ");
             let _ = std::io::stderr().flush();

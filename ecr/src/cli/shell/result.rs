@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use anstream::AutoStream;
 
 use super::{Format, Printable, Shell, json, left_out};
+use crate::cli::program::named;
 
 impl Shell {
     /// Prints a line of the result on stdout, unless the format is JSON.
     pub fn print(&self, text: impl Into<Printable>) {
         if self.format == Format::Human {
-            self.out(text.into().as_str());
+            self.out(&named(text.into().as_str()));
         }
     }
 

@@ -30,7 +30,7 @@ fn hostile_full_disk_is_told_at_once_and_heals() {
     // 1 or 2 MiB, by the unit of the shell.
     let script = "trap '' XFSZ; ulimit -f 2048; exec \"$0\" ecr serve --port 0 --data .";
     let server = Command::new("sh")
-        .args(["-c", script, env!("CARGO_BIN_EXE_xtask-ecr")])
+        .args(["-c", script, env!("CARGO_BIN_EXE_cargo-ecr")])
         .current_dir(state.path())
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .stdout(Stdio::piped())

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -122,7 +123,9 @@ impl Workspace {
 
     /// A command in this workspace. Its environment has dummy keys, and no other setting of AWS.
     pub fn command(&self, args: &[&str]) -> Run {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask-ecr"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-ecr"));
+        // Under this name it is an xtask.
+        command.arg0("xtask");
         command.current_dir(self.root()).args(args).stdin(Stdio::null());
         command.env_clear().env("HOME", self.root()).env("AWS_EC2_METADATA_DISABLED", "true");
         let inherited = ["PATH", "CARGO", "RUSTUP_TOOLCHAIN", "LLVM_PROFILE_FILE"];
