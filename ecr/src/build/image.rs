@@ -209,7 +209,7 @@ impl ImageBuilder {
     fn binary_without_libraries(&self, service: &Service, platform: &Platform) -> Result<Binary> {
         if let Some(path) = self.binaries.get(platform) {
             let mut read = lock(&self.prebuilt);
-            let key = (service.package.name.clone(), platform.clone());
+            let key = (service.name.clone(), platform.clone());
             if let Some(known) = read.get(&key) {
                 return Ok(known.clone());
             }
@@ -218,7 +218,7 @@ impl ImageBuilder {
             return Ok(binary);
         }
         let target = self.toolchain.target(platform)?;
-        let compiled = lock(&self.compiled).remove(&(service.package.name.clone(), platform.clone()));
+        let compiled = lock(&self.compiled).remove(&(service.name.clone(), platform.clone()));
         if compiled.is_some() {
             return compile::build(&self.options, &target, service, compiled);
         }

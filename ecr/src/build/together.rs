@@ -39,7 +39,7 @@ impl ImageBuilder {
             compile::Event::Warnings(text) => on_warnings(text),
             compile::Event::Built(request, compiled) => {
                 let (n, service, target) = &wanted[request];
-                let key = (service.package.name.clone(), target.platform.clone());
+                let key = (service.name.clone(), target.platform.clone());
                 if lock(&self.compiled).insert(key, compiled).is_none() {
                     left[*n] -= 1;
                     if left[*n] == 0 {

@@ -282,6 +282,11 @@ impl Reader<'_> {
             description: package.description.clone(),
             license: package.license.clone(),
             repository: package.repository.clone(),
+            required_features: bins
+                .clone()
+                .map(|it| (it.name.clone(), it.required_features.clone()))
+                .collect(),
+            features: package.features.clone().into_iter().collect(),
             bins: bins.map(|it| it.name.clone()).collect(),
             has_dockerfile: self.root.join(&folder).join("Dockerfile").exists(),
             has_build_script: package.targets.iter().any(|it| it.kind.contains(&TargetKind::CustomBuild)),

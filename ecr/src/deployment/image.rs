@@ -9,6 +9,8 @@ use super::Part;
 pub struct DeployedImage {
     /// The package of the service; `None` for a repository without one.
     pub package: Option<String>,
+    /// The key of the service, which is the name of the package if it has one service.
+    pub service: Option<String>,
     pub repository: RepositoryName,
     /// The host of the registry.
     pub host: String,
@@ -23,9 +25,13 @@ pub struct DeployedImage {
 pub struct NoTag;
 
 impl DeployedImage {
-    /// The name of the package, else that of the repository.
-    pub fn name(&self) -> &str {
-        self.package.as_deref().unwrap_or(self.repository.as_str())
+    /// The name of the service, else that of the repository.
+    pub fn name(&self) -> String {
+        match (&self.package, &self.service) {
+            (Some(package), Some(service)) if package != service => format!("{package}-{service}"),
+            (Some(package), _) => package.clone(),
+            (None, _) => self.repository.to_string(),
+        }
     }
 
     /// `HOST/NAME@sha256:...`.

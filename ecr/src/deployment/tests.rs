@@ -10,6 +10,7 @@ const HOST: &str = "111111111111.dkr.ecr.us-east-1.amazonaws.com";
 fn image(name: &str) -> DeployedImage {
     DeployedImage {
         package: Some(name.to_owned()),
+        service: Some(name.to_owned()),
         repository: format!("team/{name}").parse().unwrap_or_else(|_| "team/x".parse().unwrap()),
         host: HOST.to_owned(),
         tag: Some("1.2.3".parse().unwrap()),

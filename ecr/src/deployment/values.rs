@@ -89,7 +89,7 @@ fn kustomize(images: &[DeployedImage]) -> String {
     let mut text = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nimages:".to_owned();
     text += if images.is_empty() { " []\n" } else { "\n" };
     for image in images {
-        for name in [format!("{SCHEME}{}", image.name()), image.name().to_owned()] {
+        for name in [format!("{SCHEME}{}", image.name()), image.name()] {
             let (location, digest) = (quoted(&image.location()), quoted(image.digest.as_str()));
             text += &format!("- name: {}\n  newName: {location}\n  digest: {digest}\n", quoted(&name));
         }
@@ -104,7 +104,7 @@ fn helm(images: &[DeployedImage]) -> String {
         let tag = image.tag.as_ref().map_or_else(|| "null".to_owned(), |it| quoted(it.as_str()));
         text += &format!(
             "  {}:\n    repository: {}\n    tag: {tag}\n    digest: {}\n    reference: {}\n",
-            quoted(image.name()),
+            quoted(&image.name()),
             quoted(&image.location()),
             quoted(image.digest.as_str()),
             quoted(&image.reference())
@@ -114,17 +114,17 @@ fn helm(images: &[DeployedImage]) -> String {
 }
 
 fn tfvars(images: &[DeployedImage]) -> String {
-    let line = |it: &DeployedImage| format!("  {} = {}\n", quoted(it.name()), quoted(&it.reference()));
+    let line = |it: &DeployedImage| format!("  {} = {}\n", quoted(&it.name()), quoted(&it.reference()));
     format!("images = {{\n{}}}\n", images.iter().map(line).collect::<String>())
 }
 
 fn env(images: &[DeployedImage]) -> Result<String, NameClash> {
-    let mut names: BTreeMap<String, &str> = BTreeMap::new();
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
     let mut text = String::new();
     for image in images {
-        let name = variable(image.name());
+        let name = variable(&image.name());
         if let Some(first) = names.insert(name.clone(), image.name()) {
-            return Err(NameClash { first: first.to_owned(), second: image.name().to_owned(), name });
+            return Err(NameClash { first, second: image.name(), name });
         }
         text += &format!("{name}={}\n", image.reference());
     }
@@ -147,7 +147,7 @@ fn json(images: &[DeployedImage]) -> String {
             digest: it.digest.as_str(),
             reference: it.reference(),
         };
-        (it.name().to_owned(), serde_json::to_value(parts).unwrap_or_default())
+        (it.name(), serde_json::to_value(parts).unwrap_or_default())
     };
     let images: serde_json::Map<_, _> = images.iter().map(parts).collect();
     serde_json::to_string_pretty(&serde_json::json!({ "images": images })).unwrap_or_default() + "\n"

@@ -12,6 +12,7 @@ fn desired() -> DesiredRepository {
     DesiredRepository {
         name: "my-app".parse().unwrap(),
         package: Some("my-app".to_owned()),
+        service: Some("my-app".to_owned()),
         image_tag_mutability: ImageTagMutability::Immutable,
         exclusion_filters: Vec::new(),
         scan_on_push: true,

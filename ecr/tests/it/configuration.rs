@@ -35,7 +35,7 @@ fn configuration_unknown_keys_get_suggestions() {
               help: did you mean `image-tag-mutability`?
 
             my-app/Cargo.toml:8:1: unknown key `colour` in [package.metadata.ecr]
-              help: the keys are `repository`, `image-tag-mutability`, `mutability-exclusions`, `scan-on-push`, `encryption`, `kms-key`, `lifecycle-policy`, `repository-policy`, `tags`, `protect`, `image`, `affected-by`
+              help: the keys are `repository`, `image-tag-mutability`, `mutability-exclusions`, `scan-on-push`, `encryption`, `kms-key`, `lifecycle-policy`, `repository-policy`, `tags`, `protect`, `image`, `affected-by`, `services`
 
             my-app/Cargo.toml:10:1: unknown key `port` in `image`
               help: did you mean `ports`?

@@ -42,6 +42,7 @@ mod registry;
 mod registry_settings;
 mod resolve;
 mod scan;
+mod services;
 mod settings;
 mod signing;
 mod since;

@@ -85,7 +85,8 @@ fn words_of_other_tools_lead_to_the_right_one() {
         error: unexpected argument '--dryrun' found
           tip: a similar argument exists: '--dry-run'
           tip: to pass '--dryrun' as a value, use '-- --dryrun'
-    "#]].assert_eq(&lines.iter().map(|it| error(it)).collect::<String>());
+    "#]]
+    .assert_eq(&lines.iter().map(|it| error(it)).collect::<String>());
     let json = Workspace::new().command(&["push", "my-app", "--format", "json"]).run().json_with(1);
     assert_eq!(json["error"]["help"], "select a service with `-p my-app`");
 }
@@ -120,7 +121,8 @@ fn help_ends_with_examples_and_exit_codes() {
           4    an image did not pass the gate of scans or of signatures
           5    refused: protected, another project's repository, wrong account, unclean tree, not confirmed
           130  interrupted
-    "#]].assert_eq(help.split_once("Examples:").unwrap().1);
+    "#]]
+    .assert_eq(help.split_once("Examples:").unwrap().1);
     // The short help is one screen.
     assert!(!Workspace::new().command(&["push", "-h"]).run().good().stdout.contains("Examples"));
     assert_eq!(

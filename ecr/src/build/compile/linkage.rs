@@ -47,7 +47,7 @@ impl LinkageCache {
     pub(super) fn of(options: &Options, service: &Service, target: &BuildTarget) -> Self {
         let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
         let architecture = target.platform.to_string().replace('/', "-");
-        let title = format!("{}-{architecture}", service.package.name);
+        let title = format!("{}-{architecture}", service.name);
         Self::new(&options.target, &options.root, &manifest, &title)
     }
 

@@ -138,7 +138,7 @@ pub fn prebuilt(options: &Options, service: &Service, platform: &Platform, path:
 /// # Errors
 /// The binary target is not known; see [`bin_name`].
 pub fn prebuilt_user(service: &Service) -> Result<PrebuiltUser<'_>> {
-    Ok(PrebuiltUser { package: service.package.name.as_str(), bin: bin_name(service)? })
+    Ok(PrebuiltUser { package: service.name.as_str(), bin: bin_name(service)? })
 }
 
 /// Adds the shared libraries of this machine that the binary needs.
@@ -210,8 +210,8 @@ fn build_error(service: &Service, diagnostics: &str) -> String {
     let diagnostics = anstream::adapter::strip_str(diagnostics).to_string();
     let diagnostics = diagnostics.trim_end();
     match diagnostics.is_empty() {
-        true => format!("cargo failed to build `{}`; see its output above", service.package.name),
-        false => format!("cargo failed to build `{}`:\n{diagnostics}", service.package.name),
+        true => format!("cargo failed to build `{}`; see its output above", service.name),
+        false => format!("cargo failed to build `{}`:\n{diagnostics}", service.name),
     }
 }
 

@@ -102,7 +102,7 @@ fn service(shell: &Shell, service: &Service, images: anyhow::Result<Images>) -> 
     };
     error.iter().for_each(|it| shell.bad_status("Failed", format!("{repository}: {it}")));
     let (current, previous) = images;
-    DeployedService { service: package.clone(), package, repository, current, previous, error }
+    DeployedService { service: service.key.clone(), package, repository, current, previous, error }
 }
 
 /// The image that runs, and the one before.

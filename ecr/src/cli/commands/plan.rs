@@ -4,6 +4,7 @@ use ecr_lifecycle::in_use::InUse;
 use ecr_types::human::count;
 
 use super::session::{Session, configures_lifecycle_policy, load_environments};
+use super::tagged::{Wanted, revision};
 use super::{expiry, registry};
 use crate::aws;
 use crate::cli::error::{Exit, Failure};
@@ -14,6 +15,7 @@ use crate::cli::report::{
 };
 use crate::cli::shell::Shell;
 use crate::cli::table::Tone;
+use crate::config::tag_template::{InvalidTag, TagValues};
 use crate::config::workspace::Workspace;
 use crate::plan::{Plan, Summary};
 
@@ -52,6 +54,7 @@ async fn plan_workspace(
     workspace: Workspace,
 ) -> Result<(PlanReport, Exit), Failure> {
     let (common, reads) = (&flags.common, configures_lifecycle_policy);
+    warn_of_tags(flags, shell, &workspace).await?;
     let (session, desired, (observed, failures)) =
         Session::observe_workspace(shell, common, workspace, flags.orphans, reads).await?;
     let header = session.print_header(&observed).await?;
@@ -79,6 +82,24 @@ async fn plan_workspace(
     };
     let changes_settings = settings.is_some_and(|it| !it.is_empty());
     Ok((report, if flags.check { check(&plan, changes_settings) } else { Exit::Done }))
+}
+
+/// Warns of tags that `push` could not make of what is checked out. Nothing is asked unless a tag needs it.
+async fn warn_of_tags(flags: &flags::Plan, shell: &Shell, workspace: &Workspace) -> Result<(), Failure> {
+    let services = flags.common.selection.services(&workspace.desired)?;
+    let wanted: Vec<_> = services.iter().map(|it| Wanted::service(it)).collect();
+    let limit = flags.common.registry.network_timeout;
+    let revision = revision(shell, workspace, &wanted, None, limit).await?;
+    for service in services {
+        let values = TagValues { version: &service.package.version, revision: &revision, digest: None };
+        for template in service.tag_templates().iter().filter(|it| it.needs_revision()) {
+            match template.render(&values) {
+                Ok(_) | Err(InvalidTag::NoImage(_) | InvalidTag::NoPullRequest(_)) => {}
+                Err(error) => shell.warn(format!("{}: {error}", service.name)),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The exit code of `--check`: 2 if `create` would write, 5 if a repository belongs to another project, 1 if

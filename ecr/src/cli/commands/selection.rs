@@ -15,10 +15,11 @@ impl SelectionArgs {
     /// The selected services; all of them without `-p`.
     pub fn services<'a>(&self, desired: &'a Desired) -> Result<Vec<&'a Service>, Failure> {
         let is_selected = self.matcher(desired)?;
-        Ok(desired.services.iter().filter(|it| is_selected(&it.package.name)).collect())
+        Ok(desired.services.iter().filter(|it| is_selected(&specs(&it.package.name, &it.name))).collect())
     }
 
-    /// The repositories of the selected services. A repository without a service is selected by its own name.
+    /// The repositories of the selected services. A repository without a service is selected by its own name. A service is
+    /// selected by its name, by its key, or with the others of its package.
     ///
     /// # Errors
     /// The workspace has none: nothing to do is no success.
@@ -35,19 +36,23 @@ impl SelectionArgs {
     /// The same, for commands that may have something else to do.
     pub fn repositories_or_none(&self, desired: &Desired) -> Result<Vec<DesiredRepository>, Failure> {
         let is_selected = self.matcher(desired)?;
-        Ok(desired.repositories.iter().filter(|it| is_selected(spec(it))).cloned().collect())
+        Ok(desired.repositories.iter().filter(|it| is_selected(&specs_of(it))).cloned().collect())
     }
 
-    fn matcher(&self, desired: &Desired) -> Result<impl Fn(&str) -> bool, Failure> {
+    fn matcher(&self, desired: &Desired) -> Result<impl Fn(&[&str]) -> bool, Failure> {
         let selected = self.patterns(&self.package, desired)?;
         let excluded = self.patterns(&self.exclude, desired)?;
-        let matches = |patterns: &[glob::Pattern], name: &str| patterns.iter().any(|it| it.matches(name));
-        Ok(move |name: &str| (selected.is_empty() || matches(&selected, name)) && !matches(&excluded, name))
+        let matches = |patterns: &[glob::Pattern], names: &[&str]| {
+            patterns.iter().any(|it| names.iter().any(|name| it.matches(name)))
+        };
+        Ok(move |names: &[&str]| {
+            (selected.is_empty() || matches(&selected, names)) && !matches(&excluded, names)
+        })
     }
 
     /// Parses glob patterns. A pattern that matches nothing is an error, as in cargo.
     fn patterns(&self, texts: &[String], desired: &Desired) -> Result<Vec<glob::Pattern>, Failure> {
-        let names = || desired.repositories.iter().map(spec);
+        let names = || desired.repositories.iter().flat_map(specs_of);
         let pattern = |text: &String| {
             let pattern = glob::Pattern::new(text)
                 .map_err(|it| Failure::new(format!("`{text}` is not a valid package pattern: {it}")))?;
@@ -66,7 +71,16 @@ impl SelectionArgs {
     }
 }
 
-/// The name by which `-p` selects a repository.
-fn spec(repository: &DesiredRepository) -> &str {
-    repository.package.as_deref().unwrap_or(repository.name.as_str())
+/// The names by which `-p` selects a repository.
+fn specs_of(repository: &DesiredRepository) -> Vec<&str> {
+    match (&repository.package, &repository.service) {
+        (Some(package), Some(service)) => specs(package, service),
+        _ => vec![repository.name.as_str()],
+    }
+}
+
+/// The names by which `-p` selects a service: its own, that of its package, and its key.
+fn specs<'a>(package: &'a str, service: &'a str) -> Vec<&'a str> {
+    let key = service.strip_prefix(package).and_then(|it| it.strip_prefix('-'));
+    [Some(service), Some(package).filter(|it| *it != service), key].into_iter().flatten().collect()
 }

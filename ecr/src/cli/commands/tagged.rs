@@ -14,6 +14,7 @@ use crate::cli::shell::Shell;
 use crate::config::desired::Service;
 use crate::config::tag_template::{Revision, TagTemplate, TagValues};
 use crate::config::workspace::Workspace;
+use crate::deployment::DeployedImage;
 
 /// A repository whose image is wanted, with its service.
 #[derive(Debug, Clone)]
@@ -58,9 +59,16 @@ impl Wanted {
         self.service.as_ref().map(|it| it.package.name.as_str())
     }
 
-    /// The name of the package, else that of the repository.
+    /// The name of the service, else that of the repository.
     pub fn name(&self) -> &str {
-        self.package().unwrap_or(self.repository.as_str())
+        self.service.as_ref().map_or(self.repository.as_str(), |it| &it.name)
+    }
+
+    /// The image of the repository with a digest.
+    pub fn deployed(&self, host: String, tag: Option<ImageTag>, digest: Digest) -> DeployedImage {
+        let service = self.service.as_ref().map(|it| it.key.clone());
+        let (package, repository) = (self.package().map(str::to_owned), self.repository.clone());
+        DeployedImage { package, service, repository, host, tag, digest }
     }
 
     fn templates(&self, given: Option<&TagTemplate>) -> Vec<TagTemplate> {
@@ -173,7 +181,7 @@ impl TagLookup<'_> {
 
     fn not_pushed(&self, wanted: &Wanted, tag: &ImageTag) -> Missing {
         let flags = self.session.registry_flags();
-        let help = match (wanted.package(), &self.tag) {
+        let help = match (wanted.service.as_ref().map(|it| &it.name), &self.tag) {
             (Some(package), None) => {
                 format!("push it with `cargo xtask push -p {package}{flags}`, or name another tag with --tag")
             }

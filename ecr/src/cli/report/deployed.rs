@@ -4,6 +4,7 @@ use ecr_types::human::short_age;
 use ecr_types::{Digest, RepositoryName, Timestamp};
 use serde::Serialize;
 
+use super::push::service_name;
 use crate::cli::shell::Printable;
 use crate::cli::table::{Align, Cell, Table, Tone};
 
@@ -35,7 +36,7 @@ pub struct DeployedEnvironment {
 pub struct DeployedService {
     /// The package of the service.
     pub package: String,
-    /// The name of the service.
+    /// The name of the service: the key of its table below `services`, or that of the package.
     pub service: String,
     /// The repository.
     pub repository: RepositoryName,
@@ -101,7 +102,7 @@ impl DeployedEnvironment {
 
 impl DeployedService {
     fn cells(&self, now: Timestamp) -> Vec<Cell> {
-        let mut cells = vec![Cell::from(self.service.as_str())];
+        let mut cells = vec![Cell::from(service_name(&self.package, &self.service))];
         cells.extend(match (&self.current, &self.error) {
             (Some(current), _) => current.cells(now),
             (None, Some(_)) => ["?", "", "", ""].map(|it| Cell::new(it, Tone::Bad)),

@@ -4,6 +4,8 @@ use ecr_types::human::size;
 use ecr_types::{Digest, ImageTag, RepositoryName};
 use serde::Serialize;
 
+use super::push::service_name;
+
 /// The result of `promote` for the image of each service.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -26,7 +28,7 @@ pub struct PromoteReport {
 pub struct PromotedEntry {
     /// The package of the service.
     pub package: String,
-    /// The name of the service.
+    /// The name of the service: the key of its table below `services`, or that of the package.
     pub service: String,
     /// The repository that the image was promoted to.
     pub repository: RepositoryName,
@@ -89,6 +91,11 @@ pub enum PromoteOutcome {
 }
 
 impl PromotedEntry {
+    /// The name of the service for people.
+    pub fn name(&self) -> String {
+        service_name(&self.package, &self.service)
+    }
+
     /// What was sent, for people: ` (1.2 MB uploaded, 1 artifact)`, or nothing.
     pub fn sent(&self) -> String {
         let sizes = [

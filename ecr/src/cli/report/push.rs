@@ -34,7 +34,7 @@ pub struct ServiceList {
 pub struct ListedService {
     /// The package of the service.
     pub package: String,
-    /// The name of the service.
+    /// The name of the service: the key of its table below `services`, or that of the package.
     pub service: String,
     /// Whether it would be built. Without `--since`, every service is.
     pub affected: bool,
@@ -62,6 +62,8 @@ pub struct MergedReferences {
 pub struct PushEntry {
     /// The package of the service.
     pub package: String,
+    /// The name of the service: the key of its table below `services`, or that of the package.
+    pub service: String,
     /// The repository of the service.
     pub repository: RepositoryName,
     /// The outcome.
@@ -124,6 +126,18 @@ pub enum PushOutcome {
     Exported,
 }
 
+/// The name of a service for people, by which `-p` selects it.
+pub fn service_name(package: &str, service: &str) -> String {
+    if package == service { package.to_owned() } else { format!("{package}-{service}") }
+}
+
+impl PushEntry {
+    /// The name of the service for people.
+    pub fn name(&self) -> String {
+        service_name(&self.package, &self.service)
+    }
+}
+
 impl PushOutcome {
     /// Whether the image is in the registry.
     pub fn is_in_registry(self) -> bool {
@@ -134,7 +148,8 @@ impl PushOutcome {
 impl ServiceList {
     /// A line for each service.
     pub fn lines(&self) -> Vec<String> {
-        let width = self.services.iter().map(|it| it.service.len()).max().unwrap_or_default();
+        let name = |it: &ListedService| service_name(&it.package, &it.service);
+        let width = self.services.iter().map(|it| name(it).len()).max().unwrap_or_default();
         let line = |it: &ListedService| {
             let state = if it.affected { "affected  " } else { "unaffected" };
             let reason = it.reasons.first().map(String::as_str).unwrap_or_default();
@@ -142,7 +157,7 @@ impl ServiceList {
                 0 | 1 => String::new(),
                 n => format!(" (and {} more)", n - 1),
             };
-            format!("{:width$}  {state}  {reason}{more}", it.service).trim_end().to_owned()
+            format!("{:width$}  {state}  {reason}{more}", name(it)).trim_end().to_owned()
         };
         self.services.iter().map(line).collect()
     }
@@ -159,7 +174,7 @@ impl PushReport {
             let what =
                 what.or_else(|| image.reference.as_ref().map(|it| format!("`{it}`"))).unwrap_or_default();
             let outcome = outcome.as_str().unwrap_or_default();
-            text += &format!("| {} | {outcome} | {} | {what} |\n", image.package, tags.join(" "));
+            text += &format!("| {} | {outcome} | {} | {what} |\n", image.name(), tags.join(" "));
         }
         text
     }

@@ -64,7 +64,7 @@ impl From<&DeployedImage> for ResolvedImage {
     fn from(image: &DeployedImage) -> Self {
         Self {
             package: image.package.clone(),
-            service: image.package.clone(),
+            service: image.service.clone(),
             repository: image.repository.clone(),
             tag: image.tag.clone(),
             digest: image.digest.clone(),

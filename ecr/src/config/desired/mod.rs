@@ -10,9 +10,10 @@ use ecr_types::{EncryptionType, ImageTagMutability, RegistryId, RepositoryName};
 use crate::config::definitions::Definitions;
 use crate::config::metadata::{Environment, ImageMetadata, PackageMetadata, WorkspaceMetadata};
 use crate::config::price::Price;
-use crate::config::settings::PolicySource;
+use crate::config::settings::{PolicySource, RepositorySettings};
 use crate::config::tag_template::TagTemplate;
 
+mod binaries;
 mod mirrors;
 mod moving_tags;
 mod registry;
@@ -62,6 +63,10 @@ pub struct Package {
     pub folder: String,
     /// The names of the binary targets.
     pub bins: Vec<String>,
+    /// The features that binary targets require (The Cargo Book, "The required-features field").
+    pub required_features: BTreeMap<String, Vec<String>>,
+    /// The features, with what each enables.
+    pub features: BTreeMap<String, Vec<String>>,
     /// Whether the folder contains a `Dockerfile`.
     pub has_dockerfile: bool,
     /// Whether cargo runs a build script, which may create files.
@@ -103,8 +108,10 @@ pub struct Desired {
 #[derive(Debug, Clone, PartialEq)]
 pub struct DesiredRepository {
     pub name: RepositoryName,
-    /// The name of its service.
+    /// The package of its service.
     pub package: Option<String>,
+    /// The name of its service; see [`Service::name`].
+    pub service: Option<String>,
     pub image_tag_mutability: ImageTagMutability,
     /// The patterns of `imageTagMutabilityExclusionFilters`.
     pub exclusion_filters: Vec<String>,
@@ -136,10 +143,15 @@ pub enum LifecyclePolicy {
     Document(Document),
 }
 
-/// A package with an image.
+/// A package with an image, or one of its binaries with an image of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Service {
     pub package: Package,
+    /// The name, which no other service has: that of the package, followed by `-` and the key of the service's table if the
+    /// package has several services.
+    pub name: String,
+    /// The key of the service's table, or the name of the package if it is one service.
+    pub key: String,
     pub repository: RepositoryName,
     pub image: ImageMetadata,
     /// Patterns of files that the image depends on, relative to the package, and that nothing else shows.
@@ -159,10 +171,16 @@ impl Service {
 }
 
 impl Configuration {
+    /// The settings of all repositories, as they are configured.
+    fn repository_settings(&self) -> impl Iterator<Item = &RepositorySettings> {
+        let members = self.members.iter().filter_map(|it| it.metadata.as_ref());
+        let of_members = members.flat_map(|it| it.each()).map(|(_, it)| &it.settings);
+        of_members.chain(self.definitions.repositories.iter().map(|it| &it.settings))
+    }
+
     /// The sources of lifecycle policies. A source occurs once for each position that names it.
     pub fn lifecycle_sources(&self) -> impl Iterator<Item = &Located<PolicySource>> {
-        let members = self.members.iter().filter_map(|it| it.metadata.as_ref()).map(|it| &it.settings);
-        let settings = members.chain(self.definitions.repositories.iter().map(|it| &it.settings));
+        let settings = self.repository_settings();
         let own = settings.filter_map(|it| it.lifecycle_policy.as_ref());
         let of_environments =
             self.workspace.environments.iter().filter_map(|it| it.lifecycle_policy.as_ref());
@@ -177,8 +195,7 @@ impl Configuration {
 
     /// The paths of all policy files, relative to the root of the workspace. [`resolve`] needs their texts.
     pub fn policy_files(&self) -> Vec<&str> {
-        let settings = self.members.iter().filter_map(|it| it.metadata.as_ref()).map(|it| &it.settings);
-        let settings = settings.chain(self.definitions.repositories.iter().map(|it| &it.settings));
+        let settings = self.repository_settings();
         let sources = settings.flat_map(|it| [&it.lifecycle_policy, &it.repository_policy]);
         let of_environments = self.workspace.environments.iter().map(|it| &it.lifecycle_policy);
         let sources = sources.chain([&self.workspace.lifecycle_policy]).chain(of_environments).flatten();

@@ -8,6 +8,7 @@ use ecr_types::policy::{Policy, PolicyKind, PolicyProblem};
 use ecr_types::text::NotText;
 use ecr_types::{ImageTagMutability, RepositoryName};
 
+use super::binaries;
 use super::{
     BaseMirrors, Configuration, Desired, DesiredRepository, Encryption, LifecyclePolicy, MANAGED_BY, Member,
     PolicyFiles, Service,
@@ -20,7 +21,7 @@ use crate::config::settings::{PolicySource, RepositorySettings, is_resource_tag_
 pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Problems) -> Desired {
     let resolver = Resolver { configuration, files, problems };
     let (services, mut repositories): (Vec<_>, Vec<_>) =
-        configuration.members.iter().filter_map(|it| resolver.service(it)).unzip();
+        resolver.services().filter_map(|it| resolver.service(&it)).unzip();
     repositories.extend(resolver.standalone_repositories());
     resolver.check_duplicates(&mut repositories);
     Desired {
@@ -52,8 +53,26 @@ struct RepositorySource<'a> {
     name: RepositoryName,
     place: &'a Place,
     package: Option<&'a str>,
+    /// The name of its service.
+    service: Option<String>,
     description: Option<&'a str>,
     settings: RepositorySettings,
+}
+
+/// A table that makes a package, or one of its binaries, a service.
+struct ConfiguredService<'a> {
+    member: &'a Member,
+    /// The key below `services`; `None` if the package is one service.
+    key: Option<&'a str>,
+    metadata: &'a PackageMetadata,
+}
+
+impl ConfiguredService<'_> {
+    /// See [`Service::name`].
+    fn name(&self) -> String {
+        let package = &self.member.package.name;
+        self.key.map_or_else(|| package.clone(), |it| format!("{package}-{it}"))
+    }
 }
 
 type LocatedRepository = (DesiredRepository, Place);
@@ -78,11 +97,11 @@ impl<'a> Resolver<'a> {
         manifest.or(definitions).map(|it| it.value.clone())
     }
 
-    fn service(&self, member: &'a Member) -> Option<(Service, LocatedRepository)> {
-        let metadata = member.metadata.as_ref()?;
-        self.check_bin(member, metadata);
-        let derived = self.derived_name(member, metadata);
-        let entry = self.override_of(member, derived.as_ref());
+    fn service(&self, service: &ConfiguredService<'a>) -> Option<(Service, LocatedRepository)> {
+        let ConfiguredService { member, metadata, .. } = service;
+        binaries::check(&member.package, metadata, self.problems);
+        let derived = self.derived_name(service);
+        let entry = self.override_of(service, derived.as_ref());
         let name = entry.and_then(|it| it.name.as_ref()).map(|it| it.value.clone()).or(derived)?;
         let settings = entry.map(|it| it.settings.clone()).unwrap_or_default();
         let description = entry.and_then(|it| it.description.as_ref()).map(|it| it.value.as_str());
@@ -90,11 +109,14 @@ impl<'a> Resolver<'a> {
             name: name.clone(),
             place: &metadata.place,
             package: Some(&member.package.name),
+            service: Some(service.name()),
             description: description.or(member.package.description.as_deref()),
             settings: settings.or(metadata.settings.clone()),
         });
         let service = Service {
             package: member.package.clone(),
+            name: service.name(),
+            key: service.key.unwrap_or(&member.package.name).to_owned(),
             repository: name,
             image: metadata.image.clone().or(self.configuration.workspace.image.clone()),
             affected_by: metadata.affected_by.clone(),
@@ -103,44 +125,30 @@ impl<'a> Resolver<'a> {
         Some((service, repository))
     }
 
-    fn check_bin(&self, member: &Member, metadata: &PackageMetadata) {
-        let Some(bin) = &metadata.image.bin else { return };
-        let bins = &member.package.bins;
-        if bins.contains(&bin.value) {
-            return;
-        }
-        let message = format!("package `{}` has no binary `{}`", member.package.name, bin.value);
-        let names = bins.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
-        let help = match did_you_mean(&bin.value, bins.iter().map(String::as_str)) {
-            Some(similar) => format!("did you mean `{similar}`?"),
-            None if bins.is_empty() => "add src/main.rs, or a [[bin]] table".to_owned(),
-            None => format!("its binaries are: {names}"),
-        };
-        self.problems.add_with_help(&bin.place, message, help);
-    }
-
-    /// The key `repository` of the metadata, or the prefix followed by the package name.
-    fn derived_text(&self, member: &Member, metadata: &PackageMetadata) -> String {
+    /// The key `repository` of the metadata, or the prefix followed by the name of the service.
+    fn derived_text(&self, service: &ConfiguredService<'_>) -> String {
         let prefix = self.configuration.workspace.prefix.as_ref().map_or("", |it| &it.value);
-        let default = || format!("{prefix}{}", member.package.name);
-        metadata.repository.as_ref().map_or_else(default, |it| it.value.to_string())
+        let default = || format!("{prefix}{}", service.name());
+        service.metadata.repository.as_ref().map_or_else(default, |it| it.value.to_string())
     }
 
-    fn derived_name(&self, member: &Member, metadata: &PackageMetadata) -> Option<RepositoryName> {
+    fn derived_name(&self, service: &ConfiguredService<'_>) -> Option<RepositoryName> {
         let report = |error: ecr_types::InvalidName| {
-            let help = "name it in [package.metadata.ecr]: repository = \"...\"";
-            self.problems.add_with_help(&metadata.place, error.to_string(), help);
+            let table = service.key.map(|it| format!(".services.{it}")).unwrap_or_default();
+            let help = format!("name it in [package.metadata.ecr{table}]: repository = \"...\"");
+            self.problems.add_with_help(&service.metadata.place, error.to_string(), help);
         };
-        self.derived_text(member, metadata).parse().map_err(report).ok()
+        self.derived_text(service).parse().map_err(report).ok()
     }
 
     fn override_of(
         &self,
-        member: &Member,
+        service: &ConfiguredService<'_>,
         derived: Option<&RepositoryName>,
     ) -> Option<&'a RepositoryDefinition> {
+        let member = service.member;
         let is_override = |it: &&RepositoryDefinition| match &it.package {
-            Some(package) => package.value == member.package.name,
+            Some(package) => package.value == member.package.name && service.key.is_none(),
             None => it.name.as_ref().is_some_and(|name| Some(&name.value) == derived),
         };
         let mut matching = self.configuration.definitions.repositories.iter().filter(is_override);
@@ -154,8 +162,7 @@ impl<'a> Resolver<'a> {
 
     /// The repositories of `repositories.json` that do not belong to a service.
     fn standalone_repositories(&self) -> Vec<LocatedRepository> {
-        let derived: Vec<String> =
-            self.services().map(|(member, it)| self.derived_text(member, it)).collect();
+        let derived: Vec<String> = self.services().map(|it| self.derived_text(&it)).collect();
         let is_standalone = |entry: &&RepositoryDefinition| match (&entry.package, &entry.name) {
             (None, Some(name)) => !derived.iter().any(|it| it == name.value.as_str()),
             _ => true,
@@ -164,8 +171,12 @@ impl<'a> Resolver<'a> {
         entries.filter(is_standalone).filter_map(|it| self.standalone_repository(it)).collect()
     }
 
-    fn services(&self) -> impl Iterator<Item = (&'a Member, &'a PackageMetadata)> {
-        self.configuration.members.iter().filter_map(|it| Some((it, it.metadata.as_ref()?)))
+    fn services(&self) -> impl Iterator<Item = ConfiguredService<'a>> {
+        let members = self.configuration.members.iter().filter_map(|it| Some((it, it.metadata.as_ref()?)));
+        members.flat_map(|(member, metadata)| {
+            let each = metadata.each().into_iter();
+            each.map(move |(key, metadata)| ConfiguredService { member, key, metadata })
+        })
     }
 
     fn standalone_repository(&self, entry: &'a RepositoryDefinition) -> Option<LocatedRepository> {
@@ -177,6 +188,7 @@ impl<'a> Resolver<'a> {
             name: entry.name.as_ref()?.value.clone(),
             place: &entry.place,
             package: None,
+            service: None,
             description: entry.description.as_ref().map(|it| it.value.as_str()),
             settings: entry.settings.clone(),
         }))
@@ -185,7 +197,12 @@ impl<'a> Resolver<'a> {
     fn check_package(&self, package: &Located<String>) {
         let members = &self.configuration.members;
         match members.iter().find(|it| it.package.name == package.value) {
-            Some(member) if member.metadata.is_some() => {}
+            Some(Member { metadata: Some(metadata), .. }) if metadata.services.is_empty() => {}
+            Some(Member { metadata: Some(_), .. }) => self.problems.add_with_help(
+                &package.place,
+                format!("package `{}` has several services", package.value),
+                "name the repository of the service that is meant with `name`",
+            ),
             Some(_) => self.problems.add_with_help(
                 &package.place,
                 format!("package `{}` is not a service", package.value),
@@ -226,6 +243,7 @@ impl<'a> Resolver<'a> {
         };
         let repository = DesiredRepository {
             package: origin.package.map(str::to_owned),
+            service: origin.service.clone(),
             image_tag_mutability: mutability,
             exclusion_filters: filters,
             scan_on_push: settings.scan_on_push.is_none_or(|it| it.value),
@@ -249,7 +267,7 @@ impl<'a> Resolver<'a> {
         let written = [
             ("ManagedBy", Some(MANAGED_BY.to_owned())),
             ("Project", project.map(|it| it.value.clone())),
-            ("Service", origin.package.map(str::to_owned)),
+            ("Service", origin.service.clone()),
             ("Description", origin.description.map(tag_value).filter(|it| !it.is_empty())),
         ];
         let written = written.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));

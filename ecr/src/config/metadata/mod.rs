@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ecr_types::document::{Fields, Located, Node, Place, Problems, Value};
+use ecr_types::document::{Entry, Fields, Located, Node, Place, Problems, Value};
 use ecr_types::{Region, RegistryId, RepositoryName};
 
 use crate::config::InvalidSetting;
@@ -90,6 +90,15 @@ pub struct PackageMetadata {
     pub image: ImageMetadata,
     /// Patterns of files that the image depends on, and that neither cargo nor the image's own keys show.
     pub affected_by: Vec<Located<String>>,
+    /// The tables `services.NAME`, completed with the settings above them. Empty if the package is one service.
+    pub services: Vec<ServiceMetadata>,
+}
+
+/// `[package.metadata.ecr.services.NAME]`, one of several services of a package.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceMetadata {
+    pub name: String,
+    pub metadata: PackageMetadata,
 }
 
 impl PackageMetadata {
@@ -98,7 +107,18 @@ impl PackageMetadata {
     pub fn read(manifest: &Node, folder: &str, problems: &Problems) -> Option<Self> {
         let node = manifest.get_path(&["package", "metadata", "ecr"])?;
         let mut fields = Fields::new(node, "[package.metadata.ecr]", problems);
-        let metadata = Self {
+        let mut metadata = Self::read_table(&mut fields, node, folder, problems);
+        let services = fields.node("services");
+        fields.finish();
+        if let Some(node) = services {
+            metadata.services = metadata.read_services(node, folder, problems);
+        }
+        Some(metadata)
+    }
+
+    /// The settings that a table of a package and one of a service have in common.
+    fn read_table(fields: &mut Fields<'_>, node: &Node, folder: &str, problems: &Problems) -> Self {
+        Self {
             place: node.place.clone(),
             repository: fields.parsed("repository"),
             settings: RepositorySettings {
@@ -109,18 +129,63 @@ impl PackageMetadata {
                 scan_on_push: fields.boolean("scan-on-push"),
                 encryption: fields.parsed("encryption"),
                 kms_key: fields.string("kms-key"),
-                lifecycle_policy: lifecycle_policy(&mut fields, folder, problems),
+                lifecycle_policy: lifecycle_policy(fields, folder, problems),
                 repository_policy: fields
                     .string("repository-policy")
                     .map(|it| it.map(|path| PolicySource::File(join(folder, &path)))),
                 tags: fields.string_map("tags"),
                 protect: fields.boolean("protect"),
             },
-            image: ImageMetadata::read_package(&mut fields, problems),
+            image: ImageMetadata::read_package(fields, problems),
             affected_by: fields.strings("affected-by").map(|it| it.value).unwrap_or_default(),
+            services: Vec::new(),
+        }
+    }
+
+    /// Reads `services`, sorted by name.
+    fn read_services(&self, node: &Node, folder: &str, problems: &Problems) -> Vec<ServiceMetadata> {
+        let Value::Table(entries) = &node.value else {
+            problems.add(&node.place, format!("`services` must be a table of tables, found {}", node.kind()));
+            return Vec::new();
         };
-        fields.finish();
-        Some(metadata)
+        if let Some(repository) = &self.repository {
+            let message = "`repository` would be that of several services";
+            let help = "write it in the table of each service, or leave it out";
+            problems.add_with_help(&repository.place, message, help);
+        }
+        let read = |entry: &Entry| {
+            let title = format!("[package.metadata.ecr.services.{}]", entry.key);
+            let mut fields = Fields::new(&entry.node, title, problems);
+            let own = Self::read_table(&mut fields, &entry.node, folder, problems);
+            fields.finish();
+            ServiceMetadata { name: entry.key.clone(), metadata: own.or(self.clone(), entry) }
+        };
+        let mut services: Vec<_> = entries.iter().map(read).collect();
+        services.sort_by(|a, b| a.name.cmp(&b.name));
+        services
+    }
+
+    /// The settings of a service, completed with those of its package. Its binary is the one of its name.
+    fn or(self, package: Self, entry: &Entry) -> Self {
+        let mut image = self.image.or(ImageMetadata { bin: None, ..package.image });
+        let named = || Located { place: entry.place.clone(), value: entry.key.clone() };
+        image.bin.get_or_insert_with(named);
+        Self {
+            place: self.place,
+            repository: self.repository,
+            settings: self.settings.or(package.settings),
+            image,
+            affected_by: package.affected_by.into_iter().chain(self.affected_by).collect(),
+            services: Vec::new(),
+        }
+    }
+
+    /// The services of the package: those of `services`, else the package itself, which has no further name.
+    pub fn each(&self) -> Vec<(Option<&str>, &Self)> {
+        match self.services.is_empty() {
+            true => vec![(None, self)],
+            false => self.services.iter().map(|it| (Some(it.name.as_str()), &it.metadata)).collect(),
+        }
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) async fn apply(sides: &Sides<'_>, entry: PromotedEntry, promotion: &P
             };
             if copied.is_without_referrers {
                 let text = "the registry has no list of referrers: artifacts such as SBOMs and signatures were not copied";
-                sides.source().session.shell.warn(format!("{}: {text}", entry.package));
+                sides.source().session.shell.warn(format!("{}: {text}", entry.name()));
             }
             Done { entry, exit: Exit::Done, help: None }
         }

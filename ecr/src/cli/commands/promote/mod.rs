@@ -87,7 +87,7 @@ async fn refusal(
         return Some(Refusal { help: Some(help.to_owned()) });
     }
     for (_, entry, promotion) in promotions {
-        promotion.reasons.iter().for_each(|it| shell.warn(format!("{}: {}", entry.package, it.text)));
+        promotion.reasons.iter().for_each(|it| shell.warn(format!("{}: {}", entry.name(), it.text)));
     }
     let images = count(promotions.len() as u64, "image");
     let answer = shell.ask(&format!("Promote {images} to {}? [y/N]", sides.label)).await;
@@ -173,21 +173,21 @@ fn report(shell: &Shell, done: &Done) {
     let tag = entry.tags.first().map(|it| format!(" as {it}")).unwrap_or_default();
     let from =
         entry.from.as_ref().and_then(|it| it.tag.as_ref()).map(|it| format!(" {it}")).unwrap_or_default();
-    let name = format!("{}{from}", entry.package);
+    let name = format!("{}{from}", entry.name());
     let error = entry.error.as_deref().unwrap_or_default();
     match entry.outcome {
         PromoteOutcome::Promoted => shell.status("Promoted", format!("{name}{tag}{}", entry.sent())),
         PromoteOutcome::Unchanged => shell.status("Unchanged", format!("{name}{tag}")),
         PromoteOutcome::DryRun => {
             shell.status("Dry run", format!("{name}{tag}"));
-            entry.reasons.iter().for_each(|it| shell.warn(format!("{}: {it}", entry.package)));
+            entry.reasons.iter().for_each(|it| shell.warn(format!("{}: {it}", entry.name())));
         }
         PromoteOutcome::Conflict => shell.bad_status("Conflict", format!("{name}: {error}")),
         PromoteOutcome::Refused => {
             entry.reasons.iter().for_each(|it| shell.bad_status("Refused", format!("{name}: {it}")));
         }
         PromoteOutcome::Kept => shell.status("Kept", format!("{name}: nothing was promoted")),
-        PromoteOutcome::Failed => shell.bad_status("Failed", format!("{}: {error}", entry.package)),
+        PromoteOutcome::Failed => shell.bad_status("Failed", format!("{}: {error}", entry.name())),
     }
     done.help.iter().for_each(|it| shell.help(it));
 }

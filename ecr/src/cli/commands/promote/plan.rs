@@ -72,14 +72,14 @@ struct Found {
 
 /// Plans the promotion of each service.
 pub(super) async fn plan(flags: &flags::Promote, sides: &Sides<'_>) -> Result<Vec<Planned>, Failure> {
-    if flags.digest.is_some() && sides.packages.len() > 1 {
+    if flags.digest.is_some() && sides.services.len() > 1 {
         let failure = Failure::new("a digest names the image of one service, and several are selected");
-        return Err(failure.with_help(format!("select its service, such as -p {}", sides.packages[0])));
+        return Err(failure.with_help(format!("select its service, such as -p {}", sides.services[0])));
     }
     let source = sides.source();
     let session = &source.session;
     let wanted =
-        sides.packages.iter().filter_map(|it| source.service(it)).map(Wanted::service).collect::<Vec<_>>();
+        sides.services.iter().filter_map(|it| source.service(it)).map(Wanted::service).collect::<Vec<_>>();
     let (tag, limit) = (flags.tag.as_ref(), flags.common.registry.network_timeout);
     let revision = revision(session.shell, &session.workspace, &wanted, tag, limit).await?;
     let lookup = TagLookup { session, tag, revision };
@@ -99,7 +99,7 @@ impl Planner<'_> {
     async fn plan(&self, wanted: &Wanted) -> Planned {
         let target = self.sides.target();
         let to = target.service(wanted.name()).map_or(&wanted.repository, |it| &it.repository);
-        let mut entry = entry(wanted.name(), to);
+        let mut entry = entry(wanted, to);
         let promotion = self.promotion(wanted, to, &mut entry).await;
         if let Ok(promotion) = &promotion {
             entry.tags = vec![promotion.state.tag().clone()];
@@ -323,10 +323,10 @@ fn unknown(digest: Digest) -> Image {
     }
 }
 
-fn entry(package: &str, repository: &RepositoryName) -> PromotedEntry {
+fn entry(wanted: &Wanted, repository: &RepositoryName) -> PromotedEntry {
     PromotedEntry {
-        package: package.to_owned(),
-        service: package.to_owned(),
+        package: wanted.package().unwrap_or_default().to_owned(),
+        service: wanted.service.as_ref().map(|it| it.key.clone()).unwrap_or_default(),
         repository: repository.clone(),
         outcome: PromoteOutcome::Failed,
         tags: Vec::new(),

@@ -33,8 +33,8 @@ pub(super) struct Sides<'a> {
     pub label: String,
     /// The tag of the source's environment.
     pub source_tag: Option<EnvironmentTag>,
-    /// The packages of the services, in their order.
-    pub packages: Vec<String>,
+    /// The names of the services, in their order.
+    pub services: Vec<String>,
 }
 
 /// A registry, with the repositories of the services.
@@ -58,27 +58,27 @@ pub(super) async fn open<'a>(flags: &flags::Promote, shell: &'a Shell) -> Result
         None => None,
     };
     let tag = tag(flags, other.as_ref().unwrap_or(&workspace), target_name.as_ref())?;
-    let packages: Vec<String> = {
+    let services: Vec<String> = {
         let services = source_flags.selection.services(&workspace.desired)?;
-        services.iter().map(|it| it.package.name.clone()).collect()
+        services.iter().map(|it| it.name.clone()).collect()
     };
-    if packages.is_empty() {
+    if services.is_empty() {
         let failure = Failure::new("no service is selected");
         return Err(failure
             .with_help("select a service with -p, or add a table [package.metadata.ecr] to a Cargo.toml"));
     }
     let source_tag = workspace.desired.environment.as_ref().map(|it| it.tag());
     let label = target_name.clone().unwrap_or_else(|| tag.to_string());
-    let source = Side::open(shell, &source_flags, workspace, &packages, None).await?;
+    let source = Side::open(shell, &source_flags, workspace, &services, None).await?;
     let target = match (other, &target_name) {
         (Some(workspace), Some(name)) => {
             let target_flags = in_environment(&flags.common, Some(name));
-            Some(Side::open(shell, &target_flags, workspace, &packages, Some(&source.session)).await?)
+            Some(Side::open(shell, &target_flags, workspace, &services, Some(&source.session)).await?)
         }
         _ => None,
     };
     let (is_environment, environment) = (target_name.is_some(), target_name);
-    Ok(Sides { source, target, tag, is_environment, environment, label, source_tag, packages })
+    Ok(Sides { source, target, tag, is_environment, environment, label, source_tag, services })
 }
 
 /// The flags for another environment.
@@ -147,15 +147,15 @@ impl<'a> Side<'a> {
         shell: &'a Shell,
         common: &CommonArgs,
         workspace: Workspace,
-        packages: &[String],
+        services: &[String],
         first: Option<&Session<'_>>,
     ) -> Result<Self, Failure> {
         let connection = match first {
             Some(first) => Connection::open_beside(first, common, &workspace).await?,
             None => Connection::open(shell, common, &workspace).await?,
         };
-        let services = workspace.desired.services.iter().filter(|it| packages.contains(&it.package.name));
-        let names: Vec<_> = services.map(|it| it.repository.clone()).collect();
+        let selected = workspace.desired.services.iter().filter(|it| services.contains(&it.name));
+        let names: Vec<_> = selected.map(|it| it.repository.clone()).collect();
         let reads = |_: &RepositoryName| Reads { lifecycle_policy: true, tags: true, ..Reads::default() };
         let read = async |aws: &Aws| tokio::join!(aws.observe(&names, reads), aws.authorization_token());
         let (session, (observed, token)) =
@@ -172,8 +172,8 @@ impl<'a> Side<'a> {
         Ok(Self { session, observed, token })
     }
 
-    pub(super) fn service(&self, package: &str) -> Option<&Service> {
-        self.session.desired().services.iter().find(|it| it.package.name == package)
+    pub(super) fn service(&self, name: &str) -> Option<&Service> {
+        self.session.desired().services.iter().find(|it| it.name == name)
     }
 
     /// The host of the registry, if a repository exists.

@@ -261,7 +261,7 @@ async fn engine_build(
 
 /// Says why docker builds a service, and what this tool leaves out of the build context.
 fn report_engine(push: &Push<'_>, job: &Job, recipe: &EngineRecipe, build: &EngineBuild) {
-    let (name, engine) = (&job.service.package.name, recipe.session.name());
+    let (name, engine) = (&job.service.name, recipe.session.name());
     let text = match (&recipe.source, push.flags.builder) {
         (EngineSource::Dockerfile(build), None) => {
             let path = build.dockerfile.strip_prefix(&push.methods.root).unwrap_or(&build.dockerfile);
@@ -293,7 +293,7 @@ fn report_left_out(shell: &Shell, name: &str, context: &ContextFolder) {
 /// Prints the diagnostics and notes of a build.
 fn report(shell: &Shell, service: &Service, image: &NativeImage) {
     image.binaries.iter().for_each(|it| report_binary(shell, service, it));
-    let name = &service.package.name;
+    let name = &service.name;
     if let Some(base) = &image.converted_base {
         shell.warn(format!(
             "base `{base}` uses Docker media types, which do not support zstd: the image of `{name}` uses \
@@ -313,6 +313,6 @@ fn report_binary(shell: &Shell, service: &Service, binary: &Binary) {
             true => "its image uses the libraries of the base image".to_owned(),
             false => format!("its image contains {}", names.join(", ")),
         };
-        shell.note(format!("`{}` cannot be linked statically ({reason}); {found}", service.package.name));
+        shell.note(format!("`{}` cannot be linked statically ({reason}); {found}", service.name));
     }
 }

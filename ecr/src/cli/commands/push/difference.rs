@@ -10,7 +10,7 @@ use crate::config::desired::Service;
 
 /// Says which layers differ from those of another image, of which the manifest is given, and which build scripts tell the time.
 pub(super) fn explain(push: &Push<'_>, service: &Service, image: &NativeImage, manifest: &str) {
-    let name = &service.package.name;
+    let name = &service.name;
     let differing = differing_layers(image, manifest);
     let what = match differing.as_slice() {
         [] => "only its settings, such as variables, labels and the version".to_owned(),

@@ -58,6 +58,7 @@ impl ServiceResult {
 pub(super) fn entry(service: &Service, outcome: PushOutcome) -> PushEntry {
     PushEntry {
         package: service.package.name.clone(),
+        service: service.key.clone(),
         repository: service.repository.clone(),
         outcome,
         tags: Vec::new(),
@@ -78,7 +79,7 @@ pub(super) fn entry(service: &Service, outcome: PushOutcome) -> PushEntry {
 pub(super) fn report(shell: &Shell, done: &ServiceResult) {
     let entry = &done.entry;
     let tags = entry.tags.iter().map(ImageTag::as_str).collect::<Vec<_>>().join(", ");
-    let name = format!("{} {tags}", entry.package);
+    let name = format!("{} {tags}", entry.name());
     let error = entry.error.as_deref().unwrap_or_default();
     match entry.outcome {
         PushOutcome::Pushed => {
@@ -104,7 +105,7 @@ pub(super) fn report(shell: &Shell, done: &ServiceResult) {
             shell.status("Exported", format!("{name} ({bytes})"));
         }
         PushOutcome::Conflict => shell.bad_status("Conflict", format!("{name}: {error}")),
-        PushOutcome::Failed => shell.bad_status("Failed", format!("{}: {error}", entry.package)),
+        PushOutcome::Failed => shell.bad_status("Failed", format!("{}: {error}", entry.name())),
     }
     if let Some(help) = &done.help {
         shell.help(help);

@@ -10,7 +10,7 @@ use ecr_oci::bases::BaseCache;
 use ecr_oci::cache::{LayerCache, OnLayer};
 use ecr_oci::image::compression::Compression;
 use ecr_oci::trees::TreeCache;
-use ecr_types::{Platform, human};
+use ecr_types::{Digest, Platform, human};
 use tokio::task::JoinHandle;
 
 use super::outcome::ServiceResult;
@@ -91,6 +91,8 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let references = flags.image_refs.as_deref().map(references::open).transpose()?;
     let revision = git::revision(tree.as_ref());
     let push = Push { flags, shell, builder, methods, mirrors, since, tree, revision };
+    let (jobs, untagged) = with_tags(&push, jobs);
+    let done = done.into_iter().chain(untagged).collect();
     Ok(Prepared { push, jobs, done, destination, gate, references, layer_preparation })
 }
 
@@ -102,7 +104,7 @@ fn services(flags: &flags::Push, shell: &Shell, workspace: &Workspace) -> Result
             "to make a package a service, add an empty table [package.metadata.ecr] to its Cargo.toml",
         ));
     }
-    let is_wanted = |it: &&Service| flags.partition.is_none_or(|part| part.contains(&it.package.name));
+    let is_wanted = |it: &&Service| flags.partition.is_none_or(|part| part.contains(&it.name));
     let count = services.len();
     let services: Vec<_> = services.into_iter().filter(is_wanted).cloned().collect();
     if let Some(part) = flags.partition {
@@ -290,6 +292,19 @@ fn jobs(
         }
     }
     (jobs, done)
+}
+
+/// The jobs whose tags have values for their placeholders. What is missing for the others is told before they are compiled.
+fn with_tags(push: &Push<'_>, jobs: Vec<Job>) -> (Vec<Job>, Vec<ServiceResult>) {
+    let (mut good, mut failed) = (Vec::new(), Vec::new());
+    for job in jobs {
+        // Any digest will do.
+        match push.tags(&job, Some(&Digest::of(b""))) {
+            Ok(_) => good.push(job),
+            Err(error) => failed.push(ServiceResult::failed(&job, &error.into())),
+        }
+    }
+    (good, failed)
 }
 
 /// Reports all files of all services that cannot be copied, as other problems of the configuration.

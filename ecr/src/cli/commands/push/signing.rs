@@ -27,7 +27,7 @@ pub(super) async fn apply(
             Ok(manifests) => add(session, done, manifests),
             Err(error) => {
                 let error = one_line(error.as_ref());
-                session.shell.bad_status("Failed", format!("{}: {error}", done.entry.package));
+                session.shell.bad_status("Failed", format!("{}: {error}", done.entry.name()));
                 done.exit = Exit::of_parts([done.exit, Exit::Failed]);
                 done.entry.error.get_or_insert(error);
             }
@@ -53,8 +53,8 @@ fn add(session: &Session<'_>, done: &mut ServiceResult, manifests: Vec<SignedMan
     if !manifests.is_empty() {
         let word = if is_bad { "Unsigned" } else { "Signed" };
         match is_bad {
-            true => session.shell.bad_status(word, &done.entry.package),
-            false => session.shell.status(word, &done.entry.package),
+            true => session.shell.bad_status(word, done.entry.name()),
+            false => session.shell.status(word, done.entry.name()),
         }
         let lines: Vec<_> = manifests.iter().map(SignedManifest::line).collect();
         session.shell.detail(is_bad, &lines);

@@ -70,13 +70,7 @@ impl Source<'_> {
                 help: Some("pass the file of a push to the same environment".to_owned()),
             });
         }
-        Ok(DeployedImage {
-            package: wanted.package().map(str::to_owned),
-            repository: wanted.repository.clone(),
-            host: image.host.clone(),
-            tag: self.tag(wanted, image)?,
-            digest: image.digest.clone(),
-        })
+        Ok(wanted.deployed(image.host.clone(), self.tag(wanted, image)?, image.digest.clone()))
     }
 
     /// The tag of `--tag`, which the image must have, else its first one.
@@ -107,7 +101,7 @@ impl Source<'_> {
         let help = wanted
             .service
             .as_ref()
-            .map(|it| format!("push it, too: `cargo xtask push -p {} --format json`", it.package.name));
+            .map(|it| format!("push it, too: `cargo xtask push -p {} --format json`", it.name));
         Missing { message, help }
     }
 }

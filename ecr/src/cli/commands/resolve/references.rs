@@ -13,7 +13,7 @@ use crate::deployment::{Placeholder, find};
 
 /// The names that placeholders can have.
 pub(super) struct Names {
-    /// By the name of the package, and by that of the repository. A package comes before a repository of the same name.
+    /// By the name of the service, and by that of the repository. A service comes before a repository of the same name.
     repositories: BTreeMap<String, RepositoryName>,
     /// The repositories that `-p` and `--exclude` select.
     selected: BTreeSet<RepositoryName>,
@@ -35,10 +35,10 @@ impl Names {
     pub(super) fn new(desired: &Desired, selection: &SelectionArgs) -> Result<Self, Failure> {
         let all = &desired.repositories;
         let by_name = all.iter().map(|it| (it.name.to_string(), it.name.clone()));
-        let by_package = all.iter().filter_map(|it| Some((it.package.clone()?, it.name.clone())));
+        let by_service = all.iter().filter_map(|it| Some((it.service.clone()?, it.name.clone())));
         let selected = selection.repositories(desired)?;
         Ok(Self {
-            repositories: by_name.chain(by_package).collect(),
+            repositories: by_name.chain(by_service).collect(),
             selected: selected.into_iter().map(|it| it.name).collect(),
         })
     }

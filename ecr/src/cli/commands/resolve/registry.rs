@@ -87,6 +87,5 @@ fn deployed(
 ) -> DeployedImage {
     let uri = session.display_reference(uri);
     let host = uri.split_once('/').map_or(uri.as_str(), |(host, _)| host).to_owned();
-    let (package, repository) = (wanted.package().map(str::to_owned), wanted.repository.clone());
-    DeployedImage { package, repository, host, tag: Some(tag), digest }
+    wanted.deployed(host, Some(tag), digest)
 }

@@ -28,7 +28,7 @@ pub(in crate::cli::commands::push) async fn list(
         let reasons = reasons.get(&it.index).cloned().unwrap_or_default();
         ListedService {
             package: it.service.package.name.clone(),
-            service: it.service.package.name.clone(),
+            service: it.service.key.clone(),
             affected: since.is_none() || !reasons.is_empty(),
             reasons: reasons.iter().map(ToString::to_string).collect(),
         }

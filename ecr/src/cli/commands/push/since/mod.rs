@@ -240,7 +240,7 @@ fn explain(push: &Push<'_>, job: &Job, reasons: &[Reason]) {
         1 => String::new(),
         n => format!(" (and {} more)", n - 1),
     };
-    push.shell.status("Affected", format!("{}: {first}{more}", job.service.package.name));
+    push.shell.status("Affected", format!("{}: {first}{more}", job.service.name));
 }
 
 fn base(repository: &Repository, name: String) -> Result<Base> {
