@@ -74,8 +74,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use cli::flags::{
-    Create, Delete, DeliveryTask, Deployed, EcrTask, IamPolicy, Images, LifecycleCheck, LifecyclePreview,
-    LifecycleTask, Login, PinBases, Plan, Promote, Push, Resolve, Scan, Serve, Status, Task,
+    Completions, Create, Delete, DeliveryTask, Deployed, EcrTask, IamPolicy, Images, LifecycleCheck,
+    LifecyclePreview, LifecycleTask, Login, PinBases, Plan, Promote, Push, Resolve, Scan, Serve, Status,
+    Task,
 };
 
 use cli::program::Program;

@@ -5,7 +5,7 @@ use clap::Command;
 use super::program::named;
 
 /// The examples of each command, by its name.
-const EXAMPLES: [(&str, &str); 16] = [
+const EXAMPLES: [(&str, &str); 17] = [
     (
         "plan",
         "cargo xtask ecr plan\ncargo xtask ecr plan --check        # in CI: exit code 2 if create would write\ncargo xtask ecr plan --check -e '*'  # every environment",
@@ -34,6 +34,7 @@ const EXAMPLES: [(&str, &str); 16] = [
         "cargo xtask ecr login\ncargo xtask ecr login --print-token | docker login --username AWS --password-stdin HOST",
     ),
     ("serve", "cargo xtask ecr serve\nAWS_ENDPOINT_URL=http://127.0.0.1:4510 aws ecr describe-repositories"),
+    ("completions", "cargo ecr completions bash >~/.local/share/bash-completion/completions/cargo-ecr"),
     (
         "push",
         "cargo xtask push --local --create    # all of it, without an account\ncargo xtask push -p my-app -t '{git-sha}'\ncargo xtask push --since origin/main --explain\ndocker run $(cargo xtask push -p my-app)",

@@ -14,9 +14,9 @@ use super::commands;
 use super::error::{Exit, Failure};
 use super::examples::with_examples;
 use super::flags::{
-    Create, Delete, DeliveryTask, Deployed, EcrTask, IamPolicy, Images, InstalledTask, LifecycleCheck,
-    LifecyclePreview, LifecycleTask, Login, OutputArgs, PinBases, Plan, Promote, Push, Resolve, Scan, Serve,
-    Status, Task,
+    Completions, Create, Delete, DeliveryTask, Deployed, EcrTask, IamPolicy, Images, InstalledTask,
+    LifecycleCheck, LifecyclePreview, LifecycleTask, Login, OutputArgs, PinBases, Plan, Promote, Push,
+    Resolve, Scan, Serve, Status, Task,
 };
 use super::interruption::Signals;
 use super::near_miss;
@@ -49,6 +49,7 @@ commands! {
     LifecycleCheck { output } => commands::lifecycle::check::run,
     LifecyclePreview { common.output } => commands::lifecycle::preview::run,
     Serve { output } => commands::serve::run,
+    Completions { output } => commands::completions::run,
     Push { common.output } => commands::push::run,
     Resolve { common.output } => commands::resolve::run,
     Promote { common.output } => commands::promote::run,
@@ -103,6 +104,7 @@ impl EcrTask {
             Self::Deployed(it) => it.run(),
             Self::Login(it) => it.run(),
             Self::Serve(it) => it.run(),
+            Self::Completions(it) => it.run(),
         }
     }
 }

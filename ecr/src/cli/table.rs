@@ -1,11 +1,15 @@
 //! Tables of text that fit the width of a terminal.
+//!
+//! The width of a text is that on the screen: some characters take two columns, and some none.
 
 use anstyle::{AnsiColor, Style};
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 use super::shell::Printable;
 
-/// The maximum width of a table in characters.
-pub const WIDTH: usize = 80;
+/// The width of prose in columns.
+pub const PROSE: usize = 80;
 
 /// The meaning of a text, shown as its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +40,7 @@ pub struct Cell {
 pub enum Align {
     Left,
     Right,
-    /// Left-aligned; cut with an ellipsis where the table would exceed [`WIDTH`].
+    /// Left-aligned; cut with an ellipsis where the table would be wider than the terminal.
     Flexible,
 }
 
@@ -93,10 +97,10 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// The lines of the table, indented by `indent` spaces. Flexible columns are shortened to keep lines
-    /// within [`WIDTH`] characters.
-    pub fn lines(&self, indent: usize) -> impl Iterator<Item = Printable> + '_ {
-        let widths = self.widths(indent);
+    /// The lines of the table, indented by `indent` spaces. Flexible columns are shortened to keep lines within `width` columns;
+    /// without a width, nothing is.
+    pub fn lines(&self, indent: usize, width: Option<usize>) -> impl Iterator<Item = Printable> + '_ {
+        let widths = self.widths(indent, width.unwrap_or(usize::MAX));
         let titles: Vec<_> = self.columns.iter().map(|(title, _)| Cell::new(*title, Tone::Dim)).collect();
         let title = self.line(&titles, &widths, indent);
         let rows = self.rows.iter().map(move |row| self.line(row, &widths, indent));
@@ -105,16 +109,16 @@ impl Table {
 
     /// The width of each column: that of its widest cell. If the table is too wide, its widest flexible
     /// columns shrink.
-    fn widths(&self, indent: usize) -> Vec<usize> {
+    fn widths(&self, indent: usize, limit: usize) -> Vec<usize> {
         let width = |n: usize, title: &str| {
-            let cells = self.rows.iter().map(|row| row[n].text.chars().count());
-            cells.max().unwrap_or_default().max(title.chars().count())
+            let cells = self.rows.iter().map(|row| row[n].text.width());
+            cells.max().unwrap_or_default().max(title.width())
         };
         let mut widths: Vec<_> =
             self.columns.iter().enumerate().map(|(n, (title, _))| width(n, title)).collect();
         let gaps = indent + GAP * self.columns.len().saturating_sub(1);
         let flexible = |n: &usize| self.columns[*n].1 == Align::Flexible;
-        while gaps + widths.iter().sum::<usize>() > WIDTH {
+        while gaps + widths.iter().sum::<usize>() > limit {
             let Some(n) = (0..widths.len()).filter(flexible).max_by_key(|n| widths[*n]) else { break };
             if widths[n] <= MIN_FLEXIBLE_WIDTH {
                 break;
@@ -129,7 +133,7 @@ impl Table {
         let last = row.len().saturating_sub(1);
         for (n, (cell, width)) in row.iter().zip(widths).enumerate() {
             let text = cut(&cell.text, *width);
-            let padding = " ".repeat(width.saturating_sub(text.chars().count()));
+            let padding = " ".repeat(width.saturating_sub(text.width()));
             let (before, after) = match self.columns[n].1 {
                 Align::Right => (padding.as_str(), ""),
                 Align::Left | Align::Flexible if n == last => ("", ""),
@@ -149,12 +153,25 @@ const GAP: usize = 2;
 /// The minimum width of a flexible column in characters.
 const MIN_FLEXIBLE_WIDTH: usize = 6;
 
-/// `text`, cut to `width` characters with an ellipsis at the end if it is longer.
+/// `text`, cut to `width` columns if it is wider. An ellipsis takes the place of its middle: the ends of names tell them apart.
 pub fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+    if text.width() <= width {
         return text.to_owned();
     }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+    let room = width.saturating_sub(1);
+    let begin = fitting(text.chars(), room - room / 2);
+    let end: Vec<char> = fitting(text.chars().rev(), room / 2).chars().collect();
+    begin.chars().chain(['…']).chain(end.into_iter().rev()).collect()
+}
+
+/// The first characters that fit into `width` columns.
+fn fitting(characters: impl Iterator<Item = char>, width: usize) -> String {
+    let mut taken = 0;
+    let fits = |c: &char| {
+        taken += c.width().unwrap_or_default();
+        taken <= width
+    };
+    characters.take_while(fits).collect()
 }
 
 #[cfg(test)]
@@ -167,10 +184,26 @@ mod tests {
             Table::new(&[("NAME", Align::Flexible), ("SIZE", Align::Right), ("SCAN", Align::Left)]);
         table.add(vec!["short".into(), "1.0 MB".into(), "no findings".into()]);
         table.add(vec!["x".repeat(90).into(), "10.0 MB".into(), Cell::new("failed", Tone::Plain)]);
-        let lines: Vec<_> = table.lines(2).map(|it| without_colours(it.as_str())).collect();
-        assert!(lines.iter().all(|it| it.chars().count() <= WIDTH), "{lines:#?}");
+        let shown = |width| table.lines(2, width).map(|it| without_colours(it.as_str())).collect::<Vec<_>>();
+        assert!(shown(None)[2].contains(&"x".repeat(90)), "nothing is cut in a pipe");
+        assert!(shown(Some(120)).iter().all(|it| it.width() <= 120));
+        let lines = shown(Some(80));
+        assert!(lines.iter().all(|it| it.width() <= 80), "{lines:#?}");
         assert_eq!(lines[1].trim_end(), format!("  short{}   1.0 MB  no findings", " ".repeat(51)));
-        assert!(lines[2].contains("x…  10.0 MB  failed"));
+        assert!(lines[2].contains("x…x") && lines[2].ends_with("x  10.0 MB  failed"));
+    }
+
+    #[test]
+    fn cut_keeps_both_ends_within_the_columns() {
+        for (text, width, wanted) in [
+            ("payment-gateway-1", 17, "payment-gateway-1"),
+            ("payment-gateway-1", 11, "payme…way-1"),
+            ("payment-gateway-1", 1, "…"),
+            ("日本語の名前", 7, "日…前"),
+            ("日本語", 6, "日本語"),
+        ] {
+            assert_eq!(cut(text, width), wanted);
+        }
     }
 
     fn without_colours(line: &str) -> String {

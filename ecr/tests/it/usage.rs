@@ -162,6 +162,20 @@ fn every_command_has_examples() {
     }
 }
 
+#[test]
+fn shells_complete_the_installed_program() {
+    for (shell, word) in [
+        ("bash", "complete -F _cargo__ecr"),
+        ("zsh", "#compdef cargo-ecr"),
+        ("fish", "complete -c cargo-ecr"),
+    ] {
+        let script = Workspace::new().command(&["ecr", "completions", shell]).run().good().stdout;
+        assert!(script.contains(word) && script.contains("promote"), "{shell}");
+    }
+    let wrong = Workspace::new().command(&["ecr", "completions", "cmd"]).run();
+    assert!(wrong.stderr.contains("[possible values: bash, elvish, fish, powershell, zsh]"), "{wrong:#?}");
+}
+
 /// What the installed program prints, as cargo runs it.
 fn installed(workspace: &Workspace, args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-ecr"));

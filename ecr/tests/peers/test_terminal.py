@@ -24,8 +24,9 @@ from peers import POLICY, XTASK, Workspace, client, embedded, environment
 class Terminal:
     """A command on a pseudo-terminal."""
 
-    def __init__(self, workspace, *args, url="http://127.0.0.1:9"):
+    def __init__(self, workspace, *args, url="http://127.0.0.1:9", columns=80):
         self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.child = subprocess.Popen(
             [XTASK, *args], cwd=workspace.root, stdin=slave, stdout=slave, stderr=slave,
             env=environment(url) | {"TERM": "xterm"}, start_new_session=True,
@@ -251,6 +252,24 @@ class Delete(unittest.TestCase):
         terminal.until("Serving")
         os.killpg(terminal.child.pid, signal.SIGINT)
         self.assertEqual(terminal.end(), 0)
+
+
+class Tables(unittest.TestCase):
+    def test_they_are_as_wide_as_the_terminal_and_whole_in_a_pipe(self):
+        names = [f"my-organisation/production/team-payments/the-service-of-the-payment-gateway-{n}" for n in (1, 2, 3)]
+        workspace = Workspace(services=("my-app",), repositories=names)
+        with embedded(workspace.root / "state") as url:
+            workspace.run(url, "ecr", "create")
+            piped = workspace.run(url, "ecr", "status").stdout
+            self.assertTrue(all(f"  {name}  " in piped for name in names), piped)
+            for columns in (80, 120):
+                terminal = Terminal(workspace, "ecr", "status", url=url, columns=columns)
+                self.assertEqual(terminal.end(), 0)
+                rows = [re.sub("\x1b\\[[0-9;]*m", "", it).rstrip() for it in terminal.seen.split("\n")]
+                rows = [it for it in rows if it.startswith("  my-organ")]
+                # What tells the names apart is there.
+                self.assertEqual([re.match(r"  \S+-(\d) ", it)[1] for it in rows], ["1", "2", "3"], rows)
+                self.assertTrue(all(columns - 2 <= len(it) <= columns for it in rows), rows)
 
 
 class Help(unittest.TestCase):

@@ -36,7 +36,7 @@ pub async fn run(flags: &flags::Deployed, shell: &Shell) -> Result<Exit, Failure
         });
     }
     let report = DeployedReport { environments };
-    report.lines(now()).into_iter().for_each(|it| shell.print(it));
+    report.lines(now(), shell.width()).into_iter().for_each(|it| shell.print(it));
     shell.json(&report);
     let is_failed =
         |it: &DeployedEnvironment| it.error.is_some() || it.services.iter().any(|it| it.error.is_some());

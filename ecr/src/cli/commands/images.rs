@@ -47,7 +47,7 @@ pub async fn run(flags: &flags::Images, shell: &Shell) -> Result<Exit, Failure> 
         let images = &result.inventory;
         let (name, package) = (&desired.name, desired.package.as_deref());
         let report = ListedRepository { name, package, exists, images, storage, error };
-        report.print(storage_report.now, |line| shell.print(line));
+        report.print(storage_report.now, shell.width(), |line| shell.print(line));
         json.item(&report);
     }
     drop(repositories);

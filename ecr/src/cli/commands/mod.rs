@@ -1,6 +1,7 @@
 //! One module per command. Each loads its input, decides, acts and reports.
 
 mod bases;
+pub mod completions;
 pub mod create;
 pub mod delete;
 pub mod deployed;

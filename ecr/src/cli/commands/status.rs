@@ -66,7 +66,7 @@ pub async fn run(flags: &flags::Status, shell: &Shell) -> Result<Exit, Failure> 
         total,
         registry_settings,
     };
-    report.lines(storage_report.now).iter().for_each(|it| shell.print(it));
+    report.lines(storage_report.now, shell.width()).iter().for_each(|it| shell.print(it));
     session.warn_of_denials();
     storage_report.note_unread_manifests();
     let exit = finish(&session, &report);

@@ -113,6 +113,18 @@ pub enum EcrTask {
     Login(Login),
     /// Run the embedded ECR in the foreground, until Ctrl-C
     Serve(Serve),
+    /// Print the script with which a shell completes `cargo-ecr`
+    Completions(Completions),
+}
+
+/// `ecr completions`: print the script with which a shell completes the installed program, `cargo-ecr`
+#[derive(Debug, Args)]
+#[non_exhaustive]
+pub struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 /// The subcommands of `ecr lifecycle`.

@@ -68,8 +68,8 @@ pub struct DeployedImage {
 }
 
 impl DeployedReport {
-    /// A table for each environment.
-    pub fn lines(&self, now: Timestamp) -> Vec<Printable> {
+    /// A table for each environment, in a terminal of this width.
+    pub fn lines(&self, now: Timestamp, width: Option<usize>) -> Vec<Printable> {
         let mut lines = Vec::new();
         for environment in &self.environments {
             if !lines.is_empty() {
@@ -78,7 +78,7 @@ impl DeployedReport {
             lines.extend(environment.name.as_ref().map(|it| Tone::Title.paint(it)));
             match &environment.error {
                 Some(error) => lines.push(Printable::from("  ") + Tone::Bad.paint(error)),
-                None => lines.extend(environment.table(now).lines(2)),
+                None => lines.extend(environment.table(now).lines(2, width)),
             }
         }
         lines

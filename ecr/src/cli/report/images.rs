@@ -144,8 +144,8 @@ fn images<S: Serializer>(inventory: &Inventory, to: S) -> Result<S::Ok, S::Error
 }
 
 impl ListedRepository<'_> {
-    /// Calls `print` with each line for people.
-    pub fn print(&self, now: Timestamp, mut print: impl FnMut(Printable)) {
+    /// Calls `print` with each line for people, in a terminal of this width.
+    pub fn print(&self, now: Timestamp, width: Option<usize>, mut print: impl FnMut(Printable)) {
         let name = Tone::Title.paint(self.name.as_str());
         if self.error.is_some() {
             return print(name + ": unknown");
@@ -168,7 +168,7 @@ impl ListedRepository<'_> {
             let (image, detail) = (&self.images.images[row.image], &self.images.details[row.image]);
             table.add(cells(image, detail, row.depth, now));
         }
-        table.lines(2).for_each(&mut print);
+        table.lines(2, width).for_each(&mut print);
         if let Some(figures) = &self.storage {
             print(format!("  {}", figures_text(figures)).into());
         }

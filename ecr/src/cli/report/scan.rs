@@ -12,7 +12,7 @@ use super::images::tone_of;
 #[cfg(test)]
 use super::schema::{self, SCAN_STATUSES};
 use crate::cli::shell::Printable;
-use crate::cli::table::{Align, Cell, Table, Tone, WIDTH};
+use crate::cli::table::{Align, Cell, PROSE, Table, Tone};
 use crate::scan::{
     Counts, Finding, Fix, Gate, GateEvaluation, ImageScan, NEVER_SCANNED, ScanProgress, ScanType, Severity,
     Verdict, counts_text,
@@ -233,7 +233,7 @@ impl ScannedImage {
     }
 
     /// The lines for people.
-    pub fn lines(&self) -> Vec<Printable> {
+    pub fn lines(&self, width: Option<usize>) -> Vec<Printable> {
         let scanner = match self.scanner {
             Some(ScanType::Basic) => ", basic scanning",
             Some(ScanType::Enhanced) => ", enhanced scanning",
@@ -247,17 +247,17 @@ impl ScannedImage {
             lines.push(format!("  {}", counts_text(&self.counts)).into());
         } else {
             lines.push(format!("  {}", self.outcome.meaning).into());
-            let said = self.description.iter().flat_map(|it| wrap(&format!("ECR says: {it}"), WIDTH - 4));
+            let said = self.description.iter().flat_map(|it| wrap(&format!("ECR says: {it}"), PROSE - 4));
             lines.extend(said.map(|it| format!("  {it}").into()));
         }
-        let help = self.outcome.help.iter().flat_map(|it| wrap(&format!("help: {it}"), WIDTH - 4));
+        let help = self.outcome.help.iter().flat_map(|it| wrap(&format!("help: {it}"), PROSE - 4));
         lines.extend(help.map(|it| format!("  {it}").into()));
-        lines.extend(self.finding_lines());
+        lines.extend(self.finding_lines(width));
         lines.extend(self.gate_line());
         lines
     }
 
-    fn finding_lines(&self) -> Vec<Printable> {
+    fn finding_lines(&self, width: Option<usize>) -> Vec<Printable> {
         if self.findings.is_empty() {
             return Vec::new();
         }
@@ -270,7 +270,7 @@ impl ScannedImage {
         ];
         let mut table = Table::new(&columns);
         self.findings.iter().for_each(|it| table.add(it.cells()));
-        let mut rows = table.lines(2);
+        let mut rows = table.lines(2, width);
         let mut lines: Vec<_> = rows.next().into_iter().collect();
         for (row, finding) in rows.zip(&self.findings) {
             lines.push(row);

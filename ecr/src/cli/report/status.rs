@@ -109,13 +109,13 @@ pub struct LatestImage {
 }
 
 impl StatusReport {
-    /// The lines for people.
-    pub fn lines(&self, now: Timestamp) -> Vec<Printable> {
+    /// The lines for people, in a terminal of this width.
+    pub fn lines(&self, now: Timestamp, width: Option<usize>) -> Vec<Printable> {
         let mut lines = vec![Tone::Title.paint("Environment")];
         lines.extend(self.environment_lines());
         lines.push(Printable::default());
         lines.push(Tone::Title.paint("Repositories"));
-        lines.extend(self.table(now).lines(2));
+        lines.extend(self.table(now).lines(2, width));
         for repository in self.repositories.iter().filter(|it| !it.drift.is_empty()) {
             lines.push(format!("  {} differs in {}", repository.name, some_of(&repository.drift, 3)).into());
         }

@@ -69,7 +69,7 @@ async fn scans(
     for image in scanned {
         match image {
             Ok(image) => {
-                session.shell.detail(!image.is_through(), &image.lines());
+                session.shell.detail(!image.is_through(), &image.lines(session.shell.width()));
                 if !ScannedImage::is_through(&image) {
                     reason = Some(format!("it did not pass the gate --fail-on {}", gate.fail_on));
                 }

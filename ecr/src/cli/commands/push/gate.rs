@@ -42,7 +42,7 @@ pub(super) async fn apply(
         match scans.next().await {
             Some(Ok(image)) => {
                 hints.add(&image);
-                session.shell.detail(!image.is_through(), &image.lines());
+                session.shell.detail(!image.is_through(), &image.lines(session.shell.width()));
                 add_scan(&mut done[n], image);
             }
             Some(Err(failure)) => fail(session, &mut done[n], failure.error),

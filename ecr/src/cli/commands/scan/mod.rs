@@ -45,7 +45,7 @@ pub async fn run(flags: &flags::Scan, shell: &Shell) -> Result<Exit, Failure> {
     while let Some(scanned) = scans.next().await {
         match scanned {
             Ok(image) => {
-                image.lines().iter().for_each(|it| shell.print(it));
+                image.lines(shell.width()).iter().for_each(|it| shell.print(it));
                 json.item(&image);
                 totals.add(&image);
             }
