@@ -74,7 +74,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use cli::flags::{
-    Completions, Create, Delete, DeliveryTask, Deployed, EcrTask, IamPolicy, Images, LifecycleCheck,
+    Completions, Create, Delete, DeliveryTask, Deployed, EcrTask, Explain, IamPolicy, Images, LifecycleCheck,
     LifecyclePreview, LifecycleTask, Login, PinBases, Plan, Promote, Push, Resolve, Scan, Serve, Status,
     Task,
 };

@@ -5,7 +5,7 @@ use clap::Command;
 use super::program::named;
 
 /// The examples of each command, by its name.
-const EXAMPLES: [(&str, &str); 17] = [
+const EXAMPLES: [(&str, &str); 18] = [
     (
         "plan",
         "cargo xtask ecr plan\ncargo xtask ecr plan --check        # in CI: exit code 2 if create would write\ncargo xtask ecr plan --check -e '*'  # every environment",
@@ -16,6 +16,10 @@ const EXAMPLES: [(&str, &str); 17] = [
     ),
     ("delete", "cargo xtask ecr delete\ncargo xtask ecr delete -p my-app --yes"),
     ("status", "cargo xtask ecr status\ncargo xtask ecr status --format json | jq .total"),
+    (
+        "explain",
+        "cargo xtask ecr explain\ncargo xtask ecr explain -p my-app image\ncargo xtask ecr explain region -e prod",
+    ),
     ("images", "cargo xtask ecr images -p my-app"),
     ("scan", "cargo xtask ecr scan\ncargo xtask ecr scan --fail-on HIGH --ignore-unfixed"),
     ("check", "cargo xtask ecr lifecycle check\ncargo xtask ecr lifecycle check policy.json"),

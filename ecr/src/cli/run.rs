@@ -14,7 +14,7 @@ use super::commands;
 use super::error::{Exit, Failure};
 use super::examples::with_examples;
 use super::flags::{
-    Completions, Create, Delete, DeliveryTask, Deployed, EcrTask, IamPolicy, Images, InstalledTask,
+    Completions, Create, Delete, DeliveryTask, Deployed, EcrTask, Explain, IamPolicy, Images, InstalledTask,
     LifecycleCheck, LifecyclePreview, LifecycleTask, Login, OutputArgs, PinBases, Plan, Promote, Push,
     Resolve, Scan, Serve, Status, Task,
 };
@@ -50,6 +50,7 @@ commands! {
     LifecyclePreview { common.output } => commands::lifecycle::preview::run,
     Serve { output } => commands::serve::run,
     Completions { output } => commands::completions::run,
+    Explain { output } => commands::explain::run,
     Push { common.output } => commands::push::run,
     Resolve { common.output } => commands::resolve::run,
     Promote { common.output } => commands::promote::run,
@@ -105,6 +106,7 @@ impl EcrTask {
             Self::Login(it) => it.run(),
             Self::Serve(it) => it.run(),
             Self::Completions(it) => it.run(),
+            Self::Explain(it) => it.run(),
         }
     }
 }

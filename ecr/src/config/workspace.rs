@@ -10,7 +10,9 @@ use ecr_types::text::NotText;
 use thiserror::Error;
 
 use crate::config::definitions::Definitions;
-use crate::config::desired::{self, Configuration, Desired, Member, Package, PolicyFiles};
+use crate::config::desired::{
+    self, Configuration, Desired, Explained, Member, Outside, Package, PolicyFiles,
+};
 use crate::config::environments::{self, EnvironmentChoice, EnvironmentName, NameSource, NoEnvironment};
 use crate::config::files;
 use crate::config::metadata::{Environment, PackageMetadata, WorkspaceMetadata, near_misses};
@@ -62,6 +64,28 @@ pub fn named_environment(flag: Option<&str>) -> Option<EnvironmentName> {
         .or_else(|| named(variable()?, NameSource::Variable))
 }
 
+/// The settings of a workspace with their origins, in one environment.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The name of the environment; `None` without one.
+    pub environment: Option<String>,
+    pub settings: Vec<Explained>,
+    /// Tables of manifests that are probably mistyped, for warnings.
+    pub near_misses: Vec<Problem>,
+}
+
+/// The variables that have a say beside the files: the region and the profile.
+pub fn outside(region_flag: Option<String>, profile_flag: Option<String>) -> Outside {
+    let variable = |name: &'static str| std::env::var(name).ok().filter(|it| !it.is_empty());
+    let region = |name: &'static str| Some((name, variable(name)?));
+    Outside {
+        region_flag,
+        region_variable: region("AWS_REGION").or_else(|| region("AWS_DEFAULT_REGION")),
+        profile_flag,
+        profile_variable: variable("AWS_PROFILE"),
+    }
+}
+
 /// The lifecycle policies of a workspace.
 #[derive(Debug)]
 pub struct LifecyclePolicies {
@@ -105,6 +129,36 @@ impl Workspace {
             environments: configuration.environments(),
             near_misses: configuration.near_misses,
         })
+    }
+
+    /// Where the settings come from, in each environment that `choice` selects.
+    ///
+    /// # Errors
+    /// As those of [`Workspace::load`].
+    pub fn explain(
+        manifest_path: Option<&Path>,
+        choice: &EnvironmentChoice,
+        outside: &Outside,
+        patience: &Patience,
+    ) -> Result<Vec<Explanation>, LoadError> {
+        let metadata = metadata(manifest_path, patience)?;
+        let root = metadata.workspace_root.as_std_path();
+        let problems = Problems::default();
+        let base = Reader { root, problems: &problems }.configuration(&metadata);
+        let files = policy_files(root, &base);
+        resolve_all(&base, &files, &problems);
+        let selected = environments::select(&base.workspace, choice)?;
+        let in_each = selected.iter().map(|it| Some(*it)).chain(selected.is_empty().then_some(None));
+        let explanation = |environment: Option<&Environment>| {
+            let own = environment.map_or_else(|| base.clone(), |it| base.in_environment(it));
+            let settings = desired::explain(&own, &base, &files, outside, &problems);
+            let (environment, near_misses) =
+                (environment.map(|it| it.name.clone()), base.near_misses.clone());
+            Explanation { environment, settings, near_misses }
+        };
+        let explained = in_each.map(explanation).collect();
+        problems.into_result().map_err(LoadError::Problems)?;
+        Ok(explained)
     }
 
     /// Reads the workspace of `manifest_path`, or of the current directory, once for each environment that `choice` selects.

@@ -18,6 +18,7 @@ mod doubt;
 mod encoding;
 mod environment;
 mod environments;
+mod explain;
 mod export;
 mod files;
 mod gate;

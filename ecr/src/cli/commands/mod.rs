@@ -7,6 +7,7 @@ pub mod delete;
 pub mod deployed;
 mod endpoint;
 mod expiry;
+pub mod explain;
 pub mod iam_policy;
 pub mod images;
 pub mod lifecycle;

@@ -40,8 +40,9 @@ impl SelectionArgs {
     }
 
     fn matcher(&self, desired: &Desired) -> Result<impl Fn(&[&str]) -> bool, Failure> {
-        let selected = self.patterns(&self.package, desired)?;
-        let excluded = self.patterns(&self.exclude, desired)?;
+        let names: Vec<_> = desired.repositories.iter().flat_map(specs_of).collect();
+        let selected = Self::patterns(&self.package, &names)?;
+        let excluded = Self::patterns(&self.exclude, &names)?;
         let matches = |patterns: &[glob::Pattern], names: &[&str]| {
             patterns.iter().any(|it| names.iter().any(|name| it.matches(name)))
         };
@@ -50,9 +51,20 @@ impl SelectionArgs {
         })
     }
 
+    /// Whether a service, by its name, is selected among these.
+    pub fn service_matcher(&self, services: &[String]) -> Result<impl Fn(&str) -> bool, Failure> {
+        let names: Vec<_> = services.iter().map(String::as_str).collect();
+        let selected = Self::patterns(&self.package, &names)?;
+        let excluded = Self::patterns(&self.exclude, &names)?;
+        Ok(move |name: &str| {
+            let matches = |all: &[glob::Pattern]| all.iter().any(|it| it.matches(name));
+            (selected.is_empty() || matches(&selected)) && !matches(&excluded)
+        })
+    }
+
     /// Parses glob patterns. A pattern that matches nothing is an error, as in cargo.
-    fn patterns(&self, texts: &[String], desired: &Desired) -> Result<Vec<glob::Pattern>, Failure> {
-        let names = || desired.repositories.iter().flat_map(specs_of);
+    fn patterns(texts: &[String], names: &[&str]) -> Result<Vec<glob::Pattern>, Failure> {
+        let names = || names.iter().copied();
         let pattern = |text: &String| {
             let pattern = glob::Pattern::new(text)
                 .map_err(|it| Failure::new(format!("`{text}` is not a valid package pattern: {it}")))?;

@@ -8,12 +8,14 @@ use ecr_lifecycle::Timestamp;
 use crate::aws::iam::{Pipeline, Role};
 use crate::config::tag_template::TagTemplate;
 
+mod explain;
 mod pin_bases;
 mod promote;
 mod push;
 mod resolve;
 mod serve;
 mod shared;
+pub use explain::Explain;
 pub use pin_bases::PinBases;
 pub use promote::{Deployed, Promote};
 pub use push::{BuilderKind, Push};
@@ -96,6 +98,8 @@ pub enum EcrTask {
     Delete(Delete),
     /// Show a summary of the environment, repositories, images and storage cost
     Status(Status),
+    /// Show every setting with the place that it comes from
+    Explain(Explain),
     /// List the images in the repositories
     Images(Images),
     /// Show the findings of ECR image scans

@@ -12,6 +12,7 @@ use crate::cli::program::named;
 
 mod delete;
 mod deployed;
+mod explain;
 mod images;
 mod lifecycle;
 mod login;
@@ -28,6 +29,7 @@ mod signing;
 mod status;
 pub use delete::{DeleteEntry, DeleteOutcome, DeleteReport};
 pub use deployed::{DeployedEnvironment, DeployedImage, DeployedReport, DeployedService};
+pub use explain::{ExplainReport, ExplainedSetting};
 #[cfg(test)]
 pub use images::ImagesDocument;
 pub use images::{ImagesTotal, ListedRepository, figures_text};

@@ -14,11 +14,13 @@ use crate::config::settings::{PolicySource, RepositorySettings};
 use crate::config::tag_template::TagTemplate;
 
 mod binaries;
+mod explain;
 mod mirrors;
 mod moving_tags;
 mod registry;
 mod resolve;
 
+pub use explain::{Explained, Origin, Outside, explain};
 pub use mirrors::BaseMirrors;
 pub use registry::{DesiredRegistry, DesiredTemplate};
 pub use resolve::resolve;

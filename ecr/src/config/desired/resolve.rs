@@ -44,7 +44,7 @@ const MAX_RESOURCE_TAGS: usize = 50;
 
 pub(super) struct Resolver<'a> {
     pub(super) configuration: &'a Configuration,
-    files: &'a PolicyFiles,
+    pub(super) files: &'a PolicyFiles,
     pub(super) problems: &'a Problems,
 }
 
@@ -60,16 +60,16 @@ struct RepositorySource<'a> {
 }
 
 /// A table that makes a package, or one of its binaries, a service.
-struct ConfiguredService<'a> {
-    member: &'a Member,
+pub(super) struct ConfiguredService<'a> {
+    pub(super) member: &'a Member,
     /// The key below `services`; `None` if the package is one service.
     key: Option<&'a str>,
-    metadata: &'a PackageMetadata,
+    pub(super) metadata: &'a PackageMetadata,
 }
 
 impl ConfiguredService<'_> {
     /// See [`Service::name`].
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let package = &self.member.package.name;
         self.key.map_or_else(|| package.clone(), |it| format!("{package}-{it}"))
     }
@@ -132,7 +132,7 @@ impl<'a> Resolver<'a> {
         service.metadata.repository.as_ref().map_or_else(default, |it| it.value.to_string())
     }
 
-    fn derived_name(&self, service: &ConfiguredService<'_>) -> Option<RepositoryName> {
+    pub(super) fn derived_name(&self, service: &ConfiguredService<'_>) -> Option<RepositoryName> {
         let report = |error: ecr_types::InvalidName| {
             let table = service.key.map(|it| format!(".services.{it}")).unwrap_or_default();
             let help = format!("name it in [package.metadata.ecr{table}]: repository = \"...\"");
@@ -141,7 +141,7 @@ impl<'a> Resolver<'a> {
         self.derived_text(service).parse().map_err(report).ok()
     }
 
-    fn override_of(
+    pub(super) fn override_of(
         &self,
         service: &ConfiguredService<'_>,
         derived: Option<&RepositoryName>,
@@ -171,7 +171,7 @@ impl<'a> Resolver<'a> {
         entries.filter(is_standalone).filter_map(|it| self.standalone_repository(it)).collect()
     }
 
-    fn services(&self) -> impl Iterator<Item = ConfiguredService<'a>> {
+    pub(super) fn services(&self) -> impl Iterator<Item = ConfiguredService<'a>> {
         let members = self.configuration.members.iter().filter_map(|it| Some((it, it.metadata.as_ref()?)));
         members.flat_map(|(member, metadata)| {
             let each = metadata.each().into_iter();

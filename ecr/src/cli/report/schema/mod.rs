@@ -61,6 +61,7 @@ mod tests {
             ("delete", schema_of::<DeleteReport>("delete", "ecr delete")),
             ("deployed", schema_of::<DeployedReport>("deployed", "ecr deployed")),
             ("error", schema_of::<ErrorReport>("error", "any command")),
+            ("explain", schema_of::<ExplainReport>("explain", "ecr explain")),
             ("iam-policy", schema_of::<PolicyDocument>("iam-policy", "ecr iam-policy")),
             ("iam-trust", schema_of::<TrustPolicy>("iam-trust", "ecr iam-policy --trust")),
             ("images", schema_of::<ImagesDocument>("images", "ecr images")),
