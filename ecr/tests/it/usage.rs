@@ -32,7 +32,7 @@ fn words_of_other_tools_lead_to_the_right_one() {
         &["ecr", "plan", "--json"],
         &["ecr", "plan", "--profile", "x"],
         // clap knows what is nearly right.
-        &["ecr", "plna"],
+        &["ecr", "creat"],
         &["push", "--dryrun"],
     ];
     expect![[r#"
@@ -78,9 +78,9 @@ fn words_of_other_tools_lead_to_the_right_one() {
         ecr plan --profile x
         error: unexpected argument '--profile' found
           tip: the AWS profile is `--aws-profile NAME`; --profile is that of cargo, for push
-        ecr plna
-        error: unrecognized subcommand 'plna'
-          tip: a similar subcommand exists: 'plan'
+        ecr creat
+        error: unrecognized subcommand 'creat'
+          tip: a similar subcommand exists: 'create'
         push --dryrun
         error: unexpected argument '--dryrun' found
           tip: a similar argument exists: '--dry-run'
