@@ -34,6 +34,7 @@
 //! # Modules
 //!
 //! ```text
+//! adoption    what a workspace needs to use this tool
 //! affected    which services a change can affect
 //! cli         flags, commands, reports and terminal output
 //! config      the desired state from Cargo.toml files and repositories.json; each value with its place
@@ -53,6 +54,7 @@
 //! registries and the HTTP client), `ecr-lifecycle` (lifecycle policies), `ecr-embedded` (the embedded ECR)
 //! and `ecr-types`. `docs/architecture.md` describes the design.
 
+mod adoption;
 mod affected;
 mod aws;
 mod build;
@@ -74,9 +76,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use cli::flags::{
-    Completions, Create, Delete, DeliveryTask, Deployed, EcrTask, Explain, IamPolicy, Images, LifecycleCheck,
-    LifecyclePreview, LifecycleTask, Login, PinBases, Plan, Promote, Push, Resolve, Scan, Serve, Status,
-    Task,
+    Completions, Create, Delete, DeliveryTask, Deployed, EcrTask, Explain, IamPolicy, Images, Init,
+    LifecycleCheck, LifecyclePreview, LifecycleTask, Login, PinBases, Plan, Promote, Push, Resolve, Scan,
+    Serve, Status, Task,
 };
 
 use cli::program::Program;

@@ -5,7 +5,7 @@ use clap::Command;
 use super::program::named;
 
 /// The examples of each command, by its name.
-const EXAMPLES: [(&str, &str); 18] = [
+const EXAMPLES: [(&str, &str); 19] = [
     (
         "plan",
         "cargo xtask ecr plan\ncargo xtask ecr plan --check        # in CI: exit code 2 if create would write\ncargo xtask ecr plan --check -e '*'  # every environment",
@@ -19,6 +19,10 @@ const EXAMPLES: [(&str, &str); 18] = [
     (
         "explain",
         "cargo xtask ecr explain\ncargo xtask ecr explain -p my-app image\ncargo xtask ecr explain region -e prod",
+    ),
+    (
+        "init",
+        "cargo xtask ecr init            # shows what it would write\ncargo xtask ecr init --write\ncargo xtask ecr init --way workspace --source ../xtask-ecr",
     ),
     ("images", "cargo xtask ecr images -p my-app"),
     ("scan", "cargo xtask ecr scan\ncargo xtask ecr scan --fail-on HIGH --ignore-unfixed"),

@@ -4,6 +4,7 @@
 pub fn of_subcommand(parent: Option<&str>, word: &str) -> Option<String> {
     let command = match word.to_ascii_lowercase().as_str() {
         "list" | "ls" | "image" | "tags" | "describe" => "ecr images",
+        "setup" | "adopt" => "ecr init",
         "apply" | "up" | "sync" | "new" | "add" | "ensure" | "make" => "ecr create",
         "diff" | "check" | "preview" | "drift" => "ecr plan",
         "rm" | "remove" | "destroy" | "down" | "del" | "prune" | "clean" => "ecr delete",

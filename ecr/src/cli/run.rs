@@ -14,9 +14,9 @@ use super::commands;
 use super::error::{Exit, Failure};
 use super::examples::with_examples;
 use super::flags::{
-    Completions, Create, Delete, DeliveryTask, Deployed, EcrTask, Explain, IamPolicy, Images, InstalledTask,
-    LifecycleCheck, LifecyclePreview, LifecycleTask, Login, OutputArgs, PinBases, Plan, Promote, Push,
-    Resolve, Scan, Serve, Status, Task,
+    Completions, Create, Delete, DeliveryTask, Deployed, EcrTask, Explain, IamPolicy, Images, Init,
+    InstalledTask, LifecycleCheck, LifecyclePreview, LifecycleTask, Login, OutputArgs, PinBases, Plan,
+    Promote, Push, Resolve, Scan, Serve, Status, Task,
 };
 use super::interruption::Signals;
 use super::near_miss;
@@ -51,6 +51,7 @@ commands! {
     Serve { output } => commands::serve::run,
     Completions { output } => commands::completions::run,
     Explain { output } => commands::explain::run,
+    Init { output } => commands::init::run,
     Push { common.output } => commands::push::run,
     Resolve { common.output } => commands::resolve::run,
     Promote { common.output } => commands::promote::run,
@@ -107,6 +108,7 @@ impl EcrTask {
             Self::Serve(it) => it.run(),
             Self::Completions(it) => it.run(),
             Self::Explain(it) => it.run(),
+            Self::Init(it) => it.run(),
         }
     }
 }

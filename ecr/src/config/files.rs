@@ -1,7 +1,7 @@
 //! Reading files that the user has named.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -48,6 +48,18 @@ pub fn edit(path: &Path, change: impl FnOnce(&str) -> Option<String>) -> io::Res
     let mark = if bytes.starts_with(MARK.as_bytes()) { MARK } else { "" };
     let Some(changed) = change(&decode(bytes)?) else { return Ok(false) };
     overwrite(path, format!("{mark}{changed}").as_bytes()).map(|()| true)
+}
+
+/// Writes a new file, and the folders above it.
+///
+/// # Errors
+/// The file exists, or cannot be written.
+pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut file = File::create_new(path)?;
+    file.write_all(content)
 }
 
 /// Replaces the content of a file. Its permissions stay, and so does a symbolic link that leads to it. Readers see the old

@@ -9,6 +9,7 @@ use ecr_types::document::{Located, Node, Place, Problem, Problems, parse_json, p
 use ecr_types::text::NotText;
 use thiserror::Error;
 
+use crate::adoption::{Surroundings, look};
 use crate::config::definitions::Definitions;
 use crate::config::desired::{
     self, Configuration, Desired, Explained, Member, Outside, Package, PolicyFiles,
@@ -84,6 +85,19 @@ pub fn outside(region_flag: Option<String>, profile_flag: Option<String>) -> Out
         profile_flag,
         profile_variable: variable("AWS_PROFILE"),
     }
+}
+
+/// The root of a workspace, and what is there, whether or not it uses this tool.
+///
+/// # Errors
+/// `cargo metadata` fails, or a file cannot be read.
+pub fn surroundings(
+    manifest_path: Option<&Path>,
+    patience: &Patience,
+) -> Result<(PathBuf, Surroundings), anyhow::Error> {
+    let metadata = metadata(manifest_path, patience)?;
+    let found = look::look(&metadata, patience)?;
+    Ok((metadata.workspace_root.into_std_path_buf(), found))
 }
 
 /// The lifecycle policies of a workspace.

@@ -26,6 +26,7 @@ mod hostile;
 mod hub;
 mod iam;
 mod images;
+mod init;
 mod interruption;
 mod lifecycle;
 mod local;

@@ -1,9 +1,11 @@
 //! The state of the git working tree: its commit and its uncommitted changes.
 
 mod changes;
+mod history;
 mod revision;
 
 pub use changes::{NoBase, Repository};
+pub use history::changed_since_line;
 pub use revision::revision;
 
 use std::path::{Component, Path, PathBuf};

@@ -10,6 +10,7 @@ mod expiry;
 pub mod explain;
 pub mod iam_policy;
 pub mod images;
+pub mod init;
 pub mod lifecycle;
 mod load;
 pub mod login;

@@ -9,6 +9,7 @@ use crate::aws::iam::{Pipeline, Role};
 use crate::config::tag_template::TagTemplate;
 
 mod explain;
+mod init;
 mod pin_bases;
 mod promote;
 mod push;
@@ -16,6 +17,7 @@ mod resolve;
 mod serve;
 mod shared;
 pub use explain::Explain;
+pub use init::Init;
 pub use pin_bases::PinBases;
 pub use promote::{Deployed, Promote};
 pub use push::{BuilderKind, Push};
@@ -90,6 +92,8 @@ pub enum DeliveryTask {
 #[derive(Debug, Subcommand)]
 #[non_exhaustive]
 pub enum EcrTask {
+    /// Show or write what this workspace needs to use the tool
+    Init(Init),
     /// Show what `ecr create` would change
     Plan(Plan),
     /// Create missing repositories and update the settings of existing ones

@@ -14,6 +14,7 @@ mod delete;
 mod deployed;
 mod explain;
 mod images;
+mod init;
 mod lifecycle;
 mod login;
 mod pin_bases;
@@ -33,6 +34,7 @@ pub use explain::{ExplainReport, ExplainedSetting};
 #[cfg(test)]
 pub use images::ImagesDocument;
 pub use images::{ImagesTotal, ListedRepository, figures_text};
+pub use init::InitReport;
 pub use lifecycle::{
     CheckReport, Disagreement, ImagesWarning, PolicyError, PolicyWarning, PreviewReport, PreviewedRepository,
 };

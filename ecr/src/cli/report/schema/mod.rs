@@ -65,6 +65,7 @@ mod tests {
             ("iam-policy", schema_of::<PolicyDocument>("iam-policy", "ecr iam-policy")),
             ("iam-trust", schema_of::<TrustPolicy>("iam-trust", "ecr iam-policy --trust")),
             ("images", schema_of::<ImagesDocument>("images", "ecr images")),
+            ("init", schema_of::<InitReport>("init", "ecr init")),
             ("lifecycle-check", schema_of::<CheckReport>("lifecycle-check", "ecr lifecycle check")),
             ("lifecycle-preview", schema_of::<PreviewReport>("lifecycle-preview", "ecr lifecycle preview")),
             ("login", schema_of::<LoginReport>("login", "ecr login")),

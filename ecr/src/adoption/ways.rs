@@ -1,0 +1,165 @@
+//! How the tool gets into the repository.
+
+use super::manifests::{values, with_value, with_values};
+use super::{FileChange, NoProposal, Proposal, Source, Surroundings, Way};
+
+const CARGO_CONFIG: &str = ".cargo/config.toml";
+/// The whole of an xtask.
+const MAIN: &str = include_str!("main.rs.txt");
+
+/// Adds what the way needs beside the services.
+pub(super) fn add(
+    found: &Surroundings,
+    way: Way,
+    source: Option<&Source>,
+    proposal: &mut Proposal,
+) -> Result<(), NoProposal> {
+    let (value, reason) = match way {
+        Way::Installed => (
+            "installed",
+            "nothing of the workspace depends on the tool, so that no locked crate changes and any toolchain will do",
+        ),
+        Way::Workspace => {
+            ("a workspace of its own", "an own lock file and own profiles: nothing of the services changes")
+        }
+        Way::Member => ("a member", "one lock file for the services and the tool, which share their crates"),
+    };
+    proposal.choose("way", value, reason, "--way installed|workspace|member");
+    if way == Way::Installed {
+        let install = match source {
+            Some(Source::Git(url)) => format!("cargo install --locked --git {url} xtask-ecr"),
+            Some(Source::Path(path)) => format!("cargo install --locked --path {path}"),
+            None => "cargo install --locked --path SOURCE/ecr, or --git URL xtask-ecr".to_owned(),
+        };
+        proposal.notes.push(format!("people and CI install the tool with `{install}`"));
+        return Ok(());
+    }
+    if found.xtask.as_ref().is_some_and(|it| it.contains("xtask-ecr")) {
+        proposal.notes.push("the xtask in the folder `xtask` has the tool".to_owned());
+        return add_alias(found, way, proposal);
+    }
+    if found.xtask.is_some()
+        || found.packages.iter().any(|it| it.name == "xtask")
+        || has_xtask_elsewhere(found)
+    {
+        proposal.notes.push(
+            "there is an xtask: add `xtask-ecr` to its dependencies, and its commands to its own (README, \"In an xtask of your own\")"
+                .to_owned(),
+        );
+        return Ok(());
+    }
+    let source = source.ok_or(NoProposal::NoSource)?;
+    proposal.create("xtask/Cargo.toml", xtask_manifest(way, source));
+    proposal.create("xtask/src/main.rs", MAIN.to_owned());
+    add_alias(found, way, proposal)?;
+    add_membership(found, way, source, proposal)
+}
+
+/// An xtask that is excluded from the workspace has an alias.
+fn has_xtask_elsewhere(found: &Surroundings) -> bool {
+    let config = found.cargo_config.as_deref().unwrap_or_default();
+    let ours = [Way::Workspace, Way::Member].map(alias);
+    let alias =
+        |value: &str| matches!(with_value(CARGO_CONFIG, config, "alias", "xtask", value), Ok(Some(_)));
+    !ours.iter().any(|it| alias(it))
+}
+
+fn alias(way: Way) -> &'static str {
+    match way {
+        Way::Member => "run --package xtask --",
+        Way::Workspace | Way::Installed => "run --quiet --manifest-path xtask/Cargo.toml --",
+    }
+}
+
+fn xtask_manifest(way: Way, source: &Source) -> String {
+    let dependency = match source {
+        Source::Git(url) => format!("{{ git = \"{url}\" }}"),
+        Source::Path(path) if path.starts_with('/') => format!("{{ path = \"{path}\" }}"),
+        Source::Path(path) => format!("{{ path = \"../{path}\" }}"),
+    };
+    let head = "[package]\nname = \"xtask\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n";
+    let own = "\n# A workspace of its own: neither its lock file nor its profiles concern the services.\n[workspace]\n\n\
+               [profile.dev]\nopt-level = 1\ndebug = false\n";
+    let own = if way == Way::Workspace { own } else { "" };
+    format!("{head}\n[dependencies]\nxtask-ecr = {dependency}\n{own}")
+}
+
+fn add_alias(found: &Surroundings, way: Way, proposal: &mut Proposal) -> Result<(), NoProposal> {
+    let old = found.cargo_config.as_deref().unwrap_or_default();
+    match with_value(CARGO_CONFIG, old, "alias", "xtask", alias(way))? {
+        Some(new) => {
+            proposal.changes.push(FileChange {
+                path: CARGO_CONFIG.to_owned(),
+                old: found.cargo_config.clone(),
+                new,
+            });
+            if way == Way::Workspace {
+                proposal.notes.push(
+                    "cargo takes the path in the alias from the current folder: it works in the root of the workspace; elsewhere type \
+                     `cargo run --manifest-path \"$(git rev-parse --show-toplevel)/xtask/Cargo.toml\" --`"
+                        .to_owned(),
+                );
+            }
+        }
+        None => {
+            proposal.notes.push(format!("{CARGO_CONFIG} has another alias `xtask`, which stays as it is"))
+        }
+    }
+    Ok(())
+}
+
+/// The root manifest: a member is one, and a workspace of its own is excluded where a pattern would make it one.
+fn add_membership(
+    found: &Surroundings,
+    way: Way,
+    source: &Source,
+    proposal: &mut Proposal,
+) -> Result<(), NoProposal> {
+    const ROOT: &str = "Cargo.toml";
+    let root =
+        proposal.changes.iter().find(|it| it.path == ROOT).map_or(&found.root_manifest, |it| &it.new).clone();
+    let members = values(&root, "workspace", "members").unwrap_or_default();
+    let matches =
+        |name: &str| members.iter().any(|it| glob::Pattern::new(it).is_ok_and(|it| it.matches(name)));
+    let below = match source {
+        Source::Path(path) if !path.starts_with('/') && !path.starts_with("..") => {
+            Some(path.strip_suffix("/ecr").unwrap_or(path).to_owned())
+        }
+        _ => None,
+    };
+    let mut new = root.clone();
+    if way == Way::Workspace && matches("xtask") {
+        new = with_values(ROOT, &new, "workspace", "exclude", &["xtask"])?;
+    }
+    if way == Way::Member {
+        if !matches("xtask") {
+            new = with_values(ROOT, &new, "workspace", "members", &["xtask"])?;
+        }
+        if values(&root, "workspace", "default-members").is_none() {
+            let folders: Vec<_> = found.packages.iter().map(|it| folder(&it.manifest)).collect();
+            new = with_values(ROOT, &new, "workspace", "default-members", &folders)?;
+            proposal.choose(
+                "default-members",
+                folders.join(", "),
+                "else `cargo build` compiles the tool, and `cargo run` does not know which binary is meant",
+                "`default-members` in Cargo.toml",
+            );
+        }
+    }
+    if let Some(below) = below.filter(|_| !found.root_manifest.is_empty()) {
+        new = with_values(ROOT, &new, "workspace", "exclude", &[below.as_str()])?;
+    }
+    if new != root {
+        proposal.changes.retain(|it| it.path != ROOT);
+        proposal.changes.push(FileChange {
+            path: ROOT.to_owned(),
+            old: Some(found.root_manifest.clone()),
+            new,
+        });
+    }
+    Ok(())
+}
+
+fn folder(manifest: &str) -> &str {
+    manifest.rsplit_once('/').map_or(".", |(folder, _)| folder)
+}

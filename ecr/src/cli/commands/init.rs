@@ -1,0 +1,73 @@
+//! `ecr init`: what a workspace needs to use the tool, as a diff, or written.
+
+use anyhow::Context;
+use ecr_types::human::count;
+
+use crate::adoption::{self, FileChange, NoProposal, Proposal};
+use crate::cli::error::{Exit, Failure};
+use crate::cli::flags;
+use crate::cli::report::InitReport;
+use crate::cli::shell::Shell;
+use crate::config::files;
+use crate::config::workspace;
+
+/// The time within which cargo and git answer.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// Shows the proposal, and writes it with `--write`. No request is made.
+pub async fn run(flags: &flags::Init, shell: &Shell) -> Result<Exit, Failure> {
+    let (root, proposal) = propose(flags, shell).await?;
+    let report = InitReport::new(&proposal, flags.write);
+    report.lines().iter().for_each(|it| shell.print(it));
+    if !flags.write {
+        report.files.iter().flat_map(|it| it.diff.lines()).for_each(|it| shell.print(it));
+    }
+    report.notes.iter().for_each(|it| shell.note(it));
+    if flags.write {
+        proposal.changes.iter().try_for_each(|it| write(&root, it, shell))?;
+    }
+    finish(flags, shell, &proposal);
+    shell.json(&report);
+    Ok(Exit::Done)
+}
+
+async fn propose(flags: &flags::Init, shell: &Shell) -> Result<(std::path::PathBuf, Proposal), Failure> {
+    let (manifest, patience) = (flags.manifest_path.clone(), shell.patience(LIMIT));
+    let (way, source) = (flags.way, flags.source.clone());
+    let looking = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
+        let (root, found) = workspace::surroundings(manifest.as_deref(), &patience)?;
+        let source = source.map(|it| adoption::look::source(&root, &it)).transpose()?;
+        let proposal = adoption::propose(&found, way, source.as_ref()).map_err(|error: NoProposal| {
+            let help = error.help();
+            Failure::from(anyhow::Error::new(error)).with_help(help)
+        })?;
+        Ok((root, proposal))
+    });
+    looking.await.context("failed to read the workspace")?
+}
+
+fn write(root: &std::path::Path, change: &FileChange, shell: &Shell) -> Result<(), Failure> {
+    let path = root.join(&change.path);
+    let written = match &change.old {
+        Some(_) => files::edit(&path, |_| Some(change.new.clone())).map(drop),
+        None => files::create(&path, change.new.as_bytes()),
+    };
+    written.with_context(|| format!("failed to write `{}`", change.path))?;
+    shell.status(if change.old.is_some() { "Changed" } else { "Created" }, &change.path);
+    Ok(())
+}
+
+fn finish(flags: &flags::Init, shell: &Shell, proposal: &Proposal) {
+    let files = count(proposal.changes.len() as u64, "file");
+    match (proposal.changes.is_empty(), flags.write) {
+        (true, _) => shell.status("Finished", "nothing to do: the workspace has all that it needs"),
+        (false, true) => {
+            shell.status("Finished", format!("{files} written"));
+            shell.help("`cargo xtask push --local --create` pushes the images to the embedded ECR, without an account");
+        }
+        (false, false) => {
+            shell.status("Finished", format!("{files} to write"));
+            shell.help("`cargo xtask ecr init --write` writes them");
+        }
+    }
+}
