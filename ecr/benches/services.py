@@ -25,8 +25,9 @@ from push import as_under_cargo, timed
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 SIZES = (1, 10, 50)
 TARGET = "x86_64-unknown-linux-gnu"
-# For each state: the goal and the limit, as seconds above cargo or as a multiple of it.
-STATES = {"fresh": ("times", 1.2, 1.5), "nothing changed": ("above", 0.15, 0.3), "one changed": ("above", 0.3, 0.6)}
+# For each state: the goal and the limit, as seconds above cargo or as a multiple of it. The limit of what takes tenths of a
+# second leaves room for slower machines; what is measured stands beside it.
+STATES = {"fresh": ("times", 1.2, 1.5), "nothing changed": ("above", 0.15, 0.6), "one changed": ("above", 0.3, 0.6)}
 
 
 def generate(count):
