@@ -40,25 +40,25 @@ impl SelectionArgs {
     }
 
     fn matcher(&self, desired: &Desired) -> Result<impl Fn(&[&str]) -> bool, Failure> {
-        let names: Vec<_> = desired.repositories.iter().flat_map(specs_of).collect();
-        let selected = Self::patterns(&self.package, &names)?;
-        let excluded = Self::patterns(&self.exclude, &names)?;
-        let matches = |patterns: &[glob::Pattern], names: &[&str]| {
-            patterns.iter().any(|it| names.iter().any(|name| it.matches(name)))
-        };
-        Ok(move |names: &[&str]| {
-            (selected.is_empty() || matches(&selected, names)) && !matches(&excluded, names)
-        })
+        self.matcher_among(&desired.repositories.iter().flat_map(specs_of).collect::<Vec<_>>())
     }
 
     /// Whether a service, by its name, is selected among these.
     pub fn service_matcher(&self, services: &[String]) -> Result<impl Fn(&str) -> bool, Failure> {
         let names: Vec<_> = services.iter().map(String::as_str).collect();
-        let selected = Self::patterns(&self.package, &names)?;
-        let excluded = Self::patterns(&self.exclude, &names)?;
-        Ok(move |name: &str| {
-            let matches = |all: &[glob::Pattern]| all.iter().any(|it| it.matches(name));
-            (selected.is_empty() || matches(&selected)) && !matches(&excluded)
+        let is_selected = self.matcher_among(&names)?;
+        Ok(move |name: &str| is_selected(&[name]))
+    }
+
+    /// Whether something with some of these names is selected.
+    fn matcher_among(&self, names: &[&str]) -> Result<impl Fn(&[&str]) -> bool + use<>, Failure> {
+        let selected = Self::patterns(&self.package, names)?;
+        let excluded = Self::patterns(&self.exclude, names)?;
+        let matches = |patterns: &[glob::Pattern], names: &[&str]| {
+            patterns.iter().any(|it| names.iter().any(|name| it.matches(name)))
+        };
+        Ok(move |names: &[&str]| {
+            (selected.is_empty() || matches(&selected, names)) && !matches(&excluded, names)
         })
     }
 
