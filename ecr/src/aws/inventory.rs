@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::Context;
 use aws_sdk_ecr::primitives::DateTime;
 use aws_sdk_ecr::types::{
     DescribeImagesFilter, ImageDetail, ImageIdentifier, ImageStatus, ImageStatusFilter,
@@ -56,6 +57,16 @@ impl Aws {
         let mut inventory = Inventory::new(listed);
         self.read_manifests(name, &mut inventory, manifests).await?;
         Ok(Some(inventory))
+    }
+
+    /// [`Aws::inventory`] for a command that can do nothing without it: a denied `ecr:DescribeImages` is an error.
+    pub async fn required_inventory(
+        &self,
+        name: &RepositoryName,
+        manifests: Manifests,
+    ) -> anyhow::Result<Inventory> {
+        let inventory = self.inventory(name, manifests).await?;
+        inventory.context("no permission to list the images (ecr:DescribeImages)")
     }
 
     /// Converts page by page, because the SDK's type of an image is larger than the result.

@@ -30,6 +30,11 @@ pub struct History {
 }
 
 impl History {
+    /// Reads the tags of a repository. Without an environment, what was pushed last is what runs.
+    pub fn in_environment(inventory: &Inventory, tag: Option<&EnvironmentTag>) -> Self {
+        tag.map_or_else(|| Self::by_push(inventory), |it| Self::of(inventory, it))
+    }
+
     /// Reads the tags of a repository. In an environment to which nothing was promoted, the newest tagged image is what runs.
     pub fn of(inventory: &Inventory, tag: &EnvironmentTag) -> Self {
         let promoted = match tag {
@@ -73,7 +78,7 @@ impl History {
     }
 
     /// The newest tagged images.
-    pub fn by_push(inventory: &Inventory) -> Self {
+    fn by_push(inventory: &Inventory) -> Self {
         let rows = inventory.rows();
         let roots = rows.iter().filter(|it| it.depth == 0 && inventory.is_runnable(it.image));
         let mut newest = roots.filter_map(|it| {

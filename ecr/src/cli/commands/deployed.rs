@@ -112,10 +112,8 @@ async fn images(
     tag: Option<&EnvironmentTag>,
     observed: &ObservedRepository,
 ) -> anyhow::Result<Images> {
-    let inventory = session.aws.inventory(&service.repository, Manifests::None).await?;
-    let inventory = inventory.context("no permission to list the images (ecr:DescribeImages)")?;
-    // Without environments, what is pushed is what runs.
-    let history = tag.map_or_else(|| History::by_push(&inventory), |it| History::of(&inventory, it));
+    let inventory = session.aws.required_inventory(&service.repository, Manifests::None).await?;
+    let history = History::in_environment(&inventory, tag);
     let image = |it: Option<Deployed>| it.map(|it| image(&inventory, observed, it));
     Ok((image(history.current), image(history.previous)))
 }

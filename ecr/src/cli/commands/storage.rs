@@ -2,7 +2,6 @@
 
 use std::sync::Mutex;
 
-use anyhow::Context;
 use ecr_lifecycle::{Policy, Timestamp};
 use ecr_types::lock;
 
@@ -57,8 +56,7 @@ impl<'a> StorageReport<'a> {
         let policy = self.policy(desired);
         let manifests = self.manifests(desired, &policy);
         let policy = policy.unwrap_or_default();
-        let inventory = self.session.aws.inventory(&desired.name, manifests).await;
-        let inventory = inventory?.context("no permission to list the images (ecr:DescribeImages)")?;
+        let inventory = self.session.aws.required_inventory(&desired.name, manifests).await?;
         let figures = Figures::new(&inventory, policy.as_ref(), self.now, self.price);
         Ok(RepositoryStorage { inventory, figures })
     }

@@ -187,8 +187,7 @@ impl Preview<'_> {
 
     async fn preview_images(&self, desired: &DesiredRepository) -> anyhow::Result<PreviewedRepository> {
         let (aws, name) = (&self.session.aws, &desired.name);
-        let inventory = aws.inventory(name, Manifests::Indexes).await?;
-        let images = inventory.context("no permission to list the images (ecr:DescribeImages)")?.images;
+        let images = aws.required_inventory(name, Manifests::Indexes).await?.images;
         let document = self.document(desired)?;
         let mut decisions = decide(document, &images, self.now);
         let mut disagreeing = None;

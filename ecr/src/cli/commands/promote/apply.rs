@@ -139,8 +139,7 @@ impl Apply<'_> {
     /// The tag with the next number, now.
     async fn next(&self) -> Result<ImageTag> {
         let name = &self.promotion.to;
-        let inventory = self.sides.target().session.aws.inventory(name, Manifests::None).await?;
-        let inventory = inventory.context("no permission to list the images (ecr:DescribeImages)")?;
+        let inventory = self.sides.target().session.aws.required_inventory(name, Manifests::None).await?;
         Ok(self.sides.tag.after(History::of(&inventory, &self.sides.tag).last)?)
     }
 }

@@ -129,9 +129,7 @@ impl Planner<'_> {
                 help: Some(help),
             });
         };
-        let inventory = target.session.aws.inventory(to, Manifests::None).await;
-        let denied = || anyhow::anyhow!("no permission to list the images (ecr:DescribeImages)");
-        let inventory = inventory.map_err(anyhow::Error::new).and_then(|it| it.ok_or_else(denied));
+        let inventory = target.session.aws.required_inventory(to, Manifests::None).await;
         let inventory = inventory.map_err(|it| Missing::failed(to, &it))?;
         let found = self.found(wanted, &inventory).await?;
         entry.from = Some(PromotedFrom {

@@ -59,12 +59,10 @@ async fn tagged(lookup: &TagLookup<'_>, wanted: &Wanted, uri: &str) -> Result<De
 /// The image that the environment runs.
 async fn current(session: &Session<'_>, wanted: &Wanted, uri: &str) -> Result<DeployedImage, Missing> {
     let name = &wanted.repository;
-    let inventory = session.aws.inventory(name, Manifests::None).await;
-    let denied = || anyhow::anyhow!("no permission to list the images (ecr:DescribeImages)");
-    let inventory = inventory.map_err(anyhow::Error::new).and_then(|it| it.ok_or_else(denied));
+    let inventory = session.aws.required_inventory(name, Manifests::None).await;
     let inventory = inventory.map_err(|it| Missing::failed(name, &it))?;
     let tag = session.desired().environment.as_ref().map(|it| it.tag());
-    let history = tag.map_or_else(|| History::by_push(&inventory), |it| History::of(&inventory, &it));
+    let history = History::in_environment(&inventory, tag.as_ref());
     let flags = session.registry_flags();
     let current = history.current.ok_or_else(|| Missing {
         message: format!("`{name}` has no tagged image"),

@@ -19,7 +19,6 @@ use crate::cli::report::{ScanFailure, Subject};
 use crate::clock::now;
 use crate::config::desired::{DesiredRepository, Service};
 use crate::config::tag_template::{Revision, TagValues};
-use crate::inventory::Inventory;
 use crate::scan::index;
 
 /// An image whose scan is requested.
@@ -151,17 +150,8 @@ impl Selector<'_> {
         known.map(|it| Ok(it.render(&values)?.to_string())).collect()
     }
 
-    async fn inventory(
-        &self,
-        desired: &DesiredRepository,
-        manifests: Manifests,
-    ) -> anyhow::Result<Inventory> {
-        let inventory = self.session.aws.inventory(&desired.name, manifests).await;
-        inventory?.context("no permission to list the images (ecr:DescribeImages)")
-    }
-
     async fn newest(&self, desired: &DesiredRepository, missing: &[String]) -> anyhow::Result<Option<Image>> {
-        let mut inventory = self.inventory(desired, Manifests::None).await?;
+        let mut inventory = self.session.aws.required_inventory(&desired.name, Manifests::None).await?;
         let shell = self.session.shell;
         let Some(newest) = inventory.newest() else {
             return self.report_no_images(desired).map(|()| None);
@@ -179,7 +169,7 @@ impl Selector<'_> {
 
     /// All runnable images, including those that indexes list.
     async fn all(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<ScanTarget>> {
-        let inventory = self.inventory(desired, Manifests::Indexes).await?;
+        let inventory = self.session.aws.required_inventory(&desired.name, Manifests::Indexes).await?;
         let is_scanned = |n: &usize| {
             let image = &inventory.images[*n];
             inventory.is_runnable(*n) && !image.is_index() && image.storage_class == StorageClass::Standard
