@@ -176,8 +176,9 @@ impl ImageBuilder {
         })
     }
 
-    /// Removes what was not used for long from the caches in the target folder.
-    pub fn forget_unused(&self) {
+    /// Completes the caches in the target folder for the next run, and removes what was not used for long.
+    pub fn tend_caches(&self) {
+        self.options.executables.remember_recent();
         self.layers.forget_unused();
         let folder = self.options.target.join("xtask-ecr");
         ["bases", "trees", "executables", "linkage"].iter().for_each(|it| sweep(&folder.join(it)));

@@ -103,9 +103,12 @@ impl LayerSource<'_> {
         layers.add("xtask-ecr: base scratch", self.base())?;
         layers.add("xtask-ecr: shared libraries", libraries)?;
         let path = entrypoint(&binary.name);
-        let package = self.package();
-        let copier = FileCopier { package: &package, binary: &path, tree: layers.below.clone() };
-        layers.add("xtask-ecr: files", copier.copy(&self.copies())?)?;
+        let copies = self.copies();
+        if !copies.is_empty() {
+            let package = self.package();
+            let copier = FileCopier { package: &package, binary: &path, tree: layers.below.clone() };
+            layers.add("xtask-ecr: files", copier.copy(&copies)?)?;
+        }
         let mut executable = Files::default();
         add_executable(&mut executable, &binary.file, &path);
         layers.add("xtask-ecr: binary", executable)?;
@@ -118,10 +121,14 @@ impl LayerSource<'_> {
     /// [`FilesError`](crate::build::files::FilesError) with all files that cannot be copied; or the service has no binary.
     pub fn check(&self, lower: &LowerLayers<'_>) -> Result<()> {
         let path = entrypoint(compile::bin_name(self.service)?);
+        let copies = self.copies();
+        if copies.is_empty() {
+            return Ok(());
+        }
         let mut tree = lower.tree();
         tree.apply(&self.base().tree())?;
         let has_build_script = self.service.package.has_build_script;
-        FileCopier { package: &self.package(), binary: &path, tree }.check(&self.copies(), has_build_script)
+        FileCopier { package: &self.package(), binary: &path, tree }.check(&copies, has_build_script)
     }
 
     /// The files of the base `scratch`; none for another base.

@@ -22,15 +22,7 @@ impl ImageBuilder {
         on_warnings: impl Fn(&str),
         on_line: compile::OnLine<'_>,
     ) {
-        let wanted = services.iter().enumerate().flat_map(|(n, service)| {
-            let platforms = self.platforms(service);
-            let missing: Vec<_> =
-                platforms.iter().filter(|it| !self.binaries.contains_key(*it)).cloned().collect();
-            missing.into_iter().map(move |platform| (n, service, platform))
-        });
-        let wanted: Vec<_> = wanted
-            .filter_map(|(n, service, platform)| Some((n, service, self.toolchain.target(&platform).ok()?)))
-            .collect();
+        let wanted = self.wanted(services);
         let mut left: Vec<_> =
             (0..services.len()).map(|n| wanted.iter().filter(|it| it.0 == n).count()).collect();
         let requests: Vec<_> = wanted.iter().map(|(_, service, target)| (*service, target)).collect();
@@ -50,5 +42,27 @@ impl ImageBuilder {
         };
         // A cargo that cannot be run cannot be run for one service either, and that is reported.
         let _ = compile::build_together(&self.options, &requests, on_line, on_event);
+    }
+
+    /// Finds out which services [`ImageBuilder::compile_together`] compiles by one invocation of cargo.
+    pub fn prepare_compilation(&self, services: &[Service]) {
+        let wanted = self.wanted(services);
+        let requests: Vec<_> = wanted.iter().map(|(_, service, target)| (*service, target)).collect();
+        if services.len() > 1 {
+            compile::prepare_together(&self.options, &requests);
+        }
+    }
+
+    /// The executables to compile, each with the number of its service.
+    fn wanted<'a>(&self, services: &'a [Service]) -> Vec<(usize, &'a Service, compile::BuildTarget)> {
+        let wanted = services.iter().enumerate().flat_map(|(n, service)| {
+            let platforms = self.platforms(service);
+            let missing: Vec<_> =
+                platforms.iter().filter(|it| !self.binaries.contains_key(*it)).cloned().collect();
+            missing.into_iter().map(move |platform| (n, service, platform))
+        });
+        wanted
+            .filter_map(|(n, service, platform)| Some((n, service, self.toolchain.target(&platform).ok()?)))
+            .collect()
     }
 }

@@ -213,7 +213,12 @@ pub fn plan(desired: &[DesiredRepository], project: Option<&str>, observed: &Obs
 /// The project of a repository, if it is not `project`. A repository without the tag `Project` is treated as one of
 /// `project`, and so is one whose tags may not be read: see [`is_owner_unknown`].
 pub fn foreign_owner(found: &ObservedRepository, project: Option<&str>) -> Option<String> {
-    let owner = found.tags.known()?.get("Project")?;
+    other_project(found.tags.known()?, project)
+}
+
+/// The project that resource tags name, if it is not `project`.
+pub fn other_project(tags: &BTreeMap<String, String>, project: Option<&str>) -> Option<String> {
+    let owner = tags.get("Project")?;
     (project? != owner).then(|| owner.clone())
 }
 

@@ -3,17 +3,18 @@
 //! `target/xtask-ecr/blobs/` contains compressed layers by digest. `target/xtask-ecr/layers/` contains the descriptor of
 //! each layer by the fingerprint of its input. The folder can be removed at any time.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufWriter, Read};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use ecr_types::Digest;
+use ecr_types::{Digest, lock};
 
 use crate::files::{self, Temporary};
 use crate::image::compression::Compressor;
@@ -28,6 +29,8 @@ pub struct LayerCache {
     began: SystemTime,
     /// Is told of layers that are compressed.
     on_layer: Option<OnLayer>,
+    /// The layers of this run by fingerprint. Services share some of them, such as the base `scratch`.
+    known: Arc<Mutex<BTreeMap<Digest, Layer>>>,
 }
 
 /// Gets the size of a layer that is about to be compressed, in bytes, and returns what gets the number of bytes of each part.
@@ -48,7 +51,13 @@ impl LayerCache {
     /// The cache below `target`, the target folder of a workspace. Layers are compressed on all cores.
     pub fn new(target: &Path) -> Self {
         let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-        Self { folder: target.join("xtask-ecr"), threads, began: SystemTime::now(), on_layer: None }
+        Self {
+            folder: target.join("xtask-ecr"),
+            threads,
+            began: SystemTime::now(),
+            on_layer: None,
+            known: Arc::default(),
+        }
     }
 
     /// The same cache, with another number of threads.
@@ -73,6 +82,15 @@ impl LayerCache {
     pub fn layer(&self, files: &Files, compressor: impl Into<Compressor>) -> Result<Layer> {
         let compressor = compressor.into();
         let fingerprint = files.fingerprint(compressor);
+        if let Some(layer) = lock(&self.known).get(&fingerprint) {
+            return Ok(layer.clone());
+        }
+        let layer = self.stored(files, compressor, &fingerprint)?;
+        lock(&self.known).insert(fingerprint, layer.clone());
+        Ok(layer)
+    }
+
+    fn stored(&self, files: &Files, compressor: Compressor, fingerprint: &Digest) -> Result<Layer> {
         let descriptor = self.folder.join("layers").join(format!("{}.json", fingerprint.hex()));
         if let Some(layer) = self.find(&descriptor) {
             return Ok(layer);

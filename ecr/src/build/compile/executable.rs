@@ -1,12 +1,14 @@
 //! Reading executables and shared libraries, with a cache in the target folder.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use ecr_oci::files;
 use ecr_oci::image::elf::Elf;
-use ecr_types::Digest;
+use ecr_types::{Digest, lock};
 use serde::{Deserialize, Serialize};
 
 use super::stamp::Stamp;
@@ -22,10 +24,12 @@ pub struct Executable {
     pub size: u64,
 }
 
-/// The cache in `target/xtask-ecr/executables/`.
-#[derive(Debug)]
-pub(super) struct ExecutableCache {
+/// The cache in `target/xtask-ecr/executables/`. Its clones are one cache.
+#[derive(Debug, Clone)]
+pub struct ExecutableCache {
     folder: PathBuf,
+    /// The files that were too new for the cache when they were read.
+    recent: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 /// The format of the cache entries. To be changed together with [`Executable`], which invalidates all entries.
@@ -39,8 +43,8 @@ struct CachedExecutable {
 
 impl ExecutableCache {
     /// The cache below the target folder `target`.
-    pub(super) fn new(target: &Path) -> Self {
-        Self { folder: target.join("xtask-ecr/executables") }
+    pub fn new(target: &Path) -> Self {
+        Self { folder: target.join("xtask-ecr/executables"), recent: Arc::default() }
     }
 
     /// Reads a file, or takes it from the cache if it has not changed.
@@ -50,6 +54,9 @@ impl ExecutableCache {
     pub(super) fn read(&self, path: &Path) -> Result<Executable> {
         // A file that was written very recently may change again without a change of its stamp.
         let stamp = Stamp::of(path).filter(Stamp::is_settled);
+        if stamp.is_none() {
+            lock(&self.recent).insert(path.to_owned());
+        }
         if let Some(executable) = stamp.as_ref().and_then(|it| self.get(path, it)) {
             return Ok(executable);
         }
@@ -62,6 +69,13 @@ impl ExecutableCache {
             self.insert(&CachedExecutable { stamp, executable: executable.clone() });
         }
         Ok(executable)
+    }
+
+    /// Reads the files again that were too new for the cache, so that the next run finds them there.
+    pub fn remember_recent(&self) {
+        let recent = std::mem::take(&mut *lock(&self.recent));
+        // The next run reports a file that cannot be read.
+        recent.iter().for_each(|it| drop(self.read(it)));
     }
 
     fn get(&self, path: &Path, stamp: &Stamp) -> Option<Executable> {

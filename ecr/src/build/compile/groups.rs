@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 
 use anyhow::{Context, Result, ensure};
 use ecr_oci::files;
-use ecr_types::Digest;
+use ecr_types::{Digest, lock};
 use serde::{Deserialize, Serialize};
 
-use super::linkage::Linkage;
+use super::linkage::{KnownLinkage, Linkage};
 use super::resolution::{FORMAT, Resolution};
 use super::{Options, environment, feature_flags, resolver, rustflags};
 use crate::config::desired::Service;
@@ -26,6 +27,8 @@ pub(super) struct Request<'a> {
     /// The name of the binary target.
     pub bin: &'a str,
     pub linkage: Linkage,
+    /// What the cache says of the linkage.
+    pub known: Option<KnownLinkage>,
     /// Whether the linker of the host does not support the target.
     pub is_foreign: bool,
 }
@@ -86,8 +89,21 @@ pub(super) fn groups(options: &Options, requests: &[Request<'_>]) -> Vec<Vec<usi
     groups.into_iter().map(|(_, members)| members).collect()
 }
 
-/// The titles of requests whose features agree, in sets. They are remembered until the inputs change.
+/// The sets of services that agree, as far as this run has found out.
+#[derive(Debug, Default)]
+pub struct Agreements(Mutex<Vec<BTreeSet<String>>>);
+
+/// The titles of requests whose features agree, in sets. A second caller waits for what the first one asks.
 fn agreements(options: &Options, requests: &[Request<'_>]) -> Vec<BTreeSet<String>> {
+    let mut known = lock(&options.agreements.0);
+    if !requests.iter().all(|it| known.iter().any(|set| set.contains(&it.title()))) {
+        *known = stored_agreements(options, requests);
+    }
+    known.clone()
+}
+
+/// The same, from the target folder. They are remembered there until the inputs change.
+fn stored_agreements(options: &Options, requests: &[Request<'_>]) -> Vec<BTreeSet<String>> {
     let root = std::fs::read_to_string(options.root.join("Cargo.toml")).unwrap_or_default();
     if !root.parse().is_ok_and(|it| resolver::keeps_features_apart(&it)) {
         // `cargo tree` does not show what development dependencies and the host change.

@@ -35,48 +35,68 @@ pub(super) struct LinkageCache {
     inputs: Digest,
 }
 
+/// The lock file and the root manifest, as a digest. They are large, and the same for all services.
+pub(super) struct WorkspaceFiles(Digest);
+
+impl WorkspaceFiles {
+    pub(super) fn read(root: &Path) -> Self {
+        let files = ["Cargo.lock", "Cargo.toml"].map(|it| fs::read(root.join(it)).unwrap_or_default());
+        Self(Digest::of(&files.concat()))
+    }
+}
+
+/// What is known of how a service is linked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KnownLinkage {
+    /// The linkage that succeeded.
+    pub linkage: Linkage,
+    /// Why the ones before it failed.
+    pub reason: Option<String>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct CachedLinkage {
     inputs: Digest,
-    linkage: Linkage,
-    reason: Option<String>,
+    #[serde(flatten)]
+    known: KnownLinkage,
 }
 
 impl LinkageCache {
-    /// The cache for a service and a platform.
-    pub(super) fn of(options: &Options, service: &Service, target: &BuildTarget) -> Self {
+    /// The cache for a service and a platform. A change of its manifest invalidates it, and one of the files of the workspace:
+    /// another linkage may succeed with other dependencies.
+    pub(super) fn of(
+        options: &Options,
+        workspace: &WorkspaceFiles,
+        service: &Service,
+        target: &BuildTarget,
+    ) -> Self {
         let manifest = options.root.join(&service.package.folder).join("Cargo.toml");
+        let manifest = fs::read(manifest).unwrap_or_default();
         let architecture = target.platform.to_string().replace('/', "-");
-        let title = format!("{}-{architecture}", service.name);
-        Self::new(&options.target, &options.root, &manifest, &title)
+        let file = format!("{}-{architecture}.json", service.name);
+        Self {
+            file: options.target.join("xtask-ecr/linkage").join(file),
+            inputs: Digest::of(&[workspace.0.as_str().as_bytes(), &manifest].concat()),
+        }
     }
 
-    /// The cache for `package`. A change of the manifests or the lock file invalidates it, because another linkage may
-    /// succeed with other dependencies.
-    fn new(target: &Path, root: &Path, manifest: &Path, package: &str) -> Self {
-        let files = [root.join("Cargo.lock"), root.join("Cargo.toml"), manifest.to_owned()];
-        let bytes = files.map(|it| fs::read(it).unwrap_or_default()).concat();
-        let file = target.join("xtask-ecr/linkage").join(format!("{package}.json"));
-        Self { file, inputs: Digest::of(&bytes) }
+    /// What is known, and holds for a target.
+    pub(super) fn read(&self, target: &BuildTarget) -> Option<KnownLinkage> {
+        // The linkage may need a target that is no longer installed.
+        Some(self.entry()?.known).filter(|it| target.linkages().contains(&it.linkage))
     }
 
-    /// The linkage that succeeded, and why the ones before it failed.
-    pub(super) fn read(&self) -> Option<(Linkage, Option<String>)> {
+    fn entry(&self) -> Option<CachedLinkage> {
         let entry: CachedLinkage = serde_json::from_slice(&fs::read(&self.file).ok()?).ok()?;
-        (entry.inputs == self.inputs).then_some((entry.linkage, entry.reason))
+        (entry.inputs == self.inputs).then_some(entry)
     }
 
-    /// Stores a linkage that succeeded, and why the ones before it failed.
-    pub(super) fn write(&self, linkage: &Linkage, reason: Option<&str>) -> Result<()> {
-        let known = self.read();
-        if known.is_some_and(|(known, why)| known == *linkage && why.as_deref() == reason) {
+    /// Stores what is known now.
+    pub(super) fn write(self, known: KnownLinkage) -> Result<()> {
+        if self.entry().is_some_and(|it| it.known == known) {
             return Ok(());
         }
-        let entry = CachedLinkage {
-            inputs: self.inputs.clone(),
-            linkage: linkage.clone(),
-            reason: reason.map(str::to_owned),
-        };
+        let entry = CachedLinkage { inputs: self.inputs, known };
         files::write(&self.file, &serde_json::to_vec(&entry)?)?;
         Ok(())
     }

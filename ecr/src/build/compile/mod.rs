@@ -31,15 +31,15 @@ mod target;
 mod together;
 mod wrapper;
 
-pub use executable::Executable;
-use executable::ExecutableCache;
+pub use executable::{Executable, ExecutableCache};
+pub use groups::Agreements;
 pub use libraries::Library;
-use linkage::{Linkage, LinkageCache};
+use linkage::{KnownLinkage, Linkage, LinkageCache, WorkspaceFiles};
 use prebuilt::PrebuiltUser;
 pub use scripts::ScriptLog;
 pub use sources::{crates, dep_info, unifies_development};
 pub use target::{BuildTarget, Toolchain};
-pub use together::{Compiled, Event, OnLine, build as build_together};
+pub use together::{Compiled, Event, OnLine, build as build_together, prepare as prepare_together};
 
 /// The options of `cargo build`.
 #[derive(Debug, Clone)]
@@ -60,6 +60,9 @@ pub struct Options {
     pub commit_time: Option<u64>,
     /// What build scripts have told cargo.
     pub scripts: Arc<ScriptLog>,
+    pub executables: ExecutableCache,
+    /// Which services may be built together.
+    pub agreements: Arc<Agreements>,
     /// The manifests of the members of the workspace.
     pub manifests: Vec<PathBuf>,
     /// The manifests outside of the workspace that members depend on by path.
@@ -89,38 +92,56 @@ pub fn build(
     service: &Service,
     compiled: Option<Compiled>,
 ) -> Result<Binary> {
-    let bin = bin_name(service)?;
-    let cache = LinkageCache::of(options, service, target);
-    // The cached linkage may need a target that is no longer installed.
-    let cached = cache.read().filter(|(linkage, _)| target.linkages().contains(linkage));
-    let reason = cached.as_ref().and_then(|(_, reason)| reason.clone());
-    let taken = compiled.and_then(|it| take(options, target, it, reason).transpose()).transpose()?;
-    let built = match (taken, cached) {
-        (Some(taken), _) => taken,
-        (None, Some((linkage, reason))) => try_linkages(options, target, service, bin, &linkage, reason)?,
-        (None, None) => try_linkages(options, target, service, bin, target.first(), None)?,
+    let taken = compiled.and_then(|it| take(options, target, it).transpose()).transpose()?;
+    let built = match taken {
+        Some((taken, true)) => taken,
+        Some((taken, false)) => remember(options, target, service, taken)?,
+        None => remember(options, target, service, build_alone(options, target, service)?)?,
     };
-    cache
-        .write(&built.linkage, built.why_dynamic.as_deref())
-        .context("failed to write to the target folder")?;
     let binary = checked(service, &target.platform, built.file)?;
     let why_dynamic = built.why_dynamic.filter(|_| !binary.file.elf.is_static());
     Ok(Binary { why_dynamic, diagnostics: built.diagnostics, ..binary })
 }
 
-/// An executable that was built together with others; `None` if it is not static although it is linked statically, so that
-/// another linkage has to be tried.
+fn build_alone(options: &Options, target: &BuildTarget, service: &Service) -> Result<CompiledBinary> {
+    let bin = bin_name(service)?;
+    let files = WorkspaceFiles::read(&options.root);
+    match LinkageCache::of(options, &files, service, target).read(target) {
+        Some(KnownLinkage { linkage, reason }) => {
+            try_linkages(options, target, service, bin, &linkage, reason)
+        }
+        None => try_linkages(options, target, service, bin, target.first(), None),
+    }
+}
+
+/// Stores how an executable was linked. cargo may have written the lock file by now.
+fn remember(
+    options: &Options,
+    target: &BuildTarget,
+    service: &Service,
+    built: CompiledBinary,
+) -> Result<CompiledBinary> {
+    let cache = LinkageCache::of(options, &WorkspaceFiles::read(&options.root), service, target);
+    let known = KnownLinkage { linkage: built.linkage.clone(), reason: built.why_dynamic.clone() };
+    cache.write(known).context("failed to write to the target folder")?;
+    Ok(built)
+}
+
+/// An executable that was built together with others, and whether its linkage is in the cache; `None` if it is not static
+/// although it is linked statically, so that another linkage has to be tried.
 fn take(
     options: &Options,
     target: &BuildTarget,
     compiled: Compiled,
-    why_dynamic: Option<String>,
-) -> Result<Option<CompiledBinary>> {
-    let Compiled { path, linkage, diagnostics } = compiled;
-    let file = ExecutableCache::new(&options.target).read(&path)?;
+) -> Result<Option<(CompiledBinary, bool)>> {
+    let Compiled { path, linkage, known, diagnostics } = compiled;
+    let is_known = known.is_some();
+    let why_dynamic = known.and_then(|it| it.reason);
+    let file = options.executables.read(&path)?;
     let is_as_wanted =
         !linkage.is_static || file.elf.is_static() || target.linkages().last() == Some(&linkage);
-    Ok(is_as_wanted.then_some(CompiledBinary { file, linkage, diagnostics, why_dynamic }))
+    let taken = CompiledBinary { file, linkage, diagnostics, why_dynamic };
+    Ok(is_as_wanted.then_some((taken, is_known)))
 }
 
 /// Reads a prebuilt binary. `path` is the file, or a folder that contains a file with the name of the binary target.
@@ -129,7 +150,7 @@ fn take(
 /// There is no such file, or it is for another platform.
 pub fn prebuilt(options: &Options, service: &Service, platform: &Platform, path: &Path) -> Result<Binary> {
     let path = prebuilt::file_of(platform, path, prebuilt_user(service)?)?;
-    let file = ExecutableCache::new(&options.target).read(&path)?;
+    let file = options.executables.read(&path)?;
     checked(service, platform, file)
 }
 
@@ -143,7 +164,7 @@ pub fn prebuilt_user(service: &Service) -> Result<PrebuiltUser<'_>> {
 
 /// Adds the shared libraries of this machine that the binary needs.
 pub fn with_libraries(options: &Options, binary: Binary) -> Result<Binary> {
-    let libraries = libraries::closure(&binary.file, &ExecutableCache::new(&options.target))?;
+    let libraries = libraries::closure(&binary.file, &options.executables)?;
     Ok(Binary { libraries, ..binary })
 }
 
@@ -182,7 +203,7 @@ fn try_linkages(
         let is_last = target.linkages().last() == Some(linkage);
         match run_cargo(options, target, linkage, service, bin)? {
             CargoOutcome::Built(path, diagnostics) => {
-                let file = ExecutableCache::new(&options.target).read(&path)?;
+                let file = options.executables.read(&path)?;
                 // lld silently creates a "static" binary that needs shared libraries, which nothing would load.
                 if linkage.is_static && !file.elf.is_static() && !is_last {
                     reason = Some(format!("it needs {}", file.elf.needed.join(", ")));

@@ -51,7 +51,7 @@ fn crates_of(options: &Options, service: &Service, targets: &[BuildTarget]) -> R
     let linkages = targets.iter().flat_map(|it| it.linkages());
     let by_triple: BTreeMap<_, _> = linkages.map(|it| (&it.triple, it)).collect();
     for linkage in by_triple.into_values() {
-        let request = Request { service, bin, linkage: linkage.clone(), is_foreign: false };
+        let request = Request { service, bin, linkage: linkage.clone(), known: None, is_foreign: false };
         crates.extend(resolution(options, &request)?.crates());
     }
     Ok(crates)

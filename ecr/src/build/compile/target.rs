@@ -1,10 +1,12 @@
 //! The Rust targets of platforms.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, bail, ensure};
-use ecr_types::Platform;
+use ecr_types::{Platform, lock};
 
 use super::linkage::Linkage;
 use crate::process::{self, Patience};
@@ -16,6 +18,8 @@ pub struct Toolchain {
     sysroot: PathBuf,
     host: String,
     platform: Platform,
+    /// The targets that were found. Each service asks for them several times.
+    found: Arc<Mutex<BTreeMap<Platform, BuildTarget>>>,
 }
 
 /// The Rust targets for a platform.
@@ -40,7 +44,7 @@ impl Toolchain {
         let architecture = host.split('-').next().unwrap_or_default();
         let platform = format!("linux/{}", go_architecture(architecture));
         let platform = platform.parse().map_err(anyhow::Error::msg)?;
-        Ok(Self { sysroot, host, platform })
+        Ok(Self { sysroot, host, platform, found: Arc::default() })
     }
 
     /// Its folder.
@@ -58,6 +62,16 @@ impl Toolchain {
     /// # Errors
     /// No target for the platform is known or installed.
     pub fn target(&self, platform: &Platform) -> Result<BuildTarget> {
+        let mut found = lock(&self.found);
+        if let Some(target) = found.get(platform) {
+            return Ok(target.clone());
+        }
+        let target = self.find_target(platform)?;
+        found.insert(platform.clone(), target.clone());
+        Ok(target)
+    }
+
+    fn find_target(&self, platform: &Platform) -> Result<BuildTarget> {
         let Some(architecture) = rust_architecture(platform) else {
             bail!(
                 "{platform}: no Rust target is known for this platform; build the binary elsewhere and pass \

@@ -9,8 +9,8 @@ use cargo_metadata::diagnostic::DiagnosticLevel;
 use cargo_metadata::{Message, TargetKind};
 
 use super::groups::{Request, groups};
-use super::linkage::Linkage;
-use super::{BuildTarget, LinkageCache, Options, cargo, environment, feature_flags};
+use super::linkage::{KnownLinkage, Linkage, LinkageCache, WorkspaceFiles};
+use super::{BuildTarget, Options, cargo, environment, feature_flags};
 use crate::config::desired::Service;
 
 /// An executable that was built together with others.
@@ -18,6 +18,8 @@ use crate::config::desired::Service;
 pub struct Compiled {
     pub(super) path: PathBuf,
     pub(super) linkage: Linkage,
+    /// What the cache said of its linkage before.
+    pub(super) known: Option<KnownLinkage>,
     /// The diagnostics of its own crate.
     pub(super) diagnostics: String,
 }
@@ -45,15 +47,7 @@ pub fn build(
     on_line: OnLine<'_>,
     mut on_event: impl FnMut(Event<'_>),
 ) -> Result<()> {
-    let wanted = requests.iter().enumerate().filter_map(|(n, (service, target))| {
-        let bin = super::bin_name(service).ok()?;
-        let known = LinkageCache::of(options, service, target).read();
-        let known = known.map(|(linkage, _)| linkage).filter(|it| target.linkages().contains(it));
-        let linkage = known.unwrap_or_else(|| target.first().clone());
-        let is_foreign = target.is_foreign(&linkage);
-        Some((n, Request { service, bin, linkage, is_foreign }))
-    });
-    let (numbers, wanted): (Vec<_>, Vec<_>) = wanted.unzip();
+    let (numbers, wanted) = requests_of(options, requests);
     for group in groups(options, &wanted) {
         // One by itself is built when its image is.
         if group.len() < 2 {
@@ -64,6 +58,27 @@ pub fn build(
         Invocation { options, members }.run(&is_unique, on_line, &mut on_event)?;
     }
     Ok(())
+}
+
+/// Finds out which services [`build`] may build together. cargo says so, which takes a while if it is asked for the first time.
+pub fn prepare(options: &Options, requests: &[(&Service, &BuildTarget)]) {
+    groups(options, &requests_of(options, requests).1);
+}
+
+/// The requests to cargo, each with the number of what it is for.
+fn requests_of<'a>(
+    options: &Options,
+    requests: &[(&'a Service, &BuildTarget)],
+) -> (Vec<usize>, Vec<Request<'a>>) {
+    let files = WorkspaceFiles::read(&options.root);
+    let wanted = requests.iter().enumerate().filter_map(|(n, (service, target))| {
+        let bin = super::bin_name(service).ok()?;
+        let known = LinkageCache::of(options, &files, service, target).read(target);
+        let linkage = known.as_ref().map_or_else(|| target.first().clone(), |it| it.linkage.clone());
+        let is_foreign = target.is_foreign(&linkage);
+        Some((n, Request { service, bin, linkage, known, is_foreign }))
+    });
+    wanted.unzip()
 }
 
 /// An invocation of cargo for a group of requests, each with its number.
@@ -155,10 +170,9 @@ impl Invocation<'_> {
                         if is_unique(request.bin) { Ok(path) } else { keep(self.options, request, &path) };
                     let Ok(path) = kept else { return };
                     let diagnostics = std::mem::take(&mut diagnostics[member]);
-                    on_event(Event::Built(
-                        number,
-                        Compiled { path, linkage: request.linkage.clone(), diagnostics },
-                    ));
+                    let Request { linkage, known, .. } = request;
+                    let (linkage, known) = (linkage.clone(), known.clone());
+                    on_event(Event::Built(number, Compiled { path, linkage, known, diagnostics }));
                 }
             }
             Some(Ok(Message::BuildScriptExecuted(script))) => self.options.scripts.add(&script),

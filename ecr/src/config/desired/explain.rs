@@ -91,7 +91,7 @@ pub fn explain(
     outside: &Outside,
     problems: &Problems,
 ) -> Vec<Explained> {
-    let resolver = Resolver { configuration, files, problems };
+    let resolver = Resolver::new(configuration, files, problems);
     let mut all = of_workspace(configuration, &base.workspace, outside);
     for service in resolver.services() {
         all.extend(resolver.explain(&service, &base.workspace));

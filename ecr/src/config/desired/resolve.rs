@@ -1,5 +1,6 @@
 //! Merging manifests and `repositories.json`. Each conflict between them is reported once.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use ecr_lifecycle::Document;
@@ -19,7 +20,7 @@ use crate::config::settings::{PolicySource, RepositorySettings, is_resource_tag_
 
 /// Computes the desired state. If a problem is added to `problems`, the result must not be used.
 pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Problems) -> Desired {
-    let resolver = Resolver { configuration, files, problems };
+    let resolver = Resolver::new(configuration, files, problems);
     let (services, mut repositories): (Vec<_>, Vec<_>) =
         resolver.services().filter_map(|it| resolver.service(&it)).unzip();
     repositories.extend(resolver.standalone_repositories());
@@ -46,6 +47,8 @@ pub(super) struct Resolver<'a> {
     pub(super) configuration: &'a Configuration,
     pub(super) files: &'a PolicyFiles,
     pub(super) problems: &'a Problems,
+    /// The valid lifecycle policies by file. Most repositories of a workspace have the same one.
+    lifecycle_policies: RefCell<BTreeMap<String, Document>>,
 }
 
 /// The input for a [`DesiredRepository`], from a manifest or `repositories.json`.
@@ -78,6 +81,14 @@ impl ConfiguredService<'_> {
 type LocatedRepository = (DesiredRepository, Place);
 
 impl<'a> Resolver<'a> {
+    pub(super) fn new(
+        configuration: &'a Configuration,
+        files: &'a PolicyFiles,
+        problems: &'a Problems,
+    ) -> Self {
+        Self { configuration, files, problems, lifecycle_policies: RefCell::default() }
+    }
+
     fn project(&self) -> Option<String> {
         let manifest = self.configuration.workspace.project.as_ref();
         let definitions = self.configuration.definitions.project.as_ref();
@@ -289,9 +300,19 @@ impl<'a> Resolver<'a> {
             return Some(LifecyclePolicy::Absent);
         }
         let help = "create the file, or name another one; `false` means no policy";
+        if let PolicySource::File(path) = &source.value
+            && let Some(known) = self.lifecycle_policies.borrow().get(path)
+        {
+            return Some(LifecyclePolicy::Document(known.clone()));
+        }
         let text = self.policy_text(source, "the lifecycle policy", help)?;
         match Document::parse(&text.file, &text.text) {
-            Ok(document) => Some(LifecyclePolicy::Document(document)),
+            Ok(document) => {
+                if text.place.is_none() {
+                    self.lifecycle_policies.borrow_mut().insert(text.file, document.clone());
+                }
+                Some(LifecyclePolicy::Document(document))
+            }
             Err(findings) => {
                 self.add_problems(&text, findings.into_iter().map(Problem::from));
                 None

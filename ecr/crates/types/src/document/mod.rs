@@ -242,7 +242,8 @@ struct Source<'a> {
     text: &'a str,
     /// The byte offset of the beginning of each line.
     lines: Vec<usize>,
-    /// The number of characters before each stride of [`STRIDE`] bytes, so that columns of a long line are cheap.
+    /// The number of characters before each stride of [`STRIDE`] bytes, so that columns of a long line are cheap. Empty for
+    /// ASCII, where each byte is a character.
     strides: Vec<usize>,
 }
 
@@ -252,7 +253,8 @@ const STRIDE: usize = 256;
 impl<'a> Source<'a> {
     fn new(file: &str, text: &'a str) -> Self {
         let ends = text.match_indices('\n').map(|(at, _)| at + 1);
-        let strides = text.as_bytes().chunks(STRIDE).scan(0, |chars, stride| {
+        let others = if text.is_ascii() { "" } else { text };
+        let strides = others.as_bytes().chunks(STRIDE).scan(0, |chars, stride| {
             let before = *chars;
             *chars += characters(stride);
             Some(before)
@@ -264,6 +266,9 @@ impl<'a> Source<'a> {
     /// The number of characters that begin before a byte offset.
     fn characters_before(&self, at: usize) -> usize {
         let at = at.min(self.text.len());
+        if self.strides.is_empty() {
+            return at;
+        }
         let stride = at / STRIDE;
         let before = self.strides.get(stride).copied();
         before.unwrap_or_default() + characters(&self.text.as_bytes()[stride * STRIDE..at])

@@ -82,10 +82,9 @@ pub(super) async fn connect<'a>(
     done: &mut Vec<ServiceResult>,
 ) -> Result<Connected<'a>, Failure> {
     let desired = desired_repositories(&jobs, &workspace.desired);
-    let project = workspace.desired.project.clone();
     let read = async |aws: &Aws| {
         let token = async { if desired.is_empty() { None } else { Some(aws.authorization_token().await) } };
-        tokio::join!(repositories::observe(aws, &desired, project.as_deref(), push.flags), token)
+        tokio::join!(repositories::observe(aws, &desired, push.flags), token)
     };
     let (session, (observed, token)) =
         Session::identify_and_read(push.shell, workspace, connection, read).await?;

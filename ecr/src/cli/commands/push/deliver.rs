@@ -14,6 +14,7 @@ use super::engine_push::EnginePush;
 use super::existing_tags::ExistingTags;
 use super::mount::MountSources;
 use super::outcome::{ServiceResult, entry};
+use super::owner;
 use super::remote::RemoteBuild;
 use super::results::Results;
 use super::upload::Upload;
@@ -113,9 +114,8 @@ impl Delivery<'_> {
         let upload = Upload {
             client: &self.registry.client,
             shell: self.push.shell,
-            denials: self.session.aws.denials(),
-            job,
-            repository: &it.repository,
+            session: self.session,
+            job: it,
             image,
             tags: &tags,
             sources: &self.sources,
@@ -147,6 +147,9 @@ impl Delivery<'_> {
     }
 
     async fn push_from_engine(&self, it: &RegistryJob, image: EngineImage) -> ServiceResult {
+        if let Err(refusal) = owner::require_own(self.session, it).await {
+            return refusal.result(&it.job);
+        }
         let tags = match self.push.tags(&it.job, Some(&image.id)) {
             Ok(tags) => tags,
             Err(error) => return ServiceResult::failed(&it.job, &error.into()),
@@ -162,6 +165,9 @@ impl Delivery<'_> {
     }
 
     async fn build_remotely(&self, it: &RegistryJob, remote: RemoteBuild<'_>) -> ServiceResult {
+        if let Err(refusal) = owner::require_own(self.session, it).await {
+            return refusal.result(&it.job);
+        }
         let tags = match self.push.tags(&it.job, None) {
             Ok(tags) => tags,
             Err(error) => return ServiceResult::failed(&it.job, &error.into()),

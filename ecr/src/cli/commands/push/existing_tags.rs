@@ -2,6 +2,7 @@
 //! not wait for the responses, nor for a connection.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use ecr_oci::registry::RegistryClient;
 use ecr_types::{Digest, ImageTag, RepositoryName};
@@ -15,21 +16,35 @@ use crate::cli::commands::session::Session;
 use crate::cli::report::{PushEntry, PushOutcome};
 use crate::config::tag_template::TagTemplate;
 
-/// The digests that tags point to; `None` for a tag that does not exist. A tag whose lookup failed is
-/// missing, and is looked up again by the push.
-pub(super) type ExistingTags = BTreeMap<(RepositoryName, ImageTag), Option<Digest>>;
+/// What tags point to. A tag whose lookup failed is missing, and is looked up again by the push.
+pub(super) type ExistingTags = BTreeMap<(RepositoryName, ImageTag), FoundTag>;
 
-/// Looks up the immutable tags that do not depend on the digest of the image. The push looks up the others.
+/// What a tag pointed to when it was looked up.
+#[derive(Debug, Clone)]
+pub(super) struct FoundTag {
+    /// `None` if the tag did not exist.
+    pub digest: Option<Digest>,
+    at: Instant,
+}
+
+impl FoundTag {
+    /// Whether it may be another image by now, if the tag can be moved.
+    pub(super) fn is_old(&self) -> bool {
+        self.at.elapsed() > Duration::from_secs(1)
+    }
+}
+
+/// Looks up the tags that do not depend on the digest of the image. The push looks up the others.
 pub(super) async fn look_up(
     push: &Push<'_>,
     session: &Session<'_>,
     registry: &AuthorizedRegistry,
     jobs: &[RegistryJob],
 ) -> ExistingTags {
-    let wanted = jobs.iter().flat_map(|it| protected_tags(push, it));
+    let wanted = jobs.iter().flat_map(|it| tags_to_look_up(push, it));
     let answers = wanted.map(async |(name, tag)| {
-        let found = registry.client.digest(&name, tag.as_str()).await.ok()?;
-        Some(((name, tag), found))
+        let digest = registry.client.digest(&name, tag.as_str()).await.ok()?;
+        Some(((name, tag), FoundTag { digest, at: Instant::now() }))
     });
     stream::iter(answers)
         .buffer_unordered(session.aws_concurrency())
@@ -38,10 +53,10 @@ pub(super) async fn look_up(
         .await
 }
 
-fn protected_tags(push: &Push<'_>, it: &RegistryJob) -> Vec<(RepositoryName, ImageTag)> {
+fn tags_to_look_up(push: &Push<'_>, it: &RegistryJob) -> Vec<(RepositoryName, ImageTag)> {
     let name = &it.job.service.repository;
     let tags = known_tags(push, it).unwrap_or_default().into_iter();
-    tags.filter(|tag| it.repository.protects(tag)).map(|tag| (name.clone(), tag)).collect()
+    tags.map(|tag| (name.clone(), tag)).collect()
 }
 
 /// The tags of a service; `None` if they are not known before its image is built.

@@ -47,7 +47,7 @@ pub(super) async fn write_layout(
         };
         results.add(push.shell, result);
     }
-    push.builder.forget_unused();
+    push.builder.tend_caches();
 }
 
 /// Builds images and loads them into an engine. Images that the engine built are only tagged.
@@ -122,7 +122,7 @@ async fn build_each(
         };
         results.add(push.shell, result);
     }
-    push.builder.forget_unused();
+    push.builder.tend_caches();
     Ok(())
 }
 

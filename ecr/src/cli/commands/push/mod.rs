@@ -34,6 +34,7 @@ mod gate;
 mod local;
 mod mount;
 mod outcome;
+mod owner;
 mod prepare;
 mod references;
 mod remote;
@@ -57,7 +58,7 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
         return references::merge(flags, shell);
     }
     shell.has_no_effect_yet("no image was pushed");
-    let Prepared { push, jobs, mut done, destination, gate, references, layer_preparation } =
+    let Prepared { push, jobs, mut done, destination, gate, references, preparation } =
         prepare(flags, shell).await?;
     if flags.list {
         return since::list(shell, &jobs, push.since, destination).await;
@@ -76,7 +77,7 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
         }
     };
     if !shell.interruption().is_interrupted() {
-        layer_preparation.await.context("the compression of the binaries was interrupted")?;
+        preparation.await.context("the preparation of the builds was interrupted")?;
     }
     if let Some(Connected { session, registry_push: Some(registry_push), .. }) = &connected {
         done.extend(to_registry(&push, session, registry_push, gate.as_ref()).await);
@@ -120,7 +121,7 @@ async fn to_registry(
         let built = build::build(push, &registry.bases, &jobs);
         let existing = existing_tags::look_up(push, session, registry, &jobs);
         let auditable = deliver::deliver(push, session, registry, built, existing, &results).await;
-        push.builder.forget_unused();
+        push.builder.tend_caches();
         auditable
     };
     let auditable = push.shell.until_interrupted(step).await.unwrap_or_default();

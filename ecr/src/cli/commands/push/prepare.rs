@@ -18,7 +18,7 @@ use super::since::Since;
 use super::{Job, Push, engine, references, tree};
 use crate::aws;
 use crate::build::compile::prebuilt::{self, PrebuiltError};
-use crate::build::compile::{self, Toolchain};
+use crate::build::compile::{self, ExecutableCache, Toolchain};
 use crate::build::docker::Engine;
 use crate::build::git::{self, GitQuery};
 use crate::build::image::ImageBuilder;
@@ -43,8 +43,8 @@ pub(super) struct Prepared<'a> {
     pub gate: Option<Gate>,
     /// The file of `--image-refs`.
     pub references: Option<OutputFile>,
-    /// Compresses prebuilt binaries while the next stage waits for servers.
-    pub layer_preparation: JoinHandle<()>,
+    /// Prepares the builds while the next stage waits for servers.
+    pub preparation: JoinHandle<()>,
 }
 
 /// The destination of the images.
@@ -82,7 +82,7 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let (jobs, done) = jobs(flags, services, &builder, &methods);
     check_files(&builder, &jobs)?;
     let since = Since::open(flags, shell, &workspace, (&builder, &methods), &jobs).await?;
-    let layer_preparation = prepare_layers(&builder, &jobs);
+    let preparation = prepare_builds(&builder, &jobs);
     let destination = destination(flags, shell, workspace).await?;
     let tree = tree.result(&root).await?;
     if !flags.list {
@@ -93,7 +93,7 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let push = Push { flags, shell, builder, methods, mirrors, since, tree, revision };
     let (jobs, untagged) = with_tags(&push, jobs);
     let done = done.into_iter().chain(untagged).collect();
-    Ok(Prepared { push, jobs, done, destination, gate, references, layer_preparation })
+    Ok(Prepared { push, jobs, done, destination, gate, references, preparation })
 }
 
 /// The selected services. A part may be empty.
@@ -149,6 +149,8 @@ fn builder(
         toolchain: toolchain.sysroot().to_owned(),
         commit_time,
         scripts: Arc::default(),
+        executables: ExecutableCache::new(&workspace.target),
+        agreements: Arc::default(),
         manifests: workspace.manifests.clone(),
         outside: workspace.outside.clone(),
     };
@@ -314,12 +316,16 @@ fn check_files(builder: &ImageBuilder, jobs: &[Job]) -> Result<(), Failure> {
     if problems.is_empty() { Ok(()) } else { Err(LoadError::Problems(problems).into()) }
 }
 
-/// Compresses prebuilt binaries in the background. The build finds their layers in the cache.
-fn prepare_layers(builder: &Arc<ImageBuilder>, jobs: &[Job]) -> JoinHandle<()> {
+/// Does in the background what the builds need and no server is asked for: compresses prebuilt binaries, and finds out what
+/// cargo may compile together. The builds find the results in the caches.
+fn prepare_builds(builder: &Arc<ImageBuilder>, jobs: &[Job]) -> JoinHandle<()> {
     let native = jobs.iter().filter(|it| it.method == BuildMethod::Native);
     let services: Vec<_> = native.map(|it| it.service.clone()).collect();
     let builder = builder.clone();
-    tokio::task::spawn_blocking(move || services.iter().for_each(|it| builder.prepare_layers(it)))
+    tokio::task::spawn_blocking(move || {
+        builder.prepare_compilation(&services);
+        services.iter().for_each(|it| builder.prepare_layers(it));
+    })
 }
 
 /// Whether the services are only listed, and no registry is asked about them.

@@ -14,7 +14,6 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::CreateOutcome;
 use crate::config::desired::DesiredRepository;
-use crate::plan::foreign_owner;
 use crate::plan::observed::ObservedRepository;
 
 /// A repository that can be pushed to.
@@ -24,26 +23,33 @@ pub(super) struct TargetRepository {
     filters: Vec<String>,
     /// Whether a difference from the desired state cannot be changed.
     is_blocked: bool,
+    /// The ARN, if it is not known yet whether the repository belongs to another project.
+    unchecked: Option<String>,
 }
 
 impl TargetRepository {
     fn unknown() -> Self {
-        Self { mutability: None, filters: Vec::new(), is_blocked: false }
+        Self { mutability: None, filters: Vec::new(), is_blocked: false, unchecked: None }
     }
 
     fn of(found: &ObservedRepository) -> Self {
         let mutability = found.image_tag_mutability.parse().ok();
-        Self { mutability, filters: found.exclusion_filters.clone(), is_blocked: false }
+        Self { mutability, filters: found.exclusion_filters.clone(), ..Self::unknown() }
     }
 
     fn as_desired(desired: &DesiredRepository) -> Self {
         let mutability = Some(desired.image_tag_mutability);
-        Self { mutability, filters: desired.exclusion_filters.clone(), is_blocked: false }
+        Self { mutability, filters: desired.exclusion_filters.clone(), ..Self::unknown() }
     }
 
     /// The exit code that `ecr create` would return for the repository.
     pub(super) fn exit(&self) -> Exit {
         if self.is_blocked { Exit::Failed } else { Exit::Done }
+    }
+
+    /// The ARN, if it is to be asked whether the repository belongs to another project.
+    pub(super) fn unchecked_arn(&self) -> Option<&str> {
+        self.unchecked.as_deref()
     }
 
     /// Whether a tag is immutable.
@@ -55,8 +61,8 @@ impl TargetRepository {
 /// The reason why a repository cannot be pushed to.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
-    reason: String,
-    exit: Exit,
+    pub reason: String,
+    pub exit: Exit,
 }
 
 impl Refusal {
@@ -90,15 +96,13 @@ pub(super) fn missing(session: &Session<'_>, job: &Job) -> ServiceResult {
 pub(super) async fn observe(
     aws: &Aws,
     desired: &[DesiredRepository],
-    project: Option<&str>,
     flags: &flags::Push,
 ) -> Result<Observation, Failure> {
     if flags.create {
         return session::observe(aws, desired, session::configures_lifecycle_policy).await;
     }
     let names: Vec<_> = desired.iter().map(|it| it.name.clone()).collect();
-    let reads = |_: &RepositoryName| Reads { tags: project.is_some(), ..Reads::default() };
-    let observed = aws.observe(&names, reads).await;
+    let observed = aws.observe(&names, |_| Reads::default()).await;
     Ok(observed.map_err(|it| anyhow::Error::new(it).context("failed to read the repositories"))?)
 }
 
@@ -121,10 +125,8 @@ async fn found(
 ) -> Result<TargetRepositories, Failure> {
     session.print_header(&observed).await?;
     let host = observed.repositories.values().find_map(|it| Some(it.uri.split_once('/')?.0.to_owned()));
-    let target = |found: &ObservedRepository| match foreign_owner(found, session.project()) {
-        Some(owner) => Err(Refusal { reason: format!("owned by project `{owner}`"), exit: Exit::Refused }),
-        None => Ok(TargetRepository::of(found)),
-    };
+    let unchecked = |found: &ObservedRepository| session.project().map(|_| found.arn.clone());
+    let target = |found| Ok(TargetRepository { unchecked: unchecked(found), ..TargetRepository::of(found) });
     let mut repositories: BTreeMap<_, _> =
         observed.repositories.iter().map(|(name, found)| (name.clone(), target(found))).collect();
     for (name, error) in failures {

@@ -8,13 +8,14 @@ use ecr_oci::registry::{BlobUpload, OnSent, RegistryClient, RegistryError, Regis
 use ecr_types::{Digest, ImageTag, RepositoryName};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::Job;
+use super::connect::RegistryJob;
 use super::existing_tags::ExistingTags;
 use super::mount::{MountSources, Turn};
 use super::outcome::ServiceResult;
-use super::repositories::TargetRepository;
-use crate::aws::Denials;
+use super::owner;
+use super::repositories::Refusal;
 use crate::build::image::NativeImage;
+use crate::cli::commands::session::Session;
 use crate::cli::report::{PushEntry, PushOutcome};
 use crate::cli::shell::Shell;
 
@@ -25,9 +26,8 @@ const CONCURRENCY: usize = 4;
 pub(super) struct Upload<'a> {
     pub client: &'a RegistryClient,
     pub shell: &'a Shell,
-    pub denials: &'a Denials,
-    pub job: &'a Job,
-    pub repository: &'a TargetRepository,
+    pub session: &'a Session<'a>,
+    pub job: &'a RegistryJob,
     pub image: &'a NativeImage,
     pub tags: &'a [ImageTag],
     pub sources: &'a MountSources,
@@ -55,6 +55,8 @@ enum TagState {
 enum UploadError {
     Conflict(String),
     Failed(RegistryError),
+    /// The repository must not be written to.
+    Refused(Refusal),
 }
 
 impl From<RegistryError> for UploadError {
@@ -73,11 +75,14 @@ impl Upload<'_> {
         match result {
             Ok(outcome) => {
                 entry.skipped_bytes = entry.compressed_bytes - entry.uploaded_bytes - entry.mounted_bytes;
-                let done = ServiceResult::succeeded(self.job, PushEntry { outcome, ..entry });
-                ServiceResult { exit: self.repository.exit(), ..done }
+                let done = ServiceResult::succeeded(&self.job.job, PushEntry { outcome, ..entry });
+                ServiceResult { exit: self.job.repository.exit(), ..done }
             }
-            Err(UploadError::Conflict(reason)) => ServiceResult::conflict(self.job, entry, reason),
-            Err(UploadError::Failed(error)) => ServiceResult::failed_with(self.job, entry, &error.into()),
+            Err(UploadError::Conflict(reason)) => ServiceResult::conflict(&self.job.job, entry, reason),
+            Err(UploadError::Failed(error)) => {
+                ServiceResult::failed_with(&self.job.job, entry, &error.into())
+            }
+            Err(UploadError::Refused(refusal)) => refusal.result(&self.job.job),
         }
     }
 
@@ -85,17 +90,17 @@ impl Upload<'_> {
         let turn = self.sources.begin(&self.image.blobs);
         let outcome = self.send(sent, &turn).await?;
         // A manifest in the repository lists the blobs now, even if no blob was uploaded.
-        self.sources.add(self.image.blobs.iter().map(|it| &it.digest), &self.job.service.repository);
+        self.sources.add(self.image.blobs.iter().map(|it| &it.digest), &self.job.job.service.repository);
         Ok(outcome)
     }
 
     async fn send(&self, sent: &ByteCounts, turn: &Turn) -> Result<PushOutcome, UploadError> {
-        let name = &self.job.service.repository;
+        let name = &self.job.job.service.repository;
         let mut missing = Vec::new();
         for tag in self.tags {
             match self.initial_tag_state(tag).await? {
                 TagState::SameImage => {}
-                TagState::OtherImage(digest) if self.repository.protects(tag) => {
+                TagState::OtherImage(digest) if self.job.repository.protects(tag) => {
                     return Err(UploadError::Conflict(self.conflict(tag, Some(&digest))));
                 }
                 TagState::OtherImage(_) | TagState::Absent | TagState::Unknown => missing.push(tag),
@@ -107,6 +112,7 @@ impl Upload<'_> {
         if self.tags.is_empty() && self.exists().await? {
             return Ok(PushOutcome::Unchanged);
         }
+        owner::require_own(self.session, self.job).await.map_err(UploadError::Refused)?;
         self.send_blobs(sent, turn).await?;
         for (digest, manifest) in self.image.parts() {
             self.client.put_manifest(name, digest.as_str(), &manifest).await?;
@@ -126,18 +132,23 @@ impl Upload<'_> {
     /// Whether the repository has the image, with or without tags.
     async fn exists(&self) -> Result<bool, RegistryError> {
         let digest = self.image.digest();
-        let found = self.client.digest(&self.job.service.repository, digest.as_str()).await;
+        let found = self.client.digest(&self.job.job.service.repository, digest.as_str()).await;
         match found {
             Err(error) if error.kind() == RegistryErrorKind::Denied => Ok(false),
             found => Ok(found?.is_some()),
         }
     }
 
-    /// The image that the tag pointed to during the build or, if it was not looked up then, points to now.
+    /// The image that the tag pointed to during the build or, if it was not looked up then, points to now. That nothing is to
+    /// be done for a tag that can be moved is not concluded from an old answer.
     async fn initial_tag_state(&self, tag: &ImageTag) -> Result<TagState, RegistryError> {
-        match self.existing.get(&(self.job.service.repository.clone(), tag.clone())) {
-            Some(found) => Ok(self.compare(found.clone())),
-            None => self.tag_state(tag).await,
+        let found = self.existing.get(&(self.job.job.service.repository.clone(), tag.clone()));
+        let Some(found) = found else { return self.tag_state(tag).await };
+        match self.compare(found.digest.clone()) {
+            TagState::SameImage if !self.job.repository.protects(tag) && found.is_old() => {
+                self.tag_state(tag).await
+            }
+            state => Ok(state),
         }
     }
 
@@ -150,12 +161,12 @@ impl Upload<'_> {
     }
 
     async fn tag_state(&self, tag: &ImageTag) -> Result<TagState, RegistryError> {
-        match self.client.digest(&self.job.service.repository, tag.as_str()).await {
+        match self.client.digest(&self.job.job.service.repository, tag.as_str()).await {
             Ok(found) => Ok(self.compare(found)),
             Err(error) if error.kind() == RegistryErrorKind::Denied => {
-                let name = self.job.service.repository.as_str();
+                let name = self.job.job.service.repository.as_str();
                 let skipped = "tags were not compared before the push";
-                self.denials.add("ecr:BatchGetImage", skipped, name);
+                self.session.aws.denials().add("ecr:BatchGetImage", skipped, name);
                 Ok(TagState::Unknown)
             }
             Err(error) => Err(error),
@@ -164,7 +175,7 @@ impl Upload<'_> {
 
     /// Uploads or mounts the blobs that the repository does not have.
     async fn send_blobs(&self, sent: &ByteCounts, turn: &Turn) -> Result<(), RegistryError> {
-        let name = &self.job.service.repository;
+        let name = &self.job.job.service.repository;
         let bar = Arc::new(self.shell.bar("Uploading", self.image.size()));
         let progress: OnSent = {
             let bar = bar.clone();
@@ -200,11 +211,11 @@ impl Upload<'_> {
 
     /// Whether the repository has a blob. Without the permission to ask, blobs are uploaded.
     async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
-        let name = &self.job.service.repository;
+        let name = &self.job.job.service.repository;
         match self.client.has_blob(name, digest).await {
             Err(error) if error.kind() == RegistryErrorKind::Denied => {
                 let skipped = "layers were uploaded without asking which of them exist";
-                self.denials.add("ecr:BatchCheckLayerAvailability", skipped, name.as_str());
+                self.session.aws.denials().add("ecr:BatchCheckLayerAvailability", skipped, name.as_str());
                 Ok(false)
             }
             found => found,
@@ -218,7 +229,7 @@ impl Upload<'_> {
         source: Option<&RepositoryName>,
         progress: &OnSent,
     ) -> Result<BlobUpload, RegistryError> {
-        let name = &self.job.service.repository;
+        let name = &self.job.job.service.repository;
         let denied = match (self.client.upload(name, blob, source, progress).await, source) {
             (Err(error), Some(source)) if error.kind() == RegistryErrorKind::Denied => source,
             (result, _) => return result,
@@ -226,13 +237,13 @@ impl Upload<'_> {
         // If the upload itself is denied, it is so again, and its error says what is missing.
         let uploaded = self.client.upload(name, blob, None, progress).await?;
         let skipped = "layers were uploaded and not mounted from other repositories";
-        self.denials.add("ecr:GetDownloadUrlForLayer", skipped, denied.as_str());
+        self.session.aws.denials().add("ecr:GetDownloadUrlForLayer", skipped, denied.as_str());
         Ok(uploaded)
     }
 
     /// Points a tag to the image. Returns `false` if another run did that first.
     async fn put(&self, tag: &ImageTag) -> Result<bool, UploadError> {
-        let name = &self.job.service.repository;
+        let name = &self.job.job.service.repository;
         match self.client.put_manifest(name, tag.as_str(), &self.image.manifest()).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == RegistryErrorKind::ImmutableTag => match self.tag_state(tag).await?

@@ -9,6 +9,8 @@ use crate::cli::commands::push::Push;
 use crate::cli::commands::push::connect::{AuthorizedRegistry, RegistryJob};
 use crate::cli::commands::push::deliver::reference;
 use crate::cli::commands::push::outcome::{ServiceResult, entry};
+use crate::cli::commands::push::owner;
+use crate::cli::commands::push::repositories::Refusal;
 use crate::cli::commands::session::Session;
 use crate::cli::report::{PushEntry, PushOutcome};
 
@@ -32,9 +34,23 @@ pub(super) async fn retag(
     };
     let retag = Retag { session, registry, it, image };
     match retag.run(&tags).await {
+        Err(RetagError::Refused(refusal)) => refusal.result(&it.job),
         Ok(None) => ServiceResult { exit: it.repository.exit(), ..ServiceResult::succeeded(&it.job, entry) },
         Ok(Some(conflict)) => ServiceResult::conflict(&it.job, entry, conflict),
-        Err(error) => ServiceResult::failed_with(&it.job, entry, &error),
+        Err(RetagError::Failed(error)) => ServiceResult::failed_with(&it.job, entry, &error),
+    }
+}
+
+/// Why tags were not put on an image.
+enum RetagError {
+    Failed(anyhow::Error),
+    /// The repository must not be written to.
+    Refused(Refusal),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for RetagError {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -47,7 +63,7 @@ struct Retag<'a> {
 
 impl Retag<'_> {
     /// Returns the conflict, if an immutable tag points to another image. Then no tag was written before it.
-    async fn run(&self, tags: &[ImageTag]) -> anyhow::Result<Option<String>> {
+    async fn run(&self, tags: &[ImageTag]) -> Result<Option<String>, RetagError> {
         let (client, name) = (&self.registry.client, &self.it.job.service.repository);
         let mut missing = Vec::new();
         for tag in tags {
@@ -62,6 +78,7 @@ impl Retag<'_> {
         if missing.is_empty() {
             return Ok(None);
         }
+        owner::require_own(self.session, self.it).await.map_err(RetagError::Refused)?;
         let text = self.session.aws.manifest(name, &self.image.digest).await?;
         let media_type = self.media_type(&text)?;
         let manifest = RawManifest { media_type, bytes: text.into_bytes() };
