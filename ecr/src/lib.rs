@@ -77,8 +77,8 @@ use std::process::ExitCode;
 
 pub use cli::flags::{
     Completions, Create, Delete, DeliveryTask, Deployed, EcrTask, Explain, IamPolicy, Images, Init,
-    LifecycleCheck, LifecyclePreview, LifecycleTask, Login, PinBases, Plan, Promote, Push, Resolve, Scan,
-    Serve, Status, Task,
+    LifecycleCheck, LifecyclePreview, LifecycleTask, Login, Man, PinBases, Plan, Promote, Push, Resolve,
+    Scan, Serve, Status, Task,
 };
 
 use cli::program::Program;

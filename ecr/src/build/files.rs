@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use ecr_oci::cache::OnRead;
 use ecr_oci::image::layer::Files;
 use ecr_oci::image::place::Misplaced;
 use ecr_oci::image::tree::FileTree;
@@ -33,6 +34,8 @@ pub struct FileCopier<'a> {
     pub binary: &'a str,
     /// The files of the base.
     pub tree: FileTree,
+    /// Is told of files that are read.
+    pub on_read: &'a OnRead,
 }
 
 impl FileCopier<'_> {
@@ -41,7 +44,8 @@ impl FileCopier<'_> {
     /// # Errors
     /// [`FilesError`] with all files that cannot be copied; or a file cannot be read.
     pub fn copy(self, copies: &[FileCopy]) -> Result<Files> {
-        self.run(copies, |source, files, to| source.add_to(files, to))
+        let on_read = self.on_read;
+        self.run(copies, |source, files, to| source.add_to(files, to, &*on_read(source.size())))
     }
 
     /// Looks for problems without opening a file. With `has_build_script`, what does not exist may be created until it is copied.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use ecr_oci::bases::BaseCache;
-use ecr_oci::cache::LayerCache;
+use ecr_oci::cache::{LayerCache, OnRead};
 use ecr_oci::image::assemble::{Image, ImageSettings, Index};
 use ecr_oci::image::base::BaseImage;
 use ecr_oci::image::bundle::{Blob, Bundle, Content, RawManifest};
@@ -32,6 +32,8 @@ pub struct ImageBuilder {
     pub options: compile::Options,
     pub toolchain: Toolchain,
     pub layers: LayerCache,
+    /// Is told of files of services that are read.
+    pub on_read: OnRead,
     pub bases: BaseCache,
     /// The files of base images.
     pub trees: TreeCache,
@@ -240,7 +242,7 @@ impl ImageBuilder {
     }
 
     fn source<'a>(&'a self, service: &'a Service) -> LayerSource<'a> {
-        LayerSource { root: &self.options.root, service }
+        LayerSource { root: &self.options.root, service, on_read: &self.on_read }
     }
 
     fn layers(&self, files: &LayerFiles, compression: Compressor) -> Result<Vec<(&'static str, Layer)>> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use ecr_oci::cache;
+use ecr_oci::cache::{self, OnRead};
 use ecr_oci::image::base::{self, BaseImage};
 use ecr_oci::image::layer::Files;
 use ecr_oci::image::loader::{Missing, Search};
@@ -86,6 +86,8 @@ pub struct LayerSource<'a> {
     /// The root of the workspace.
     pub root: &'a Path,
     pub service: &'a Service,
+    /// Is told of files that are read.
+    pub on_read: &'a OnRead,
 }
 
 impl LayerSource<'_> {
@@ -106,7 +108,8 @@ impl LayerSource<'_> {
         let copies = self.copies();
         if !copies.is_empty() {
             let package = self.package();
-            let copier = FileCopier { package: &package, binary: &path, tree: layers.below.clone() };
+            let tree = layers.below.clone();
+            let copier = FileCopier { package: &package, binary: &path, tree, on_read: self.on_read };
             layers.add("xtask-ecr: files", copier.copy(&copies)?)?;
         }
         let mut executable = Files::default();
@@ -128,7 +131,9 @@ impl LayerSource<'_> {
         let mut tree = lower.tree();
         tree.apply(&self.base().tree())?;
         let has_build_script = self.service.package.has_build_script;
-        FileCopier { package: &self.package(), binary: &path, tree }.check(&copies, has_build_script)
+        let package = self.package();
+        let copier = FileCopier { package: &package, binary: &path, tree, on_read: self.on_read };
+        copier.check(&copies, has_build_script)
     }
 
     /// The files of the base `scratch`; none for another base.

@@ -5,7 +5,7 @@ use clap::Command;
 use super::program::named;
 
 /// The examples of each command, by its name.
-const EXAMPLES: [(&str, &str); 19] = [
+const EXAMPLES: [(&str, &str); 20] = [
     (
         "plan",
         "cargo xtask ecr plan\ncargo xtask ecr plan --check        # in CI: exit code 2 if create would write\ncargo xtask ecr plan --check -e '*'  # every environment",
@@ -42,6 +42,7 @@ const EXAMPLES: [(&str, &str); 19] = [
         "cargo xtask ecr login\ncargo xtask ecr login --print-token | docker login --username AWS --password-stdin HOST",
     ),
     ("serve", "cargo xtask ecr serve\nAWS_ENDPOINT_URL=http://127.0.0.1:4510 aws ecr describe-repositories"),
+    ("man", "cargo ecr man ~/.local/share/man/man1\nman cargo-ecr-push"),
     ("completions", "cargo ecr completions bash >~/.local/share/bash-completion/completions/cargo-ecr"),
     (
         "push",

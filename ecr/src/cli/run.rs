@@ -15,7 +15,7 @@ use super::error::{Exit, Failure};
 use super::examples::with_examples;
 use super::flags::{
     Completions, Create, Delete, DeliveryTask, Deployed, EcrTask, Explain, IamPolicy, Images, Init,
-    InstalledTask, LifecycleCheck, LifecyclePreview, LifecycleTask, Login, OutputArgs, PinBases, Plan,
+    InstalledTask, LifecycleCheck, LifecyclePreview, LifecycleTask, Login, Man, OutputArgs, PinBases, Plan,
     Promote, Push, Resolve, Scan, Serve, Status, Task,
 };
 use super::interruption::Signals;
@@ -50,6 +50,7 @@ commands! {
     LifecyclePreview { common.output } => commands::lifecycle::preview::run,
     Serve { output } => commands::serve::run,
     Completions { output } => commands::completions::run,
+    Man { output } => commands::man::run,
     Explain { output } => commands::explain::run,
     Init { output } => commands::init::run,
     Push { common.output } => commands::push::run,
@@ -107,6 +108,7 @@ impl EcrTask {
             Self::Login(it) => it.run(),
             Self::Serve(it) => it.run(),
             Self::Completions(it) => it.run(),
+            Self::Man(it) => it.run(),
             Self::Explain(it) => it.run(),
             Self::Init(it) => it.run(),
         }

@@ -27,8 +27,8 @@ fn create_makes_absent_repositories_and_then_writes_nothing() {
         127.0.0.1:[PORT]/my-app-worker
         --- stderr
             Registry 127.0.0.1:[PORT] (account 123456789012, region us-east-1, project my-project)
-             Created my-app
-             Created my-app-worker
+             Created repository my-app
+             Created repository my-app-worker
             Finished 2 repositories: 2 created
         help: push the images with `cargo xtask push`, which needs no docker login
         help: log docker in to 127.0.0.1:[PORT] with `cargo xtask ecr login`
@@ -142,7 +142,7 @@ fn create_without_permission_fails_only_its_repository() {
         help: these credentials lack the permission ecr:PutLifecyclePolicy: grant it, or use other credentials
               Failed my-app-worker: ecr:PutLifecyclePolicy: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutLifecyclePolicy on resource: arn:aws:ecr:us-east-1:123456789012:repository/my-app-worker because no identity-based policy allows the ecr:PutLifecyclePolicy action
         help: these credentials lack the permission ecr:PutLifecyclePolicy: grant it, or use other credentials
-             Created third
+             Created repository third
             Finished 3 repositories: 1 created, 2 failed
         --- exit 1
     "#]].assert_eq(&output.shown());

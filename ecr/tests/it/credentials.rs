@@ -58,7 +58,7 @@ fn password_of_an_endpoint_is_not_printed_while_it_is_waited_for() {
 #[test]
 fn password_of_a_proxy_is_not_printed() {
     let workspace = Workspace::example();
-    let command = workspace.command(&["ecr", "plan", "-v"]).env("AWS_ENDPOINT_URL", "https://aws.invalid");
+    let command = workspace.command(&["ecr", "plan"]).env("AWS_ENDPOINT_URL", "https://aws.invalid");
     let output = command.env("HTTPS_PROXY", &with_password("http://127.0.0.1:9")).run();
     expect![[r#"
         --- stderr
@@ -70,6 +70,15 @@ fn password_of_a_proxy_is_not_printed() {
         help: check the proxy that HTTPS_PROXY or ALL_PROXY names (http://NAME:PASSWORD@HOST:PORT), or list the host in NO_PROXY
         --- exit 1
     "#]].assert_eq(&without_secret(output).shown());
+}
+
+/// With `-v` each request is shown, with its host and why it failed.
+#[test]
+fn password_of_a_proxy_is_not_printed_with_the_requests() {
+    let workspace = Workspace::example();
+    let command = workspace.command(&["ecr", "plan", "-v"]).env("AWS_ENDPOINT_URL", "https://aws.invalid");
+    let output = without_secret(command.env("HTTPS_PROXY", &with_password("http://127.0.0.1:9")).run());
+    assert!(output.stderr.contains("Request POST aws.invalid/: client error"), "{output:#?}");
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn environment_replaces_the_settings_of_the_workspace() {
         127.0.0.1:[PORT]/prod/my-app
         --- stderr
             Registry 127.0.0.1:[PORT] (prod, account 222222222222, region eu-west-1, project p, embedded ECR)
-             Created prod/my-app
+             Created repository prod/my-app
             Finished 1 repository: 1 created
         help: push the images with `cargo xtask push --local -e prod`, which needs no docker login
         help: log docker in to 127.0.0.1:[PORT] with `cargo xtask ecr login --local -e prod`

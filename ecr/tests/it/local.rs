@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader};
 
+use aws_sdk_ecr::Client;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use expect_test::expect;
 use serde_json::json;
 
@@ -141,7 +143,16 @@ fn registry_refuses_another_host_header() {
 #[test]
 fn registry_refuses_an_unsupported_operation_by_name() {
     let registry = Registry::start();
-    let error = registry.try_sdk(async |ecr| ecr.list_replication_backfills().send().await).unwrap_err();
+    // The lowest version of the SDK that this project supports does not have the operation.
+    let name = |it: &mut HttpRequest| {
+        it.headers_mut()
+            .insert("x-amz-target", "AmazonEC2ContainerRegistry_V20150921.ListReplicationBackfills");
+    };
+    let error = registry
+        .try_sdk(async |ecr: &Client| {
+            ecr.describe_repositories().customize().mutate_request(name).send().await
+        })
+        .unwrap_err();
     let text = format!("{error:?}");
     assert!(
         text.contains("the embedded ECR does not support the operation ListReplicationBackfills"),

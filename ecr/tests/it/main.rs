@@ -32,6 +32,7 @@ mod lifecycle;
 mod local;
 mod login;
 mod output;
+mod owner;
 mod parts;
 mod permissions;
 mod pins;

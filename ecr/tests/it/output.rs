@@ -130,3 +130,26 @@ fn output_help_fits_the_terminal() {
         }
     }
 }
+
+#[test]
+fn verbose_commands_show_what_they_read_and_ask() {
+    let fixture = Fixture::example().created();
+    let output = fixture.run(&["ecr", "images", "-p", "my-app", "-v", "--concurrency", "1"]);
+    let shown = output.shown();
+    let mut lines: Vec<_> = shown
+        .lines()
+        .map(str::trim)
+        .filter(|it| it.starts_with("Loaded") || it.starts_with("Request"))
+        .collect();
+    // What is read at the same time has no order.
+    lines.sort_unstable();
+    expect![[r#"
+        Loaded [ROOT]/Cargo.toml: 2 services, 2 repositories in [TIME]
+        Request DescribeImages 127.0.0.1:[PORT]: 200 in [TIME]
+        Request DescribeRepositories 127.0.0.1:[PORT]: 200 in [TIME]
+        Request GetLifecyclePolicy 127.0.0.1:[PORT]: 200 in [TIME]
+        Request POST 127.0.0.1:[PORT]/: 200 in [TIME]"#]]
+    .assert_eq(&lines.join("\n"));
+    let quiet = fixture.run(&["ecr", "images", "-p", "my-app"]);
+    assert!(!quiet.stderr.contains("Request"), "{quiet:#?}");
+}

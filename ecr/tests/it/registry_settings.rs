@@ -291,7 +291,7 @@ fn registry_flag_without_settings_or_permissions_is_refused() {
               Failed registry settings (blobMounting): ecr:PutAccountSetting: AccessDeniedException: User: arn:aws:iam::123456789012:root is not authorized to perform: ecr:PutAccountSetting on resource: * because no identity-based policy allows the ecr:PutAccountSetting action
         help: these credentials lack the permission ecr:PutAccountSetting: grant it, or use other credentials
              Updated registry settings (creationTemplate team)
-             Created team/my-app
+             Created repository team/my-app
             Finished 1 repository: 1 created
         help: push the images with `cargo xtask push`, which needs no docker login
         help: log docker in to 127.0.0.1:[PORT] with `cargo xtask ecr login`

@@ -208,7 +208,7 @@ fn write_that_has_no_effect_once_is_made_again() {
     let fixture = fixture(Before::Different).with_faults(&["ignore=PutImageTagMutability:1"]);
     fixture.registry.create_plain("my-app");
     let output = fixture.run(&["ecr", "create"]).good();
-    assert_eq!(output.stderr.matches("Updated my-app").count(), 1, "{output:#?}");
+    assert_eq!(output.stderr.matches("Updated repository my-app").count(), 1, "{output:#?}");
     let writes = fixture.registry.writes();
     assert_eq!(writes.iter().filter(|it| *it == "PutImageTagMutability").count(), 2, "{writes:?}");
     assert_eq!(fixture.run(&["ecr", "plan", "--check"]).code, 0);

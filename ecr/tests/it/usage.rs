@@ -176,6 +176,21 @@ fn shells_complete_the_installed_program() {
     assert!(wrong.stderr.contains("[possible values: bash, elvish, fish, powershell, zsh]"), "{wrong:#?}");
 }
 
+#[test]
+fn manual_pages_are_those_of_the_help() {
+    let workspace = Workspace::new();
+    let output = workspace.command(&["ecr", "man", "man1"]).run().good();
+    let pages: Vec<_> = output.stdout.lines().collect();
+    assert!(
+        pages.contains(&"man1/cargo-ecr.1") && pages.contains(&"man1/cargo-ecr-lifecycle-check.1"),
+        "{pages:?}"
+    );
+    let page = std::fs::read_to_string(workspace.root().join("man1/cargo-ecr-push.1")).unwrap();
+    for part in ["cargo ecr push", "\\-\\-image\\-refs", "Exit codes:", "Examples:"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
+
 /// What the installed program prints, as cargo runs it.
 fn installed(workspace: &Workspace, args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-ecr"));

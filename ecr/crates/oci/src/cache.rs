@@ -28,13 +28,13 @@ pub struct LayerCache {
     /// When this run began.
     began: SystemTime,
     /// Is told of layers that are compressed.
-    on_layer: Option<OnLayer>,
+    on_layer: Option<OnRead>,
     /// The layers of this run by fingerprint. Services share some of them, such as the base `scratch`.
     known: Arc<Mutex<BTreeMap<Digest, Layer>>>,
 }
 
-/// Gets the size of a layer that is about to be compressed, in bytes, and returns what gets the number of bytes of each part.
-pub type OnLayer = Arc<dyn Fn(u64) -> Box<dyn Fn(u64)> + Send + Sync>;
+/// Gets the size of what is about to be read, in bytes, and returns what gets the number of bytes of each part.
+pub type OnRead = Arc<dyn Fn(u64) -> Box<dyn Fn(u64)> + Send + Sync>;
 
 impl fmt::Debug for LayerCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,7 +71,7 @@ impl LayerCache {
     }
 
     /// The same cache. `on_layer` is called for each layer that is not in it.
-    pub fn with_observer(self, on_layer: OnLayer) -> Self {
+    pub fn with_observer(self, on_layer: OnRead) -> Self {
         Self { on_layer: Some(on_layer), ..self }
     }
 

@@ -127,7 +127,15 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn digest_of(mut file: File) -> io::Result<(Digest, u64)> {
+pub fn digest_of(file: File) -> io::Result<(Digest, u64)> {
+    digest_of_observed(file, &|_| ())
+}
+
+/// The same. `on_bytes` gets the number of bytes of each chunk.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn digest_of_observed(mut file: File, on_bytes: &dyn Fn(u64)) -> io::Result<(Digest, u64)> {
     file.rewind()?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
@@ -138,6 +146,7 @@ pub fn digest_of(mut file: File) -> io::Result<(Digest, u64)> {
             n => {
                 hash.update(&buffer[..n]);
                 size += n as u64;
+                on_bytes(n as u64);
             }
         }
     }

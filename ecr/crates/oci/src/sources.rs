@@ -105,14 +105,24 @@ impl Source {
         matches!(self.entries.first(), Some((_, Entry::Folder)))
     }
 
+    /// The size of all files in bytes, as far as it is known.
+    pub fn size(&self) -> u64 {
+        let size = |(_, entry): &(String, Entry)| match entry {
+            Entry::File { path, .. } => path.metadata().map_or(0, |it| it.len()),
+            Entry::Folder | Entry::Link(_) => 0,
+        };
+        self.entries.iter().map(size).sum()
+    }
+
     /// Adds it to `files` at the path `to`. Files are executable (0755) if somebody may execute them, else they have the mode
-    /// 0644; folders have 0755. Other permissions depend on the umask of this machine.
+    /// 0644; folders have 0755. Other permissions depend on the umask of this machine. `on_bytes` gets the number of bytes of
+    /// each part that is read.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn add_to(&self, files: &mut Files, to: &str) -> Result<()> {
+    pub fn add_to(&self, files: &mut Files, to: &str, on_bytes: &dyn Fn(u64)) -> Result<()> {
         self.add(files, to, |files, from, to, mode| {
-            let digest = File::open(from).and_then(files::digest_of);
+            let digest = File::open(from).and_then(|it| files::digest_of_observed(it, on_bytes));
             let (digest, size) = digest.with_context(|| format!("failed to read `{}`", from.display()))?;
             add_known(files, from, to, mode, digest, size);
             Ok(())

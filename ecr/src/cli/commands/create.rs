@@ -246,14 +246,14 @@ fn print_result(shell: &Shell, plan: &RepositoryPlan, result: &CreateResult) {
     let name = &plan.name;
     let error = result.error.as_deref().unwrap_or_default();
     match result.outcome {
-        CreateOutcome::Created => shell.status("Created", name),
+        CreateOutcome::Created => shell.status("Created", format!("repository {name}")),
         CreateOutcome::Updated => {
             let fields = plan.steps.iter().filter_map(|it| it.field);
             let fields = fields.filter(|it| !result.denied.iter().any(|denied| denied == it));
             let fields: Vec<_> = fields.collect();
-            shell.status("Updated", format!("{name} ({})", fields.join(", ")));
+            shell.status("Updated", format!("repository {name} ({})", fields.join(", ")));
         }
-        CreateOutcome::Unchanged => shell.status("Unchanged", name),
+        CreateOutcome::Unchanged => shell.status("Unchanged", format!("repository {name}")),
         CreateOutcome::Blocked => shell.bad_status("Blocked", format!("{name}: {error}")),
         CreateOutcome::Refused => shell.bad_status("Refused", format!("{name}: {error}")),
         CreateOutcome::Failed => shell.bad_status("Failed", format!("{name}: {error}")),

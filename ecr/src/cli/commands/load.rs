@@ -1,12 +1,15 @@
 //! Loads the workspace, in the environments that a command is for.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Context;
 use ecr_types::document::Problem;
-use ecr_types::human::listed;
+use ecr_types::human::{self, listed};
 
 use crate::cli::error::Failure;
 use crate::cli::flags::CommonArgs;
 use crate::cli::shell::Shell;
+use crate::config::desired::Desired;
 use crate::config::environments::EnvironmentChoice;
 use crate::config::workspace::{Workspace, named_environment};
 
@@ -39,9 +42,29 @@ pub async fn load_quietly(shell: &Shell, common: &CommonArgs) -> Result<Vec<Work
     let named = named_environment(common.workspace.environment.as_deref());
     let choice = EnvironmentChoice { named, is_required: true };
     // On another thread, so that Ctrl-C is noticed meanwhile.
+    let began = Instant::now();
     let loading =
         tokio::task::spawn_blocking(move || Workspace::load(manifest.as_deref(), &choice, &patience));
-    Ok(loading.await.context("failed to read the workspace")??)
+    let workspaces = loading.await.context("failed to read the workspace")??;
+    workspaces.iter().for_each(|it| tell_of(shell, it, began.elapsed()));
+    Ok(workspaces)
+}
+
+/// With `-v`, says what was loaded.
+fn tell_of(shell: &Shell, workspace: &Workspace, time: Duration) {
+    let Desired { environment, repositories, services, .. } = &workspace.desired;
+    let environment = environment.as_ref().map(|it| format!(", environment {}", it.name));
+    shell.verbose(
+        "Loaded",
+        format!(
+            "{}{}: {}, {} in {} ms",
+            workspace.root.join("Cargo.toml").display(),
+            environment.unwrap_or_default(),
+            human::count(services.len() as u64, "service"),
+            human::count(repositories.len() as u64, "repository"),
+            time.as_millis()
+        ),
+    );
 }
 
 /// Warns of tables that are probably mistyped.

@@ -14,6 +14,7 @@ pub mod init;
 pub mod lifecycle;
 mod load;
 pub mod login;
+pub mod man;
 mod parts;
 pub mod pin_bases;
 pub mod plan;

@@ -80,9 +80,14 @@ impl Connection {
     }
 }
 
-/// The HTTP client of a command. It has the limits of the flags, and the shell says for which host it waits.
+/// The HTTP client of a command. It has the limits of the flags, and the shell says for which host it waits and, with `-v`,
+/// what it asks.
 pub fn http_client(shell: &Shell, flags: &RegistryArgs) -> HttpClient {
-    HttpClient::new(flags.limits()).with_observer(Shell::PATIENCE, shell.wait_printer())
+    let client = HttpClient::new(flags.limits()).with_observer(Shell::PATIENCE, shell.wait_printer());
+    match shell.request_printer() {
+        Some(printer) => client.with_log(printer),
+        None => client,
+    }
 }
 
 /// A session whose identity is known and whose account is allowed.

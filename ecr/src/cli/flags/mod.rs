@@ -123,6 +123,18 @@ pub enum EcrTask {
     Serve(Serve),
     /// Print the script with which a shell completes `cargo-ecr`
     Completions(Completions),
+    /// Write the manual pages of `cargo-ecr` and its commands
+    Man(Man),
+}
+
+/// `ecr man`: write the manual pages of the installed program, `cargo-ecr`
+#[derive(Debug, Args)]
+#[non_exhaustive]
+pub struct Man {
+    /// The folder for the pages, such as ~/.local/share/man/man1; it is created if it does not exist
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 /// `ecr completions`: print the script with which a shell completes the installed program, `cargo-ecr`

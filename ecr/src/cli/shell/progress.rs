@@ -27,6 +27,8 @@ struct LineState {
     verb: &'static str,
     sent: u64,
     total: u64,
+    /// The start of the first of them.
+    transferring_since: Option<Instant>,
     /// The steps that are done, and all steps.
     steps: Option<(usize, usize)>,
     drawn_at: Option<Instant>,
@@ -53,7 +55,7 @@ pub struct Waiting(Progress, u64);
 /// The minimum time between two redraws during a transfer.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(50);
 /// The width of the bar between its brackets, in characters.
-const BAR_WIDTH: u64 = 24;
+const BAR_WIDTH: u64 = 20;
 
 impl Progress {
     /// A progress line. It is never drawn unless `is_visible`.
@@ -65,6 +67,7 @@ impl Progress {
     pub fn begin(&self, verb: &'static str, bytes: u64) -> Bar {
         let mut line = self.line();
         line.transfers += 1;
+        line.transferring_since.get_or_insert_with(Instant::now);
         line.verb = verb;
         line.total += bytes;
         Bar(self.clone())
@@ -169,7 +172,7 @@ impl Drop for Bar {
         line.transfers -= 1;
         if line.transfers == 0 {
             line.clear();
-            (line.sent, line.total) = (0, 0);
+            (line.sent, line.total, line.transferring_since) = (0, 0, None);
         }
     }
 }
@@ -190,7 +193,10 @@ impl LineState {
         }
         let text = match self.waits.first() {
             _ if !self.is_visible => return,
-            _ if self.transfers > 0 => render(self.verb, self.sent, self.total),
+            _ if self.transfers > 0 => {
+                let time = self.transferring_since.map_or(Duration::ZERO, |it| it.elapsed());
+                render(self.verb, self.sent, self.total) + &rate(self.sent, self.total, time)
+            }
             Some((_, verb, _)) => {
                 let names: Vec<_> = self.waits.iter().map(|(.., what)| what.as_str()).collect();
                 let seconds = self.waiting_since.map_or(0, |it| it.elapsed().as_secs());
@@ -221,10 +227,21 @@ fn render(verb: &str, sent: u64, total: u64) -> String {
     format!("{verb:>12} [{}] {} / {}", bar(sent, total), size(sent), size(total))
 }
 
+/// How fast a transfer is, and the time that is left at this rate. Empty in the first second, which says little.
+fn rate(sent: u64, total: u64, time: Duration) -> String {
+    let per_second = (sent as f64 / time.as_secs_f64()) as u64;
+    if time < Duration::from_secs(1) || per_second == 0 {
+        return String::new();
+    }
+    let left = total.saturating_sub(sent).div_ceil(per_second);
+    let left = if left < 120 { format!("{left} s") } else { format!("{} min", left.div_ceil(60)) };
+    format!(", {}/s, {left} left", size(per_second))
+}
+
 fn bar(done: u64, total: u64) -> String {
     let done = (done * BAR_WIDTH).checked_div(total).unwrap_or(BAR_WIDTH) as usize;
     let bar = "=".repeat(done) + if done < BAR_WIDTH as usize { ">" } else { "" };
-    format!("{bar:<24}")
+    format!("{bar:<20}")
 }
 
 #[cfg(test)]
@@ -233,22 +250,34 @@ mod tests {
 
     #[test]
     fn bar_fills_up() {
-        assert_eq!(render("Uploading", 0, 2_000_000), "   Uploading [>                       ] 0 B / 2.0 MB");
+        assert_eq!(render("Uploading", 0, 2_000_000), "   Uploading [>                   ] 0 B / 2.0 MB");
         assert_eq!(
             render("Uploading", 1_000_000, 2_000_000),
-            "   Uploading [============>           ] 1.0 MB / 2.0 MB"
+            "   Uploading [==========>         ] 1.0 MB / 2.0 MB"
         );
         assert_eq!(
             render("Uploading", 3_000_000, 2_000_000),
-            "   Uploading [========================] 2.0 MB / 2.0 MB"
+            "   Uploading [====================] 2.0 MB / 2.0 MB"
         );
-        assert_eq!(render("Uploading", 0, 0), "   Uploading [========================] 0 B / 0 B");
+        assert_eq!(render("Uploading", 0, 0), "   Uploading [====================] 0 B / 0 B");
+    }
+
+    #[test]
+    fn line_tells_rate_and_time_left_within_80_columns() {
+        let after = |sent, seconds| rate(sent, 300_000_000, Duration::from_millis(seconds));
+        assert_eq!(after(10_000_000, 900), "");
+        assert_eq!(after(0, 5000), "");
+        assert_eq!(after(100_000_000, 4000), ", 25.0 MB/s, 8 s left");
+        assert_eq!(after(1_000_000, 10_000), ", 100.0 kB/s, 50 min left");
+        assert_eq!(after(400_000_000, 4000), ", 100.0 MB/s, 0 s left");
+        let line = render("Compressing", 888_800_000, 999_900_000) + &after(888_800_000, 1000);
+        assert!(line.len() <= 80, "{line}");
     }
 
     #[test]
     fn bar_counts_steps() {
-        assert_eq!(bar(12, 50), "=====>                  ");
-        assert_eq!(bar(50, 50), "=".repeat(24));
+        assert_eq!(bar(12, 50), "====>               ");
+        assert_eq!(bar(50, 50), "=".repeat(20));
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! Lines about long waits: `Waiting for HOST (throttled)`.
+//! Lines about requests: `Waiting for HOST (throttled)` and, with `-v`, what was asked.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ecr_oci::http::OnWait;
+use ecr_oci::http::{OnAnswer, OnWait};
 use ecr_types::lock;
 
-use super::{GOOD, Printable, Shell};
+use super::{GOOD, Printable, Shell, Verbosity};
 use crate::process::Patience;
 
 /// The minimum time between two lines about requests that wait for one host.
@@ -33,5 +33,14 @@ impl Shell {
                 print((label + " for " + Printable::line(&format!("{host}{reason}"))).as_str());
             }
         })
+    }
+
+    /// With `-v`, a function that shows requests and their answers.
+    pub fn request_printer(&self) -> Option<OnAnswer> {
+        let print = (self.verbosity >= Verbosity::Verbose).then(|| self.line_printer())?;
+        Some(Arc::new(move |answer| {
+            let label = Printable::from("     Request").styled(GOOD);
+            print((label + " " + Printable::line(&answer.to_string())).as_str());
+        }))
     }
 }

@@ -325,6 +325,9 @@ impl Output {
     }
 }
 
+/// The beginnings of lines that end with a duration.
+const TIMED: [&str; 3] = ["Finished ", "Loaded ", "Request "];
+
 /// Replaces what differs from run to run or from machine to machine.
 fn redact(text: &str) -> String {
     // Ports of registries and proxies.
@@ -332,8 +335,10 @@ fn redact(text: &str) -> String {
     // Digests of images, which depend on the compiler.
     let text = replace_after(&text, "sha256:", |c| c.is_ascii_hexdigit(), "[DIGEST]");
     let line = |line: &str| match (line.rsplit_once(" in "), line.split_once(", until ")) {
-        // The duration of a push, and of a build by cargo.
-        (Some((before, after)), _) if after.ends_with('s') && line.trim_start().starts_with("Finished") => {
+        // The duration of a push, of a build by cargo, of a request.
+        (Some((before, after)), _)
+            if after.ends_with('s') && TIMED.iter().any(|it| line.trim_start().starts_with(it)) =>
+        {
             format!("{before} in [TIME]")
         }
         // The expiry of a login: `, until 2026-01-01T00:00:00Z (12 hours)`.

@@ -14,6 +14,7 @@ use hyper::Request;
 use hyper_util::client::legacy;
 use tokio::sync::Semaphore;
 
+mod answer;
 mod body;
 mod connect;
 mod error;
@@ -22,11 +23,13 @@ mod proxy;
 mod resolve;
 mod retry;
 
+pub use answer::{Answer, OnAnswer};
 pub use body::{BoxError, RequestBody, ResponseBody, boxed, empty, file, full, stream};
 pub use connect::Trust;
 pub use error::{HttpError, is_connection_refused, is_permanent, is_proxy, is_tls, is_too_long};
 pub use retry::Attempts;
 
+use answer::Asked;
 use body::{Observed, Progress, Watched};
 use connect::Connector;
 use ecr_types::error::causes;
@@ -85,6 +88,7 @@ pub struct HttpClient {
     slots: Arc<Semaphore>,
     hosts: Arc<Hosts>,
     observer: Option<Observer>,
+    on_answer: Option<OnAnswer>,
 }
 
 /// A callback that is told for which host a request waits, and why it is repeated, if it is.
@@ -126,7 +130,7 @@ impl HttpClient {
     pub fn new(limits: Limits) -> Self {
         let slots = Arc::new(Semaphore::new(limits.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
         let hosts = Arc::new(Hosts::new(limits.total));
-        Self { limits, pools: Arc::default(), slots, hosts, observer: None }
+        Self { limits, pools: Arc::default(), slots, hosts, observer: None, on_answer: None }
     }
 
     /// A client with other limits on time. It shares the limit on concurrency, but not the connections.
@@ -139,6 +143,11 @@ impl HttpClient {
     /// begun, no data of it received. The same holds for requests that are repeated in vain.
     pub fn with_observer(self, patience: Duration, on_wait: OnWait) -> Self {
         Self { observer: Some(Observer { patience, on_wait }), ..self }
+    }
+
+    /// A client that calls `on_answer` for each request that was answered or has failed, repeated ones included.
+    pub fn with_log(self, on_answer: OnAnswer) -> Self {
+        Self { on_answer: Some(on_answer), ..self }
     }
 
     /// The limits of this client.
@@ -230,6 +239,7 @@ impl HttpClient {
         // An endpoint may have a user and a password before the host.
         let host = request.uri().authority().map(|it| redacted(it.as_str())).unwrap_or_default();
         let exchange = self.hosts.begin(&host)?;
+        let asked = self.on_answer.as_ref().map(|it| (it, Asked::begin(&request, &host)));
         let idle = self.idle(&host);
         let progress = Progress::begin(counts.then(|| (self.hosts.clone(), host.clone())));
         let request = request.map(|body| Watched::new(body, progress.clone()));
@@ -238,6 +248,9 @@ impl HttpClient {
             () = progress.stalled(idle) => Err(HttpError::without_progress(&progress, idle)),
             never = self.observe(&progress, &host) => match never {},
         };
+        if let Some((on_answer, asked)) = asked {
+            on_answer(&asked.answered(&response));
+        }
         let response = response.inspect_err(|error| self.note_error(&host, error))?;
         let observed = self.observer.clone().map(|observer| Observed { observer, host });
         Ok((exchange, response.map(|body| ResponseBody::new(body, idle, observed))))

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use ecr_oci::bases::BaseCache;
-use ecr_oci::cache::{LayerCache, OnLayer};
+use ecr_oci::cache::{LayerCache, OnRead};
 use ecr_oci::image::compression::Compression;
 use ecr_oci::trees::TreeCache;
 use ecr_types::{Digest, Platform, human};
@@ -154,7 +154,7 @@ fn builder(
         manifests: workspace.manifests.clone(),
         outside: workspace.outside.clone(),
     };
-    let layers = LayerCache::new(&workspace.target).with_observer(observer(shell));
+    let layers = LayerCache::new(&workspace.target).with_observer(on_read(shell, "Compressing"));
     let bases = BaseCache::new(workspace.target.join("xtask-ecr/bases"));
     Ok(ImageBuilder {
         options,
@@ -163,6 +163,7 @@ fn builder(
             Some(jobs) => layers.with_threads(jobs),
             None => layers,
         },
+        on_read: on_read(shell, "Hashing"),
         trees: TreeCache::new(bases.clone(), workspace.target.join("xtask-ecr/trees")),
         bases,
         platforms: flags.platform.clone(),
@@ -176,20 +177,20 @@ fn builder(
     })
 }
 
-/// Shows the compression of layers that takes a while.
-fn observer(shell: &Shell) -> OnLayer {
+/// Shows what is read and takes a while, with a verb such as `Compressing`.
+fn on_read(shell: &Shell, verb: &'static str) -> OnRead {
     let bars = shell.bars();
-    Arc::new(move |size| match size >= LARGE_LAYER {
+    Arc::new(move |size| match size >= LARGE {
         true => {
-            let bar = bars("Compressing", size);
+            let bar = bars(verb, size);
             Box::new(move |bytes| bar.advance(bytes))
         }
         false => Box::new(|_| ()),
     })
 }
 
-/// The size of layers whose compression is shown, in bytes.
-const LARGE_LAYER: u64 = 16_000_000;
+/// The size of what is shown, in bytes: a tenth of a second of work.
+const LARGE: u64 = 16_000_000;
 
 /// Refuses prebuilt binaries of which one would go into the images of several services. Warns of those that no service
 /// uses.
