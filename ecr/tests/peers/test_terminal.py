@@ -24,9 +24,9 @@ from peers import POLICY, XTASK, Workspace, client, embedded, environment
 class Terminal:
     """A command on a pseudo-terminal."""
 
-    def __init__(self, workspace, *args, url="http://127.0.0.1:9", columns=80):
+    def __init__(self, workspace, *args, url="http://127.0.0.1:9", columns=80, rows=24):
         self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.child = subprocess.Popen(
             [XTASK, *args], cwd=workspace.root, stdin=slave, stdout=slave, stderr=slave,
             env=environment(url) | {"TERM": "xterm"}, start_new_session=True,

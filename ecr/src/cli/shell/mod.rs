@@ -23,10 +23,12 @@ mod printable;
 mod progress;
 mod result;
 mod waits;
+mod wrap;
 pub use output_file::OutputFile;
 pub use printable::Printable;
 use progress::Progress;
 pub use progress::{Bar, Steps, Waiting};
+use wrap::Wrap;
 
 /// The format of the output on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -70,6 +72,8 @@ pub struct Shell {
     verbosity: Verbosity,
     color: anstream::ColorChoice,
     progress: Progress,
+    /// The width of the terminal that stderr is, in columns.
+    stderr_width: Option<usize>,
     has_stdout_failed: AtomicBool,
     /// Whether the JSON document was written, or its beginning.
     has_json: AtomicBool,
@@ -112,6 +116,7 @@ impl Shell {
             verbosity,
             color,
             progress: Progress::new(has_bars),
+            stderr_width: wrap::columns(terminal_size::terminal_size_of(std::io::stderr())),
             has_stdout_failed: AtomicBool::new(false),
             has_json: AtomicBool::new(false),
             began: Instant::now(),
@@ -163,8 +168,18 @@ impl Shell {
         self.has_stdout_failed.load(Ordering::Relaxed)
     }
 
+    /// A line with a label. In a terminal, it breaks between words.
     fn labelled(&self, style: Style, label: &str, text: &str) {
-        self.eprint(Printable::from(label).styled(style) + Printable::message(text));
+        let text = named(text).into_owned();
+        let text = match self.stderr_width {
+            // Status lines continue below their text, others a little to the right.
+            Some(width) => {
+                let indent = if label.starts_with(' ') { label.len() + 1 } else { 4 };
+                Wrap { width, first: label.len(), indent }.apply(&text)
+            }
+            None => text,
+        };
+        self.eprint(Printable::from(label).styled(style) + Printable::message(&text));
     }
 
     /// Prints a line on stderr.

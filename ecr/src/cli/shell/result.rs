@@ -5,18 +5,13 @@ use std::sync::atomic::Ordering;
 
 use anstream::AutoStream;
 
-use super::{Format, Printable, Shell, json, left_out};
+use super::{Format, Printable, Shell, json, left_out, wrap};
 use crate::cli::program::named;
-
-/// The least width for which tables are made.
-const MIN_WIDTH: usize = 40;
 
 impl Shell {
     /// The width of the terminal in columns; `None` if stdout is none, so that nothing has to be cut.
     pub fn width(&self) -> Option<usize> {
-        let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
-        // A terminal that does not know its width says 0.
-        (width.0 > 0).then(|| usize::from(width.0).max(MIN_WIDTH))
+        wrap::columns(terminal_size::terminal_size_of(std::io::stdout()))
     }
 
     /// Prints a line of the result on stdout, unless the format is JSON.
