@@ -43,7 +43,7 @@ pub(super) fn add(
         || has_xtask_elsewhere(found)
     {
         proposal.notes.push(
-            "there is an xtask: add `xtask-ecr` to its dependencies, and its commands to its own (README, \"In an xtask of your own\")"
+            "there is an xtask: add `xtask-ecr` to its dependencies, and its commands to its own (ecr/docs/adopting.md, \"In an xtask of your own\")"
                 .to_owned(),
         );
         return Ok(());

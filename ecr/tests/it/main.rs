@@ -14,6 +14,7 @@ mod context;
 mod create;
 mod credentials;
 mod delete;
+mod docs;
 mod doubt;
 mod encoding;
 mod environment;
