@@ -1,0 +1,158 @@
+"""The files for CI systems: their validators accept them, and their shell pushes to the embedded ECR with the credentials of a
+token. `cargo install` is left out of the shell here: `test_adopt.py` has it."""
+
+import base64
+import http.server
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+import yaml
+
+from peers import ROOT, Workspace, embedded, environment
+
+KIT = ROOT / "ecr/ci"
+BIN = pathlib.Path(sys.executable).parent
+ROLE = "arn:aws:iam::123456789012:role/push"
+
+
+def token():
+    """A JSON Web Token (RFC 7519). The embedded ECR reads the claims and does not verify the signature."""
+    claims = {"iss": "https://token.actions.githubusercontent.com", "sub": "repo:my-org/my-repo:ref:refs/heads/main",
+              "aud": "sts.amazonaws.com", "iat": int(time.time()), "exp": int(time.time()) + 3600}
+    part = lambda it: base64.urlsafe_b64encode(json.dumps(it).encode()).decode().rstrip("=")
+    return f'{part({"alg": "RS256", "typ": "JWT", "kid": "1"})}.{part(claims)}.{part("signature")}'
+
+
+TOKEN = token()
+
+
+def adopted():
+    """A workspace in git, with a commit."""
+    workspace = Workspace()
+    workspace.write(".gitignore", "target\nimages*.txt\n")
+    git = lambda *args: subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x@localhost", *args], cwd=workspace.root,
+                                       check=True, capture_output=True)
+    subprocess.run(["cargo", "generate-lockfile"], cwd=workspace.root, check=True, capture_output=True)
+    git("init", "--quiet"), git("add", "."), git("commit", "--quiet", "--message", "One")
+    return workspace
+
+
+class Validators(unittest.TestCase):
+    def test_schemas(self):
+        for schema, file, *more in [
+            ("vendor.github-actions", "github/action.yml"),
+            ("vendor.github-workflows", "github/workflow.yml"),
+            ("vendor.gitlab-ci", "gitlab-ci.yml", "--data-transform", "gitlab-ci"),
+            ("vendor.buildkite", "buildkite.yml"),
+        ]:
+            with self.subTest(file):
+                command = [BIN / "check-jsonschema", "--builtin-schema", schema, *more, KIT / file]
+                done = subprocess.run(command, text=True, capture_output=True)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_zizmor(self):
+        files = [KIT / "github/action.yml", KIT / "github/workflow.yml"]
+        command = [BIN / "zizmor", "--offline", "--no-progress", "--config", KIT / "github/zizmor.yml", *files]
+        done = subprocess.run(command, text=True, capture_output=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class Shell(unittest.TestCase):
+    def setUp(self):
+        self.workspace = adopted()
+        self.scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(self.scratch.cleanup)
+
+    def shell(self, url, script, **variables):
+        """Runs the script of a job, without the keys that other tests have."""
+        env = environment(url)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            env.pop(name, None)
+        env |= {"PATH": f"{self.scratch.name}:{ROOT / 'target/debug'}:{os.environ['PATH']}", "AWS_CONFIG_FILE": "/dev/null"}
+        lines = [it for it in script.splitlines() if not it.startswith("cargo install")]
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", "\n".join(lines)], cwd=self.workspace.root, env=env | variables,
+                              text=True, capture_output=True, stdin=subprocess.DEVNULL)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertNotIn(TOKEN, done.stdout + done.stderr)
+        return done.stdout
+
+    def references(self, file="images.txt"):
+        lines = (self.workspace.root / file).read_text().splitlines()
+        return sorted(it.split("/")[-1].split("@")[0] for it in lines)
+
+    def served(self):
+        server = embedded(self.workspace.root / "target/state", "--account-id", "123456789012")
+        started = server.__enter__()
+        self.addCleanup(server.__exit__, None, None, None)
+        self.workspace.run(started, "ecr", "create")
+        return started
+
+    def test_github(self):
+        url = self.served()
+        steps = {it["name"]: it["run"] for it in yaml.safe_load((KIT / "github/action.yml").read_text())["runs"]["steps"]}
+        workflow = yaml.safe_load((KIT / "github/workflow.yml").read_text())
+
+        class Tokens(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                ok = self.headers["Authorization"] == "bearer request-token" and self.path.endswith("&audience=sts.amazonaws.com")
+                self.send_response(200 if ok else 403)
+                self.end_headers()
+                self.wfile.write(json.dumps({"value": TOKEN}).encode())
+
+            def log_message(self, *args):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Tokens) as tokens:
+            threading.Thread(target=tokens.serve_forever, daemon=True).start()
+            self.shell(url, steps["Get a token of GitHub"], RUNNER_TEMP=self.scratch.name,
+                       ACTIONS_ID_TOKEN_REQUEST_TOKEN="request-token",
+                       ACTIONS_ID_TOKEN_REQUEST_URL=f"http://127.0.0.1:{tokens.server_port}/token?v=1")
+            tokens.shutdown()
+        token = pathlib.Path(self.scratch.name) / "aws-token"
+        self.assertEqual(token.stat().st_mode & 0o777, 0o600)
+        for part in workflow["jobs"]["push"]["strategy"]["matrix"]["part"]:
+            self.shell(url, steps["Push"], RUNNER_TEMP=self.scratch.name, AWS_ROLE_ARN=ROLE, SINCE="0" * 40, PART=f"{part}/4",
+                       IMAGE_REFS=f"images-{part}.txt")
+        merge = next(it["run"] for it in workflow["jobs"]["collect"]["steps"] if it.get("name") == "Merge")
+        self.shell(url, merge)
+        self.assertEqual(self.references(), ["my-app", "my-app-worker"])
+
+    def test_gitlab(self):
+        url = self.served()
+        jobs = yaml.safe_load((KIT / "gitlab-ci.yml").read_text())
+        for part in (1, 2, 3, 4):
+            self.shell(url, "\n".join(jobs["push"]["script"]), ROLE=ROLE, TOOL="x", AWS_TOKEN=TOKEN, CI_JOB_ID=str(part),
+                       CI_BUILDS_DIR=self.scratch.name, CI_COMMIT_BEFORE_SHA="0" * 40, CI_NODE_INDEX=str(part), CI_NODE_TOTAL="4")
+        self.shell(url, "\n".join(jobs["collect"]["script"]))
+        self.assertEqual(self.references(), ["my-app", "my-app-worker"])
+
+    def test_codebuild(self):
+        url = self.served()
+        phases = yaml.safe_load((KIT / "buildspec.yml").read_text())["phases"]
+        keys = {"AWS_ACCESS_KEY_ID": "dummy", "AWS_SECRET_ACCESS_KEY": "dummy"}
+        self.shell(url, "\n".join(phases["build"]["commands"]), **keys)
+        self.assertEqual(self.references(), ["my-app", "my-app-worker"])
+
+    def test_buildkite(self):
+        url = self.served()
+        agent = pathlib.Path(self.scratch.name) / "buildkite-agent"
+        agent.write_text(f'#!/bin/sh\n[ "$1 $2" != "oidc request-token" ] || printf %s {TOKEN}\n')
+        agent.chmod(0o755)
+        steps = yaml.safe_load((KIT / "buildkite.yml").read_text())["steps"]
+        push, _, collect = steps
+        for part in range(push["parallelism"]):
+            self.shell(url, push["command"].replace("$$", "$"), ROLE=ROLE, TOOL="x", BUILDKITE_PARALLEL_JOB=str(part),
+                       BUILDKITE_PARALLEL_JOB_COUNT="4")
+        self.shell(url, collect["command"].replace("$$", "$"))
+        self.assertEqual(self.references(), ["my-app", "my-app-worker"])
+
+
+if __name__ == "__main__":
+    unittest.main()
