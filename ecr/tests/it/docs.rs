@@ -117,9 +117,7 @@ fn docs_tell_of_each_command_and_flag() {
             missing.push(command.clone());
         }
         let flags = help.lines().map(str::trim_start).filter(|it| it.starts_with('-'));
-        for flag in
-            flags.filter_map(|it| Some(it[it.find("--")? + 2..].split([' ', '[', '=', '.', ',']).next()?))
-        {
+        for flag in flags.filter_map(|it| it[it.find("--")? + 2..].split([' ', '[', '=', '.', ',']).next()) {
             if !everything.contains(&format!("--{flag}")) {
                 missing.push(format!("{command} --{flag}"));
             }

@@ -138,3 +138,17 @@ fn tag_that_git_cannot_give_is_told_before_the_build() {
     let plan = workspace.local(&["ecr", "plan"]).good();
     assert_eq!(plan.warnings(), ["my-app: tag `{git-sha}` needs a git commit, but there is none"]);
 }
+
+#[test]
+fn explanation_is_of_the_services_that_other_commands_select() {
+    let workspace = shop(Workspace::new().metadata("region = \"us-east-1\"\n"));
+    let of = |spec: &str| {
+        let args = ["ecr", "explain", "repository", "-p", spec, "--format", "json"];
+        let json = workspace.command(&args).run().json_with(0);
+        let settings = json["settings"].as_array().unwrap().clone();
+        settings.iter().map(|it| it["service"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("shop"), ["shop-api", "shop-cron"]);
+    assert_eq!(of("cron"), ["shop-cron"]);
+    assert_eq!(of("shop-api"), ["shop-api"]);
+}

@@ -44,7 +44,9 @@ async fn load(flags: &flags::Explain, shell: &Shell) -> Result<Explanation, Fail
 
 /// The settings that the flags select. A name or a key that nothing has is an error.
 fn selected(flags: &flags::Explain, settings: Vec<Explained>) -> Result<Vec<Explained>, Failure> {
-    let services: Vec<String> = settings.iter().filter_map(|it| it.service.clone()).collect();
+    let names = |it: &Explained| Some((it.package.clone()?, it.service.clone()?));
+    let services: Vec<(String, String)> = settings.iter().filter_map(names).collect();
+    let services: Vec<_> = services.iter().map(|(package, name)| (package.as_str(), name.as_str())).collect();
     let is_wanted = flags.selection.service_matcher(&services)?;
     let keys: Vec<String> = settings.iter().map(|it| it.key.clone()).collect();
     let has_key = |it: &Explained| match &flags.key {
@@ -54,9 +56,9 @@ fn selected(flags: &flags::Explain, settings: Vec<Explained>) -> Result<Vec<Expl
         None => true,
     };
     // With a selection of services, those of the workspace are not meant.
-    let is_of = |it: &Explained| match &it.service {
-        Some(service) => is_wanted(service),
-        None => flags.selection.package.is_empty(),
+    let is_of = |it: &Explained| match (&it.package, &it.service) {
+        (Some(package), Some(service)) => is_wanted(package, service),
+        _ => flags.selection.package.is_empty(),
     };
     let selected: Vec<_> = settings.into_iter().filter(|it| is_of(it) && has_key(it)).collect();
     match (&flags.key, selected.is_empty()) {

@@ -43,11 +43,14 @@ impl SelectionArgs {
         self.matcher_among(&desired.repositories.iter().flat_map(specs_of).collect::<Vec<_>>())
     }
 
-    /// Whether a service, by its name, is selected among these.
-    pub fn service_matcher(&self, services: &[String]) -> Result<impl Fn(&str) -> bool, Failure> {
-        let names: Vec<_> = services.iter().map(String::as_str).collect();
+    /// Whether a service is selected among these, each given by its package and its name.
+    pub fn service_matcher(
+        &self,
+        services: &[(&str, &str)],
+    ) -> Result<impl Fn(&str, &str) -> bool + use<>, Failure> {
+        let names: Vec<_> = services.iter().flat_map(|(package, name)| specs(package, name)).collect();
         let is_selected = self.matcher_among(&names)?;
-        Ok(move |name: &str| is_selected(&[name]))
+        Ok(move |package: &str, name: &str| is_selected(&specs(package, name)))
     }
 
     /// Whether something with some of these names is selected.

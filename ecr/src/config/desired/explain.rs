@@ -16,6 +16,8 @@ use crate::config::tag_template::TagTemplate;
 pub struct Explained {
     /// The name of the service that has it; `None` for a setting of the workspace.
     pub service: Option<String>,
+    /// The package of that service.
+    pub package: Option<String>,
     /// The key, as it is written in a manifest, with its table: `image.ports`.
     pub key: String,
     /// The values, the one that counts first. There is at least one.
@@ -161,7 +163,7 @@ fn of_workspace(
         ("price-per-gb-month", layers().located(base.price.as_ref(), ToString::to_string).built_in("0.10")),
     ];
     rows.into_iter()
-        .map(|(key, it)| Explained { service: None, key: key.to_owned(), values: it.values })
+        .map(|(key, it)| Explained { service: None, package: None, key: key.to_owned(), values: it.values })
         .collect()
 }
 
@@ -191,7 +193,14 @@ impl Resolver<'_> {
             .built_in(&derived.map(|it| it.to_string()).unwrap_or_default());
         let rows = std::iter::once(("repository".to_owned(), repository));
         let rows = rows.chain(of_settings(&settings)).chain(of_image(&images, &service.member.package));
-        rows.map(|(key, it)| Explained { service: Some(name.clone()), key, values: it.values }).collect()
+        let package = &service.member.package.name;
+        let explained = |(key, it): Row| Explained {
+            service: Some(name.clone()),
+            package: Some(package.clone()),
+            key,
+            values: it.values,
+        };
+        rows.map(explained).collect()
     }
 }
 
