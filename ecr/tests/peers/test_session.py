@@ -34,6 +34,7 @@ def settled(text):
     text = re.sub(r"\b[0-9a-f]{12}\b", "d" * 12, text)
     text = re.sub(r"\d+\.\d\d ?s\b", lambda it: re.sub(r"\d", "0", it.group())[-5:], text)
     text = re.sub(r"\d+\.\d [kM]B", lambda it: re.sub(r"\d", "0", it.group()), text)
+    text = re.sub(r"(engine +)[^\r\n]*", r"\1docker 28.2.2", text)
     text = re.sub(r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:4510", text)
     # What cargo says of itself comes when it comes, and services are delivered side by side.
     lines = [it for it in text.split("\r\n") if not re.search("Blocking|Finished.*`release`", it)]
