@@ -23,7 +23,7 @@ XTASK = os.environ.get("XTASK", str(ROOT / "target/debug/xtask"))
 BIN = pathlib.Path(sys.executable).parent
 
 POLICY = (ROOT / "ecr/lifecycle-policy.json").read_text()
-# The permissions that README.md ("Against AWS") requires. AWS never denies sts:GetCallerIdentity.
+# The permissions that ecr/docs/aws.md requires. AWS never denies sts:GetCallerIdentity.
 REQUIRED_PERMISSIONS = [
     "ecr:CreateRepository", "ecr:DeleteRepository", "ecr:DescribeRepositories", "ecr:GetAuthorizationToken",
     "ecr:PutLifecyclePolicy", "ecr:BatchCheckLayerAvailability", "ecr:PutImage", "ecr:InitiateLayerUpload",
