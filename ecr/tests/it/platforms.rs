@@ -3,7 +3,8 @@
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{Fixture, Output, Workspace, static_binary};
+use crate::support::fixture::push;
+use crate::support::{Fixture, Workspace, static_binary};
 
 /// One service with a binary for linux/arm64.
 fn with_arm() -> Fixture {
@@ -13,10 +14,6 @@ fn with_arm() -> Fixture {
 }
 
 const BOTH: [&str; 4] = ["--platform", "linux/amd64,linux/arm64", "--binary", "linux/arm64=arm"];
-
-fn push(fixture: &Fixture, args: &[&str]) -> Output {
-    fixture.run(&[&["push", "--profile", "dev", "--format", "json"], args].concat())
-}
 
 #[test]
 #[cfg(target_arch = "x86_64")]

@@ -3,18 +3,8 @@
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{Fixture, Output, Workspace, files_below, static_binary};
-
-fn push(fixture: &Fixture, args: &[&str]) -> Output {
-    fixture.run(&[&["push", "--profile", "dev", "--format", "json"], args].concat())
-}
-
-/// The only image in the report of a push.
-fn image(output: &Output, code: i32) -> Value {
-    let json = output.json_with(code);
-    assert_eq!(json["images"].as_array().unwrap().len(), 1, "{json}");
-    json["images"][0].clone()
-}
+use crate::support::fixture::{image, push};
+use crate::support::{Fixture, Workspace, files_below, static_binary};
 
 fn change(fixture: &Fixture) {
     fixture.workspace.file("my-app/src/main.rs", "fn main() { println!(\"changed\"); }\n");

@@ -89,17 +89,26 @@ pub(super) fn groups(options: &Options, requests: &[Request<'_>]) -> Vec<Vec<usi
     groups.into_iter().map(|(_, members)| members).collect()
 }
 
-/// The sets of services that agree, as far as this run has found out.
+/// Which services agree, as far as this run has found out.
 #[derive(Debug, Default)]
-pub struct Agreements(Mutex<Vec<BTreeSet<String>>>);
+pub struct Agreements(Mutex<Asked>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    /// The titles of all requests that were asked about.
+    titles: BTreeSet<String>,
+    /// Those that agree, in sets. One that cargo did not tell about is in none.
+    sets: Vec<BTreeSet<String>>,
+}
 
 /// The titles of requests whose features agree, in sets. A second caller waits for what the first one asks.
 fn agreements(options: &Options, requests: &[Request<'_>]) -> Vec<BTreeSet<String>> {
-    let mut known = lock(&options.agreements.0);
-    if !requests.iter().all(|it| known.iter().any(|set| set.contains(&it.title()))) {
-        *known = stored_agreements(options, requests);
+    let mut asked = lock(&options.agreements.0);
+    let titles: BTreeSet<_> = requests.iter().map(Request::title).collect();
+    if !titles.is_subset(&asked.titles) {
+        *asked = Asked { titles, sets: stored_agreements(options, requests) };
     }
-    known.clone()
+    asked.sets.clone()
 }
 
 /// The same, from the target folder. They are remembered there until the inputs change.

@@ -92,39 +92,36 @@ pub fn build(
     service: &Service,
     compiled: Option<Compiled>,
 ) -> Result<Binary> {
-    let taken = compiled.and_then(|it| take(options, target, it).transpose()).transpose()?;
+    let taken = compiled.map(|it| take(options, target, it)).transpose()?.flatten();
     let built = match taken {
         Some((taken, true)) => taken,
-        Some((taken, false)) => remember(options, target, service, taken)?,
-        None => remember(options, target, service, build_alone(options, target, service)?)?,
+        taken => {
+            let cache = LinkageCache::of(options, &WorkspaceFiles::read(&options.root), service, target);
+            let built = match taken {
+                Some((taken, _)) => taken,
+                None => build_alone(options, target, service, cache.read(target))?,
+            };
+            let known = KnownLinkage { linkage: built.linkage.clone(), reason: built.why_dynamic.clone() };
+            cache.write(known).context("failed to write to the target folder")?;
+            built
+        }
     };
     let binary = checked(service, &target.platform, built.file)?;
     let why_dynamic = built.why_dynamic.filter(|_| !binary.file.elf.is_static());
     Ok(Binary { why_dynamic, diagnostics: built.diagnostics, ..binary })
 }
 
-fn build_alone(options: &Options, target: &BuildTarget, service: &Service) -> Result<CompiledBinary> {
-    let bin = bin_name(service)?;
-    let files = WorkspaceFiles::read(&options.root);
-    match LinkageCache::of(options, &files, service, target).read(target) {
-        Some(KnownLinkage { linkage, reason }) => {
-            try_linkages(options, target, service, bin, &linkage, reason)
-        }
-        None => try_linkages(options, target, service, bin, target.first(), None),
-    }
-}
-
-/// Stores how an executable was linked. cargo may have written the lock file by now.
-fn remember(
+fn build_alone(
     options: &Options,
     target: &BuildTarget,
     service: &Service,
-    built: CompiledBinary,
+    known: Option<KnownLinkage>,
 ) -> Result<CompiledBinary> {
-    let cache = LinkageCache::of(options, &WorkspaceFiles::read(&options.root), service, target);
-    let known = KnownLinkage { linkage: built.linkage.clone(), reason: built.why_dynamic.clone() };
-    cache.write(known).context("failed to write to the target folder")?;
-    Ok(built)
+    let (first, reason) = match known {
+        Some(KnownLinkage { linkage, reason }) => (linkage, reason),
+        None => (target.first().clone(), None),
+    };
+    try_linkages(options, target, service, bin_name(service)?, &first, reason)
 }
 
 /// An executable that was built together with others, and whether its linkage is in the cache; `None` if it is not static

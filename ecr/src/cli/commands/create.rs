@@ -243,17 +243,17 @@ fn create_result(
 }
 
 fn print_result(shell: &Shell, plan: &RepositoryPlan, result: &CreateResult) {
-    let name = &plan.name;
+    let (name, repository) = (&plan.name, format!("repository {}", plan.name));
     let error = result.error.as_deref().unwrap_or_default();
     match result.outcome {
-        CreateOutcome::Created => shell.status("Created", format!("repository {name}")),
+        CreateOutcome::Created => shell.status("Created", repository),
         CreateOutcome::Updated => {
             let fields = plan.steps.iter().filter_map(|it| it.field);
             let fields = fields.filter(|it| !result.denied.iter().any(|denied| denied == it));
             let fields: Vec<_> = fields.collect();
-            shell.status("Updated", format!("repository {name} ({})", fields.join(", ")));
+            shell.status("Updated", format!("{repository} ({})", fields.join(", ")));
         }
-        CreateOutcome::Unchanged => shell.status("Unchanged", format!("repository {name}")),
+        CreateOutcome::Unchanged => shell.status("Unchanged", repository),
         CreateOutcome::Blocked => shell.bad_status("Blocked", format!("{name}: {error}")),
         CreateOutcome::Refused => shell.bad_status("Refused", format!("{name}: {error}")),
         CreateOutcome::Failed => shell.bad_status("Failed", format!("{name}: {error}")),

@@ -44,10 +44,8 @@ async fn load(flags: &flags::Explain, shell: &Shell) -> Result<Explanation, Fail
 
 /// The settings that the flags select. A name or a key that nothing has is an error.
 fn selected(flags: &flags::Explain, settings: Vec<Explained>) -> Result<Vec<Explained>, Failure> {
-    let names = |it: &Explained| Some((it.package.clone()?, it.service.clone()?));
-    let services: Vec<(String, String)> = settings.iter().filter_map(names).collect();
-    let services: Vec<_> = services.iter().map(|(package, name)| (package.as_str(), name.as_str())).collect();
-    let is_wanted = flags.selection.service_matcher(&services)?;
+    let services = settings.iter().filter_map(|it| Some((it.package.as_deref()?, it.service.as_deref()?)));
+    let is_wanted = flags.selection.service_matcher(&services.collect::<Vec<_>>())?;
     let keys: Vec<String> = settings.iter().map(|it| it.key.clone()).collect();
     let has_key = |it: &Explained| match &flags.key {
         Some(key) => {

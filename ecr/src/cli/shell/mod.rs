@@ -179,7 +179,7 @@ impl Shell {
             }
             None => text,
         };
-        self.eprint(Printable::from(label).styled(style) + Printable::message(&text));
+        self.raw((Printable::from(label).styled(style) + Printable::message(&text)).as_str());
     }
 
     /// Prints a line on stderr.

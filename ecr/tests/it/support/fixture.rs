@@ -1,6 +1,6 @@
 //! A workspace together with a registry: what most tests begin with.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::scans::basic_scan;
 use super::{Output, Registry, Run, Workspace};
@@ -76,4 +76,16 @@ impl Workspace {
     pub fn start(self) -> Fixture {
         Fixture { workspace: self, registry: Registry::start() }
     }
+}
+
+/// Builds and pushes in the profile `dev`, with a report in JSON.
+pub fn push(fixture: &Fixture, args: &[&str]) -> Output {
+    fixture.run(&[&["push", "--profile", "dev", "--format", "json"], args].concat())
+}
+
+/// The only image in the report of a push.
+pub fn image(output: &Output, code: i32) -> Value {
+    let json = output.json_with(code);
+    assert_eq!(json["images"].as_array().unwrap().len(), 1, "{json}");
+    json["images"][0].clone()
 }

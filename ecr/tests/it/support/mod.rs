@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-mod fixture;
+pub mod fixture;
 pub mod proxy;
 mod registry;
 pub mod scans;

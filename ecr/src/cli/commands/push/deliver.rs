@@ -113,7 +113,6 @@ impl Delivery<'_> {
         let existing = self.existing.clone().await;
         let upload = Upload {
             client: &self.registry.client,
-            shell: self.push.shell,
             session: self.session,
             job: it,
             image,

@@ -82,7 +82,7 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let (jobs, done) = jobs(flags, services, &builder, &methods);
     check_files(&builder, &jobs)?;
     let since = Since::open(flags, shell, &workspace, (&builder, &methods), &jobs).await?;
-    let preparation = prepare_builds(&builder, &jobs);
+    let preparation = prepare_builds(flags, &builder, &jobs);
     let destination = destination(flags, shell, workspace).await?;
     let tree = tree.result(&root).await?;
     if !flags.list {
@@ -318,13 +318,16 @@ fn check_files(builder: &ImageBuilder, jobs: &[Job]) -> Result<(), Failure> {
 }
 
 /// Does in the background what the builds need and no server is asked for: compresses prebuilt binaries, and finds out what
-/// cargo may compile together. The builds find the results in the caches.
-fn prepare_builds(builder: &Arc<ImageBuilder>, jobs: &[Job]) -> JoinHandle<()> {
+/// cargo may compile together, if all services are compiled. The builds find the results in the caches.
+fn prepare_builds(flags: &flags::Push, builder: &Arc<ImageBuilder>, jobs: &[Job]) -> JoinHandle<()> {
     let native = jobs.iter().filter(|it| it.method == BuildMethod::Native);
     let services: Vec<_> = native.map(|it| it.service.clone()).collect();
     let builder = builder.clone();
+    let compiles_all = !flags.list && flags.since.is_none() && !flags.skip_existing;
     tokio::task::spawn_blocking(move || {
-        builder.prepare_compilation(&services);
+        if compiles_all {
+            builder.prepare_compilation(&services);
+        }
         services.iter().for_each(|it| builder.prepare_layers(it));
     })
 }

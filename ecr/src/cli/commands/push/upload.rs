@@ -17,7 +17,6 @@ use super::repositories::Refusal;
 use crate::build::image::NativeImage;
 use crate::cli::commands::session::Session;
 use crate::cli::report::{PushEntry, PushOutcome};
-use crate::cli::shell::Shell;
 
 /// The maximum number of blobs of one image that are uploaded concurrently.
 const CONCURRENCY: usize = 4;
@@ -25,7 +24,6 @@ const CONCURRENCY: usize = 4;
 /// The push of one image.
 pub(super) struct Upload<'a> {
     pub client: &'a RegistryClient,
-    pub shell: &'a Shell,
     pub session: &'a Session<'a>,
     pub job: &'a RegistryJob,
     pub image: &'a NativeImage,
@@ -66,6 +64,11 @@ impl From<RegistryError> for UploadError {
 }
 
 impl Upload<'_> {
+    /// The name of the repository.
+    fn name(&self) -> &RepositoryName {
+        &self.job.job.service.repository
+    }
+
     /// Pushes the image and completes `entry`.
     pub(super) async fn run(&self, mut entry: PushEntry) -> ServiceResult {
         let sent = ByteCounts::default();
@@ -90,12 +93,12 @@ impl Upload<'_> {
         let turn = self.sources.begin(&self.image.blobs);
         let outcome = self.send(sent, &turn).await?;
         // A manifest in the repository lists the blobs now, even if no blob was uploaded.
-        self.sources.add(self.image.blobs.iter().map(|it| &it.digest), &self.job.job.service.repository);
+        self.sources.add(self.image.blobs.iter().map(|it| &it.digest), self.name());
         Ok(outcome)
     }
 
     async fn send(&self, sent: &ByteCounts, turn: &Turn) -> Result<PushOutcome, UploadError> {
-        let name = &self.job.job.service.repository;
+        let name = self.name();
         let mut missing = Vec::new();
         for tag in self.tags {
             match self.initial_tag_state(tag).await? {
@@ -132,7 +135,7 @@ impl Upload<'_> {
     /// Whether the repository has the image, with or without tags.
     async fn exists(&self) -> Result<bool, RegistryError> {
         let digest = self.image.digest();
-        let found = self.client.digest(&self.job.job.service.repository, digest.as_str()).await;
+        let found = self.client.digest(self.name(), digest.as_str()).await;
         match found {
             Err(error) if error.kind() == RegistryErrorKind::Denied => Ok(false),
             found => Ok(found?.is_some()),
@@ -142,7 +145,7 @@ impl Upload<'_> {
     /// The image that the tag pointed to during the build or, if it was not looked up then, points to now. That nothing is to
     /// be done for a tag that can be moved is not concluded from an old answer.
     async fn initial_tag_state(&self, tag: &ImageTag) -> Result<TagState, RegistryError> {
-        let found = self.existing.get(&(self.job.job.service.repository.clone(), tag.clone()));
+        let found = self.existing.get(&(self.name().clone(), tag.clone()));
         let Some(found) = found else { return self.tag_state(tag).await };
         match self.compare(found.digest.clone()) {
             TagState::SameImage if !self.job.repository.protects(tag) && found.is_old() => {
@@ -161,7 +164,7 @@ impl Upload<'_> {
     }
 
     async fn tag_state(&self, tag: &ImageTag) -> Result<TagState, RegistryError> {
-        match self.client.digest(&self.job.job.service.repository, tag.as_str()).await {
+        match self.client.digest(self.name(), tag.as_str()).await {
             Ok(found) => Ok(self.compare(found)),
             Err(error) if error.kind() == RegistryErrorKind::Denied => {
                 let name = self.job.job.service.repository.as_str();
@@ -175,8 +178,8 @@ impl Upload<'_> {
 
     /// Uploads or mounts the blobs that the repository does not have.
     async fn send_blobs(&self, sent: &ByteCounts, turn: &Turn) -> Result<(), RegistryError> {
-        let name = &self.job.job.service.repository;
-        let bar = Arc::new(self.shell.bar("Uploading", self.image.size()));
+        let name = self.name();
+        let bar = Arc::new(self.session.shell.bar("Uploading", self.image.size()));
         let progress: OnSent = {
             let bar = bar.clone();
             Arc::new(move |bytes| bar.advance(bytes))
@@ -211,7 +214,7 @@ impl Upload<'_> {
 
     /// Whether the repository has a blob. Without the permission to ask, blobs are uploaded.
     async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
-        let name = &self.job.job.service.repository;
+        let name = self.name();
         match self.client.has_blob(name, digest).await {
             Err(error) if error.kind() == RegistryErrorKind::Denied => {
                 let skipped = "layers were uploaded without asking which of them exist";
@@ -229,7 +232,7 @@ impl Upload<'_> {
         source: Option<&RepositoryName>,
         progress: &OnSent,
     ) -> Result<BlobUpload, RegistryError> {
-        let name = &self.job.job.service.repository;
+        let name = self.name();
         let denied = match (self.client.upload(name, blob, source, progress).await, source) {
             (Err(error), Some(source)) if error.kind() == RegistryErrorKind::Denied => source,
             (result, _) => return result,
@@ -243,7 +246,7 @@ impl Upload<'_> {
 
     /// Points a tag to the image. Returns `false` if another run did that first.
     async fn put(&self, tag: &ImageTag) -> Result<bool, UploadError> {
-        let name = &self.job.job.service.repository;
+        let name = self.name();
         match self.client.put_manifest(name, tag.as_str(), &self.image.manifest()).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == RegistryErrorKind::ImmutableTag => match self.tag_state(tag).await?
