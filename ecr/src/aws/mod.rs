@@ -11,6 +11,7 @@ use aws_sdk_ecr::config::retry::{ClientRateLimiter, RetryConfig, RetryPartition,
 use aws_sdk_ecr::config::timeout::TimeoutConfig;
 use aws_sdk_ecr::config::{IdentityCache, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
+use aws_smithy_types::retry::RetrySpec;
 use ecr_oci::http::{HttpClient, Limits};
 use ecr_types::RegistryId;
 use ecr_types::url::redacted;
@@ -250,17 +251,22 @@ fn local(url: &str, region: &str, key_id: &str, connections: &Connections) -> Sd
 /// Retries in adaptive mode: the client reduces its rate of requests when the service throttles them. Their end is a matter
 /// of time ([`retry::Patience`]), not of number.
 fn retry_config() -> RetryConfig {
+    let backoff = Duration::from_millis(200);
+    // Version 2.0 of the SDK's retries, its default, takes ten tokens of the limiter for a retry: one client with five throttled
+    // requests waits up to ten seconds after each of them.
+    let spec = RetrySpec::v2_1().with_non_throttling_initial_backoff(backoff);
     RetryConfig::adaptive()
+        .with_retry_spec(spec)
         .with_max_attempts(1000)
-        .with_initial_backoff(Duration::from_millis(200))
+        .with_initial_backoff(backoff)
         .with_max_backoff(retry::LONGEST_WAIT)
 }
 
 /// Unlimited retry tokens. The SDK's default token bucket is shared by all requests of a client and is empty after a
 /// hundred retries, so that a run with many concurrent requests would fail although it could finish.
 fn retry_partition(name: &'static str) -> RetryPartition {
-    // The default limiter starts with a very low rate, and each retry costs five tokens: a single throttled request
-    // would stop a run for ten seconds. The quotas of ECR are tens of requests per second.
+    // The default limiter starts with a very low rate: a single throttled request would stop a run for seconds. The quotas
+    // of ECR are tens of requests per second.
     let limiter = ClientRateLimiter::builder().tokens_retrieved_per_second(250.0).build();
     RetryPartition::custom(name).token_bucket(TokenBucket::unlimited()).client_rate_limiter(limiter).build()
 }
