@@ -70,6 +70,7 @@ mod references;
 mod registry;
 mod scan;
 mod signing;
+mod threads;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -7,6 +7,7 @@ pub mod files;
 pub mod metadata;
 pub mod pins;
 pub mod price;
+mod reader;
 pub mod settings;
 pub mod tag_template;
 pub mod workspace;

@@ -5,18 +5,15 @@ use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, TargetKind};
 use ecr_lifecycle::Environments;
-use ecr_types::document::{Located, Node, Place, Problem, Problems, parse_json, parse_toml};
-use ecr_types::text::NotText;
+use ecr_types::document::{Place, Problem, Problems};
 use thiserror::Error;
 
 use crate::adoption::{Surroundings, look};
-use crate::config::definitions::Definitions;
-use crate::config::desired::{
-    self, Configuration, Desired, Explained, Member, Outside, Package, PolicyFiles,
-};
+use crate::config::desired::{self, Configuration, Desired, Explained, Outside, PolicyFiles};
 use crate::config::environments::{self, EnvironmentChoice, EnvironmentName, NameSource, NoEnvironment};
 use crate::config::files;
-use crate::config::metadata::{Environment, PackageMetadata, WorkspaceMetadata, near_misses};
+use crate::config::metadata::Environment;
+use crate::config::reader::{REPOSITORIES, Reader, unreadable};
 use crate::config::settings::PolicySource;
 use crate::process::{self, Patience, ProcessError};
 
@@ -109,9 +106,6 @@ pub struct LifecyclePolicies {
     /// Tables of manifests that are probably mistyped, for warnings.
     pub near_misses: Vec<Problem>,
 }
-
-const REPOSITORIES: &str = "ecr/repositories.json";
-const LIFECYCLE_POLICY: &str = "ecr/lifecycle-policy.json";
 
 impl Workspace {
     /// The lifecycle policies of the configuration. They are not checked.
@@ -310,104 +304,6 @@ fn metadata(manifest_path: Option<&Path>, patience: &Patience) -> Result<Metadat
         return Err(LoadError::Cargo(CargoError(stderr.trim().trim_start_matches("error: ").to_owned())));
     }
     MetadataCommand::parse(String::from_utf8_lossy(&output.stdout)).map_err(LoadError::Metadata)
-}
-
-struct Reader<'a> {
-    root: &'a Path,
-    problems: &'a Problems,
-}
-
-impl Reader<'_> {
-    fn configuration(&self, metadata: &Metadata) -> Configuration {
-        let manifest = self.toml("Cargo.toml");
-        let mut near_misses = manifest.as_ref().map(near_misses).unwrap_or_default();
-        let mut workspace =
-            manifest.map(|it| WorkspaceMetadata::read(&it, self.problems)).unwrap_or_default();
-        if workspace.lifecycle_policy.is_none() && self.root.join(LIFECYCLE_POLICY).exists() {
-            let value = PolicySource::File(LIFECYCLE_POLICY.to_owned());
-            workspace.lifecycle_policy = Some(Located { place: Place::file("Cargo.toml"), value });
-        }
-        let members = metadata.workspace_packages().into_iter().map(|it| self.member(it, &mut near_misses));
-        let mut members: Vec<_> = members.collect();
-        // The root manifest may be that of a package as well.
-        near_misses.sort();
-        near_misses.dedup();
-        members.sort_by(|a, b| a.package.name.cmp(&b.package.name));
-        let definitions = self.definitions(workspace.repositories.as_ref());
-        Configuration { workspace, members, definitions, near_misses, environment: None }
-    }
-
-    fn member(&self, package: &cargo_metadata::Package, found: &mut Vec<Problem>) -> Member {
-        let manifest = self.relative(package.manifest_path.as_std_path());
-        let folder = manifest.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-        let node = self.toml(&manifest);
-        found.extend(node.iter().flat_map(near_misses));
-        let metadata = node.and_then(|it| PackageMetadata::read(&it, &folder, self.problems));
-        let bins = package.targets.iter().filter(|it| it.kind.contains(&TargetKind::Bin));
-        let package = Package {
-            name: package.name.to_string(),
-            version: package.version.to_string(),
-            description: package.description.clone(),
-            license: package.license.clone(),
-            repository: package.repository.clone(),
-            required_features: bins
-                .clone()
-                .map(|it| (it.name.clone(), it.required_features.clone()))
-                .collect(),
-            features: package.features.clone().into_iter().collect(),
-            bins: bins.map(|it| it.name.clone()).collect(),
-            has_dockerfile: self.root.join(&folder).join("Dockerfile").exists(),
-            has_build_script: package.targets.iter().any(|it| it.kind.contains(&TargetKind::CustomBuild)),
-            dependencies: serde_json::to_string(&(&package.dependencies, &package.features))
-                .unwrap_or_default(),
-            folder,
-        };
-        Member { package, metadata }
-    }
-
-    /// Reads `repositories.json`. A missing file is an error only if its path is configured.
-    fn definitions(&self, configured: Option<&Located<String>>) -> Definitions {
-        let path = configured.map_or(REPOSITORIES, |it| &it.value);
-        let text = match (files::text(&self.root.join(path)), configured) {
-            (Ok(text), _) => text,
-            (Err(error), None) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Definitions::default();
-            }
-            (Err(error), configured) => {
-                let place = configured.map_or_else(|| Place::file(path), |it| it.place.clone());
-                self.problems.push(unreadable(&place, &format!("`{path}` "), &error));
-                return Definitions::default();
-            }
-        };
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let node = self.parsed(parse_json(path, &text));
-        node.map(|it| Definitions::read(&it, folder, self.problems)).unwrap_or_default()
-    }
-
-    fn toml(&self, path: &str) -> Option<Node> {
-        match files::text(&self.root.join(path)) {
-            Ok(text) => self.parsed(parse_toml(path, &text)),
-            Err(error) => {
-                self.problems.push(unreadable(&Place::file(path), "", &error));
-                None
-            }
-        }
-    }
-
-    fn parsed(&self, result: Result<Node, Problem>) -> Option<Node> {
-        result.map_err(|it| self.problems.push(it)).ok()
-    }
-
-    /// The path relative to the root of the workspace.
-    fn relative(&self, path: &Path) -> String {
-        path.strip_prefix(self.root).unwrap_or(path).to_string_lossy().into_owned()
-    }
-}
-
-/// The problem of a file that cannot be read. `subject` is its name with a space, if `place` is in another file.
-fn unreadable(place: &Place, subject: &str, error: &std::io::Error) -> Problem {
-    let help = NotText::of(error).map(|it| it.help().to_owned());
-    Problem { place: place.clone(), message: format!("{subject}cannot be read: {error}"), help }
 }
 
 fn policy_files(root: &Path, configuration: &Configuration) -> PolicyFiles {

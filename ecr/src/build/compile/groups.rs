@@ -19,6 +19,7 @@ use super::resolution::{FORMAT, Resolution};
 use super::{Options, environment, feature_flags, resolver, rustflags};
 use crate::config::desired::Service;
 use crate::process::{self, Patience};
+use crate::threads::side_by_side;
 
 /// A service that is to be built for a target.
 #[derive(Debug, Clone)]
@@ -161,22 +162,6 @@ fn ask(options: &Options, requests: &[Request<'_>]) -> Vec<BTreeSet<String>> {
         }
     }
     sets.into_iter().map(|(_, titles)| titles).collect()
-}
-
-/// Calls `ask` for each item, on all cores. The results are in the order of the items.
-pub(super) fn side_by_side<T: Sync, R: Send>(items: &[T], ask: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = items.len().div_ceil(cores).max(1);
-    let ask = &ask;
-    std::thread::scope(|scope| {
-        let threads =
-            items.chunks(share).map(|items| scope.spawn(move || items.iter().map(ask).collect::<Vec<_>>()));
-        let threads: Vec<_> = threads.collect();
-        threads
-            .into_iter()
-            .flat_map(|it| it.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
 }
 
 pub(super) fn resolution(options: &Options, request: &Request<'_>) -> Result<Resolution> {

@@ -1,11 +1,13 @@
 //! How a service is linked, and a cache of the linkage that succeeded last.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
 
 use anyhow::Result;
 use ecr_oci::files;
-use ecr_types::Digest;
+use ecr_types::{Digest, Platform, lock};
 use serde::{Deserialize, Serialize};
 
 use super::{BuildTarget, Options};
@@ -36,6 +38,7 @@ pub(super) struct LinkageCache {
 }
 
 /// The lock file and the root manifest, as a digest. They are large, and the same for all services.
+#[derive(Debug)]
 pub(super) struct WorkspaceFiles(Digest);
 
 impl WorkspaceFiles {
@@ -52,6 +55,32 @@ pub(super) struct KnownLinkage {
     pub linkage: Linkage,
     /// Why the ones before it failed.
     pub reason: Option<String>,
+}
+
+/// What the cache said when this run read it first: what prepares a build of many services reads it while the registry is
+/// asked, and the build does not read it again.
+#[derive(Debug, Default)]
+pub struct KnownLinkages {
+    workspace: OnceLock<WorkspaceFiles>,
+    read: Mutex<BTreeMap<(String, Platform), Option<KnownLinkage>>>,
+}
+
+impl KnownLinkages {
+    pub(super) fn of(
+        &self,
+        options: &Options,
+        service: &Service,
+        target: &BuildTarget,
+    ) -> Option<KnownLinkage> {
+        let key = (service.name.clone(), target.platform.clone());
+        if let Some(known) = lock(&self.read).get(&key) {
+            return known.clone();
+        }
+        let workspace = self.workspace.get_or_init(|| WorkspaceFiles::read(&options.root));
+        let known = LinkageCache::of(options, workspace, service, target).read(target);
+        lock(&self.read).insert(key, known.clone());
+        known
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -34,6 +34,7 @@ mod wrapper;
 pub use executable::{Executable, ExecutableCache};
 pub use groups::Agreements;
 pub use libraries::Library;
+pub use linkage::KnownLinkages;
 use linkage::{KnownLinkage, Linkage, LinkageCache, WorkspaceFiles};
 use prebuilt::PrebuiltUser;
 pub use scripts::ScriptLog;
@@ -63,6 +64,8 @@ pub struct Options {
     pub executables: ExecutableCache,
     /// Which services may be built together.
     pub agreements: Arc<Agreements>,
+    /// How services were linked before.
+    pub linkages: Arc<KnownLinkages>,
     /// The manifests of the members of the workspace.
     pub manifests: Vec<PathBuf>,
     /// The manifests outside of the workspace that members depend on by path.

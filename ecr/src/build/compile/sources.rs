@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use ecr_types::error::one_line;
 
-use super::groups::{Request, resolution, side_by_side};
+use super::groups::{Request, resolution};
 use super::resolver::keeps_features_apart;
 use super::{BuildTarget, Options, bin_name, feature_flags};
 use crate::affected::Crate;
 use crate::config::desired::Service;
+use crate::threads::side_by_side;
 
 /// The crates that each service is built from for its targets, and for the host, as `cargo tree` tells; or why they are not
 /// known. Services with the same dependencies are asked about once.

@@ -9,7 +9,7 @@ use cargo_metadata::diagnostic::DiagnosticLevel;
 use cargo_metadata::{Message, TargetKind};
 
 use super::groups::{Request, groups};
-use super::linkage::{KnownLinkage, Linkage, LinkageCache, WorkspaceFiles};
+use super::linkage::{KnownLinkage, Linkage};
 use super::{BuildTarget, Options, cargo, environment, feature_flags};
 use crate::config::desired::Service;
 
@@ -70,10 +70,9 @@ fn requests_of<'a>(
     options: &Options,
     requests: &[(&'a Service, &BuildTarget)],
 ) -> (Vec<usize>, Vec<Request<'a>>) {
-    let files = WorkspaceFiles::read(&options.root);
     let wanted = requests.iter().enumerate().filter_map(|(n, (service, target))| {
         let bin = super::bin_name(service).ok()?;
-        let known = LinkageCache::of(options, &files, service, target).read(target);
+        let known = options.linkages.of(options, service, target);
         let linkage = known.as_ref().map_or_else(|| target.first().clone(), |it| it.linkage.clone());
         let is_foreign = target.is_foreign(&linkage);
         Some((n, Request { service, bin, linkage, known, is_foreign }))

@@ -4,6 +4,11 @@
 use std::fs::File;
 use std::io::{self, Write};
 
+/// Whether a step runs here that wants outputs or a summary.
+pub fn is_step() -> bool {
+    ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"].iter().any(|it| std::env::var_os(it).is_some())
+}
+
 /// Sets the output `name` of the step. `value` may have several lines.
 pub fn output(name: &str, value: &str) -> io::Result<()> {
     // The delimiter may be any text that is not a line of the value.

@@ -303,6 +303,9 @@ impl Shell {
     /// Writes the result of a push to the step outputs and the job summary of GitHub Actions, if it runs
     /// there.
     pub fn github_outputs(&self, references: &str, report: &PushReport) {
+        if !github::is_step() {
+            return;
+        }
         let write = || {
             github::output("references", references)?;
             github::output("images", &serde_json::to_string(&report.images)?)?;

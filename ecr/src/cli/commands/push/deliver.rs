@@ -55,8 +55,8 @@ pub(super) async fn deliver<'a>(
     let delivery =
         Delivery { push, session, registry, sources, existing, results, auditable: Mutex::default() };
     let delivering = built.for_each_concurrent(CONCURRENCY, |(job, product)| delivery.deliver(job, product));
-    // The tags are looked up at once, and not when the first image is there.
-    tokio::join!(looking_up, delivering);
+    // The tags are looked up at once, and not when the first image is there. cargo is started before.
+    tokio::join!(delivering, looking_up);
     delivery.auditable.into_inner().unwrap_or_default()
 }
 

@@ -151,6 +151,7 @@ fn builder(
         scripts: Arc::default(),
         executables: ExecutableCache::new(&workspace.target),
         agreements: Arc::default(),
+        linkages: Arc::default(),
         manifests: workspace.manifests.clone(),
         outside: workspace.outside.clone(),
     };
