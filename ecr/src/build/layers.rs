@@ -48,6 +48,9 @@ struct Layers<'a> {
 
 impl Layers<'_> {
     fn add(&mut self, text: &'static str, files: Files) -> Result<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
         let placed = files.onto(&self.below).with_context(|| format!("failed to add the layer `{text}`"))?;
         self.below.apply(&placed.tree())?;
         let files = match self.lower {

@@ -23,8 +23,11 @@ pub(super) fn finish(finish: FinishedPush<'_>, file: Option<OutputFile>) -> Resu
     let session = connected.map(|it| &it.session);
     let references: Vec<_> = done.iter().filter(|it| is_present(it)).collect();
     let references: Vec<_> = references.iter().filter_map(|it| it.entry.reference.clone()).collect();
-    references.iter().for_each(|it| shell.print(it));
-    done.iter().flat_map(|it| it.entry.names.iter().flatten()).for_each(|it| shell.print(it));
+    let names = done.iter().flat_map(|it| it.entry.names.iter().flatten());
+    let lines: Vec<_> = references.iter().chain(names).map(String::as_str).collect();
+    if !lines.is_empty() {
+        shell.print(lines.join("\n"));
+    }
     session.into_iter().for_each(Session::warn_of_denials);
     let written = file.map_or(Ok(()), |it| it.update(|old| updated(old, connected, &done)));
     let written =
