@@ -33,6 +33,7 @@ pub fn look(metadata: &Metadata, patience: &Patience) -> Result<Surroundings> {
         repositories: optional(root, "ecr/repositories.json")?,
         lifecycle_policy: optional(root, "ecr/lifecycle-policy.json")?,
         gitignore: optional(root, ".gitignore")?,
+        lock: optional(root, "Cargo.lock")?,
         xtask: optional(root, "xtask/Cargo.toml")?,
         has_git,
     })

@@ -24,6 +24,8 @@ pub struct Surroundings {
     pub repositories: Option<String>,
     pub lifecycle_policy: Option<String>,
     pub gitignore: Option<String>,
+    /// `Cargo.lock`.
+    pub lock: Option<String>,
     /// The manifest of a package in the folder `xtask`, whether or not it is a member.
     pub xtask: Option<String>,
     /// Whether the workspace is in a git repository.

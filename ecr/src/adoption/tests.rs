@@ -99,6 +99,37 @@ fn xtask_of_its_own_is_excluded_where_a_pattern_takes_it() {
 }
 
 #[test]
+fn member_takes_the_cryptography_that_the_services_have() {
+    let source = Source::Git("https://example.com/tool".to_owned());
+    let lock = |dependencies: &str| {
+        let other = "[[package]]\nname = \"ring\"\nversion = \"0.17.14\"\n";
+        let rustls = format!(
+            "[[package]]\nname = \"rustls\"\nversion = \"0.23.46\"\ndependencies = [{dependencies}]\n"
+        );
+        Some(format!("version = 4\n{other}{rustls}"))
+    };
+    let own = "xtask-ecr = { git = \"https://example.com/tool\"";
+    let other = format!("{own}, default-features = false, features = [\"aws-lc-rs\"] }}\n");
+    let default = format!("{own} }}\n");
+    let cases = [
+        (Way::Member, lock("\"aws-lc-rs\", \"once_cell\""), &other),
+        (Way::Member, lock("\"aws-lc-rs 1.17.0\""), &other),
+        (Way::Member, lock("\"aws-lc-rs\", \"ring\""), &default),
+        (Way::Member, lock("\"ring\""), &default),
+        (Way::Member, lock(""), &default),
+        (Way::Member, Some("no lock file".to_owned()), &default),
+        (Way::Member, None, &default),
+        (Way::Workspace, lock("\"aws-lc-rs\""), &default),
+    ];
+    for (way, lock, wanted) in cases {
+        let found = Surroundings { lock, ..shop() };
+        let proposal = propose(&found, way, Some(&source)).unwrap();
+        let xtask = change(&proposal, "xtask/Cargo.toml");
+        assert!(xtask.contains(wanted), "{way:?} {:?}: {xtask}", found.lock);
+    }
+}
+
+#[test]
 fn member_leaves_cargo_run_to_the_services() {
     let found = Surroundings {
         root_manifest: "[workspace]\nmembers = [\"api\", \"lib\"]\n".to_owned(),

@@ -49,7 +49,17 @@ pub(super) fn add(
         return Ok(());
     }
     let source = source.ok_or(NoProposal::NoSource)?;
-    proposal.create("xtask/Cargo.toml", xtask_manifest(way, source));
+    let takes_aws_lc = way == Way::Member && found.lock.as_deref().is_some_and(has_only_aws_lc);
+    if takes_aws_lc {
+        proposal.choose(
+            "cryptography",
+            AWS_LC,
+            "rustls of the services has it: with a second one, rustls has no default any more, and code that names none panics",
+            "`features` of `xtask-ecr` in xtask/Cargo.toml: `ring` or `aws-lc-rs`",
+        );
+    }
+    let features: &[&str] = if takes_aws_lc { &[AWS_LC] } else { &[] };
+    proposal.create("xtask/Cargo.toml", xtask_manifest(way, source, features));
     proposal.create("xtask/src/main.rs", MAIN.to_owned());
     add_alias(found, way, proposal)?;
     add_membership(found, way, source, proposal)
@@ -71,12 +81,33 @@ fn alias(way: Way) -> &'static str {
     }
 }
 
-fn xtask_manifest(way: Way, source: &Source) -> String {
-    let dependency = match source {
-        Source::Git(url) => format!("{{ git = \"{url}\" }}"),
-        Source::Path(path) if path.starts_with('/') => format!("{{ path = \"{path}\" }}"),
-        Source::Path(path) => format!("{{ path = \"../{path}\" }}"),
+/// The other provider of cryptography for rustls; `ring` is the default of the tool.
+const AWS_LC: &str = "aws-lc-rs";
+
+/// Whether rustls, as it is locked, has `aws-lc-rs` and not `ring`.
+fn has_only_aws_lc(lock: &str) -> bool {
+    let lock: toml::Table = lock.parse().unwrap_or_default();
+    let packages = lock.get("package").and_then(|it| it.as_array()).into_iter().flatten();
+    let mut rustls = packages.filter(|it| it.get("name").and_then(|it| it.as_str()) == Some("rustls"));
+    rustls.any(|it| {
+        let dependencies = it.get("dependencies").and_then(|it| it.as_array()).into_iter().flatten();
+        // A name, with a version where it is ambiguous.
+        let names: Vec<_> = dependencies.filter_map(|it| it.as_str()?.split(' ').next()).collect();
+        names.contains(&AWS_LC) && !names.contains(&"ring")
+    })
+}
+
+fn xtask_manifest(way: Way, source: &Source, features: &[&str]) -> String {
+    let from = match source {
+        Source::Git(url) => format!("git = \"{url}\""),
+        Source::Path(path) if path.starts_with('/') => format!("path = \"{path}\""),
+        Source::Path(path) => format!("path = \"../{path}\""),
     };
+    let features = match features {
+        [] => String::new(),
+        some => format!(", default-features = false, features = {some:?}"),
+    };
+    let dependency = format!("{{ {from}{features} }}");
     let head = "[package]\nname = \"xtask\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n";
     let own = "\n# A workspace of its own: neither its lock file nor its profiles concern the services.\n[workspace]\n\n\
                [profile.dev]\nopt-level = 1\ndebug = false\n";

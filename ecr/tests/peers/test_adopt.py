@@ -25,6 +25,8 @@ def package(name, dependencies="", more=""):
 
 
 HELLO = 'fn main() { println!("hello") }\n#[test]\nfn adds() { assert_eq!(1 + 1, 2) }\n'
+# It panics if its build has no provider of cryptography, or several.
+TLS = 'fn main() { rustls::ClientConfig::builder(); println!("hello over TLS") }\n'
 MEMBERS = '[workspace]\nresolver = "2"\nmembers = [{}]\n'
 
 # Kinds of workspaces: their files, and the packages to lock at old versions.
@@ -34,8 +36,8 @@ KINDS = {
             "Cargo.toml": MEMBERS.format('"api", "worker"') + '[profile.dev]\ndebug = 2\noverflow-checks = true\n',
             "api/Cargo.toml": package("api", 'tokio = { version = "1", features = ["rt"] }\nserde = "1"\nanyhow = "1"\n'),
             "api/src/main.rs": HELLO,
-            "worker/Cargo.toml": package("worker", 'bytes = "1"\n'),
-            "worker/src/main.rs": HELLO,
+            "worker/Cargo.toml": package("worker", 'bytes = "1"\nrustls = "0.23"\n'),
+            "worker/src/main.rs": TLS,
         },
         {"tokio": "1.49.0", "serde": "1.0.228", "anyhow": "1.0.86", "bytes": "1.10.0"},
     ),
@@ -150,6 +152,10 @@ class Adopter:
 
     def cargo_is_as_before(self):
         self.run("cargo", "build", "--workspace", "--quiet")
+        for name in ("api", "worker"):
+            if (self.root / name / "src/main.rs").exists():
+                # The binary of this build, in which the features of all members are joined.
+                self.run(TARGET / "debug" / name)
         self.run("cargo", "test", "--quiet")
         after = self.run("cargo", "run", "--quiet", code=None)
         assert (after.returncode, after.stdout) == (self.output.returncode, self.output.stdout), after.stderr

@@ -52,13 +52,22 @@ pub(super) fn pool(trust: Trust, connect: Duration) -> Result<Pool, HttpError> {
     Ok(builder.pool_timer(TokioTimer::new()).build::<_, Watched>(connector))
 }
 
+#[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+compile_error!("one of the features `ring` and `aws-lc-rs` is needed");
+
+#[cfg(feature = "ring")]
+use rustls::crypto::ring::default_provider as provider;
+
+#[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
+use rustls::crypto::aws_lc_rs::default_provider as provider;
+
 /// The TLS configuration. The system's certificates are read once per process, as this takes ten milliseconds.
 fn tls_config(trust: Trust) -> io::Result<ClientConfig> {
     static OF_SYSTEM: OnceLock<ClientConfig> = OnceLock::new();
     if let (Trust::System, Some(config)) = (trust, OF_SYSTEM.get()) {
         return Ok(config.clone());
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(io::Error::other)?;
     match trust {
