@@ -23,7 +23,7 @@ fn pages(folder: &str) -> impl Iterator<Item = PathBuf> {
 /// The documents for readers that are written by hand.
 pub fn documents() -> Vec<PathBuf> {
     let others = ["README.md", ".github/CONTRIBUTING.md"].map(|it| root().join(it));
-    pages("ecr/docs").chain(others).collect()
+    pages("ecr/docs").filter(|it| !it.ends_with("SUMMARY.md")).chain(others).collect()
 }
 
 /// The lines of a document that are not code.
@@ -107,4 +107,16 @@ pub fn commands() -> Vec<(String, String)> {
     }
     let text = |it: &Vec<String>| help(&it.iter().map(String::as_str).collect::<Vec<_>>());
     paths.iter().map(|it| (it.join(" "), text(it))).collect()
+}
+
+#[test]
+fn docs_book_has_each_page_once() {
+    let folder = root().join("ecr/docs");
+    let mut listed = links(&read(&folder.join("SUMMARY.md")));
+    let all = pages("ecr/docs").filter(|it| !it.ends_with("SUMMARY.md")).chain(pages("ecr/docs/commands"));
+    let mut all: Vec<_> =
+        all.map(|it| it.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned()).collect();
+    listed.sort();
+    all.sort();
+    assert_eq!(listed, all);
 }

@@ -6,8 +6,10 @@ import http.server
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -51,6 +53,9 @@ class Validators(unittest.TestCase):
             ("vendor.github-workflows", "github/workflow.yml"),
             ("vendor.gitlab-ci", "gitlab-ci.yml", "--data-transform", "gitlab-ci"),
             ("vendor.buildkite", "buildkite.yml"),
+            ("vendor.renovate", "renovate.json"),
+            ("vendor.github-workflows", ROOT / ".github/workflows/release.yml"),
+            ("vendor.github-workflows", ROOT / ".github/workflows/ci.yml"),
         ]:
             with self.subTest(file):
                 command = [BIN / "check-jsonschema", "--builtin-schema", schema, *more, KIT / file]
@@ -58,10 +63,39 @@ class Validators(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_zizmor(self):
-        files = [KIT / "github/action.yml", KIT / "github/workflow.yml"]
+        files = [KIT / "github/action.yml", KIT / "github/workflow.yml", ROOT / ".github/workflows/release.yml"]
         command = [BIN / "zizmor", "--offline", "--no-progress", "--config", KIT / "github/zizmor.yml", *files]
         done = subprocess.run(command, text=True, capture_output=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+    def test_renovate_finds_bases(self):
+        """The pattern of the preset, which has the syntax of RE2 and, but for the names of groups, that of Python."""
+        pattern = json.loads((KIT / "renovate.json").read_text())["customManagers"][0]["matchStrings"][0].replace("(?<", "(?P<")
+        digest = "sha256:" + "0" * 64
+        for line, wanted in {
+            'base = "debian:12"': ("debian", "12", None),
+            f'base = "gcr.io/distroless/cc-debian12:nonroot@{digest}"': ("gcr.io/distroless/cc-debian12", "nonroot", digest),
+            'image = { base="127.0.0.1:5000/debian:12-slim" }': ("127.0.0.1:5000/debian", "12-slim", None),
+            'base = "scratch"': None,
+            'database = "debian:12"': None,
+        }.items():
+            with self.subTest(line):
+                found = re.search(pattern, line)
+                self.assertEqual(found and found.group("depName", "currentValue", "currentDigest"), wanted)
+
+    def test_package(self):
+        """The archive of a release, of a binary without optimisations."""
+        pack = lambda: subprocess.run([ROOT / ".ci/package", "dev"], check=True, text=True, capture_output=True).stdout
+        line = pack()
+        folder = ROOT / "target/dist"
+        archive = folder / line.split()[1]
+        with tarfile.open(archive) as files:
+            names = {it.name.removeprefix("./"): it.mode for it in files if it.isfile()}
+        self.assertEqual(set(names), {"cargo-ecr", "LICENSE-MIT", "LICENSE-APACHE", "README.md"})
+        self.assertEqual(names["cargo-ecr"] & 0o111, 0o111)
+        subprocess.run(["sha256sum", "--check", "--quiet", f"{archive}.sha256"], cwd=folder, check=True)
+        self.assertEqual(pack(), line)
 
 
 class Shell(unittest.TestCase):

@@ -298,16 +298,13 @@ mod tests {
     fn cost_of_unknown_keys_is_linear() {
         for is_toml in [true, false] {
             let cost = |n: usize| {
-                let times = (0..2).map(|_| {
-                    let began = std::time::Instant::now();
-                    assert!(read_unknown(n, is_toml) >= n);
-                    began.elapsed()
-                });
-                times.min().unwrap()
+                let began = std::time::Instant::now();
+                assert!(read_unknown(n, is_toml) >= n);
+                began.elapsed()
             };
-            let (small, large) = (cost(1000), cost(8000));
-            // Linear is 8 times as much, quadratic 64 times.
-            assert!(large < small * 32, "{small:?} for 1,000 keys, {large:?} for 8,000");
+            // Linear is 8 times as much, quadratic 64 times. Other work on the machine may slow one of them down, and not each time.
+            let is_linear = || cost(8000) < cost(1000) * 32;
+            assert!((0..5).any(|_| is_linear()), "8,000 unknown keys cost over 32 times as much as 1,000");
         }
         let long = "x".repeat(10_000_000);
         assert_eq!(did_you_mean(&long, ["name"]), None);

@@ -1,0 +1,193 @@
+"""Every command of the README, the documents and the examples of `--help`, run in a clone of this repository against the embedded
+ECR. What a document shows below a command has to be there, line by line; `…` stands for any text, and numbers may differ."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from peers import ROOT, XTASK, environment, free_port, process, wait_for
+
+BIN = pathlib.Path(sys.executable).parent
+# Commands that other tests run, because they need what this one does not have, or take minutes.
+ELSEWHERE = {
+    r"^cargo install ": "test_adopt.py",
+    r"^cargo test --workspace$": ".ci/run",
+    r"^docker push ": "test_docker.py",
+    r"^man ": "clap_mangen makes the page; this machine may have no `man`",
+}
+# Commands that do not end with 0 here, each with the reason.
+EXITS = {
+    "cargo xtask ecr delete": 5,  # nobody confirms
+    "cargo xtask ecr scan --fail-on high": 4,  # the embedded ECR finds something in each image
+    "cargo xtask ecr scan --fail-on HIGH --ignore-unfixed": 4,
+    "cargo xtask push --fail-on high": 4,
+    "cargo xtask ecr plan --check": 2,  # nothing is there yet
+    "cargo xtask ecr plan --check -e '*'": 2,
+}
+# What stands for programs that are not here: a cluster, and a daemon with these images.
+PROGRAMS = {
+    "cargo": 'case "$1" in xtask) shift; exec "$XTASK" "$@";; ecr) exec "$CARGO_ECR" "$@";; *) exec "$REAL_CARGO" "$@";; esac',
+    "kubectl": """case "$1" in
+  apply) text=$(cat); case "$text" in *ecr://*) exit 1;; *sha256:*) exit 0;; *) exit 2;; esac;;
+  get) echo "image: 127.0.0.1:1/my-app:0.9.0";;
+esac""",
+    "docker": 'case "$1" in run|login) test -n "$2";; *) exit 1;; esac',
+}
+ENVIRONMENTS = """
+[workspace.metadata.ecr]
+default-environment = "staging"
+[workspace.metadata.ecr.environments.staging]
+prefix = "staging/"
+[workspace.metadata.ecr.environments.prod]
+prefix = "prod/"
+"""
+PUSHED = "cargo xtask push -q --create -t 1.4.0 -t 1.0.0"
+# What a page takes as given, in shell.
+GIVEN = {
+    "README.md": "",
+    "ecr/docs/adopting.md": "",
+    "ecr/docs/configuration.md": "write_toml; cp ecr/lifecycle-policy.json ecr/prod-policy.json",
+    "ecr/docs/deploying.md": f"environments; {PUSHED}; {PUSHED} -e prod",
+    "ecr/docs/from-the-scripts.md": "",
+    "ecr/docs/images.md": "",
+    "ecr/docs/lifecycle.md": f"{PUSHED}; cp ecr/lifecycle-policy.json stricter.json; cp stricter.json p.json; "
+                             "cargo xtask ecr images --format json >images.json",
+    "ecr/docs/many-services.md": PUSHED,
+    "ecr/docs/scanning.md": PUSHED,
+}
+
+
+def commands(text):
+    """The commands of the `console` blocks, each with the lines that are shown below it."""
+    found = []
+    for block in re.findall(r"^```console\n(.*?)^```", text, re.M | re.S):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                found.append((re.sub(r"\s+#.*$", "", line[2:]), []))
+            elif line.strip():
+                found[-1][1].append(line)
+    return found
+
+
+def shown(line):
+    """A pattern for a line of a document."""
+    line = re.sub(r"\s{2,}\(.*\)$", "", line.strip())
+    parts = [re.escape(part) for part in line.split("…")]
+    pattern = ".*".join(re.sub(r"[0-9a-f]{8,}", "[0-9a-f]+", re.sub(r"(\\ )+", r"\\s+", part)) for part in parts)
+    return re.compile(r"^\s*" + re.sub(r"\d+(\\\.\d+)?", r"[\\d.]+", pattern))
+
+
+class Page:
+    """A clone, an embedded ECR, and a shell for the commands of a page."""
+
+    def __init__(self, folder, text):
+        self.text = text
+        self.root = folder / "clone"
+        programs = folder / "bin"
+        # The clone of the page before, as it was: its services need not be compiled again.
+        for command in ("reset --quiet --hard", "clean --quiet -fd") if self.root.exists() else ():
+            subprocess.run(["git", *command.split()], cwd=self.root, check=True, capture_output=True)
+        shutil.rmtree(self.root / "target/ecr-local", ignore_errors=True)
+        if not self.root.exists():
+            subprocess.run(["git", "clone", "--quiet", ROOT, self.root], check=True, capture_output=True)
+            programs.mkdir()
+        for name, script in PROGRAMS.items():
+            (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+            (programs / name).chmod(0o755)
+        self.port = free_port()
+        url = f"http://127.0.0.1:{self.port}"
+        real = subprocess.run(["which", "cargo"], text=True, capture_output=True).stdout.strip()
+        self.env = environment(url) | {
+            "PATH": f"{programs}:{BIN}:{os.environ['PATH']}", "XTASK": str(XTASK), "REAL_CARGO": real,
+            "CARGO_ECR": str(pathlib.Path(XTASK).parent / "cargo-ecr"), "CARGO_TERM_COLOR": "never",
+        }
+
+    def run(self, command):
+        # The address in the documents is that of the server of this page.
+        command = command.replace(":4510", f":{self.port}").replace("--port 4510", f"--port {self.port}")
+        return subprocess.run(["bash", "-o", "pipefail", "-c", f"{self.functions()}{command}"], cwd=self.root, env=self.env,
+                              text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=600)
+
+    def functions(self):
+        """Edits of the root manifest."""
+        toml = "\n".join(re.findall(r"^```toml\n(.*?)^```", self.text, re.M | re.S)[1:2])
+        return "".join(f"{name}() {{ python3 - \"$PWD/Cargo.toml\" <<'TOML'\n{insertion(text)}\nTOML\n}}\n"
+                       for name, text in {"environments": ENVIRONMENTS, "write_toml": toml}.items())
+
+
+def insertion(toml):
+    """A program that adds lines to the table [workspace.metadata.ecr] of a manifest."""
+    body = toml.replace("[workspace.metadata.ecr]\n", "", 1).strip() + "\n"
+    return (f"import sys\npath = sys.argv[1]\ntext = open(path).read()\nhead = '[workspace.metadata.ecr]\\n'\n"
+            f"assert head in text\nopen(path, 'w').write(text.replace(head, head + {body!r}, 1))")
+
+
+class Documents(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="docs-")
+        cls.addClassCleanup(cls.folder.cleanup)
+
+    def page(self, name, given=""):
+        text = (ROOT / name).read_text()
+        page = Page(pathlib.Path(self.folder.name), text)
+        with tempfile.TemporaryDirectory() as state:
+            serve = [XTASK, "ecr", "serve", "--port", str(page.port), "--data", state, "--control"]
+            with process(serve, env=page.env, cwd=ROOT):
+                wait_for(page.env["AWS_ENDPOINT_URL"])
+                if given:
+                    done = page.run(given)
+                    self.assertEqual(done.returncode, 0, f"{name}, what is given: {done.stderr}")
+                for command, lines in commands(text):
+                    with self.subTest(name, command=command):
+                        self.command(page, command, lines)
+
+    def command(self, page, command, lines):
+        if any(re.search(pattern, command) for pattern in ELSEWHERE):
+            return
+        if command.startswith("export "):
+            pairs = dict(re.findall(r"(\w+)=(\S+)", command))
+            page.env.update({key: value for key, value in pairs.items() if key != "AWS_ENDPOINT_URL"})
+            return
+        if "ecr serve" in command:
+            # The server of the page is the one of this command: it answers at the address that is shown.
+            self.assertEqual(lines, ["http://127.0.0.1:4510"] if lines else [])
+            return
+        done = page.run(command)
+        self.assertEqual(done.returncode, EXITS.get(command, 0), f"{command}\n{done.stdout}\n{done.stderr}")
+        output = (done.stderr + done.stdout).splitlines()
+        for line in lines:
+            if line.strip().startswith(("Compiling …", "Running")):
+                continue  # cargo's, about the tool itself
+            self.assertTrue(any(shown(line).search(it) for it in output), f"{line!r} is not in\n" + "\n".join(output))
+
+    def test_pages(self):
+        pages = sorted(it.relative_to(ROOT).as_posix() for it in (ROOT / "ecr/docs").glob("*.md"))
+        for name in ["README.md", *pages]:
+            if name == "ecr/docs/configuration.md":
+                continue
+            self.page(name, GIVEN.get(name, ""))
+
+    def test_accounts(self):
+        """The page with two environments in two accounts, each with a profile."""
+        name = "ecr/docs/configuration.md"
+        with tempfile.NamedTemporaryFile("w", suffix=".config") as config:
+            config.write("[default]\naws_access_key_id = 111111111111\naws_secret_access_key = x\n"
+                         "[profile production]\naws_access_key_id = 222222222222\naws_secret_access_key = x\n")
+            config.flush()
+            given = f"unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY; {GIVEN[name]}"
+            os.environ["AWS_CONFIG_FILE"] = config.name
+            self.page(name, given)
+
+    def test_examples_of_the_help(self):
+        for path in sorted((ROOT / "ecr/docs/commands").glob("*.md")):
+            self.page(path.relative_to(ROOT).as_posix(), f"environments; {PUSHED}; {PUSHED} -e prod")
+
+
+if __name__ == "__main__":
+    unittest.main()
