@@ -151,12 +151,30 @@ class Shell(unittest.TestCase):
             tokens.shutdown()
         token = pathlib.Path(self.scratch.name) / "aws-token"
         self.assertEqual(token.stat().st_mode & 0o777, 0o600)
-        for part in workflow["jobs"]["push"]["strategy"]["matrix"]["part"]:
-            self.shell(url, steps["Push"], RUNNER_TEMP=self.scratch.name, AWS_ROLE_ARN=ROLE, SINCE="0" * 40, PART=f"{part}/4",
-                       IMAGE_REFS=f"images-{part}.txt")
+        parts = self.parts(steps["Divide"], 1)
+        self.assertEqual(parts, ["1/2", "2/2"])
+        for n, part in enumerate(parts):
+            self.shell(url, steps["Push"], RUNNER_TEMP=self.scratch.name, AWS_ROLE_ARN=ROLE, SINCE="0" * 40, PART=part,
+                       IMAGE_REFS=f"images-{n}.txt")
         merge = next(it["run"] for it in workflow["jobs"]["collect"]["steps"] if it.get("name") == "Merge")
         self.shell(url, merge)
         self.assertEqual(self.references(), ["my-app", "my-app-worker"])
+
+    def parts(self, script, each, since="0" * 40):
+        """What the step `Divide` gives, which asks no server."""
+        output = pathlib.Path(self.scratch.name) / "output"
+        output.unlink(missing_ok=True)
+        self.shell("http://127.0.0.1:9", script, SINCE=since, SERVICES_PER_PART=str(each), GITHUB_OUTPUT=str(output))
+        return json.loads(output.read_text().removeprefix("parts="))
+
+    def test_parts(self):
+        script = next(it["run"] for it in yaml.safe_load((KIT / "github/action.yml").read_text())["runs"]["steps"]
+                      if it["name"] == "Divide")
+        self.assertEqual(self.parts(script, 2), ["1/1"])
+        self.assertEqual(self.parts(script, 8), ["1/1"])
+        self.assertEqual(self.parts(script, 1, ""), ["1/2", "2/2"])
+        # Nothing has changed since this commit.
+        self.assertEqual(self.parts(script, 1, "HEAD"), ["1/1"])
 
     def test_gitlab(self):
         url = self.served()

@@ -36,15 +36,15 @@ PROGRAMS = {
   apply) text=$(cat); case "$text" in *ecr://*) exit 1;; *sha256:*) exit 0;; *) exit 2;; esac;;
   get) echo "image: 127.0.0.1:1/my-app:0.9.0";;
 esac""",
-    "docker": 'case "$1" in run|login) test -n "$2";; *) exit 1;; esac',
+    "docker": 'case "$1" in run) test -n "$2";; login) cat >/dev/null;; version) echo 28.2.2;; *) exit 1;; esac',
 }
 ENVIRONMENTS = """
 [workspace.metadata.ecr]
 default-environment = "staging"
 [workspace.metadata.ecr.environments.staging]
-prefix = "staging/"
+region = "us-east-1"
 [workspace.metadata.ecr.environments.prod]
-prefix = "prod/"
+region = "eu-west-1"
 """
 PUSHED = "cargo xtask push -q --create -t 1.4.0 -t 1.0.0"
 # What a page takes as given, in shell.
@@ -75,11 +75,12 @@ def commands(text):
 
 
 def shown(line):
-    """A pattern for a line of a document."""
+    """A pattern for a line of a document: any text for `…`, any digits for those of a digest or a number."""
     line = re.sub(r"\s{2,}\(.*\)$", "", line.strip())
-    parts = [re.escape(part) for part in line.split("…")]
-    pattern = ".*".join(re.sub(r"[0-9a-f]{8,}", "[0-9a-f]+", re.sub(r"(\\ )+", r"\\s+", part)) for part in parts)
-    return re.compile(r"^\s*" + re.sub(r"\d+(\\\.\d+)?", r"[\\d.]+", pattern))
+    tokens = re.findall(r"…|[0-9a-f]{8,}|\d+(?:\.\d+)?|\s+|.", line)
+    kinds = {r"…": ".*", r"[0-9a-f]{8,}": "[0-9a-f]+", r"\d+(\.\d+)?": r"[\d.]+", r"\s+": r"\s+"}
+    pattern = (next((text for kind, text in kinds.items() if re.fullmatch(kind, token)), re.escape(token)) for token in tokens)
+    return re.compile(r"^\s*" + "".join(pattern))
 
 
 class Page:
@@ -90,7 +91,7 @@ class Page:
         self.root = folder / "clone"
         programs = folder / "bin"
         # The clone of the page before, as it was: its services need not be compiled again.
-        for command in ("reset --quiet --hard", "clean --quiet -fd") if self.root.exists() else ():
+        for command in ("reset --quiet --hard origin/HEAD", "clean --quiet -fd") if self.root.exists() else ():
             subprocess.run(["git", *command.split()], cwd=self.root, check=True, capture_output=True)
         shutil.rmtree(self.root / "target/ecr-local", ignore_errors=True)
         if not self.root.exists():
@@ -121,10 +122,14 @@ class Page:
 
 
 def insertion(toml):
-    """A program that adds lines to the table [workspace.metadata.ecr] of a manifest."""
-    body = toml.replace("[workspace.metadata.ecr]\n", "", 1).strip() + "\n"
-    return (f"import sys\npath = sys.argv[1]\ntext = open(path).read()\nhead = '[workspace.metadata.ecr]\\n'\n"
-            f"assert head in text\nopen(path, 'w').write(text.replace(head, head + {body!r}, 1))")
+    """A program that adds the keys of [workspace.metadata.ecr] and the tables below it to a manifest."""
+    head = "[workspace.metadata.ecr]\n"
+    keys, mark, tables = toml.replace(head, "", 1).partition("[workspace.metadata.ecr.")
+    return (f"import sys\npath = sys.argv[1]\ntext = open(path).read()\nassert {head!r} in text\n"
+            f"text = text.replace({head!r}, {head + keys.strip()!r} + chr(10), 1) + chr(10) + {mark + tables!r}\n"
+            "open(path, 'w').write(text)\n"
+            "import subprocess\n"
+            "subprocess.run('git -c user.name=x -c user.email=x@localhost commit -qam Environments', shell=True, check=True)")
 
 
 class Documents(unittest.TestCase):
@@ -133,16 +138,21 @@ class Documents(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory(prefix="docs-")
         cls.addClassCleanup(cls.folder.cleanup)
 
-    def page(self, name, given=""):
+    def page(self, name, given="", config=None):
         text = (ROOT / name).read_text()
         page = Page(pathlib.Path(self.folder.name), text)
+        if config:
+            # Profiles in place of keys in the environment.
+            page.env["AWS_CONFIG_FILE"] = config
+            for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                page.env.pop(key)
         with tempfile.TemporaryDirectory() as state:
             serve = [XTASK, "ecr", "serve", "--port", str(page.port), "--data", state, "--control"]
             with process(serve, env=page.env, cwd=ROOT):
                 wait_for(page.env["AWS_ENDPOINT_URL"])
-                if given:
-                    done = page.run(given)
-                    self.assertEqual(done.returncode, 0, f"{name}, what is given: {done.stderr}")
+                with self.subTest(name):
+                    done = page.run(given or "true")
+                    self.assertEqual(done.returncode, 0, f"what is given: {done.stderr}")
                 for command, lines in commands(text):
                     with self.subTest(name, command=command):
                         self.command(page, command, lines)
@@ -160,7 +170,7 @@ class Documents(unittest.TestCase):
             return
         done = page.run(command)
         self.assertEqual(done.returncode, EXITS.get(command, 0), f"{command}\n{done.stdout}\n{done.stderr}")
-        output = (done.stderr + done.stdout).splitlines()
+        output = (done.stderr + done.stdout).replace(str(page.root), "/work").splitlines()
         for line in lines:
             if line.strip().startswith(("Compiling …", "Running")):
                 continue  # cargo's, about the tool itself
@@ -180,9 +190,7 @@ class Documents(unittest.TestCase):
             config.write("[default]\naws_access_key_id = 111111111111\naws_secret_access_key = x\n"
                          "[profile production]\naws_access_key_id = 222222222222\naws_secret_access_key = x\n")
             config.flush()
-            given = f"unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY; {GIVEN[name]}"
-            os.environ["AWS_CONFIG_FILE"] = config.name
-            self.page(name, given)
+            self.page(name, GIVEN[name], config.name)
 
     def test_examples_of_the_help(self):
         for path in sorted((ROOT / "ecr/docs/commands").glob("*.md")):
