@@ -172,11 +172,11 @@ class Adopt(unittest.TestCase):
         )
         cls.path = f"{cls.tools.name}/bin:{os.environ['PATH']}"
 
-    def pushes(self, adopter, *command):
+    def pushes(self, adopter, *command, **env):
         adopter.commit("Adopt")
         services = {"several binaries": 2, "old pins": 2}.get(self.kind, 1)
         data = adopter.root / "target/state"
-        pushed = adopter.run(*command, "push", "--local", "--data", data, "--create", "--profile", "dev", PATH=self.path)
+        pushed = adopter.run(*command, "push", "--local", "--data", data, "--create", "--profile", "dev", PATH=self.path, **env)
         self.assertEqual(len(pushed.stdout.splitlines()), services, pushed.stderr)
 
     def each(self, way):
@@ -211,17 +211,19 @@ class Adopt(unittest.TestCase):
         adopter.run("cargo", "metadata", "--format-version", "1", "--quiet", "--manifest-path", "xtask/Cargo.toml")
         self.assertEqual(adopter.locked(), adopter.before)
         adopter.cargo_is_as_before()
-        # The tool is compiled with optimisations here, and for one of them only: that takes minutes.
+        # The tool is compiled for one of them only, and without the optimisations of its profile: that takes minutes.
         if self.kind != "old pins":
             return
-        self.pushes(adopter, "cargo", "xtask")
+        quick = {"CARGO_PROFILE_DEV_OPT_LEVEL": "0"}
+        self.pushes(adopter, "cargo", "xtask", **quick)
         self.assertEqual(adopter.locked(), adopter.before)
         # In another folder, what the note says.
         folder = next(adopter.root.glob("**/src"))
-        elsewhere = adopter.run("cargo", "xtask", "ecr", "plan", "--local", folder=folder, code=101)
+        elsewhere = adopter.run("cargo", "xtask", "ecr", "plan", "--local", folder=folder, code=101, **quick)
         self.assertIn("manifest path `xtask/Cargo.toml` does not exist", elsewhere.stderr)
         top = adopter.run("git", "rev-parse", "--show-toplevel", folder=folder).stdout.strip()
-        adopter.run("cargo", "run", "--quiet", "--manifest-path", f"{top}/xtask/Cargo.toml", "--", "ecr", "explain", folder=folder)
+        adopter.run("cargo", "run", "--quiet", "--manifest-path", f"{top}/xtask/Cargo.toml", "--", "ecr", "explain", folder=folder,
+                    **quick)
 
     def test_member(self):
         self.each(self.member)

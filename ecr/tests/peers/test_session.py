@@ -9,6 +9,7 @@ import unittest
 
 import pyte
 
+import picture
 from peers import Workspace
 from test_terminal import Terminal
 
@@ -79,6 +80,10 @@ class Session(unittest.TestCase):
                     path.parent.mkdir(exist_ok=True)
                     path.write_text(shown)
                 self.assertEqual(shown, path.read_text())
+
+    def test_picture_is_of_this_version(self):
+        """`picture.py` draws it anew."""
+        self.assertEqual(picture.words(picture.draw(picture.screen())), picture.words(picture.PICTURE.read_text()))
 
 
 if __name__ == "__main__":
