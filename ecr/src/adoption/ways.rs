@@ -49,8 +49,8 @@ pub(super) fn add(
         return Ok(());
     }
     let source = source.ok_or(NoProposal::NoSource)?;
-    let takes_aws_lc = way == Way::Member && found.lock.as_deref().is_some_and(has_only_aws_lc);
-    if takes_aws_lc {
+    let takes_other = way == Way::Member && found.lock.as_deref().is_some_and(has_only_other);
+    if takes_other {
         proposal.choose(
             "cryptography",
             AWS_LC,
@@ -58,7 +58,7 @@ pub(super) fn add(
             "`features` of `xtask-ecr` in xtask/Cargo.toml: `ring` or `aws-lc-rs`",
         );
     }
-    let features: &[&str] = if takes_aws_lc { &[AWS_LC] } else { &[] };
+    let features: &[&str] = if takes_other { &[AWS_LC] } else { &[] };
     proposal.create("xtask/Cargo.toml", xtask_manifest(way, source, features));
     proposal.create("xtask/src/main.rs", MAIN.to_owned());
     add_alias(found, way, proposal)?;
@@ -85,7 +85,7 @@ fn alias(way: Way) -> &'static str {
 const AWS_LC: &str = "aws-lc-rs";
 
 /// Whether rustls, as it is locked, has `aws-lc-rs` and not `ring`.
-fn has_only_aws_lc(lock: &str) -> bool {
+fn has_only_other(lock: &str) -> bool {
     let lock: toml::Table = lock.parse().unwrap_or_default();
     let packages = lock.get("package").and_then(|it| it.as_array()).into_iter().flatten();
     let mut rustls = packages.filter(|it| it.get("name").and_then(|it| it.as_str()) == Some("rustls"));

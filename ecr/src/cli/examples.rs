@@ -26,10 +26,10 @@ const EXAMPLES: [(&str, &str); 20] = [
     ),
     ("images", "cargo xtask ecr images -p my-app"),
     ("scan", "cargo xtask ecr scan\ncargo xtask ecr scan --fail-on HIGH --ignore-unfixed"),
-    ("check", "cargo xtask ecr lifecycle check\ncargo xtask ecr lifecycle check policy.json"),
+    ("check", "cargo xtask ecr lifecycle check\ncargo xtask ecr lifecycle check target/policy.json"),
     (
         "preview",
-        "cargo xtask ecr lifecycle preview\ncargo xtask ecr lifecycle preview --policy new.json --now 2027-01-01T00:00:00Z",
+        "cargo xtask ecr lifecycle preview\ncargo xtask ecr lifecycle preview --policy target/policy.json --now 2027-01-01T00:00:00Z",
     ),
     (
         "iam-policy",
