@@ -8,7 +8,7 @@ use super::program::named;
 const EXAMPLES: [(&str, &str); 20] = [
     (
         "plan",
-        "cargo xtask ecr plan\ncargo xtask ecr plan --check        # in CI: exit code 2 if create would write\ncargo xtask ecr plan --check -e '*'  # every environment",
+        "cargo xtask ecr plan\ncargo xtask ecr plan --check        # in CI: exit code 2 if create would write\ncargo xtask ecr plan -e '*'         # every environment",
     ),
     (
         "create",
