@@ -45,12 +45,14 @@ region = "us-east-1"
 region = "eu-west-1"
 """
 PUSHED = "cargo xtask push -q --create -t 1.4.0 -t 1.0.0"
-# prod has run two images: another profile makes another binary.
-PROMOTED = ("environments; cargo xtask push -q --create -t 0.9.0 --profile dev; cargo xtask ecr create -q -e prod; "
+# prod has run two images: a label makes another one.
+PROMOTED = ("environments; printf '\\n[workspace.metadata.ecr.image]\\nlabels = { era = \"0\" }\\n' >>Cargo.toml; "
+            "cargo xtask push -q --create -t 0.9.0 --allow-dirty; git checkout -q Cargo.toml; cargo xtask ecr create -q -e prod; "
             f"cargo xtask promote -q --from staging --to prod -t 0.9.0; {PUSHED}; cargo xtask promote -q --from staging --to prod -t 1.4.0")
 # What the examples of the help take as given.
 EXAMPLES = (f"{PROMOTED}; cp ecr/lifecycle-policy.json target/policy.json; "
-            "cargo xtask push -q --format json >push.json; cp -r app/k8s k8s; cp app/k8s/deployment.yaml deploy.yaml; "
+            "cargo xtask push -q --format json >target/push.json; cp target/push.json .; cp -r app/k8s k8s; cp app/k8s/deployment.yaml deploy.yaml; "
+            "git add -A; git -c user.name=x -c user.email=x@localhost commit -qm Files; "
             "mkdir -p ~/.local/share/bash-completion/completions ~/.local/share/man/man1")
 # What a page takes as given, in shell.
 GIVEN = {
@@ -149,7 +151,9 @@ class Documents(unittest.TestCase):
         cls.addClassCleanup(cls.folder.cleanup)
 
     def page(self, name, given="", config=None):
-        text = "\n".join(it.read_text() for it in sorted(ROOT.glob(name)))
+        # What deletes comes last.
+        files = sorted(ROOT.glob(name), key=lambda it: (it.stem == "ecr-delete", it.stem))
+        text = "\n".join(it.read_text() for it in files)
         page = Page(pathlib.Path(self.folder.name), text)
         if config:
             # Profiles in place of keys in the environment.
@@ -164,6 +168,9 @@ class Documents(unittest.TestCase):
                     done = page.run(given or "true")
                     self.assertEqual(done.returncode, 0, f"what is given: {done.stderr}")
                 for command, lines in commands(text):
+                    if len(files) > 1:
+                        # Each page begins with a clean tree.
+                        page.run("git checkout -q . && git clean -fdq")
                     with self.subTest(name, command=command):
                         self.command(page, command, lines)
 
