@@ -153,3 +153,18 @@ fn verbose_commands_show_what_they_read_and_ask() {
     let quiet = fixture.run(&["ecr", "images", "-p", "my-app"]);
     assert!(!quiet.stderr.contains("Request"), "{quiet:#?}");
 }
+
+#[test]
+fn verbose_commands_without_requests_show_what_they_read() {
+    let workspace = Workspace::example();
+    for (args, loaded) in [
+        (&["ecr", "explain", "-v"][..], "settings"),
+        (&["ecr", "lifecycle", "check", "-v"], "1 lifecycle policy"),
+    ] {
+        let stderr = workspace.command(args).run().good().stderr;
+        assert!(
+            stderr.lines().any(|it| it.starts_with("      Loaded ") && it.ends_with(loaded)),
+            "{args:?}: {stderr}"
+        );
+    }
+}

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use ecr_types::document::did_you_mean;
+use ecr_types::human;
 
 use super::session::warn_of_near_misses;
 use crate::cli::error::{Exit, Failure};
@@ -18,6 +19,7 @@ const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
 /// Prints the settings of the workspace and of the selected services.
 pub async fn run(flags: &flags::Explain, shell: &Shell) -> Result<Exit, Failure> {
     let Explanation { environment, settings, near_misses } = load(flags, shell).await?;
+    shell.verbose("Loaded", human::count(settings.len() as u64, "setting"));
     warn_of_near_misses(shell, &near_misses);
     let selected = selected(flags, settings)?;
     let settings = selected.into_iter().filter_map(ExplainedSetting::new).collect();

@@ -27,6 +27,7 @@ pub async fn run(flags: &flags::LifecycleCheck, shell: &Shell) -> Result<Exit, F
             (found.policies, found.environments)
         }
     };
+    shell.verbose("Loaded", count(policies.len() as u64, "lifecycle policy"));
     let mut report = CheckReport::default();
     for (place, text) in &policies {
         check(place, text, &environments, &mut report);
