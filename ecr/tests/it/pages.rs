@@ -46,34 +46,32 @@ fn sections(text: &str) -> Vec<(&str, Vec<&str>)> {
 
 /// A list of flags: the spelling of each, and its paragraphs.
 fn entries(lines: &[&str]) -> String {
-    const DESCRIPTION: &str = "          ";
-    let mut entries = String::new();
-    let mut paragraphs: Vec<Vec<&str>> = Vec::new();
-    for line in lines.iter().chain([&"  end"]) {
-        match line.strip_prefix(DESCRIPTION) {
-            Some(text) if text.trim().is_empty() => paragraphs.push(Vec::new()),
-            Some(text) if text.starts_with("- ") => paragraphs.push(vec![text]),
-            Some(text) => match paragraphs.last_mut() {
-                Some(last) => last.push(text),
-                None => paragraphs.push(vec![text]),
-            },
-            None if line.trim().is_empty() => paragraphs.push(Vec::new()),
-            None => {
-                let texts = paragraphs.drain(..).map(|it| joined(&it.join("\n"))).filter(|it| !it.is_empty());
-                for (n, text) in texts.enumerate() {
-                    match (n, text.starts_with("- ")) {
-                        (0, _) => writeln!(entries, ": {text}").unwrap(),
-                        (_, true) => writeln!(entries, "  {text}").unwrap(),
-                        _ => writeln!(entries, "\n  {text}").unwrap(),
-                    }
-                }
-                if line.trim() != "end" {
-                    write!(entries, "- `{}`", line.trim()).unwrap();
-                }
+    let mut entries: Vec<(&str, Vec<Vec<&str>>)> = Vec::new();
+    for line in lines {
+        let text = line.strip_prefix("          ").unwrap_or_default().trim_end();
+        match entries.last_mut() {
+            _ if text.is_empty() && !line.trim().is_empty() => entries.push((line.trim(), vec![Vec::new()])),
+            Some((_, paragraphs)) if text.is_empty() || text.starts_with("- ") => {
+                paragraphs.push(vec![text]);
             }
+            Some((_, paragraphs)) => {
+                paragraphs.iter_mut().next_back().into_iter().for_each(|it| it.push(text))
+            }
+            None => {}
         }
     }
-    entries
+    entries.iter().map(|(spelling, paragraphs)| entry(spelling, paragraphs)).collect()
+}
+
+/// A flag as an item of a list.
+fn entry(spelling: &str, paragraphs: &[Vec<&str>]) -> String {
+    let texts = paragraphs.iter().map(|it| joined(&it.join(" "))).filter(|it| !it.is_empty());
+    let texts = texts.enumerate().map(|(n, text)| match (n, text.starts_with("- ")) {
+        (0, _) => format!(": {text}\n"),
+        (_, true) => format!("  {text}\n"),
+        _ => format!("\n  {text}\n"),
+    });
+    format!("- `{spelling}`{}", texts.collect::<String>())
 }
 
 /// A paragraph in one line.

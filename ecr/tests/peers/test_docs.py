@@ -46,7 +46,7 @@ region = "eu-west-1"
 """
 PUSHED = "cargo xtask push -q --create -t 1.4.0 -t 1.0.0"
 # prod has run two images: a label makes another one.
-PROMOTED = ("environments; printf '\\n[workspace.metadata.ecr.image]\\nlabels = { era = \"0\" }\\n' >>Cargo.toml; "
+PROMOTED = ("printf '\\n[workspace.metadata.ecr.image]\\nlabels = { era = \"0\" }\\n' >>Cargo.toml; "
             "cargo xtask push -q --create -t 0.9.0 --allow-dirty; git checkout -q Cargo.toml; cargo xtask ecr create -q -e prod; "
             f"cargo xtask promote -q --from staging --to prod -t 0.9.0; {PUSHED}; cargo xtask promote -q --from staging --to prod -t 1.4.0")
 # What the examples of the help take as given.
@@ -58,7 +58,7 @@ EXAMPLES = (f"{PROMOTED}; cp ecr/lifecycle-policy.json target/policy.json; "
 GIVEN = {
     "README.md": "",
     "ecr/docs/adopting.md": "",
-    "ecr/docs/configuration.md": "write_toml; cp ecr/lifecycle-policy.json ecr/prod-policy.json",
+    "ecr/docs/configuration.md": "cp ecr/lifecycle-policy.json ecr/prod-policy.json",
     "ecr/docs/deploying.md": PROMOTED,
     "ecr/docs/from-the-scripts.md": "",
     "ecr/docs/images.md": "",
@@ -93,8 +93,7 @@ def shown(line):
 class Page:
     """A clone, an embedded ECR, and a shell for the commands of a page."""
 
-    def __init__(self, folder, text):
-        self.text = text
+    def __init__(self, folder):
         self.root = folder / "clone"
         programs = folder / "bin"
         # The clone of the page before, as it was: its services need not be compiled again.
@@ -123,25 +122,19 @@ class Page:
     def run(self, command):
         # The address in the documents is that of the server of this page.
         command = command.replace(":4510", f":{self.port}").replace("--port 4510", f"--port {self.port}")
-        return subprocess.run(["bash", "-o", "pipefail", "-c", f"{self.functions()}{command}"], cwd=self.root, env=self.env,
+        return subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=self.root, env=self.env,
                               text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=600)
 
-    def functions(self):
-        """Edits of the root manifest."""
-        toml = "\n".join(re.findall(r"^```toml\n(.*?)^```", self.text, re.M | re.S)[1:2])
-        return "".join(f"{name}() {{ python3 - \"$PWD/Cargo.toml\" <<'TOML'\n{insertion(text)}\nTOML\n}}\n"
-                       for name, text in {"environments": ENVIRONMENTS, "write_toml": toml}.items())
-
-
-def insertion(toml):
-    """A program that adds the keys of [workspace.metadata.ecr] and the tables below it to a manifest."""
-    head = "[workspace.metadata.ecr]\n"
-    keys, mark, tables = toml.replace(head, "", 1).partition("[workspace.metadata.ecr.")
-    return (f"import sys\npath = sys.argv[1]\ntext = open(path).read()\nassert {head!r} in text\n"
-            f"text = text.replace({head!r}, {head + keys.strip()!r} + chr(10), 1) + chr(10) + {mark + tables!r}\n"
-            "open(path, 'w').write(text)\n"
-            "import subprocess\n"
-            "subprocess.run('git -c user.name=x -c user.email=x@localhost commit -qam Environments', shell=True, check=True)")
+    def configure(self, toml):
+        """Adds the keys of [workspace.metadata.ecr] and the tables below it to the root manifest, in a commit."""
+        head = "[workspace.metadata.ecr]\n"
+        keys, mark, tables = toml.replace(head, "", 1).partition("[workspace.metadata.ecr.")
+        manifest = self.root / "Cargo.toml"
+        text = manifest.read_text()
+        assert head in text
+        manifest.write_text(text.replace(head, f"{head}{keys.strip()}\n", 1) + f"\n{mark}{tables}")
+        done = self.run("git -c user.name=x -c user.email=x@localhost commit -qam Environments")
+        assert done.returncode == 0, done.stderr
 
 
 class Documents(unittest.TestCase):
@@ -150,11 +143,11 @@ class Documents(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory(prefix="docs-")
         cls.addClassCleanup(cls.folder.cleanup)
 
-    def page(self, name, given="", config=None):
+    def page(self, name, given="", toml="", config=None):
         # What deletes comes last.
         files = sorted(ROOT.glob(name), key=lambda it: (it.stem == "ecr-delete", it.stem))
         text = "\n".join(it.read_text() for it in files)
-        page = Page(pathlib.Path(self.folder.name), text)
+        page = Page(pathlib.Path(self.folder.name))
         if config:
             # Profiles in place of keys in the environment.
             page.env["AWS_CONFIG_FILE"] = config
@@ -165,6 +158,8 @@ class Documents(unittest.TestCase):
             with process(serve, env=page.env, cwd=ROOT):
                 wait_for(page.env["AWS_ENDPOINT_URL"])
                 with self.subTest(name):
+                    if toml:
+                        page.configure(toml)
                     done = page.run(given or "true")
                     self.assertEqual(done.returncode, 0, f"what is given: {done.stderr}")
                 for command, lines in commands(text):
@@ -198,7 +193,7 @@ class Documents(unittest.TestCase):
         for name in ["README.md", *pages]:
             if name == "ecr/docs/configuration.md":
                 continue
-            self.page(name, GIVEN.get(name, ""))
+            self.page(name, GIVEN.get(name, ""), ENVIRONMENTS if name == "ecr/docs/deploying.md" else "")
 
     def test_accounts(self):
         """The page with two environments in two accounts, each with a profile."""
@@ -207,10 +202,12 @@ class Documents(unittest.TestCase):
             config.write("[default]\naws_access_key_id = 111111111111\naws_secret_access_key = x\n"
                          "[profile production]\naws_access_key_id = 222222222222\naws_secret_access_key = x\n")
             config.flush()
-            self.page(name, GIVEN[name], config.name)
+            # The block of the section "Environments".
+            toml = re.findall(r"^```toml\n(.*?)^```", (ROOT / name).read_text(), re.M | re.S)[1]
+            self.page(name, GIVEN[name], toml, config.name)
 
     def test_examples_of_the_help(self):
-        self.page("ecr/docs/commands/*.md", EXAMPLES)
+        self.page("ecr/docs/commands/*.md", EXAMPLES, ENVIRONMENTS)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 //! GitHub Actions: step outputs and the job summary, which are appended to files that environment variables
 //! name (GitHub Docs, "Workflow commands for GitHub Actions").
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
 
 /// Whether a step runs here that wants outputs or a summary.
 pub fn is_step() -> bool {
-    ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"].iter().any(|it| std::env::var_os(it).is_some())
+    ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"].into_iter().any(|it| file(it).is_some())
 }
 
 /// Sets the output `name` of the step. `value` may have several lines.
@@ -22,6 +23,11 @@ pub fn summary(markdown: &str) -> io::Result<()> {
 
 /// Appends to the file that the environment variable names. Does nothing if the variable is not set.
 fn append(variable: &str, text: &str) -> io::Result<()> {
-    let Some(path) = std::env::var_os(variable).filter(|it| !it.is_empty()) else { return Ok(()) };
+    let Some(path) = file(variable) else { return Ok(()) };
     File::options().append(true).create(true).open(path)?.write_all(text.as_bytes())
+}
+
+/// The file that an environment variable names.
+fn file(variable: &str) -> Option<OsString> {
+    std::env::var_os(variable).filter(|it| !it.is_empty())
 }
