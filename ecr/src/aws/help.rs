@@ -4,7 +4,7 @@ use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecr::primitives::{DateTime, DateTimeFormat};
-use ecr_oci::http::{is_connection_refused, is_proxy, is_tls};
+use ecr_oci::http::{is_connection_refused, is_proxy, is_throttled, is_tls};
 use ecr_types::error::causes;
 use ecr_types::url::redacted;
 use ecr_types::{Timestamp, host, human};
@@ -14,6 +14,8 @@ use crate::clock::now;
 /// Help for a TLS certificate that is not trusted.
 pub const UNTRUSTED: &str = "this machine does not trust the certificate; if a proxy in your network signs certificates, \
                              pass its CA certificate with SSL_CERT_FILE=PATH";
+/// Help for a limit on the rate of requests.
+const RATE: &str = "AWS limits the rate of requests: retry later, or lower --concurrency";
 /// Help for a proxy that fails.
 pub const PROXY: &str = "check the proxy that HTTPS_PROXY or ALL_PROXY names (http://NAME:PASSWORD@HOST:PORT), or list the host \
                          in NO_PROXY";
@@ -38,6 +40,9 @@ pub(super) fn help_for(
     if is_proxy(error) {
         return Some(PROXY.to_owned());
     }
+    if is_throttled(error) {
+        return Some(RATE.to_owned());
+    }
     if is_connection_refused(error) {
         return Some(nothing_listens(operation));
     }
@@ -53,7 +58,7 @@ pub(super) fn help_for(
 fn of_code(code: &str) -> Option<&'static str> {
     match code {
         "Throttling" | "ThrottlingException" | "TooManyRequestsException" | "RequestLimitExceeded" => {
-            Some("AWS limits the rate of requests: retry later, or lower --concurrency")
+            Some(RATE)
         }
         "RepositoryNotFoundException" => Some(
             "create the repository with `cargo xtask ecr create`; if it exists, check the account and the region with \

@@ -14,9 +14,10 @@ use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{RetryClassifierPriority, RetryReason};
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use aws_smithy_types::retry::ErrorKind;
-use ecr_oci::http::{HttpClient, is_permanent, is_too_long};
+use ecr_oci::http::{HttpClient, Setback, is_permanent, is_too_long};
 use ecr_types::error::causes;
 use ecr_types::url::redacted;
+use hyper::StatusCode;
 use tokio::time::Instant;
 
 /// The longest wait between two attempts.
@@ -103,16 +104,25 @@ impl Intercept for Patience {
         let Some(Host(host)) = config.load::<Host>().cloned() else { return Ok(()) };
         match action(context.inner(), components) {
             RetryAction::RetryIndicated(reason) => {
-                self.0.note_failure(&host, &text(&reason, context.inner()));
+                self.0.note_failure(&host, setback(&reason, context.inner()));
                 let began = config.load::<Began>().map_or_else(Instant::now, |it| it.0);
                 let left = self.0.limits().total.saturating_sub(began.elapsed()).min(self.0.left(&host));
-                limit(config, left, self.0.limits().total);
+                limit(config, left.saturating_sub(slowest_token(&reason)), self.0.limits().total);
             }
             // Another error is an answer.
             _ if context.response().is_some() => self.0.note_progress(&host),
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// The longest wait for a token of the SDK's rate limiter, which comes after the wait between two attempts: it gives one in
+/// two seconds at least (`MIN_FILL_RATE` of `aws-smithy-runtime`).
+fn slowest_token(reason: &RetryReason) -> Duration {
+    match reason {
+        RetryReason::RetryableError { kind: ErrorKind::ThrottlingError, .. } => Duration::from_secs(2),
+        _ => Duration::ZERO,
     }
 }
 
@@ -141,16 +151,17 @@ fn action(context: &InterceptorContext, components: &RuntimeComponents) -> Retry
 }
 
 /// Why an attempt is repeated, for people who wait.
-fn text(reason: &RetryReason, context: &InterceptorContext) -> String {
+fn setback(reason: &RetryReason, context: &InterceptorContext) -> Setback {
     if let RetryReason::RetryableError { kind: ErrorKind::ThrottlingError, .. } = reason {
-        return "throttled".to_owned();
+        return Setback::Throttled;
     }
-    if let Some(response) = context.response().filter(|it| it.status().as_u16() >= 400) {
-        return format!("HTTP status {}", response.status());
+    let status = context.response().and_then(|it| StatusCode::from_u16(it.status().as_u16()).ok());
+    if let Some(status) = status.filter(|it| it.as_u16() >= 400) {
+        return Setback::Status(status);
     }
     let error = context.output_or_error().and_then(Result::err).and_then(|it| it.as_connector_error());
     let innermost = error.and_then(|it| causes(it).last().map(ToString::to_string));
-    innermost.unwrap_or_else(|| "no response".to_owned())
+    Setback::NoAnswer(innermost.unwrap_or_else(|| "no response".to_owned()))
 }
 
 /// The host of a URI, with its port.

@@ -32,7 +32,7 @@ impl Drop for Guard {
 #[test]
 fn wait_for_a_throttled_operation_is_told_and_ends() {
     let fixture = Fixture::service().with_faults(&["throttle=DescribeRepositories"]);
-    let output = soon(fixture.command(&["ecr", "plan", "--network-timeout", "8s"]));
+    let output = soon(fixture.command(&["ecr", "plan", "--network-timeout", "15s"]));
     expect![[r#"
         --- stderr
              Waiting for 127.0.0.1:[PORT] (throttled)
@@ -59,6 +59,7 @@ fn wait_for_throttled_operations_ends_once_for_all_of_them() {
     let args = ["ecr", "plan", "--network-timeout", "2s", "--concurrency", "1"];
     let output = soon(fixture.workspace.command(&args).registry(&throttled));
     assert_eq!(output.code, 1, "{output:#?}");
+    assert!(output.stderr.contains("AWS limits the rate of requests"), "{output:#?}");
     assert!(began.elapsed() < Duration::from_secs(45), "{:?}: {output:#?}", began.elapsed());
 }
 

@@ -1,11 +1,13 @@
 //! Errors of requests that have no complete response.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use ecr_types::error::causes;
 use ecr_types::human;
+use hyper::StatusCode;
 use thiserror::Error;
 
 use super::body::Progress;
@@ -41,14 +43,14 @@ pub enum HttpError {
     #[error("the response is longer than {0} bytes")]
     TooLong(usize),
     /// No request to the host made progress for this time, so that it is not asked again.
-    #[error("{host} made no progress for {}{}", human::duration(*.within), because(.reason.as_deref()))]
+    #[error("{host} made no progress for {}{}", human::duration(*.within), because(.reason.as_ref()))]
     GivenUp {
         /// The host, with its port.
         host: String,
         /// The time without progress.
         within: Duration,
         /// Why the last request failed.
-        reason: Option<String>,
+        reason: Option<Setback>,
     },
     /// A file that is to be sent cannot be read.
     #[error(transparent)]
@@ -86,7 +88,38 @@ impl HttpError {
     }
 }
 
-fn because(reason: Option<&str>) -> String {
+/// Why a request has to be repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setback {
+    /// The server limits the rate of requests, and says so in its error.
+    Throttled,
+    /// The server answered with this status.
+    Status(StatusCode),
+    /// The request failed without an answer: the innermost cause.
+    NoAnswer(String),
+}
+
+impl fmt::Display for Setback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Throttled => f.write_str("throttled"),
+            Self::Status(status) => write!(f, "HTTP status {status}"),
+            Self::NoAnswer(cause) => f.write_str(cause),
+        }
+    }
+}
+
+/// Whether a host was given up that limits the rate of requests.
+pub fn is_throttled(error: &(dyn Error + 'static)) -> bool {
+    let throttles =
+        |it: &Setback| matches!(it, Setback::Throttled | Setback::Status(StatusCode::TOO_MANY_REQUESTS));
+    causes(error).any(|it| match it.downcast_ref() {
+        Some(HttpError::GivenUp { reason, .. }) => reason.as_ref().is_some_and(throttles),
+        _ => false,
+    })
+}
+
+fn because(reason: Option<&Setback>) -> String {
     reason.map(|it| format!(": {it}")).unwrap_or_default()
 }
 

@@ -137,6 +137,7 @@ impl RegistryError {
             Cause::NoCredentials => RegistryErrorKind::Unauthorized,
             Cause::Http(error) if crate::http::is_proxy(error) => RegistryErrorKind::Proxy,
             Cause::Http(error) if crate::http::is_tls(error) => RegistryErrorKind::Tls,
+            Cause::Http(error) if crate::http::is_throttled(error) => RegistryErrorKind::RateLimited,
             // ECR has changed its message for immutable tags before, but not the code.
             Cause::Response { code: Some(code), message: Some(message), .. }
                 if code == "TAG_INVALID" && message.contains("immutable") =>
