@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, Package, TargetKind};
 
 use super::{PackageFound, Source, Surroundings};
+use crate::aws::caller::Caller;
 use crate::build::git;
 use crate::config::files;
 use crate::process::Patience;
 
-/// Looks at a workspace.
+/// Looks at a workspace. What AWS would say of its [`Surroundings`] is left out.
 ///
 /// # Errors
 /// A file cannot be read, or git does not end.
@@ -36,6 +37,7 @@ pub fn look(metadata: &Metadata, patience: &Patience) -> Result<Surroundings> {
         lock: optional(root, "Cargo.lock")?,
         xtask: optional(root, "xtask/Cargo.toml")?,
         has_git,
+        caller: Caller::default(),
     })
 }
 

@@ -5,10 +5,13 @@
 mod diff;
 pub mod look;
 mod manifests;
+mod registry;
 mod services;
 mod ways;
 
 pub use diff::unified;
+
+use crate::aws::caller::Caller;
 
 /// What is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct Surroundings {
     pub xtask: Option<String>,
     /// Whether the workspace is in a git repository.
     pub has_git: bool,
+    /// What the environment says about AWS.
+    pub caller: Caller,
 }
 
 /// A package of the workspace.
@@ -131,6 +136,7 @@ pub fn propose(found: &Surroundings, way: Way, source: Option<&Source>) -> Resul
     let mut proposal = Proposal::default();
     services::add(found, &mut proposal)?;
     add_project(found, &mut proposal);
+    registry::add(found, &mut proposal);
     add_lifecycle_policy(found, &mut proposal);
     ways::add(found, way, source, &mut proposal)?;
     add_gitignore(found, &mut proposal);
@@ -150,11 +156,23 @@ impl Proposal {
         self.choices.push(Choice { setting: setting.to_owned(), value, reason, change });
     }
 
+    /// The text of a file, after the changes so far.
+    fn text<'a>(&'a self, path: &str, old: &'a str) -> &'a str {
+        self.changes.iter().find(|it| it.path == path).map_or(old, |it| &it.new)
+    }
+
+    /// Changes a file that is there, in place of the changes so far: they are in `new`.
+    fn change(&mut self, path: &str, old: &str, new: String) {
+        self.changes.retain(|it| it.path != path);
+        self.changes.push(FileChange { path: path.to_owned(), old: Some(old.to_owned()), new });
+    }
+
     fn create(&mut self, path: &str, new: String) {
         self.changes.push(FileChange { path: path.to_owned(), old: None, new });
     }
 }
 
+const ROOT: &str = "Cargo.toml";
 const REPOSITORIES: &str = "ecr/repositories.json";
 const LIFECYCLE_POLICY: &str = "ecr/lifecycle-policy.json";
 

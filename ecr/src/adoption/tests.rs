@@ -1,6 +1,8 @@
 //! Proposals for workspaces of many kinds.
 
 use super::*;
+use crate::aws::Identity;
+use crate::aws::caller::{CallerAccount, CallerRegion};
 
 fn package(name: &str, bins: &[&str]) -> PackageFound {
     PackageFound {
@@ -65,6 +67,49 @@ fn installed_tool_needs_a_table_and_no_more() {
     );
     assert!(change(&proposal, "ecr/repositories.json").contains("\"project\": \"shop\""));
     assert!(proposal.choices.iter().any(|it| it.setting == "project" && it.value == "shop"));
+}
+
+/// The owner of an account, in a region.
+fn caller() -> Caller {
+    let account = "123456789012";
+    let region = CallerRegion { name: "eu-west-1".parse().unwrap(), origin: "AWS_REGION".to_owned() };
+    let identity =
+        Identity { account: account.parse().unwrap(), arn: format!("arn:aws:iam::{account}:user/it") };
+    Caller { region: Some(region), account: CallerAccount::Known(identity) }
+}
+
+#[test]
+fn region_and_account_are_those_of_the_environment() {
+    let found = Surroundings { caller: caller(), ..shop() };
+    let proposal = propose(&found, Way::Member, Some(&Source::Path("tools/ecr".to_owned()))).unwrap();
+    let root = change(&proposal, "Cargo.toml");
+    let table = "\n[workspace.metadata.ecr]\nregion = \"eu-west-1\"\naccount-id = \"123456789012\"\n";
+    assert!(root.contains(table), "{root}");
+    // The other edits of the file are there, too.
+    assert!(root.contains("exclude = [\"tools\"]") && root.contains("# pattern"), "{root}");
+    // The table is that of the user from now on, whoever calls.
+    let adopted = applied(found, &proposal);
+    let other = Surroundings { caller: Caller::default(), ..adopted };
+    let again = propose(&other, Way::Member, Some(&Source::Path("tools/ecr".to_owned()))).unwrap();
+    assert_eq!(paths(&again), [""; 0]);
+}
+
+#[test]
+fn what_is_not_known_of_the_registry_has_a_reason() {
+    let note = |caller: Caller, root: &str| {
+        let found = Surroundings { caller, root_manifest: root.to_owned(), ..shop() };
+        let proposal = propose(&found, Way::Installed, None).unwrap();
+        assert!(!paths(&proposal).contains(&"Cargo.toml"), "{proposal:?}");
+        proposal.notes.into_iter().find(|it| it.contains("[workspace.metadata.ecr]"))
+    };
+    let without = "`region` and `account-id` can be added below [workspace.metadata.ecr] at any time: no AWS region is set, and there \
+                   are no AWS credentials";
+    assert_eq!(note(Caller::default(), "[workspace]").as_deref(), Some(without));
+    let package = "Cargo.toml has no table [workspace], and nothing is added to it: the place of `region = \"eu-west-1\"` and \
+                   `account-id = \"123456789012\"` is below [workspace.metadata.ecr]";
+    assert_eq!(note(caller(), "[package]\nname = \"shop\"").as_deref(), Some(package));
+    let there = "the workspace has a table [workspace.metadata.ecr], which stays as it is";
+    assert_eq!(note(caller(), "[workspace]\n[workspace.metadata.ecr]").as_deref(), Some(there));
 }
 
 #[test]

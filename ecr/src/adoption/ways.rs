@@ -1,7 +1,7 @@
 //! How the tool gets into the repository.
 
 use super::manifests::{values, with_value, with_values};
-use super::{FileChange, NoProposal, Proposal, Source, Surroundings, Way};
+use super::{FileChange, NoProposal, Proposal, ROOT, Source, Surroundings, Way};
 
 const CARGO_CONFIG: &str = ".cargo/config.toml";
 /// The whole of an xtask.
@@ -146,9 +146,7 @@ fn add_membership(
     source: &Source,
     proposal: &mut Proposal,
 ) -> Result<(), NoProposal> {
-    const ROOT: &str = "Cargo.toml";
-    let root =
-        proposal.changes.iter().find(|it| it.path == ROOT).map_or(&found.root_manifest, |it| &it.new).clone();
+    let root = proposal.text(ROOT, &found.root_manifest).to_owned();
     let members = values(&root, "workspace", "members").unwrap_or_default();
     let matches =
         |name: &str| members.iter().any(|it| glob::Pattern::new(it).is_ok_and(|it| it.matches(name)));
@@ -181,12 +179,7 @@ fn add_membership(
         new = with_values(ROOT, &new, "workspace", "exclude", &[below.as_str()])?;
     }
     if new != root {
-        proposal.changes.retain(|it| it.path != ROOT);
-        proposal.changes.push(FileChange {
-            path: ROOT.to_owned(),
-            old: Some(found.root_manifest.clone()),
-            new,
-        });
+        proposal.change(ROOT, &found.root_manifest, new);
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ use private_registry::{EndpointVariant, NoDualStackHost, PrivateRegistry};
 
 mod answer;
 mod apply;
+pub mod caller;
 mod denials;
 mod environment;
 mod error;
@@ -221,7 +222,7 @@ async fn from_environment(
     connections: &Connections,
 ) -> Result<SdkConfig> {
     let region = region.filter(|it| !it.is_empty());
-    let region = region.or_else(|| environment.region().map(str::to_owned)).or(workspace_region);
+    let region = region.or_else(|| environment.region().map(|(_, it)| it.to_owned())).or(workspace_region);
     let region = region.or_else(|| environment.profile_region().map(str::to_owned)).ok_or(NoRegion)?;
     let loader = environment
         .loader()

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use expect_test::expect;
 
-use crate::support::Workspace;
+use crate::support::{Output, Registry, Run, Workspace};
 
 /// A workspace that knows nothing of the tool, in git.
 fn stranger() -> Workspace {
@@ -29,8 +29,9 @@ fn stranger() -> Workspace {
     workspace
 }
 
-fn init(workspace: &Workspace, args: &[&str]) -> crate::support::Output {
-    workspace.command(&[&["ecr", "init"], args].concat()).run()
+/// `ecr init` without credentials, so that it asks AWS nothing.
+fn init(workspace: &Workspace, args: &[&str]) -> Output {
+    workspace.command(&[&["ecr", "init"], args].concat()).without_keys().run()
 }
 
 #[test]
@@ -100,6 +101,7 @@ fn init_shows_what_a_workspace_needs() {
         +}
         --- stderr
         note: `tool` is no default member, and is left out; to make it a service, add [package.metadata.ecr] to tool/Cargo.toml
+        note: `region` and `account-id` can be added below [workspace.metadata.ecr] at any time: no AWS region is set, and there are no AWS credentials
         note: people and CI install the tool with `cargo install --locked --path SOURCE/ecr, or --git URL xtask-ecr`
             Finished 3 files to write
         help: `cargo xtask ecr init --write` writes them
@@ -119,6 +121,67 @@ fn init_write_is_all_that_a_push_needs() {
     workspace.git(&["-c", "user.name=x", "-c", "user.email=x@localhost", "commit", "-q", "-m", "Adopt"]);
     let push = workspace.command(&["push", "--local", "--create", "--profile", "dev"]).run().good();
     assert!(push.stdout.contains("/shop@sha256:"), "{push:#?}");
+}
+
+#[test]
+fn init_fixes_the_region_and_the_account_of_the_credentials() {
+    let registry = Registry::start();
+    let workspace = stranger();
+    let run = |args: &[&str]| workspace.command(&[&["ecr", "init"], args].concat());
+    // Without a region, that of no account is assumed.
+    let shown = run(&[]).registry(&registry).env("AWS_REGION", "").run().good().shown();
+    assert!(
+        shown.contains(
+            "note: `region` can be added below [workspace.metadata.ecr] at any time: no AWS region"
+        ),
+        "{shown}"
+    );
+    let arguments = ["--write", "--format", "json"];
+    let written = run(&arguments).registry(&registry).env("AWS_REGION", "eu-west-1").run().json_with(0);
+    expect![[r#"
+        [
+          {
+            "change": "`region` in Cargo.toml; AWS_REGION and --region win over it",
+            "setting": "region",
+            "value": "eu-west-1",
+            "why": "AWS_REGION has it"
+          },
+          {
+            "change": "`account-id` in Cargo.toml; without it, commands write to any account",
+            "setting": "account-id",
+            "value": "123456789012",
+            "why": "the AWS credentials are those of arn:aws:iam::123456789012:root; commands write to no other account"
+          }
+        ]
+    "#]]
+    .assert_eq(&format!("{:#}\n", serde_json::json!(written["settings"].as_array().unwrap()[2..4])));
+    workspace.command(&["ecr", "plan"]).registry(&registry).env("AWS_REGION", "").run().good();
+    let again = run(&arguments).registry(&registry).env("AWS_REGION", "us-east-1").run().json_with(0);
+    assert_eq!(again["files"], serde_json::json!([]));
+}
+
+#[test]
+fn init_needs_no_credentials() {
+    let workspace = stranger();
+    let note = |run: Run| {
+        let shown = run.run().good().shown();
+        shown.lines().find(|it| it.contains("[workspace.metadata.ecr]")).unwrap().to_owned()
+    };
+    let at = |url: &str| workspace.command(&["ecr", "init"]).env("AWS_ENDPOINT_URL", url);
+    let nothing = note(workspace.command(&["ecr", "init"]).without_keys());
+    assert!(nothing.ends_with("no AWS region is set, and there are no AWS credentials"), "{nothing}");
+    // A port on which nothing listens, and a profile that is none.
+    let refused = note(at("http://127.0.0.1:9"));
+    assert!(
+        refused.contains("it is not known whose the AWS credentials are (sts:GetCallerIdentity: "),
+        "{refused}"
+    );
+    let missing = note(workspace.command(&["ecr", "init"]).without_keys().env("AWS_PROFILE", "none"));
+    assert!(missing.contains("whose the AWS credentials are (there is no AWS profile `none`"), "{missing}");
+    // A server that does not answer.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let slow = note(at(&format!("http://{}", silent.local_addr().unwrap())));
+    assert!(slow.contains("whose the AWS credentials are (sts:GetCallerIdentity: "), "{slow}");
 }
 
 #[test]

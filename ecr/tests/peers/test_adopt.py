@@ -118,8 +118,9 @@ class Adopter:
         self.output = self.run("cargo", "run", "--quiet", code=None)
 
     def run(self, *args, code=0, folder=".", **more):
+        # `ecr init` asks this endpoint, on which nothing listens, whose the keys are.
         env = environment("http://127.0.0.1:9") | {"CARGO_TARGET_DIR": str(TARGET), "CARGO_TERM_COLOR": "never"}
-        for name in ("AWS_ENDPOINT_URL", "CARGO", "RUSTUP_TOOLCHAIN"):
+        for name in ("CARGO", "RUSTUP_TOOLCHAIN"):
             env.pop(name, None)
         done = subprocess.run(list(map(str, args)), cwd=self.root / folder, env=env | more, text=True, capture_output=True,
                               stdin=subprocess.DEVNULL)

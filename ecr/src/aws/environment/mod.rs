@@ -80,14 +80,27 @@ impl Environment {
         Ok(Self { files: files.for_sdk(ignores_endpoints), variables, profiles, profile })
     }
 
-    /// The region of the environment variables. The SDK reads the first, and the AWS CLI also the second.
-    pub fn region(&self) -> Option<&str> {
-        ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|it| self.variables.get(*it)).map(String::as_str)
+    /// The region of the environment variables, with its variable. The SDK reads the first, and the AWS CLI also the second.
+    pub fn region(&self) -> Option<(&'static str, &str)> {
+        let of = |it| Some((it, self.variables.get(it)?.as_str()));
+        ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(of)
     }
 
     /// The region of the profile.
     pub fn profile_region(&self) -> Option<&str> {
         self.profiles.get("region")
+    }
+
+    /// The name of the profile, whether or not there is one.
+    pub fn profile_name(&self) -> &str {
+        self.profile.as_ref().map_or(DEFAULT_PROFILE, |it| &it.name)
+    }
+
+    /// Whether the variables or the profile give credentials, or say where to get them. Those of the instance metadata service
+    /// do not count.
+    pub fn has_credentials(&self) -> bool {
+        has_credentials(&self.variables)
+            || PROFILE_CREDENTIALS.iter().any(|it| self.profiles.get(it).is_some())
     }
 
     /// The endpoint that is configured for ECR, if any.
@@ -155,6 +168,11 @@ const CREDENTIALS: [&str; 4] = [
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 ];
+
+/// The keys that give a profile credentials of its own (AWS SDKs and Tools Reference Guide, "Standardized credential
+/// providers").
+const PROFILE_CREDENTIALS: [&str; 6] =
+    ["aws_access_key_id", "role_arn", "credential_process", "sso_session", "sso_start_url", "login_session"];
 
 /// Whether a variable gives credentials by itself. Those of the environment may belong to another account than the
 /// profile of `--aws-profile`; the AWS CLI ignores the same ones with `--profile`.

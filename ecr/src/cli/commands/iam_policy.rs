@@ -209,7 +209,7 @@ async fn account_and_region(
         return Ok((local_account(pinned), region.to_string()));
     }
     let config = client_config(&flags.common, workspace);
-    let aws = Aws::connect(&config, http_client(shell, &flags.common.registry)).await?;
+    let aws = Aws::connect(&config, http_client(shell, flags.common.registry.limits())).await?;
     let account = match pinned {
         Some(account) => account,
         None => {

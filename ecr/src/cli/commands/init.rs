@@ -1,9 +1,15 @@
 //! `ecr init`: what a workspace needs to use the tool, as a diff, or written.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use anyhow::Context;
+use ecr_oci::http::Limits;
 use ecr_types::human::count;
 
-use crate::adoption::{self, FileChange, NoProposal, Proposal};
+use super::session::http_client;
+use crate::adoption::{self, FileChange, NoProposal, Proposal, Surroundings};
+use crate::aws::caller::Caller;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::InitReport;
@@ -12,9 +18,13 @@ use crate::config::files;
 use crate::config::workspace;
 
 /// The time within which cargo and git answer.
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(120);
 
-/// Shows the proposal, and writes it with `--write`. No request is made.
+/// The time within which AWS says whose the credentials are. The command does without.
+const AWS_LIMIT: Duration = Duration::from_secs(5);
+
+/// Shows the proposal, and writes it with `--write`. The only request is the one for the owner of the credentials, if there are
+/// any.
 pub async fn run(flags: &flags::Init, shell: &Shell) -> Result<Exit, Failure> {
     let (root, proposal) = propose(flags, shell).await?;
     let report = InitReport::new(&proposal, flags.write);
@@ -31,22 +41,26 @@ pub async fn run(flags: &flags::Init, shell: &Shell) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn propose(flags: &flags::Init, shell: &Shell) -> Result<(std::path::PathBuf, Proposal), Failure> {
+async fn propose(flags: &flags::Init, shell: &Shell) -> Result<(PathBuf, Proposal), Failure> {
     let (manifest, patience) = (flags.manifest_path.clone(), shell.patience(LIMIT));
-    let (way, source) = (flags.way, flags.source.clone());
-    let looking = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
+    let source = flags.source.clone();
+    let looking = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         let (root, found) = workspace::surroundings(manifest.as_deref(), &patience)?;
         let source = source.map(|it| adoption::look::source(&root, &it)).transpose()?;
-        let proposal = adoption::propose(&found, way, source.as_ref()).map_err(|error: NoProposal| {
-            let help = error.help();
-            Failure::from(anyhow::Error::new(error)).with_help(help)
-        })?;
-        Ok((root, proposal))
+        Ok((root, found, source))
     });
-    looking.await.context("failed to read the workspace")?
+    let asking = Caller::find(http_client(shell, Limits::within(AWS_LIMIT)));
+    let (looked, caller) = tokio::join!(looking, asking);
+    let (root, found, source) = looked.context("failed to read the workspace")??;
+    let found = Surroundings { caller, ..found };
+    let proposal = adoption::propose(&found, flags.way, source.as_ref()).map_err(|error: NoProposal| {
+        let help = error.help();
+        Failure::from(anyhow::Error::new(error)).with_help(help)
+    })?;
+    Ok((root, proposal))
 }
 
-fn write(root: &std::path::Path, change: &FileChange, shell: &Shell) -> Result<(), Failure> {
+fn write(root: &Path, change: &FileChange, shell: &Shell) -> Result<(), Failure> {
     let path = root.join(&change.path);
     let written = match &change.old {
         Some(_) => files::edit(&path, |_| Some(change.new.clone())).map(drop),

@@ -93,7 +93,7 @@ async fn images(
 ) -> Result<BaseImages, Failure> {
     let mirrors = workspace.desired.base_mirrors.clone();
     let cache = BaseCache::new(workspace.target.join("xtask-ecr/bases"));
-    let http = http_client(shell, &flags.common.registry);
+    let http = http_client(shell, flags.common.registry.limits());
     let is_private = |it: &Reference| PrivateRegistry::of_host(&mirrors.source(it).host).is_some();
     if flags.common.registry.local || !bases.iter().any(|(_, it)| is_private(it)) {
         let images = BaseImages::new(cache, http, None);

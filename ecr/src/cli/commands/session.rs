@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use ecr_embedded::{DEFAULT_PORT, Server};
-use ecr_oci::http::HttpClient;
+use ecr_oci::http::{HttpClient, Limits};
 use ecr_types::RepositoryName;
 
 pub use super::load::{load_environments, load_quietly, load_workspace, warn_of_near_misses};
@@ -14,7 +14,7 @@ use super::endpoint::{client_config, connection_target, local_config};
 use crate::aws::ignored_writes::IgnoredWrites;
 use crate::aws::{self, Aws, Identity, Reads, ServiceError};
 use crate::cli::error::Failure;
-use crate::cli::flags::{CommonArgs, RegistryArgs};
+use crate::cli::flags::CommonArgs;
 use crate::cli::report::Header;
 use crate::cli::shell::Shell;
 use crate::config::desired::{Desired, DesiredRepository};
@@ -48,7 +48,7 @@ impl Connection {
     /// Finds the endpoint, the region and the credentials. With `--local`, starts the embedded ECR unless it
     /// is running.
     pub async fn open(shell: &Shell, common: &CommonArgs, workspace: &Workspace) -> Result<Self, Failure> {
-        let http = http_client(shell, &common.registry);
+        let http = http_client(shell, common.registry.limits());
         let (target, server) = connection_target(shell, common, workspace, &http).await?;
         let aws = Arc::new(Aws::connect(&target, http).await?);
         Ok(Self { aws, server: server.map(Arc::new), flags: RegistryFlags::new(common) })
@@ -80,10 +80,10 @@ impl Connection {
     }
 }
 
-/// The HTTP client of a command. It has the limits of the flags, and the shell says for which host it waits and, with `-v`,
+/// The HTTP client of a command. The shell says for which host it waits and, with `-v`,
 /// what it asks.
-pub fn http_client(shell: &Shell, flags: &RegistryArgs) -> HttpClient {
-    let client = HttpClient::new(flags.limits()).with_observer(Shell::PATIENCE, shell.wait_printer());
+pub fn http_client(shell: &Shell, limits: Limits) -> HttpClient {
+    let client = HttpClient::new(limits).with_observer(Shell::PATIENCE, shell.wait_printer());
     match shell.request_printer() {
         Some(printer) => client.with_log(printer),
         None => client,

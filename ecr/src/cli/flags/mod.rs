@@ -24,7 +24,7 @@ pub use push::{BuilderKind, Push};
 pub use resolve::Resolve;
 pub use serve::{Compat, Serve};
 pub(crate) use shared::{
-    CargoArgs, CommonArgs, GateArgs, OutputArgs, RegistryArgs, SelectionArgs, StorageArgs, WorkspaceArgs,
+    CargoArgs, CommonArgs, GateArgs, OutputArgs, SelectionArgs, StorageArgs, WorkspaceArgs,
 };
 
 /// Manage the container repositories and images of a cargo workspace

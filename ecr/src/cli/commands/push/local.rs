@@ -127,7 +127,7 @@ async fn build_each(
 }
 
 fn bases(push: &Push<'_>) -> Bases {
-    let http = http_client(push.shell, &push.flags.common.registry);
+    let http = http_client(push.shell, push.flags.common.registry.limits());
     let images = BaseImages::new(push.builder.bases.clone(), http, None);
     let mirrors = push.mirrors.clone();
     Bases::new(images.with_source(Box::new(move |it| mirrors.source(it))))
