@@ -4,13 +4,11 @@
 //! what the policy of the repository or of the registry allows (Amazon ECR user guide, "Private repository policies" and
 //! "Registry permissions").
 
-use anyhow::Result;
 use ecr_types::policy::{Decision, Policy, PolicyKind, Request};
 use ecr_types::{RepositoryName, permission};
 
 use super::model::{Registry, RegistryKey, Repository};
 use super::shared::Shared;
-use super::store::Queries;
 
 /// The repository that a request is about.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +22,8 @@ pub struct Target<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Access<'a> {
     pub registry: &'a RegistryKey,
+    /// The settings and the policy of the registry.
+    pub record: &'a Registry,
     /// The ARN of the caller.
     pub caller: &'a str,
     /// The operation without the prefix `ecr:`.
@@ -37,10 +37,7 @@ const SCOPE_V1: [&str; 3] = ["BatchImportUpstreamImage", "CreateRepository", "Re
 
 impl Access<'_> {
     /// ECR's message if the request is denied. The resource is named as ECR names it (ministryofjustice/cloud-platform#7245).
-    ///
-    /// # Errors
-    /// The state cannot be read.
-    pub fn denial(&self, shared: &Shared) -> Result<Option<String>> {
+    pub fn denial(&self, shared: &Shared) -> Option<String> {
         let action = permission::of_operation(self.operation);
         let resource = match self.target {
             Some(Target { name, .. }) => self.registry.arn_of(name),
@@ -53,15 +50,15 @@ impl Access<'_> {
             ))
         };
         if shared.faults.denies(action) {
-            return Ok(refused(&format!("because no identity-based policy allows the ecr:{action} action")));
+            return refused(&format!("because no identity-based policy allows the ecr:{action} action"));
         }
-        Ok(match self.decision(shared, action, &resource)? {
+        match self.decision(shared, action, &resource) {
             Decision::Denied => refused("with an explicit deny in a resource-based policy"),
             Decision::Silent if !self.is_own() => {
                 refused(&format!("because no resource-based policy allows the ecr:{action} action"))
             }
             _ => None,
-        })
+        }
     }
 
     /// Whether the caller is of the account of the registry.
@@ -70,17 +67,16 @@ impl Access<'_> {
     }
 
     /// What the policies say together.
-    fn decision(&self, shared: &Shared, action: &str, resource: &str) -> Result<Decision> {
+    fn decision(&self, shared: &Shared, action: &str, resource: &str) -> Decision {
         // Everybody gets a token, and learns who they are.
         if action == "GetAuthorizationToken" {
-            return Ok(Decision::Allowed);
+            return Decision::Allowed;
         }
-        let registry = shared.store.read()?.registry(self.registry)?;
         let repository = self.target.and_then(|it| it.repository);
         let of_repository = repository.and_then(|it| it.settings.repository_policy.as_deref());
         let policies = [
             (of_repository, PolicyKind::Repository),
-            (registry_policy(&registry, action), PolicyKind::Registry),
+            (registry_policy(self.record, action), PolicyKind::Registry),
         ];
         let is_about_policies = action.ends_with("Policy");
         let action = format!("ecr:{action}");
@@ -93,7 +89,7 @@ impl Access<'_> {
         };
         let decisions: Vec<_> = policies.into_iter().filter_map(decide).collect();
         let order = [Decision::Denied, Decision::Allowed, Decision::AllowedToAccount];
-        Ok(order.into_iter().find(|it| decisions.contains(it)).unwrap_or(Decision::Silent))
+        order.into_iter().find(|it| decisions.contains(it)).unwrap_or(Decision::Silent)
     }
 }
 

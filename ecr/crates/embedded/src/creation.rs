@@ -46,8 +46,8 @@ pub fn on_push(
         return Ok(None);
     }
     let target = Some(Target { name, repository: None });
-    let access = Access { registry: key, caller, operation: "CreateRepository", target };
-    if access.denial(shared)?.is_some() {
+    let access = Access { registry: key, record: &registry, caller, operation: "CreateRepository", target };
+    if access.denial(shared).is_some() {
         return Ok(None);
     }
     let now = shared.now();

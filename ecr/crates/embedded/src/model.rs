@@ -106,11 +106,27 @@ impl RepositoryId {
     }
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Repository {
     pub id: RepositoryId,
     #[serde(flatten)]
     pub settings: RepositorySettings,
+}
+
+impl Repository {
+    /// Reads a record. Nearly every request does: twice through the text takes a third of the time of `flatten`, which reads
+    /// all members into a map first.
+    ///
+    /// # Errors
+    /// It is not the JSON of a repository.
+    pub fn parse(record: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Identified {
+            id: RepositoryId,
+        }
+        let Identified { id } = serde_json::from_slice(record)?;
+        Ok(Self { id, settings: serde_json::from_slice(record)? })
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -99,9 +99,10 @@ impl<'a> Upstream<'a> {
 
     fn permit(&self, operation: &str) -> Result<()> {
         let Registry { shared, key, caller, .. } = self.registry;
-        let repository = shared.store.read()?.repository(key, self.name)?;
+        let rows = shared.store.read()?;
+        let (record, repository) = (rows.registry(key)?, rows.repository(key, self.name)?);
         let target = Some(Target { name: self.name, repository: repository.as_ref() });
-        match (Access { registry: key, caller, operation, target }).denial(shared)? {
+        match (Access { registry: key, record: &record, caller, operation, target }).denial(shared) {
             Some(message) => bail!(message),
             None => Ok(()),
         }

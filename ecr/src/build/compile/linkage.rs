@@ -86,7 +86,6 @@ impl KnownLinkages {
 #[derive(Serialize, Deserialize)]
 struct CachedLinkage {
     inputs: Digest,
-    #[serde(flatten)]
     known: KnownLinkage,
 }
 

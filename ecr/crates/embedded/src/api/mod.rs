@@ -150,23 +150,21 @@ impl Call<'_> {
         let mut names = input.texts("repositoryNames").unwrap_or_default();
         names.extend(input.text("repositoryName").or_else(of_arn));
         let names: Vec<RepositoryName> = names.iter().filter_map(|it| it.parse().ok()).collect();
-        if names.is_empty() {
-            return self.check_access(operation, None);
-        }
         let rows = self.shared.store.read()?;
-        names.iter().try_for_each(|name| {
-            let repository = rows.repository(&self.registry, name)?;
-            self.check_access(operation, Some(Target { name, repository: repository.as_ref() }))
-        })
-    }
-
-    fn check_access(&self, operation: &str, target: Option<Target<'_>>) -> Result<(), ApiError> {
-        let caller = self.caller.arn();
-        let access = Access { registry: &self.registry, caller: &caller, operation, target };
-        match access.denial(self.shared)? {
+        let (record, caller) = (rows.registry(&self.registry)?, self.caller.arn());
+        let of_registry =
+            Access { registry: &self.registry, record: &record, caller: &caller, operation, target: None };
+        let check = |access: Access<'_>| match access.denial(self.shared) {
             Some(message) => Err(ApiError::new("AccessDeniedException", message)),
             None => Ok(()),
+        };
+        if names.is_empty() {
+            return check(of_registry);
         }
+        names.iter().try_for_each(|name| {
+            let repository = rows.repository(&self.registry, name)?;
+            check(Access { target: Some(Target { name, repository: repository.as_ref() }), ..of_registry })
+        })
     }
 
     /// Parses a repository name.

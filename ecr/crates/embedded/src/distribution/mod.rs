@@ -137,8 +137,9 @@ impl Registry {
 
     /// Fails if the caller may not do this, in a repository or in the registry as a whole.
     fn permit(&self, operation: &str, target: Option<Target<'_>>) -> Result<(), OciError> {
-        let access = Access { registry: &self.key, caller: &self.caller, operation, target };
-        let denied = access.denial(&self.shared)?;
+        let record = self.shared.store.read()?.registry(&self.key)?;
+        let access = Access { registry: &self.key, record: &record, caller: &self.caller, operation, target };
+        let denied = access.denial(&self.shared);
         denied.map_or(Ok(()), |message| Err(OciError::new(403, "DENIED", message)))
     }
 }

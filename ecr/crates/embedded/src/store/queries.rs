@@ -41,7 +41,8 @@ pub trait Queries: Rows {
     }
 
     fn repository(&self, registry: &RegistryKey, name: &RepositoryName) -> Result<Option<Repository>> {
-        self.json(&key::repository(registry, name))
+        let record = self.get(&key::repository(registry, name))?;
+        record.map(|it| Repository::parse(&it).context(UNREADABLE)).transpose()
     }
 
     /// Repositories by name.
@@ -52,8 +53,10 @@ pub trait Queries: Rows {
         limit: usize,
     ) -> Result<Vec<(RepositoryName, Repository)>> {
         let prefix = key::repositories(registry);
-        let row =
-            |(key, value): (Key, Vec<u8>)| Ok((key::text_after(&key, &prefix)?.parse()?, parsed(&value)?));
+        let row = |(key, value): (Key, Vec<u8>)| {
+            let name = key::text_after(&key, &prefix)?.parse()?;
+            Ok((name, Repository::parse(&value).context(UNREADABLE)?))
+        };
         let from = match after {
             After::Start => Bound::Included(prefix.clone()),
             After::Item(name) => Bound::Excluded([&prefix, name.as_bytes()].concat()),
@@ -260,6 +263,8 @@ pub trait Queries: Rows {
 
 impl<R: Rows + ?Sized> Queries for R {}
 
+const UNREADABLE: &str = "a record of the embedded ECR's state cannot be read";
+
 fn parsed<T: DeserializeOwned>(value: &[u8]) -> Result<T> {
-    serde_json::from_slice(value).context("a record of the embedded ECR's state cannot be read")
+    serde_json::from_slice(value).context(UNREADABLE)
 }
