@@ -14,10 +14,11 @@ impl ImageBuilder {
 
     /// Compiles services for all their platforms, as many as possible by one invocation of cargo. `on_ready` is called with the
     /// number of each service whose executables are all there. The other services are compiled when their images are built,
-    /// which tells why they failed.
+    /// which tells why they failed. `stop` ends the compilation.
     pub fn compile_together(
         &self,
         services: &[Service],
+        stop: &compile::Stop,
         on_ready: impl Fn(usize),
         on_warnings: impl Fn(&str),
         on_line: compile::OnLine<'_>,
@@ -41,7 +42,7 @@ impl ImageBuilder {
             }
         };
         // A cargo that cannot be run cannot be run for one service either, and that is reported.
-        let _ = compile::build_together(&self.options, &requests, on_line, on_event);
+        let _ = compile::build_together(&self.options, &requests, stop, on_line, on_event);
     }
 
     /// Finds out which services [`ImageBuilder::compile_together`] compiles by one invocation of cargo.
@@ -51,6 +52,13 @@ impl ImageBuilder {
         if services.len() > 1 {
             compile::prepare_together(&self.options, &requests);
         }
+    }
+
+    /// Whether all services have been compiled before, in this target folder.
+    pub fn were_compiled(&self, services: &[Service]) -> bool {
+        let wanted = self.wanted(services);
+        let requests: Vec<_> = wanted.iter().map(|(_, service, target)| (*service, target)).collect();
+        compile::were_built(&self.options, &requests)
     }
 
     /// The executables to compile, each with the number of its service.

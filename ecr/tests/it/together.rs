@@ -1,9 +1,13 @@
 //! Services that cargo builds in one invocation: their images are those of a build of each alone.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::hostile::answers;
 use crate::support::{Output, Workspace};
 
 /// A library whose function tells which features it was built with, also for the host.
@@ -180,4 +184,77 @@ fn together_fifty_services_take_one_invocation() {
     let together = digests(&workspace.command(&BUILD).env("CARGO", &cargo).run());
     assert_eq!((together.len(), noted(&workspace, "build")), (50, 1));
     assert_eq!(together, alone(&workspace, together.keys().cloned()));
+}
+
+/// A cargo that compiles for ever, and writes the number of its process to a file when it begins.
+fn endless(workspace: &Workspace) -> (String, PathBuf) {
+    let (cargo, begun) = (std::env::var("CARGO").unwrap(), workspace.root().join("begun"));
+    let script = format!(
+        "[ \"$1\" = build ] || exec '{cargo}' \"$@\"\necho $$ >'{0}.new' && mv '{0}.new' '{0}'\nexec sleep 300",
+        begun.display()
+    );
+    (workspace.program("bin/cargo", &script), begun)
+}
+
+/// Waits for a file, for a minute at most.
+fn wait_for(path: &Path) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !path.exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn together_cargo_begins_before_the_registry_answers_and_ends_if_it_refuses() {
+    let mut workspace = Workspace::new();
+    for name in ["one", "two"] {
+        service(&mut workspace, name, "", "1");
+    }
+    workspace.command(&BUILD).run().json_with(0);
+    let (cargo, begun) = endless(&workspace);
+    let is_begun = begun.clone();
+    let registry = answers::serve(move |_, stream| {
+        wait_for(&is_begun);
+        answers::respond(stream, 400, "text/plain", "no");
+    });
+    let run = workspace.command(&["push"]).env("CARGO", &cargo).env("AWS_REGION", "us-east-1");
+    let output = run.env("AWS_ENDPOINT_URL", &format!("http://{registry}")).run();
+    assert_eq!(output.code, 1, "{output:#?}");
+    assert!(output.stderr.contains("failed to identify the AWS account"), "{output:#?}");
+    let process = std::fs::read_to_string(begun).unwrap();
+    let is_running =
+        Command::new("kill").args(["-0", process.trim()]).stderr(Stdio::null()).status().unwrap();
+    assert!(!is_running.success(), "cargo goes on: {output:#?}");
+}
+
+#[test]
+fn together_services_are_compiled_for_the_first_time_after_the_registry_has_answered() {
+    let mut workspace = Workspace::new();
+    for name in ["one", "two"] {
+        service(&mut workspace, name, "", "1");
+    }
+    let (cargo, begun) = endless(&workspace);
+    // The repositories do not exist.
+    let fixture = workspace.start();
+    let output = fixture.command(&["push"]).env("CARGO", &cargo).run();
+    assert_eq!(output.code, 1, "{output:#?}");
+    assert!(output.stderr.contains("cargo xtask ecr create"), "{output:#?}");
+    assert!(!begun.exists(), "{output:#?}");
+}
+
+#[test]
+fn together_goes_on_without_the_services_that_the_registry_refuses() {
+    let mut workspace = Workspace::new();
+    for name in ["one", "two", "three"] {
+        service(&mut workspace, name, "", "1");
+    }
+    let fixture = workspace.start();
+    ["one", "three"].iter().for_each(|it| fixture.registry.create_plain(it));
+    // All have been compiled before, so that cargo begins with all.
+    fixture.workspace.command(&BUILD).run().json_with(0);
+    let report = fixture.run(&["push", "--format", "json"]).json_with(1);
+    let images = report["images"].as_array().unwrap().iter();
+    let outcomes: Vec<_> =
+        images.map(|it| (it["package"].as_str().unwrap(), it["outcome"].as_str().unwrap())).collect();
+    assert_eq!(outcomes, [("one", "pushed"), ("three", "pushed"), ("two", "failed")], "{report:#}");
 }

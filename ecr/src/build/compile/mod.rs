@@ -27,6 +27,7 @@ mod rustflags;
 mod scripts;
 mod sources;
 mod stamp;
+mod stop;
 mod target;
 mod together;
 mod wrapper;
@@ -39,8 +40,11 @@ use linkage::{KnownLinkage, Linkage, LinkageCache, WorkspaceFiles};
 use prebuilt::PrebuiltUser;
 pub use scripts::ScriptLog;
 pub use sources::{crates, dep_info, unifies_development};
+pub use stop::Stop;
 pub use target::{BuildTarget, Toolchain};
-pub use together::{Compiled, Event, OnLine, build as build_together, prepare as prepare_together};
+pub use together::{
+    Compiled, Event, OnLine, build as build_together, prepare as prepare_together, were_built,
+};
 
 /// The options of `cargo build`.
 #[derive(Debug, Clone)]

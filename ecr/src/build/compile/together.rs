@@ -4,12 +4,13 @@ use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use cargo_metadata::diagnostic::DiagnosticLevel;
 use cargo_metadata::{Message, TargetKind};
 
 use super::groups::{Request, groups};
 use super::linkage::{KnownLinkage, Linkage};
+use super::stop::Stop;
 use super::{BuildTarget, Options, cargo, environment, feature_flags};
 use crate::config::desired::Service;
 
@@ -37,13 +38,14 @@ pub type OnLine<'a> = &'a (dyn Fn(&str) + Sync);
 
 /// Builds services, as many as possible by one invocation of cargo. `on_event` is called as soon as an executable is there,
 /// while the others are still being built. A request without an executable has to be built by itself, which tells why it
-/// failed, or links it in another way.
+/// failed, or links it in another way. `stop` ends the build.
 ///
 /// # Errors
 /// cargo cannot be run, or the configuration of cargo cannot be read.
 pub fn build(
     options: &Options,
     requests: &[(&Service, &BuildTarget)],
+    stop: &Stop,
     on_line: OnLine<'_>,
     mut on_event: impl FnMut(Event<'_>),
 ) -> Result<()> {
@@ -55,7 +57,7 @@ pub fn build(
         }
         let members: Vec<_> = group.iter().map(|n| (numbers[*n], &wanted[*n])).collect();
         let is_unique = |bin: &str| wanted.iter().filter(|it| it.bin == bin).count() == 1;
-        Invocation { options, members }.run(&is_unique, on_line, &mut on_event)?;
+        Invocation { options, stop, members }.run(&is_unique, on_line, &mut on_event)?;
     }
     Ok(())
 }
@@ -63,6 +65,11 @@ pub fn build(
 /// Finds out which services [`build`] may build together. cargo says so, which takes a while if it is asked for the first time.
 pub fn prepare(options: &Options, requests: &[(&Service, &BuildTarget)]) {
     groups(options, &requests_of(options, requests).1);
+}
+
+/// Whether all of these services have been built before, so that the next build is probably short.
+pub fn were_built(options: &Options, requests: &[(&Service, &BuildTarget)]) -> bool {
+    requests.iter().all(|(service, target)| options.linkages.of(options, service, target).is_some())
 }
 
 /// The requests to cargo, each with the number of what it is for.
@@ -83,6 +90,7 @@ fn requests_of<'a>(
 /// An invocation of cargo for a group of requests, each with its number.
 struct Invocation<'a> {
     options: &'a Options,
+    stop: &'a Stop,
     members: Vec<(usize, &'a Request<'a>)>,
 }
 
@@ -107,9 +115,7 @@ impl Invocation<'_> {
             command.arg("--color=always");
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("failed to run cargo")?;
-        let output = child.stdout.take().context("cargo has no output")?;
-        let lines = child.stderr.take().context("cargo has no output")?;
+        let Some((output, lines)) = self.stop.start(&mut command)? else { return Ok(()) };
         let mut diagnostics = vec![String::new(); self.members.len()];
         std::thread::scope(|scope| {
             let lines = BufReader::new(lines).lines().map_while(Result::ok);
@@ -119,8 +125,7 @@ impl Invocation<'_> {
             }
         });
         // Whether it failed is told by the builds of the services that have no executable.
-        child.wait().context("failed to wait for cargo")?;
-        Ok(())
+        self.stop.wait()
     }
 
     /// The features of all members, each with the name of its package.

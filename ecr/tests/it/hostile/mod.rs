@@ -1,6 +1,6 @@
 //! Input that was made to do harm: what it may not do to a terminal, and what it may not cost.
 
-mod answers;
+pub mod answers;
 mod cost;
 mod disk;
 mod terminal;

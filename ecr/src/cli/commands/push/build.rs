@@ -1,11 +1,10 @@
 //! The third stage: builds the image of each service.
 //!
-//! Base images are pulled first. Then cargo compiles the services, as many as possible in one invocation, and each image is
-//! built as soon as its executables are there.
+//! cargo compiles the services, as many as possible in one invocation, and each image is built as soon as its executables and
+//! its base are there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, ready};
 
 use anyhow::{Context, Result};
 use ecr_oci::bases::PullEvent;
@@ -14,8 +13,8 @@ use ecr_oci::reference::Reference;
 use ecr_types::{Digest, Platform, human, lock};
 use futures_util::future::FutureExt;
 use futures_util::stream::{self, Stream, StreamExt};
-use tokio::sync::mpsc;
 
+use super::compilation::Compilation;
 use super::connect::{RegistryJob, RegistryRecipe};
 use super::engine::{EngineRecipe, EngineSource, Recipe};
 use super::outcome::ServiceResult;
@@ -24,7 +23,7 @@ use crate::build::bases::Bases;
 use crate::build::compile::Binary;
 use crate::build::docker::{ContextFolder, EngineBuild, EngineSession, Frontend};
 use crate::build::image::{NativeImage, Platforms, base_of};
-use crate::cli::shell::{Bar, Shell, Steps};
+use crate::cli::shell::{Bar, Shell};
 use crate::config::desired::Service;
 
 /// An image on this machine.
@@ -61,11 +60,12 @@ pub(super) fn build<'a>(
     push: &'a Push<'_>,
     bases: &'a Bases,
     jobs: &'a [RegistryJob],
+    compilation: Option<Compilation>,
 ) -> impl Stream<Item = BuiltJob<'a>> + 'a {
     let is_native = |it: &&RegistryJob| matches!(it.recipe, RegistryRecipe::Local(Recipe::Native));
     let (native, others): (Vec<_>, Vec<_>) = jobs.iter().partition(is_native);
     let by_index: BTreeMap<usize, &RegistryJob> = native.iter().map(|it| (it.job.index, *it)).collect();
-    let native = native_images(push, bases, native.iter().map(|it| &it.job).collect());
+    let native = native_images(push, bases, native.iter().map(|it| &it.job).collect(), compilation);
     let native = native.map(move |(job, image)| {
         let image = image.map(|it| Product::Image(BuiltImage::Native(Box::new(it))));
         built(by_index[&job.index], image)
@@ -81,62 +81,20 @@ fn built(job: &RegistryJob, product: Result<Product>) -> BuiltJob<'_> {
 }
 
 /// Builds the images of services with the built-in builder. Each comes as soon as it is built, while cargo compiles the others.
+/// `compilation` is one that has begun.
 pub(super) fn native_images<'a>(
     push: &'a Push<'_>,
     bases: &'a Bases,
     jobs: Vec<&'a Job>,
+    compilation: Option<Compilation>,
 ) -> impl Stream<Item = (&'a Job, Result<NativeImage>)> + 'a {
     let images = async move {
         fetch_bases(push, bases, jobs.iter().copied()).await;
-        let services = jobs.iter().map(|it| it.service.clone()).collect();
         let image = move |job: &'a Job| async move { (job, native_image(push, bases, job).await) };
-        compile(push, services).map(move |n| image(jobs[n])).buffered(push.builder.parallelism())
+        let compilation = Compilation::of(push, &jobs, compilation);
+        compilation.ready(push.shell).map(move |n| image(jobs[n])).buffered(push.builder.parallelism())
     };
     images.flatten_stream()
-}
-
-/// Compiles services, and gives the number of each as soon as its image can be built.
-pub(super) fn compile<'a>(push: &'a Push<'_>, services: Vec<Service>) -> impl Stream<Item = usize> + 'a {
-    let mut left: BTreeSet<usize> = (0..services.len()).collect();
-    let (sender, mut events) = mpsc::unbounded_channel();
-    if services.len() > 1 {
-        let (builder, printer) = (push.builder.clone(), push.shell.line_printer());
-        tokio::task::spawn_blocking(move || {
-            // Nobody receives after an interruption.
-            let ready = |n| drop(sender.send(Compilation::Ready(n)));
-            let warnings = |text: &str| drop(sender.send(Compilation::Warnings(text.to_owned())));
-            builder.compile_together(&services, ready, warnings, &printer);
-        });
-    } else {
-        drop(sender);
-    }
-    let mut steps = (left.len() > 1).then(|| push.shell.steps(left.len()));
-    stream::poll_fn(move |context| {
-        loop {
-            return match ready!(events.poll_recv(context)) {
-                Some(Compilation::Warnings(text)) => {
-                    push.shell.program_output(text.trim_end());
-                    continue;
-                }
-                Some(Compilation::Ready(n)) => {
-                    left.remove(&n);
-                    steps.iter().for_each(Steps::advance);
-                    Poll::Ready(Some(n))
-                }
-                // Those that cargo has not compiled together are compiled by themselves, and cargo draws its own line.
-                None => {
-                    steps = None;
-                    Poll::Ready(left.pop_first())
-                }
-            };
-        }
-    })
-}
-
-/// What a compilation of several services tells.
-enum Compilation {
-    Ready(usize),
-    Warnings(String),
 }
 
 async fn product(push: &Push<'_>, bases: &Bases, it: &RegistryJob) -> Result<Product> {

@@ -37,7 +37,7 @@ pub(super) async fn write_layout(
         results.add(push.shell, ServiceResult { help: Some(help), ..ServiceResult::failed(job, &error) });
     }
     let bases = bases(push);
-    let mut built = std::pin::pin!(native_images(push, &bases, native));
+    let mut built = std::pin::pin!(native_images(push, &bases, native, None));
     while let Some((job, image)) = built.next().await {
         results.begin(job);
         let targets = ExportTargets { layout: Some(folder.clone()), engine: engine.clone() };
@@ -110,7 +110,7 @@ async fn build_each(
     let bases = bases(push);
     let (native, others): (Vec<_>, Vec<_>) =
         jobs.iter().partition(|(_, (), recipe)| matches!(recipe, Recipe::Native));
-    let native = native_images(push, &bases, native.into_iter().map(|(job, ..)| job).collect());
+    let native = native_images(push, &bases, native.into_iter().map(|(job, ..)| job).collect(), None);
     let native = native.map(|(job, image)| (job, image.map(|it| BuiltImage::Native(Box::new(it)))));
     let engine = async |(job, (), recipe): &(Job, (), Recipe)| image(push, &bases, job, recipe).await;
     let others = stream::iter(others).then(async |it| (&it.0, engine(it).await));

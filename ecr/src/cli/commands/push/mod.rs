@@ -1,9 +1,9 @@
 //! `push`: builds the image of each service and pushes it, in stages.
 //!
-//! [`prepare`] loads the workspace and makes all checks that need no server. [`connect`] finds the account,
-//! the repositories and the engine. [`build`] builds the images, and [`deliver`] pushes them. [`local`]
-//! replaces the last three stages if the images are not pushed to a registry. A service that fails skips the
-//! other stages with its [`ServiceResult`]; the other services continue.
+//! [`prepare`] loads the workspace and makes all checks that need no server. [`connect`] finds the account, the repositories and
+//! the engine, while cargo compiles the services in a [`compilation`]. [`build`] builds the images, and [`deliver`] pushes them.
+//! [`local`] replaces the last three stages if the images are not pushed to a registry. A service that fails skips the other
+//! stages with its [`ServiceResult`]; the other services continue.
 
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use crate::scan::Gate;
 use crate::signing::RequiredProfile;
 
 mod build;
+mod compilation;
 mod connect;
 mod deliver;
 mod difference;
@@ -45,6 +46,7 @@ mod since;
 mod tree;
 mod upload;
 
+use compilation::Compilation;
 use connect::{Connected, RegistryPush, connect};
 use finish::{FinishedPush, finish};
 use outcome::{ServiceResult, report};
@@ -58,7 +60,7 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
         return references::merge(flags, shell);
     }
     shell.has_no_effect_yet("no image was pushed");
-    let Prepared { push, jobs, mut done, destination, gate, references, preparation } =
+    let Prepared { push, jobs, mut done, destination, gate, references, preparation, compilation } =
         prepare(flags, shell).await?;
     if flags.list {
         return since::list(shell, &jobs, push.since, destination).await;
@@ -80,7 +82,7 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
         preparation.await.context("the preparation of the builds was interrupted")?;
     }
     if let Some(Connected { session, registry_push: Some(registry_push), .. }) = &connected {
-        done.extend(to_registry(&push, session, registry_push, gate.as_ref()).await);
+        done.extend(to_registry(&push, session, registry_push, compilation, gate.as_ref()).await);
     }
     finish(FinishedPush { shell, connected: connected.as_ref(), done }, references)
 }
@@ -111,6 +113,7 @@ async fn to_registry(
     push: &Push<'_>,
     session: &Session<'_>,
     RegistryPush { registry, jobs }: &RegistryPush,
+    compilation: Option<Compilation>,
     gate: Option<&Gate>,
 ) -> Vec<ServiceResult> {
     let results = Results::new("interrupted: whether its tags were pushed is unknown");
@@ -118,7 +121,7 @@ async fn to_registry(
         let jobs = since::split(push, session, registry, jobs, &results).await;
         let (jobs, skipped) = existing_tags::skip_existing(push, session, registry, &jobs).await;
         skipped.into_iter().for_each(|it| results.add(push.shell, it));
-        let built = build::build(push, &registry.bases, &jobs);
+        let built = build::build(push, &registry.bases, &jobs, compilation);
         let existing = existing_tags::look_up(push, session, registry, &jobs);
         let auditable = deliver::deliver(push, session, registry, built, existing, &results).await;
         push.builder.tend_caches();

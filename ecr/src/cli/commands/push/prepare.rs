@@ -13,6 +13,7 @@ use ecr_oci::trees::TreeCache;
 use ecr_types::{Digest, Platform, human};
 use tokio::task::JoinHandle;
 
+use super::compilation::Compilation;
 use super::outcome::ServiceResult;
 use super::since::Since;
 use super::{Job, Push, engine, references, tree};
@@ -45,6 +46,8 @@ pub(super) struct Prepared<'a> {
     pub references: Option<OutputFile>,
     /// Prepares the builds while the next stage waits for servers.
     pub preparation: JoinHandle<()>,
+    /// Compiles the services meanwhile.
+    pub compilation: Option<Compilation>,
 }
 
 /// The destination of the images.
@@ -93,7 +96,8 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let push = Push { flags, shell, builder, methods, mirrors, since, tree, revision };
     let (jobs, untagged) = with_tags(&push, jobs);
     let done = done.into_iter().chain(untagged).collect();
-    Ok(Prepared { push, jobs, done, destination, gate, references, preparation })
+    let compilation = begin_compilation(&push, &jobs, &destination);
+    Ok(Prepared { push, jobs, done, destination, gate, references, preparation, compilation })
 }
 
 /// The selected services. A part may be empty.
@@ -324,13 +328,27 @@ fn prepare_builds(flags: &flags::Push, builder: &Arc<ImageBuilder>, jobs: &[Job]
     let native = jobs.iter().filter(|it| it.method == BuildMethod::Native);
     let services: Vec<_> = native.map(|it| it.service.clone()).collect();
     let builder = builder.clone();
-    let compiles_all = !flags.list && flags.since.is_none() && !flags.skip_existing;
+    let compiles_all = compiles_all(flags);
     tokio::task::spawn_blocking(move || {
         if compiles_all {
             builder.prepare_compilation(&services);
         }
         services.iter().for_each(|it| builder.prepare_layers(it));
     })
+}
+
+/// Compiles the services while the registry answers, if they were compiled before. A question about repositories is not asked
+/// beside cargo's lines.
+fn begin_compilation(push: &Push<'_>, jobs: &[Job], destination: &Destination) -> Option<Compilation> {
+    let is_for_registry = matches!(destination, Destination::Registry(..));
+    let begins = is_for_registry && compiles_all(push.flags) && !push.flags.create;
+    let native: Vec<_> = jobs.iter().filter(|it| it.method == BuildMethod::Native).collect();
+    begins.then(|| Compilation::start(push, &native))
+}
+
+/// Whether it is known before the registry is asked that all services are compiled.
+fn compiles_all(flags: &flags::Push) -> bool {
+    !flags.list && flags.since.is_none() && !flags.skip_existing
 }
 
 /// Whether the services are only listed, and no registry is asked about them.
