@@ -6,7 +6,6 @@ import http.server
 import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 import tarfile
