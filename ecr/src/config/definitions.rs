@@ -13,9 +13,13 @@ use crate::config::settings::{PolicySource, RepositorySettings};
 /// The content of the file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Definitions {
-    /// The name of the project.
+    /// The value of the resource tag `Project`.
+    ///
+    /// Default: `project` of the root manifest.
     pub project: Option<Located<String>>,
-    /// The entries, in the order of the file.
+    /// Overrides, and repositories that no package owns, in the order of the file.
+    ///
+    /// Value: list of objects.
     pub repositories: Vec<RepositoryDefinition>,
 }
 
@@ -23,8 +27,13 @@ pub struct Definitions {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RepositoryDefinition {
     pub place: Place,
+    /// The repository that is overridden or added.
+    ///
+    /// Default: that of `package`.
     pub name: Option<Located<RepositoryName>>,
-    /// The service whose repository the entry overrides.
+    /// The service whose repository is overridden.
+    ///
+    /// Value: name of a service.
     pub package: Option<Located<String>>,
     /// The value of the resource tag `Description`.
     pub description: Option<Located<String>>,

@@ -19,18 +19,40 @@ pub enum PolicySource {
 /// The settings of one repository. `None` defers to a source of lower precedence.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RepositorySettings {
+    /// Whether tags can be moved.
+    ///
+    /// Value: `IMMUTABLE`, `IMMUTABLE_WITH_EXCLUSION`, `MUTABLE` or `MUTABLE_WITH_EXCLUSION`. Default: `IMMUTABLE`.
     pub image_tag_mutability: Option<Located<ImageTagMutability>>,
-    /// 1 to 5 patterns with the wildcard `*`. The opposite of `image_tag_mutability` applies to matching tags.
+    /// The tags for which the opposite holds, with the `_WITH_EXCLUSION` values: 1 to 5 patterns with the wildcard
+    /// `*`.
+    ///
+    /// Value: list of patterns.
     pub mutability_exclusions: Option<Located<Vec<String>>>,
+    /// Whether ECR scans each image that is pushed.
+    ///
+    /// Default: `true`.
     pub scan_on_push: Option<Located<bool>>,
+    /// The encryption of a new repository, which ECR cannot change later.
+    ///
+    /// Value: `AES256`, `KMS` or `KMS_DSSE`. Default: `AES256`.
     pub encryption: Option<Located<EncryptionType>>,
-    /// The ID, alias or ARN of the KMS key.
+    /// The key of the encryption with KMS.
+    ///
+    /// Value: ARN, ID or alias. Default: the key of AWS.
     pub kms_key: Option<Located<String>>,
+    /// The lifecycle policy of the repository; `false` is none.
+    ///
+    /// Default: the workspace's.
     pub lifecycle_policy: Option<Located<PolicySource>>,
+    /// Who else may use the repository.
+    ///
+    /// Value: path. Default: not changed.
     pub repository_policy: Option<Located<PolicySource>>,
-    /// Resource tags.
+    /// Resource tags, which are added to the workspace's.
     pub tags: BTreeMap<String, Located<String>>,
-    /// Whether `ecr delete` must not delete the repository.
+    /// Whether `ecr delete` refuses the repository.
+    ///
+    /// Default: `false`.
     pub protect: Option<Located<bool>>,
 }
 

@@ -29,6 +29,7 @@ mod iam;
 mod images;
 mod init;
 mod interruption;
+mod keys;
 mod lifecycle;
 mod local;
 mod login;

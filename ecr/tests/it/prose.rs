@@ -1,60 +1,6 @@
-//! The texts of the documents: the keys of the configuration, the length of sentences, and words that only we would know.
+//! The texts of the documents: the length of sentences, and words that only we would know.
 
-use std::collections::BTreeSet;
-
-use crate::docs::{documents, prose, read, root};
-use crate::support::Workspace;
-
-/// The tables of `ecr/docs/keys.md` in the order in which the tool reports them: the heading of each.
-const TABLES: [&str; 9] = [
-    "[workspace.metadata.ecr]",
-    "[workspace.metadata.ecr.environments.NAME]",
-    "[workspace.metadata.ecr.registry]",
-    "[workspace.metadata.ecr.image]",
-    "[package.metadata.ecr]",
-    "[package.metadata.ecr.image]",
-    "[package.metadata.ecr.services.NAME]",
-    "ecr/repositories.json",
-    "repositories[]",
-];
-/// A key that is like no other, so that the error lists all.
-const UNKNOWN: &str = "qqqqqqqq = 1\n";
-
-/// The keys of each table that the tool reads, as its errors list them.
-fn keys_that_are_read() -> Vec<BTreeSet<String>> {
-    let [environments, registry, image] = ["environments.prod", "registry", "image"]
-        .map(|it| format!("[workspace.metadata.ecr.{it}]\n{UNKNOWN}"));
-    let workspace = Workspace::new().metadata(&[UNKNOWN, &environments, &registry, &image].concat());
-    let [image, services] =
-        ["image", "services.api"].map(|it| format!("[package.metadata.ecr.{it}]\n{UNKNOWN}"));
-    let workspace = workspace.service("api", &[UNKNOWN, &image, &services].concat());
-    workspace.file(
-        "ecr/repositories.json",
-        r#"{"qqqqqqqq": 1, "repositories": [{"name": "data", "qqqqqqqq": 1}]}"#,
-    );
-    let stderr = workspace.command(&["ecr", "plan", "--local"]).run().stderr;
-    let lists = stderr.lines().filter_map(|it| it.split_once("the keys are ")).map(|it| it.1);
-    lists.map(|it| it.split(", ").map(|it| it.trim_matches('`').to_owned()).collect()).collect()
-}
-
-#[test]
-fn docs_keys_are_exactly_those_that_are_read() {
-    let page = read(&root().join("ecr/docs/keys.md"));
-    let read = keys_that_are_read();
-    assert_eq!(read.len(), TABLES.len(), "{read:#?}");
-    assert_eq!(page.matches("\n## ").count(), TABLES.len());
-    for (table, wanted) in TABLES.iter().zip(read) {
-        let (_, section) =
-            page.split_once(&format!("\n## `{table}`\n")).unwrap_or_else(|| panic!("{table} is missing"));
-        let section = section.split("\n## ").next().unwrap();
-        let rows =
-            section.lines().filter_map(|it| Some(it.strip_prefix("| `")?.split_once('`')?.0.to_owned()));
-        let rows: Vec<_> = rows.collect();
-        let found: BTreeSet<_> = rows.iter().cloned().collect();
-        assert_eq!(found, wanted, "{table}");
-        assert_eq!(found.len(), rows.len(), "{table} has a row twice");
-    }
-}
+use crate::docs::{documents, prose, read};
 
 /// The longest sentence, in words. A code span is one word.
 const LONGEST: usize = 35;

@@ -16,19 +16,34 @@ pub struct Environment {
     /// The position of the table.
     pub place: Place,
     /// The only account to which commands write.
+    ///
+    /// Default: the workspace's.
     pub account_id: Option<Located<RegistryId>>,
+    /// The region of the registry; it wins over `AWS_REGION`.
+    ///
+    /// Value: AWS region. Default: the workspace's.
     pub region: Option<Located<String>>,
     /// The AWS profile with the credentials.
+    ///
+    /// Value: name. Default: `AWS_PROFILE`.
     pub profile: Option<Located<String>>,
-    /// The prefix of repository names that are derived from package names.
+    /// What is put before every derived repository name.
+    ///
+    /// Default: the workspace's.
     pub prefix: Option<Located<String>>,
-    /// Resource tags, added to those of the workspace.
+    /// Resource tags, which are added to the workspace's.
     pub tags: BTreeMap<String, Located<String>>,
-    /// The default lifecycle policy.
+    /// The lifecycle policy of all repositories; `false` is none.
+    ///
+    /// Default: the workspace's.
     pub lifecycle_policy: Option<Located<PolicySource>>,
-    /// Whether `ecr delete` refuses the repositories that do not say otherwise.
+    /// Whether `ecr delete` refuses the repositories that do not say otherwise, and `promote` asks.
+    ///
+    /// Default: `false`.
     pub protect: Option<Located<bool>>,
     /// The tag that `promote` puts on images.
+    ///
+    /// Value: text with `{n}`. Default: `NAME-{n}`.
     pub promote_tag: Option<Located<EnvironmentTag>>,
 }
 

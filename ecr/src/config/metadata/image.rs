@@ -14,39 +14,74 @@ use crate::config::tag_template::TagTemplate;
 /// The image table. `[workspace.metadata.ecr.image]` contains the defaults for all services.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImageMetadata {
-    /// The binary target. The default is the only one of the package, or the one with the name of the package.
+    /// The binary target.
+    ///
+    /// Value: name. Default: the only one of the package, or the one with its name.
     pub bin: Option<Located<String>>,
-    /// The tags to push, with placeholders. The default is `{version}`.
+    /// The tags to push. Placeholders are `{version}`, `{git-sha}`, `{git-short-sha}`, `{branch}`, `{pr}` and
+    /// `{digest}`.
+    ///
+    /// Value: list of templates. Default: `["{version}"]`.
     pub tags: Option<Located<Vec<Located<TagTemplate>>>>,
     /// The TCP ports on which the service listens.
+    ///
+    /// Value: list of numbers.
     pub ports: Option<Located<Vec<u16>>>,
     /// Environment variables.
     pub env: BTreeMap<String, Located<String>>,
+    /// Files and folders to copy into the image, in order.
+    ///
+    /// Value: list of `{ from, to }`.
     pub files: Option<Located<Vec<FileCopy>>>,
-    /// Cargo features.
+    /// Features of cargo.
+    ///
+    /// Value: list of names.
     pub features: Option<Located<Vec<Located<String>>>>,
+    /// Whether it is built without the default features.
+    ///
+    /// Default: `false`.
     pub no_default_features: Option<Located<bool>>,
     /// The arguments of the binary.
+    ///
+    /// Value: list of texts.
     pub args: Option<Located<Vec<Located<String>>>>,
-    /// `UID:GID` of the process. The default is 65532:65532.
+    /// The user of the process, as numbers.
+    ///
+    /// Value: `UID:GID`. Default: `65532:65532`.
     pub user: Option<Located<String>>,
     /// The working directory of the process.
+    ///
+    /// Value: absolute path. Default: `/`.
     pub workdir: Option<Located<String>>,
-    /// Labels in addition to the annotations of the OCI image specification.
+    /// Labels beside the annotations of the OCI image specification.
     pub labels: BTreeMap<String, Located<String>>,
-    /// `scratch` or an image reference.
+    /// The base image.
+    ///
+    /// Value: `scratch` or an image reference. Default: `scratch`.
     pub base: Option<Located<String>>,
-    /// The compression of layers. The default is gzip.
+    /// The compression of the layers.
+    ///
+    /// Value: `gzip` or `zstd`. Default: `gzip`.
     pub compression: Option<Located<Compression>>,
-    /// The level of the compression.
+    /// The level of the compression: 1 to 12 for gzip, 1 to 22 for zstd.
+    ///
+    /// Value: number. Default: the compressor's.
     pub compression_level: Option<Located<i32>>,
-    /// What build scripts and macros are told that the time is. By default nothing.
+    /// What build scripts and macros that ask for the time are told: that of the commit.
+    ///
+    /// Value: `commit`. Default: not set.
     pub source_date_epoch: Option<Located<SourceDateEpoch>>,
-    /// The platforms to build for. The default is that of the host.
+    /// The platforms to build for, such as `linux/arm64`.
+    ///
+    /// Value: list of platforms. Default: this machine's.
     pub platforms: Option<Located<Vec<Platform>>>,
-    /// The Dockerfile that builds the image.
+    /// The Dockerfile with which docker or podman builds the image.
+    ///
+    /// Value: path. Default: `Dockerfile` in the folder of the package, if it exists.
     pub dockerfile: Option<Located<String>>,
     /// The build context of the Dockerfile.
+    ///
+    /// Value: path. Default: the root of the workspace.
     pub context: Option<Located<String>>,
 }
 

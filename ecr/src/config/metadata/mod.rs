@@ -21,31 +21,51 @@ pub use registry::RegistryMetadata;
 /// `[workspace.metadata.ecr]`: the settings of the workspace. All keys are optional.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct WorkspaceMetadata {
-    /// The value of the resource tag `Project`.
+    /// The value of the resource tag `Project`, which marks the repositories of this workspace.
+    ///
+    /// Default: `project` of `repositories.json`.
     pub project: Option<Located<String>>,
+    /// The region of the registry.
+    ///
+    /// Value: AWS region. Default: `AWS_REGION`, then that of the AWS profile.
     pub region: Option<Located<String>>,
     /// The only account to which commands write.
+    ///
+    /// Default: any account.
     pub account_id: Option<Located<RegistryId>>,
-    /// The prefix of repository names that are derived from package names.
+    /// What is put before every repository name that is derived from a package.
     pub prefix: Option<Located<String>>,
-    /// The path of `repositories.json`, relative to the root of the workspace.
+    /// The file with overrides and further repositories.
+    ///
+    /// Value: path. Default: `ecr/repositories.json`, if it exists.
     pub repositories: Option<Located<String>>,
-    /// The default lifecycle policy.
+    /// The lifecycle policy of all repositories; `false` is none.
+    ///
+    /// Default: `ecr/lifecycle-policy.json`, if it exists.
     pub lifecycle_policy: Option<Located<PolicySource>>,
+    /// The price of storage in `ecr status` and `ecr images`.
+    ///
+    /// Value: number, in USD. Default: 0.10.
     pub price: Option<Located<Price>>,
-    /// The path of the file with findings that the scan gate ignores, relative to the root of the workspace.
+    /// The file with findings that the scan gate ignores until a date.
+    ///
+    /// Value: path. Default: `ecr/scan-ignore.toml`, if it exists.
     pub scan_ignore: Option<Located<String>>,
-    /// Resource tags of all repositories.
+    /// Resource tags of every repository.
     pub tags: BTreeMap<String, Located<String>>,
-    /// Defaults for the images of all services.
+    /// Defaults of the images of all services, see below.
     pub image: ImageMetadata,
-    /// The environments, sorted by name.
+    /// The environments by name, see below.
+    ///
+    /// Value: table of tables.
     pub environments: Vec<Environment>,
     /// The environment of commands that name none.
+    ///
+    /// Value: name.
     pub default_environment: Option<Located<String>>,
-    /// The settings of the whole registry.
+    /// Settings of the whole registry, see below.
     pub registry: RegistryMetadata,
-    /// Mirrors of the registries that base images are in.
+    /// From the registry of a base image to the registry and path that it is pulled from.
     pub base_mirrors: BTreeMap<String, Located<String>>,
     /// Whether `ecr delete` refuses the repositories that do not say otherwise. Only an environment sets it.
     pub protect: Option<Located<bool>>,
@@ -84,13 +104,20 @@ impl WorkspaceMetadata {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackageMetadata {
     pub place: Place,
-    /// The name of the repository. The default is the prefix of the workspace followed by the package name.
+    /// The repository of the images.
+    ///
+    /// Default: the prefix of the workspace and the name of the package.
     pub repository: Option<Located<RepositoryName>>,
     pub settings: RepositorySettings,
+    /// What the image contains, see below.
     pub image: ImageMetadata,
-    /// Patterns of files that the image depends on, and that neither cargo nor the image's own keys show.
+    /// Files that the image depends on, and that neither cargo nor the keys of the image show, for `push --since`.
+    ///
+    /// Value: list of patterns.
     pub affected_by: Vec<Located<String>>,
-    /// The tables `services.NAME`, completed with the settings above them. Empty if the package is one service.
+    /// The services of a package with several, completed with the settings above them, see below.
+    ///
+    /// Value: table of tables.
     pub services: Vec<ServiceMetadata>,
 }
 

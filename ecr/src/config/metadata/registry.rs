@@ -8,10 +8,16 @@ use crate::config::InvalidSetting;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RegistryMetadata {
     /// Whether layers are mounted from other repositories of the registry.
+    ///
+    /// Default: not changed.
     pub blob_mounting: Option<Located<bool>>,
     /// Whether there is a repository creation template with the defaults of the workspace.
+    ///
+    /// Default: not changed.
     pub creation_template: Option<Located<bool>>,
     /// The role with which ECR sets the resource tags of the template.
+    ///
+    /// Value: ARN of a role.
     pub custom_role_arn: Option<Located<String>>,
 }
 
