@@ -283,6 +283,28 @@ fn promotion_is_refused_with_reasons() {
 }
 
 #[test]
+fn promotion_of_images_that_cannot_be_listed_is_not_one_of_none() {
+    let it = environments(PREFIXES);
+    it.registry.image("dev/my-app", "1.0.0");
+    let policy = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Deny", "Principal": "*", "Action": "ecr:DescribeImages"},
+    ]});
+    let policy = policy.to_string();
+    it.registry.sdk(async |ecr| {
+        ecr.set_repository_policy().repository_name("dev/my-app").policy_text(policy).send().await
+    });
+    let output = it.run(&["promote", "--from", "dev", "--to", "prod", "-p", "my-app"]);
+    expect![[r#"
+        --- stderr
+        warning: no permission for ecr:DescribeImages: images were not read (dev/my-app)
+              Failed my-app: `dev/my-app` cannot be read: no permission to list the images (ecr:DescribeImages)
+            Finished 1 image: 1 failed
+        --- exit 1
+    "#]]
+    .assert_eq(&told(&output));
+}
+
+#[test]
 fn promotion_crosses_accounts_of_one_embedded_ecr() {
     let metadata = "region = \"us-east-1\"\n\
          [workspace.metadata.ecr.environments.dev]\naccount-id = \"111111111111\"\n\

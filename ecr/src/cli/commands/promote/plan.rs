@@ -191,9 +191,8 @@ impl Planner<'_> {
     /// The image that the source's environment runs.
     async fn current(&self, wanted: &Wanted, environment: &str) -> Result<Found, Missing> {
         let name = &wanted.repository;
-        let inventory = self.sides.source().session.aws.inventory(name, Manifests::None).await;
-        let inventory = inventory.map_err(|it| Missing::failed(name, &it.into()))?;
-        let inventory = inventory.unwrap_or_default();
+        let inventory = self.sides.source().session.aws.required_inventory(name, Manifests::None).await;
+        let inventory = inventory.map_err(|it| Missing::failed(name, &it))?;
         let tag = self.sides.source_tag.clone().unwrap_or_else(|| EnvironmentTag::of(environment));
         match History::of(&inventory, &tag).current {
             Some(current) => {
