@@ -18,7 +18,7 @@ use crate::process::Patience;
 /// A file cannot be read, or git does not end.
 pub fn look(metadata: &Metadata, patience: &Patience) -> Result<Surroundings> {
     let root = metadata.workspace_root.as_std_path();
-    let has_git = git::working_tree(root, patience)?.is_some();
+    let has_git = git::working_tree(root, None, patience)?.is_some();
     let members = metadata.workspace_packages();
     // cargo before 1.71 does not tell.
     let default = Some(&metadata.workspace_default_members).filter(|it| it.is_available());

@@ -153,7 +153,13 @@ fn push_skip_existing_skips_the_build() {
 fn push_refuses_an_unclean_tree() {
     let fixture = Fixture::service().created();
     fixture.workspace.git_init();
-    push(&fixture, &["--tag", "{git-sha}"]).good();
+    // What the push itself writes is no change, also where it lies there already.
+    for _ in 0..2 {
+        push(&fixture, &["--tag", "{git-sha}", "--image-refs", "refs.txt"]).good();
+    }
+    let without = push(&fixture, &["--tag", "{git-sha}"]);
+    assert_eq!(without.code, 5, "{without:#?}");
+    std::fs::remove_file(fixture.workspace.root().join("refs.txt")).unwrap();
     change(&fixture);
     fixture.workspace.file("new.txt", "");
     fixture.registry.calls();

@@ -8,6 +8,7 @@ pub use changes::{NoBase, Repository};
 pub use history::changed_since_line;
 pub use revision::revision;
 
+use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
@@ -27,15 +28,27 @@ pub struct WorkingTree {
     pub changes: Vec<String>,
 }
 
-/// The state of the working tree that contains `folder`. `None` if git is not installed or there is no repository.
+/// The state of the working tree that contains `folder`, without the file `written`, which this run writes. `None` if git is not
+/// installed or there is no repository.
 ///
 /// # Errors
 /// git refuses to read the working tree, or does not end.
-pub fn working_tree(folder: &Path, patience: &Patience) -> Result<Option<WorkingTree>> {
+pub fn working_tree(
+    folder: &Path,
+    written: Option<&Path>,
+    patience: &Patience,
+) -> Result<Option<WorkingTree>> {
     let mut git = Command::new("git");
     // Without the first option, git may lock the index, and a git command of the user fails (git(1), "--no-optional-locks").
     git.args(["--no-optional-locks", "status", "--porcelain=v2", "--branch", "--untracked-files=normal"]);
-    let output = match process::output(git.args(["--", "."]).current_dir(folder), &[], patience) {
+    git.args(["--", "."]).current_dir(folder);
+    if let Some(written) = written.and_then(|it| it.strip_prefix(folder).ok()) {
+        // gitglossary(7), "pathspec".
+        let mut but = OsString::from(":(exclude,literal)");
+        but.push(written);
+        git.arg(but);
+    }
+    let output = match process::output(&mut git, &[], patience) {
         Ok(output) => output,
         Err(ProcessError::NotRun { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -102,21 +115,26 @@ fn change(entry: &str, fields_before_path: usize) -> Option<String> {
 /// A `git status` that runs concurrently with `cargo metadata`, because both are slow in a large tree.
 pub struct GitQuery {
     root: PathBuf,
+    written: Option<PathBuf>,
     patience: Patience,
     task: JoinHandle<Result<Option<WorkingTree>>>,
 }
 
 impl GitQuery {
-    /// Starts the query for the probable root of the workspace: the nearest ancestor of `folder` with a `Cargo.lock`.
-    pub fn start(folder: &Path, patience: Patience) -> Self {
-        let folder = lexical(&std::env::current_dir().unwrap_or_default().join(folder));
+    /// Starts the query for the probable root of the workspace: the nearest ancestor of `folder` with a `Cargo.lock`. The file
+    /// `written` does not count.
+    pub fn start(folder: &Path, written: Option<&Path>, patience: Patience) -> Self {
+        let current = std::env::current_dir().unwrap_or_default();
+        let (folder, written) =
+            (lexical(&current.join(folder)), written.map(|it| lexical(&current.join(it))));
         let root = folder.ancestors().find(|it| it.join("Cargo.lock").is_file()).unwrap_or(&folder);
-        Self::start_in(root.to_owned(), patience)
+        Self::start_in(root.to_owned(), written, patience)
     }
 
-    fn start_in(root: PathBuf, patience: Patience) -> Self {
-        let (folder, asked) = (root.clone(), patience.clone());
-        Self { root, patience, task: tokio::task::spawn_blocking(move || working_tree(&folder, &asked)) }
+    fn start_in(root: PathBuf, written: Option<PathBuf>, patience: Patience) -> Self {
+        let (folder, but, asked) = (root.clone(), written.clone(), patience.clone());
+        let task = tokio::task::spawn_blocking(move || working_tree(&folder, but.as_deref(), &asked));
+        Self { root, written, patience, task }
     }
 
     /// The result for the workspace. If `root` is not the folder that was assumed, the query is repeated.
@@ -124,7 +142,11 @@ impl GitQuery {
     /// # Errors
     /// git refuses to read the working tree, or does not end.
     pub async fn result(self, root: &Path) -> Result<Option<WorkingTree>> {
-        let query = if self.root == root { self } else { Self::start_in(root.to_owned(), self.patience) };
+        let query = if self.root == root {
+            self
+        } else {
+            Self::start_in(root.to_owned(), self.written, self.patience)
+        };
         query.task.await.context("failed to run git")?
     }
 }

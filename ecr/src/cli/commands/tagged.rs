@@ -114,7 +114,7 @@ pub async fn revision(
     let needs_git = wanted.iter().flat_map(|it| it.templates(given)).any(|it| it.needs_revision());
     let (root, patience) = (workspace.root.clone(), shell.patience(limit));
     let tree = tokio::task::spawn_blocking(move || match needs_git {
-        true => git::working_tree(&root, &patience),
+        true => git::working_tree(&root, None, &patience),
         false => Ok(None),
     });
     let tree = tree.await.context("git was interrupted")??;

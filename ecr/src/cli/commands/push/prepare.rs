@@ -70,7 +70,7 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     let folder = folder.unwrap_or(Path::new(".")).to_owned();
     tokio::task::spawn_blocking(aws::preload);
     let patience = shell.patience(flags.common.registry.network_timeout);
-    let tree = GitQuery::start(&folder, patience.clone());
+    let tree = GitQuery::start(&folder, flags.image_refs.as_deref(), patience.clone());
     let toolchain = tokio::task::spawn_blocking(move || Toolchain::find(&folder, &patience));
     let workspace = load_workspace(shell, &flags.common).await?;
     let services = services(flags, shell, &workspace)?;

@@ -73,7 +73,7 @@ fn revision(session: &Session<'_>, flags: &flags::Scan, desired: &[DesiredReposi
     let configured = services.flat_map(Service::tag_templates);
     let needs_git = configured.chain(flags.tag.iter().cloned()).any(|it| it.needs_revision());
     let patience = session.shell.patience(session.aws.http().limits().total);
-    let tree = needs_git.then(|| git::working_tree(&session.workspace.root, &patience).ok().flatten());
+    let tree = needs_git.then(|| git::working_tree(&session.workspace.root, None, &patience).ok().flatten());
     git::revision(tree.flatten().as_ref())
 }
 
