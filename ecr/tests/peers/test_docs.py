@@ -10,14 +10,13 @@ import sys
 import tempfile
 import unittest
 
-from peers import ROOT, XTASK, environment, free_port, process, wait_for
+from peers import ROOT, XTASK, dockerd, environment, free_port, need, process, wait_for
 
 BIN = pathlib.Path(sys.executable).parent
 # Commands that other tests run, because they need what this one does not have, or take minutes.
 ELSEWHERE = {
     r"^cargo install ": "test_adopt.py",
     r"^cargo test --workspace$": ".ci/run",
-    r"^docker push ": "test_docker.py",
     r"^man ": "clap_mangen makes the page; this machine may have no `man`",
 }
 # Commands that do not end with 0 here, each with the reason.
@@ -27,14 +26,15 @@ EXITS = {
     "cargo xtask ecr scan --fail-on HIGH --ignore-unfixed": 4,
     "cargo xtask push --fail-on high": 4,
 }
-# What stands for programs that are not here: a cluster, and a daemon with these images.
+# What stands for programs: the tool that was built already, a cluster, which is not here, and a docker whose containers do not hold
+# up the shell.
 PROGRAMS = {
     "cargo": 'case "$1" in xtask) shift; exec "$XTASK" "$@";; ecr) exec "$CARGO_ECR" "$@";; *) exec "$REAL_CARGO" "$@";; esac',
     "kubectl": """case "$1" in
   apply) text=$(cat); case "$text" in *ecr://*) exit 1;; *sha256:*) exit 0;; *) exit 2;; esac;;
   get) echo "image: 127.0.0.1:1/my-app:0.9.0";;
 esac""",
-    "docker": 'case "$1" in run) test -n "$2";; login) cat >/dev/null;; version) echo 28.2.2;; *) exit 1;; esac',
+    "docker": 'case "$1" in run) shift; exec "$DOCKER" run --detach --network none "$@";; *) exec "$DOCKER" "$@";; esac',
 }
 ENVIRONMENTS = """
 [workspace.metadata.ecr]
@@ -60,6 +60,8 @@ GIVEN = {
     "ecr/docs/adopting.md": "",
     "ecr/docs/configuration.md": "cp ecr/lifecycle-policy.json ecr/prod-policy.json",
     "ecr/docs/deploying.md": PROMOTED,
+    # An image of another tool, for `docker push`.
+    "ecr/docs/embedded-ecr.md": "cargo xtask push -q -p my-app --load; docker tag my-app:1.0.0 127.0.0.1:4510/my-app:1.0.0",
     "ecr/docs/from-the-scripts.md": "",
     "ecr/docs/images.md": "",
     "ecr/docs/lifecycle.md": f"{PUSHED}; cp ecr/lifecycle-policy.json stricter.json; cp stricter.json p.json; "
@@ -93,7 +95,7 @@ def shown(line):
 class Page:
     """A clone, an embedded ECR, and a shell for the commands of a page."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, docker):
         self.root = folder / "clone"
         programs = folder / "bin"
         # The clone of the page before, as it was: its services need not be compiled again.
@@ -112,7 +114,8 @@ class Page:
         url = f"http://127.0.0.1:{self.port}"
         real = subprocess.run(["which", "cargo"], text=True, capture_output=True).stdout.strip()
         home = pathlib.Path.home()
-        self.env = environment(url) | {
+        self.env = environment(url) | docker | {
+            "DOCKER": shutil.which("docker"),
             "HOME": str(folder), "CARGO_HOME": os.environ.get("CARGO_HOME", str(home / ".cargo")),
             "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", str(home / ".rustup")),
             "PATH": f"{programs}:{BIN}:{os.environ['PATH']}", "XTASK": str(XTASK), "REAL_CARGO": real,
@@ -122,6 +125,7 @@ class Page:
     def run(self, command):
         # The address in the documents is that of the server of this page.
         command = command.replace(":4510", f":{self.port}").replace("--port 4510", f"--port {self.port}")
+        command = re.sub(r" HOST$", f" 127.0.0.1:{self.port}", command)
         return subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=self.root, env=self.env,
                               text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=600)
 
@@ -142,12 +146,15 @@ class Documents(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory(prefix="docs-")
         cls.addClassCleanup(cls.folder.cleanup)
+        need("dockerd")
+        daemon = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="docs-docker-"))
+        cls.docker = cls.enterClassContext(dockerd(pathlib.Path(daemon)))
 
     def page(self, name, given="", toml="", config=None):
         # What deletes comes last.
         files = sorted(ROOT.glob(name), key=lambda it: (it.stem == "ecr-delete", it.stem))
         text = "\n".join(it.read_text() for it in files)
-        page = Page(pathlib.Path(self.folder.name))
+        page = Page(pathlib.Path(self.folder.name), self.docker)
         if config:
             # Profiles in place of keys in the environment.
             page.env["AWS_CONFIG_FILE"] = config
