@@ -50,7 +50,7 @@ measure() { # name, target folder, cargo arguments
 printf '%-32s %8s %8s %8s %8s\n' '' 'user s' 'sys s' 'wall s' 'crates'
 measure bare "$work/target-bare" --manifest-path "$work/bare/Cargo.toml"
 # What an adopter gets without asking for more, and this workspace's own xtask.
-measure tool "$work/target-tool" --bin xtask-ecr --package xtask-ecr
+measure tool "$work/target-tool" --bin cargo-ecr --package xtask-ecr
 measure zstd "$work/target-zstd" --package xtask
 awk -v bare="$(cat "$work/bare.user")" -v tool="$(cat "$work/tool.user")" -v zstd="$(cat "$work/zstd.user")" \
     'BEGIN {
