@@ -4,6 +4,8 @@ use super::manifests::{appended, has_table};
 use super::{Proposal, ROOT, Surroundings};
 use crate::aws::caller::CallerAccount;
 
+const TABLE: [&str; 3] = ["workspace", "metadata", "ecr"];
+
 /// A setting of the workspace.
 struct Setting {
     key: &'static str,
@@ -14,10 +16,10 @@ struct Setting {
 
 /// Adds the table of the workspace with what is known, and says why the rest is not. A table that is there stays as it is.
 pub(super) fn add(found: &Surroundings, proposal: &mut Proposal) {
-    if has_table(&found.root_manifest, &["workspace", "metadata", "ecr"]) {
+    if has_table(&found.root_manifest, &TABLE) {
         return;
     }
-    let settings: Vec<_> = [region(found), account(found)].into_iter().collect();
+    let settings = [region(found), account(found)];
     let (known, missing): (Vec<_>, Vec<_>) = settings.into_iter().partition(Result::is_ok);
     write(found, known.into_iter().flatten().collect(), proposal);
     let missing: Vec<_> = missing.into_iter().filter_map(Result::err).collect();
@@ -65,18 +67,20 @@ fn write(found: &Surroundings, settings: Vec<Setting>, proposal: &mut Proposal) 
     if lines.is_empty() {
         return;
     }
-    // A table of the workspace would make a package the root of one, with every package in its folders.
-    if !has_table(&found.root_manifest, &["workspace"]) {
+    let table = format!("\n[workspace.metadata.ecr]\n{}\n", lines.join("\n"));
+    let new = appended(proposal.text(ROOT, &found.root_manifest), &table);
+    // A table of the workspace would make a package the root of one, with every package in its folders. After an inline table
+    // `metadata`, it would be an error.
+    if !has_table(&found.root_manifest, &["workspace"]) || !has_table(&new, &TABLE) {
         return proposal.notes.push(format!(
-            "Cargo.toml has no table [workspace], and nothing is added to it: the place of `{}` is below [workspace.metadata.ecr]",
+            "[workspace.metadata.ecr] is not added to Cargo.toml, where `{}` would stand: the manifest has no table [workspace], or \
+             another form of its `metadata`",
             lines.join("` and `")
         ));
     }
     for Setting { key, value, reason, change } in settings {
         proposal.choose(key, value, reason, change);
     }
-    let table = format!("\n[workspace.metadata.ecr]\n{}\n", lines.join("\n"));
-    let new = appended(proposal.text(ROOT, &found.root_manifest), &table);
     proposal.change(ROOT, &found.root_manifest, new);
 }
 

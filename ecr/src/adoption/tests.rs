@@ -105,9 +105,11 @@ fn what_is_not_known_of_the_registry_has_a_reason() {
     let without = "`region` and `account-id` can be added below [workspace.metadata.ecr] at any time: no AWS region is set, and there \
                    are no AWS credentials";
     assert_eq!(note(Caller::default(), "[workspace]").as_deref(), Some(without));
-    let package = "Cargo.toml has no table [workspace], and nothing is added to it: the place of `region = \"eu-west-1\"` and \
-                   `account-id = \"123456789012\"` is below [workspace.metadata.ecr]";
-    assert_eq!(note(caller(), "[package]\nname = \"shop\"").as_deref(), Some(package));
+    let package = "[workspace.metadata.ecr] is not added to Cargo.toml, where `region = \"eu-west-1\"` and \
+                   `account-id = \"123456789012\"` would stand: the manifest has no table [workspace], or another form of its `metadata`";
+    for manifest in ["[package]\nname = \"shop\"", "[workspace]\nmetadata = { other = 1 }"] {
+        assert_eq!(note(caller(), manifest).as_deref(), Some(package));
+    }
     let there = "the workspace has a table [workspace.metadata.ecr], which stays as it is";
     assert_eq!(note(caller(), "[workspace]\n[workspace.metadata.ecr]").as_deref(), Some(there));
 }
