@@ -6,6 +6,8 @@ use super::{FileChange, NoProposal, Proposal, ROOT, Source, Surroundings, Way};
 const CARGO_CONFIG: &str = ".cargo/config.toml";
 /// The whole of an xtask.
 const MAIN: &str = include_str!("main.rs.txt");
+/// The profiles with which the tool compiles quickly and is fast. Optimising all of it takes minutes.
+const PROFILES: &str = include_str!("profiles.toml");
 
 /// Adds what the way needs beside the services.
 pub(super) fn add(
@@ -109,9 +111,11 @@ fn xtask_manifest(way: Way, source: &Source, features: &[&str]) -> String {
     };
     let dependency = format!("{{ {from}{features} }}");
     let head = "[package]\nname = \"xtask\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n";
-    let own = "\n# A workspace of its own: neither its lock file nor its profiles concern the services.\n[workspace]\n\n\
-               [profile.dev]\nopt-level = 1\ndebug = false\n";
-    let own = if way == Way::Workspace { own } else { "" };
+    let own = format!(
+        "\n# A workspace of its own: neither its lock file nor its profiles concern the services.\n[workspace]\n\n\
+         [profile.dev]\ndebug = false\n{PROFILES}"
+    );
+    let own = if way == Way::Workspace { own } else { String::new() };
     format!("{head}\n[dependencies]\nxtask-ecr = {dependency}\n{own}")
 }
 

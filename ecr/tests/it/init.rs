@@ -223,6 +223,13 @@ fn init_of_an_xtask_leaves_the_lock_file_alone() {
     let wrong = init(&workspace, &["--way", "workspace", "--source", "shop"]).shown();
     assert!(wrong.contains("`shop` has no package `xtask-ecr`"), "{wrong}");
     init(&workspace, &["--way", "workspace", "--source", &source, "--write"]).good();
+    // The profiles are those that the documents show.
+    let manifest = std::fs::read_to_string(workspace.root().join("xtask/Cargo.toml")).unwrap();
+    let profiles = &manifest[manifest.find("[profile.dev.package.\"*\"]").unwrap()..];
+    assert!(
+        crate::docs::read(&crate::docs::root().join("ecr/docs/adopting.md")).contains(profiles),
+        "{manifest}"
+    );
     assert!(workspace.git(&["diff", "--stat", "--", "Cargo.toml"]).is_empty(), "no pattern takes the folder");
     let xtask = metadata("xtask/Cargo.toml");
     assert!(xtask.status.success(), "{}", String::from_utf8_lossy(&xtask.stderr));
