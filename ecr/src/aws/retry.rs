@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{RetryClassifierPriority, RetryReason};
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use aws_smithy_types::retry::ErrorKind;
-use ecr_oci::http::{HttpClient, Setback, is_permanent, is_too_long};
+use ecr_oci::http::{HttpClient, RetryCause, is_permanent, is_too_long};
 use ecr_types::error::causes;
 use ecr_types::url::redacted;
 use hyper::StatusCode;
@@ -104,7 +104,7 @@ impl Intercept for Patience {
         let Some(Host(host)) = config.load::<Host>().cloned() else { return Ok(()) };
         match action(context.inner(), components) {
             RetryAction::RetryIndicated(reason) => {
-                self.0.note_failure(&host, setback(&reason, context.inner()));
+                self.0.note_failure(&host, retry_cause(&reason, context.inner()));
                 let began = config.load::<Began>().map_or_else(Instant::now, |it| it.0);
                 let left = self.0.limits().total.saturating_sub(began.elapsed()).min(self.0.left(&host));
                 limit(config, left.saturating_sub(slowest_token(&reason)), self.0.limits().total);
@@ -151,17 +151,17 @@ fn action(context: &InterceptorContext, components: &RuntimeComponents) -> Retry
 }
 
 /// Why an attempt is repeated, for people who wait.
-fn setback(reason: &RetryReason, context: &InterceptorContext) -> Setback {
+fn retry_cause(reason: &RetryReason, context: &InterceptorContext) -> RetryCause {
     if let RetryReason::RetryableError { kind: ErrorKind::ThrottlingError, .. } = reason {
-        return Setback::Throttled;
+        return RetryCause::Throttled;
     }
     let status = context.response().and_then(|it| StatusCode::from_u16(it.status().as_u16()).ok());
     if let Some(status) = status.filter(|it| it.as_u16() >= 400) {
-        return Setback::Status(status);
+        return RetryCause::Status(status);
     }
     let error = context.output_or_error().and_then(Result::err).and_then(|it| it.as_connector_error());
     let innermost = error.and_then(|it| causes(it).last().map(ToString::to_string));
-    Setback::NoAnswer(innermost.unwrap_or_else(|| "no response".to_owned()))
+    RetryCause::NoAnswer(innermost.unwrap_or_else(|| "no response".to_owned()))
 }
 
 /// The host of a URI, with its port.

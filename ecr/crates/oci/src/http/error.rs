@@ -50,7 +50,7 @@ pub enum HttpError {
         /// The time without progress.
         within: Duration,
         /// Why the last request failed.
-        reason: Option<Setback>,
+        reason: Option<RetryCause>,
     },
     /// A file that is to be sent cannot be read.
     #[error(transparent)]
@@ -90,7 +90,7 @@ impl HttpError {
 
 /// Why a request has to be repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setback {
+pub enum RetryCause {
     /// The server limits the rate of requests, and says so in its error.
     Throttled,
     /// The server answered with this status.
@@ -99,7 +99,7 @@ pub enum Setback {
     NoAnswer(String),
 }
 
-impl fmt::Display for Setback {
+impl fmt::Display for RetryCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Throttled => f.write_str("throttled"),
@@ -111,15 +111,16 @@ impl fmt::Display for Setback {
 
 /// Whether a host was given up that limits the rate of requests.
 pub fn is_throttled(error: &(dyn Error + 'static)) -> bool {
-    let throttles =
-        |it: &Setback| matches!(it, Setback::Throttled | Setback::Status(StatusCode::TOO_MANY_REQUESTS));
+    let throttles = |it: &RetryCause| {
+        matches!(it, RetryCause::Throttled | RetryCause::Status(StatusCode::TOO_MANY_REQUESTS))
+    };
     causes(error).any(|it| match it.downcast_ref() {
         Some(HttpError::GivenUp { reason, .. }) => reason.as_ref().is_some_and(throttles),
         _ => false,
     })
 }
 
-fn because(reason: Option<&Setback>) -> String {
+fn because(reason: Option<&RetryCause>) -> String {
     reason.map(|it| format!(": {it}")).unwrap_or_default()
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ecr_types::lock;
 use tokio::time::Instant;
 
-use super::{HttpError, LONGEST_WAIT, Observer, REMINDER, Setback};
+use super::{HttpError, LONGEST_WAIT, Observer, REMINDER, RetryCause};
 
 /// The hosts that a client has sent requests to.
 pub(super) struct Hosts {
@@ -28,7 +28,7 @@ struct Host {
     /// The end of the last request.
     ended: Instant,
     /// Why the last request has to be repeated.
-    reason: Option<Setback>,
+    reason: Option<RetryCause>,
     /// Whether a task looks after this wait, to tell the observer.
     is_watched: bool,
 }
@@ -77,7 +77,7 @@ impl Hosts {
     }
 
     /// Notes that a request failed and is to be repeated, and why. The observer is told if that goes on.
-    pub(super) fn failed(self: &Arc<Self>, host: &str, reason: Setback, observer: Option<&Observer>) {
+    pub(super) fn failed(self: &Arc<Self>, host: &str, reason: RetryCause, observer: Option<&Observer>) {
         let mut hosts = self.hosts();
         let known = hosts.entry(host.to_owned()).or_insert_with(Host::new);
         known.reason = Some(reason);
@@ -90,7 +90,7 @@ impl Hosts {
 
     /// The reason for which requests to the host are repeated.
     pub(super) fn reason(&self, host: &str) -> Option<String> {
-        self.hosts().get(host)?.reason.as_ref().map(Setback::to_string)
+        self.hosts().get(host)?.reason.as_ref().map(RetryCause::to_string)
     }
 
     /// Tells the observer again and again, until the host makes progress or nobody waits for it.
@@ -106,7 +106,7 @@ impl Hosts {
     fn waits_since(&self, host: &str, since: Instant) -> Option<Option<String>> {
         let hosts = self.hosts();
         let known = hosts.get(host).filter(|it| it.since == since && it.is_waited_for(self.pause))?;
-        Some(known.reason.as_ref().map(Setback::to_string))
+        Some(known.reason.as_ref().map(RetryCause::to_string))
     }
 
     fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, Host>> {
@@ -172,7 +172,7 @@ mod tests {
                     Ok(exchange) => drop(exchange),
                     Err(error) => break error,
                 }
-                hosts.failed("a", Setback::Throttled, None);
+                hosts.failed("a", RetryCause::Throttled, None);
                 tokio::time::sleep(STEP).await;
             };
             assert_eq!(error.to_string(), "a made no progress for 40 ms: throttled");
@@ -190,7 +190,7 @@ mod tests {
         block_on(async {
             let hosts = Arc::new(Hosts { pause: Duration::ZERO, ..Hosts::new(STEP) });
             let exchange = hosts.begin("a").unwrap();
-            hosts.failed("a", Setback::Throttled, None);
+            hosts.failed("a", RetryCause::Throttled, None);
             tokio::time::sleep(2 * STEP).await;
             assert!(hosts.begin("a").is_err());
             drop(exchange);
@@ -209,10 +209,10 @@ mod tests {
             let observer = Observer { patience: STEP, on_wait };
             let hosts = Arc::new(Hosts::new(Duration::from_secs(120)));
             let _exchange = hosts.begin("a").unwrap();
-            hosts.failed("a", Setback::Throttled, Some(&observer));
+            hosts.failed("a", RetryCause::Throttled, Some(&observer));
             assert_eq!(told.recv().await.unwrap(), "a: throttled");
             hosts.progress("a");
-            hosts.failed("a", Setback::NoAnswer("refused".to_owned()), Some(&observer));
+            hosts.failed("a", RetryCause::NoAnswer("refused".to_owned()), Some(&observer));
             // The host answers before the time has passed after which a wait is told.
             hosts.progress("a");
             tokio::time::sleep(5 * STEP).await;

@@ -27,7 +27,7 @@ pub use answer::{Answer, OnAnswer};
 pub use body::{BoxError, RequestBody, ResponseBody, boxed, empty, file, full, stream};
 pub use connect::Trust;
 pub use error::{
-    HttpError, Setback, is_connection_refused, is_permanent, is_proxy, is_throttled, is_tls, is_too_long,
+    HttpError, RetryCause, is_connection_refused, is_permanent, is_proxy, is_throttled, is_tls, is_too_long,
 };
 pub use retry::Attempts;
 
@@ -168,7 +168,7 @@ impl HttpClient {
     ) -> Result<Response, HttpError> {
         let (exchange, response) = self.exchanged(request, true).await?;
         if is_transient(response.status()) {
-            self.note_failure(exchange.host(), Setback::Status(response.status()));
+            self.note_failure(exchange.host(), RetryCause::Status(response.status()));
             return Ok(response);
         }
         exchange.progress();
@@ -201,7 +201,7 @@ impl HttpClient {
     }
 
     /// Notes that a request to `host` is going to be repeated, and why.
-    pub fn note_failure(&self, host: &str, reason: Setback) {
+    pub fn note_failure(&self, host: &str, reason: RetryCause) {
         self.hosts.failed(host, reason, self.observer.as_ref());
     }
 
@@ -267,7 +267,7 @@ impl HttpClient {
     fn note_error(&self, host: &str, error: &HttpError) {
         if !error.is_permanent() {
             let innermost = causes(error).last().map(ToString::to_string);
-            self.note_failure(host, Setback::NoAnswer(innermost.unwrap_or_default()));
+            self.note_failure(host, RetryCause::NoAnswer(innermost.unwrap_or_default()));
         }
     }
 
