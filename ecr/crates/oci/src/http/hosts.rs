@@ -156,6 +156,7 @@ impl fmt::Debug for Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::is_throttled;
 
     const STEP: Duration = Duration::from_millis(2);
 
@@ -176,7 +177,7 @@ mod tests {
                 tokio::time::sleep(STEP).await;
             };
             assert_eq!(error.to_string(), "a made no progress for 40 ms: throttled");
-            assert!(error.is_permanent());
+            assert!(error.is_permanent() && is_throttled(&error));
             assert!(hosts.left("a").is_zero());
             // Another host is another matter, and an answer ends the wait.
             assert!(hosts.begin("b").is_ok());
