@@ -39,7 +39,7 @@ const HOME: &str = "us-east-1";
 
 impl Caller {
     /// Reads the variables and profile files. If they give credentials, STS is asked whose they are, within the limits of
-    /// `http`. The instance metadata service is not asked for any.
+    /// `http`. The instance metadata service is not asked for any, unless the profile names it.
     pub async fn find(http: HttpClient) -> Self {
         let environment = match Environment::read(None, None).await {
             Ok(environment) => environment,
