@@ -30,7 +30,8 @@ macro_rules! commands {
         impl $command {
             /// Runs the command in a new tokio runtime and returns its exit code.
             pub fn run(self) -> ExitCode {
-                execute(&self.$($output).+, async |shell| $run(&self, shell).await)
+                // Boxed, as the states of some commands are too large to be moved about.
+                execute(&self.$($output).+, async |shell| Box::pin($run(&self, shell)).await)
             }
         }
     )*};
@@ -193,9 +194,9 @@ pub fn parse_from<C: Parser>(
     program.set();
     let name = program.name;
     let args: Vec<OsString> = std::iter::once(name.into()).chain(args).collect();
-    let command = with_examples(C::command().name(name).bin_name(name));
+    let mut command = with_examples(C::command().name(name).bin_name(name));
     let args = reordered(&command, args);
-    let matches = command.clone().try_get_matches_from(&args);
+    let matches = command.try_get_matches_from_mut(&args);
     matches.and_then(|it| C::from_arg_matches(&it)).map_err(|error| {
         let (error, advice) = with_advice(&command, error, &args);
         print_usage_error(&error, advice, &args)
