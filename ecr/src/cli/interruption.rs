@@ -24,11 +24,6 @@ impl Interruption {
         self.is_interrupted.send_replace(true);
     }
 
-    /// Whether the command was interrupted.
-    pub fn is_interrupted(&self) -> bool {
-        *self.is_interrupted.borrow()
-    }
-
     /// Whether the command has begun a step whose parts it reports.
     pub fn is_reported(&self) -> bool {
         self.is_reported.load(Ordering::Relaxed)

@@ -32,3 +32,15 @@ fn push_asks_for_the_owner_before_it_writes() {
     assert_eq!(image(&push(&fixture, &["--tag", "new"]), 5)["outcome"], "failed");
     assert_eq!(fixture.registry.images("my-app"), 1);
 }
+
+/// It is asked while the service is compiled, and not when its image is there.
+#[test]
+fn push_asks_for_the_owner_during_the_build() {
+    let workspace = Workspace::new().metadata("region = \"us-east-1\"\nproject = \"ours\"\n");
+    let fixture = workspace.service("my-app", "").start();
+    fixture.registry.create_plain("my-app");
+    fixture.workspace.file("my-app/src/main.rs", "fn main() { this is no Rust }\n");
+    assert_eq!(image(&push(&fixture, &[]), 1)["outcome"], "failed");
+    let calls = fixture.registry.calls();
+    assert_eq!((calls.get("BatchGetImage"), calls.get("ListTagsForResource")), (Some(&1), Some(&1)));
+}

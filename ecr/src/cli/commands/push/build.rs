@@ -89,7 +89,7 @@ pub(super) fn native_images<'a>(
     compilation: Option<Compilation>,
 ) -> impl Stream<Item = (&'a Job, Result<NativeImage>)> + 'a {
     let images = async move {
-        fetch_bases(push, bases, jobs.iter().copied()).await;
+        tokio::join!(fetch_bases(push, bases, jobs.iter().copied()), push.preparation.clone());
         let image = move |job: &'a Job| async move { (job, native_image(push, bases, job).await) };
         let compilation = Compilation::of(push, &jobs, compilation);
         compilation.ready(push.shell).map(move |n| image(jobs[n])).buffered(push.builder.parallelism())
@@ -203,6 +203,7 @@ async fn engine_build(
     recipe: &EngineRecipe,
     frontend: Frontend,
 ) -> Result<EngineBuild> {
+    push.preparation.clone().await;
     let (builder, methods) = (push.builder.clone(), push.methods.clone());
     let (service, source) = (job.service.clone(), recipe.source.clone());
     let build = tokio::task::spawn_blocking(move || match source {

@@ -11,7 +11,7 @@ use futures_util::stream::{Stream, StreamExt};
 use super::build::{BuiltImage, BuiltJob, EngineImage, Product};
 use super::connect::{AuthorizedRegistry, RegistryJob};
 use super::engine_push::EnginePush;
-use super::existing_tags::ExistingTags;
+use super::existing::Existing;
 use super::mount::MountSources;
 use super::outcome::{ServiceResult, entry};
 use super::owner;
@@ -32,20 +32,20 @@ struct Delivery<'a> {
     session: &'a Session<'a>,
     registry: &'a AuthorizedRegistry,
     sources: MountSources,
-    existing: Shared<LocalBoxFuture<'a, Arc<ExistingTags>>>,
+    existing: Shared<LocalBoxFuture<'a, Arc<Existing>>>,
     results: &'a Results,
     /// The packages whose binaries contain the data of `cargo auditable`.
     auditable: Mutex<BTreeSet<String>>,
 }
 
-/// Pushes images as they are built. Their tags are looked up meanwhile, by `existing`. Returns the packages whose binaries
+/// Pushes images as they are built. What their repositories have is looked up meanwhile, by `existing`. Returns the packages whose binaries
 /// contain the data of `cargo auditable`.
 pub(super) async fn deliver<'a>(
     push: &'a Push<'a>,
     session: &'a Session<'a>,
     registry: &'a AuthorizedRegistry,
     built: impl Stream<Item = BuiltJob<'a>>,
-    existing: impl Future<Output = ExistingTags> + 'a,
+    existing: impl Future<Output = Existing> + 'a,
     results: &'a Results,
 ) -> BTreeSet<String> {
     let names = session.desired().repositories.iter().map(|it| it.name.clone());

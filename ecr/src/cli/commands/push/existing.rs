@@ -1,5 +1,5 @@
-//! The images that tags point to before the push. They are looked up during the build, so that the push need
-//! not wait for the responses, nor for a connection.
+//! What the repositories have before the push: the images that tags point to and, where one is to be written, the project that the
+//! repository belongs to. It is looked up during the build, so that the push need not wait for the responses, nor for a connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -12,12 +12,34 @@ use super::Push;
 use super::connect::{AuthorizedRegistry, RegistryJob};
 use super::deliver::reference;
 use super::outcome::{ServiceResult, entry};
+use super::owner;
+use super::repositories::Refusal;
 use crate::cli::commands::session::Session;
 use crate::cli::report::{PushEntry, PushOutcome};
 use crate::config::tag_template::TagTemplate;
 
-/// What tags point to. A tag whose lookup failed is missing, and is looked up again by the push.
-pub(super) type ExistingTags = BTreeMap<(RepositoryName, ImageTag), FoundTag>;
+/// What was found. What is missing is looked up by the push, such as a tag whose lookup failed.
+#[derive(Debug, Default)]
+pub(super) struct Existing {
+    tags: BTreeMap<(RepositoryName, ImageTag), FoundTag>,
+    /// Whether the repository may be written to.
+    owners: BTreeMap<RepositoryName, Result<(), Refusal>>,
+}
+
+impl Existing {
+    /// What a tag of a repository points to.
+    pub(super) fn tag(&self, name: &RepositoryName, tag: &ImageTag) -> Option<&FoundTag> {
+        self.tags.get(&(name.clone(), tag.clone()))
+    }
+
+    /// Refuses the repository of another project.
+    pub(super) async fn require_own(&self, session: &Session<'_>, it: &RegistryJob) -> Result<(), Refusal> {
+        match self.owners.get(&it.job.service.repository) {
+            Some(known) => known.clone(),
+            None => owner::require_own(session, it).await,
+        }
+    }
+}
 
 /// What a tag pointed to when it was looked up.
 #[derive(Debug, Clone)]
@@ -34,29 +56,40 @@ impl FoundTag {
     }
 }
 
-/// Looks up the tags that do not depend on the digest of the image. The push looks up the others.
+/// Looks up the tags that do not depend on the digest of the image, and the owners of the repositories in which one is missing.
 pub(super) async fn look_up(
     push: &Push<'_>,
     session: &Session<'_>,
     registry: &AuthorizedRegistry,
     jobs: &[RegistryJob],
-) -> ExistingTags {
-    let wanted = jobs.iter().flat_map(|it| tags_to_look_up(push, it));
-    let answers = wanted.map(async |(name, tag)| {
-        let digest = registry.client.digest(&name, tag.as_str()).await.ok()?;
-        Some(((name, tag), FoundTag { digest, at: Instant::now() }))
-    });
-    stream::iter(answers)
-        .buffer_unordered(session.aws_concurrency())
-        .filter_map(async |it| it)
-        .collect()
-        .await
+) -> Existing {
+    let answers = jobs.iter().map(|it| of_service(push, session, registry, it));
+    let mut answers = stream::iter(answers).buffer_unordered(session.aws_concurrency());
+    let mut existing = Existing::default();
+    while let Some(found) = answers.next().await {
+        existing.tags.extend(found.tags);
+        existing.owners.extend(found.owners);
+    }
+    existing
 }
 
-fn tags_to_look_up(push: &Push<'_>, it: &RegistryJob) -> Vec<(RepositoryName, ImageTag)> {
+async fn of_service(
+    push: &Push<'_>,
+    session: &Session<'_>,
+    registry: &AuthorizedRegistry,
+    it: &RegistryJob,
+) -> Existing {
     let name = &it.job.service.repository;
-    let tags = known_tags(push, it).unwrap_or_default().into_iter();
-    tags.map(|tag| (name.clone(), tag)).collect()
+    let mut existing = Existing::default();
+    for tag in known_tags(push, it).unwrap_or_default() {
+        if let Ok(digest) = registry.client.digest(name, tag.as_str()).await {
+            existing.tags.insert((name.clone(), tag), FoundTag { digest, at: Instant::now() });
+        }
+    }
+    if existing.tags.values().any(|it| it.digest.is_none()) {
+        existing.owners.insert(name.clone(), owner::require_own(session, it).await);
+    }
+    existing
 }
 
 /// The tags of a service; `None` if they are not known before its image is built.

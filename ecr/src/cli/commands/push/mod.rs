@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use ecr_types::{Digest, ImageTag};
+use futures_util::future::{BoxFuture, Shared};
 
 use super::session::Session;
 use crate::build::git::WorkingTree;
@@ -29,7 +29,7 @@ mod deliver;
 mod difference;
 mod engine;
 mod engine_push;
-mod existing_tags;
+mod existing;
 mod finish;
 mod gate;
 mod local;
@@ -60,7 +60,7 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
         return references::merge(flags, shell);
     }
     shell.has_no_effect_yet("no image was pushed");
-    let Prepared { push, jobs, mut done, destination, gate, references, preparation, compilation } =
+    let Prepared { push, jobs, mut done, destination, gate, references, compilation } =
         prepare(flags, shell).await?;
     if flags.list {
         return since::list(shell, &jobs, push.since, destination).await;
@@ -78,9 +78,6 @@ pub async fn run(flags: &flags::Push, shell: &Shell) -> Result<Exit, Failure> {
             None
         }
     };
-    if !shell.interruption().is_interrupted() {
-        preparation.await.context("the preparation of the builds was interrupted")?;
-    }
     if let Some(Connected { session, registry_push: Some(registry_push), .. }) = &connected {
         done.extend(to_registry(&push, session, registry_push, compilation, gate.as_ref()).await);
     }
@@ -119,10 +116,10 @@ async fn to_registry(
     let results = Results::new("interrupted: whether its tags were pushed is unknown");
     let step = async {
         let jobs = since::split(push, session, registry, jobs, &results).await;
-        let (jobs, skipped) = existing_tags::skip_existing(push, session, registry, &jobs).await;
+        let (jobs, skipped) = existing::skip_existing(push, session, registry, &jobs).await;
         skipped.into_iter().for_each(|it| results.add(push.shell, it));
         let built = build::build(push, &registry.bases, &jobs, compilation);
-        let existing = existing_tags::look_up(push, session, registry, &jobs);
+        let existing = existing::look_up(push, session, registry, &jobs);
         let auditable = deliver::deliver(push, session, registry, built, existing, &results).await;
         push.builder.tend_caches();
         auditable
@@ -159,7 +156,11 @@ struct Push<'a> {
     tree: Option<WorkingTree>,
     /// The commit, branch and pull request in tags.
     revision: Revision,
+    preparation: Preparation,
 }
+
+/// What the builds need and no server is asked for. It begins before a server is asked, and each build waits for its end.
+type Preparation = Shared<BoxFuture<'static, ()>>;
 
 /// A service to push.
 #[derive(Debug, Clone)]

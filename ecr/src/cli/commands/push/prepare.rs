@@ -11,12 +11,12 @@ use ecr_oci::cache::{LayerCache, OnRead};
 use ecr_oci::image::compression::Compression;
 use ecr_oci::trees::TreeCache;
 use ecr_types::{Digest, Platform, human};
-use tokio::task::JoinHandle;
+use futures_util::future::FutureExt;
 
 use super::compilation::Compilation;
 use super::outcome::ServiceResult;
 use super::since::Since;
-use super::{Job, Push, engine, references, tree};
+use super::{Job, Preparation, Push, engine, references, tree};
 use crate::aws;
 use crate::build::compile::prebuilt::{self, PrebuiltError};
 use crate::build::compile::{self, ExecutableCache, Toolchain};
@@ -44,9 +44,7 @@ pub(super) struct Prepared<'a> {
     pub gate: Option<Gate>,
     /// The file of `--image-refs`.
     pub references: Option<OutputFile>,
-    /// Prepares the builds while the next stage waits for servers.
-    pub preparation: JoinHandle<()>,
-    /// Compiles the services meanwhile.
+    /// Compiles the services while the next stage waits for servers.
     pub compilation: Option<Compilation>,
 }
 
@@ -93,11 +91,11 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     }
     let references = flags.image_refs.as_deref().map(references::open).transpose()?;
     let revision = git::revision(tree.as_ref());
-    let push = Push { flags, shell, builder, methods, mirrors, since, tree, revision };
+    let push = Push { flags, shell, builder, methods, mirrors, since, tree, revision, preparation };
     let (jobs, untagged) = with_tags(&push, jobs);
     let done = done.into_iter().chain(untagged).collect();
     let compilation = begin_compilation(&push, &jobs, &destination);
-    Ok(Prepared { push, jobs, done, destination, gate, references, preparation, compilation })
+    Ok(Prepared { push, jobs, done, destination, gate, references, compilation })
 }
 
 /// The selected services. A part may be empty.
@@ -324,17 +322,19 @@ fn check_files(builder: &ImageBuilder, jobs: &[Job]) -> Result<(), Failure> {
 
 /// Does in the background what the builds need and no server is asked for: compresses prebuilt binaries, and finds out what
 /// cargo may compile together, if all services are compiled. The builds find the results in the caches.
-fn prepare_builds(flags: &flags::Push, builder: &Arc<ImageBuilder>, jobs: &[Job]) -> JoinHandle<()> {
+fn prepare_builds(flags: &flags::Push, builder: &Arc<ImageBuilder>, jobs: &[Job]) -> Preparation {
     let native = jobs.iter().filter(|it| it.method == BuildMethod::Native);
     let services: Vec<_> = native.map(|it| it.service.clone()).collect();
     let builder = builder.clone();
     let compiles_all = compiles_all(flags);
-    tokio::task::spawn_blocking(move || {
+    let preparation = tokio::task::spawn_blocking(move || {
         if compiles_all {
             builder.prepare_compilation(&services);
         }
         services.iter().for_each(|it| builder.prepare_layers(it));
-    })
+    });
+    // The builds do again what was not done, and report the error.
+    preparation.map(|_| ()).boxed().shared()
 }
 
 /// Compiles the services while the registry answers, if they were compiled before. A question about repositories is not asked

@@ -9,10 +9,9 @@ use ecr_types::{Digest, ImageTag, RepositoryName};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::connect::RegistryJob;
-use super::existing_tags::ExistingTags;
+use super::existing::Existing;
 use super::mount::{MountSources, Turn};
 use super::outcome::ServiceResult;
-use super::owner;
 use super::repositories::Refusal;
 use crate::build::image::NativeImage;
 use crate::cli::commands::session::Session;
@@ -29,8 +28,8 @@ pub(super) struct Upload<'a> {
     pub image: &'a NativeImage,
     pub tags: &'a [ImageTag],
     pub sources: &'a MountSources,
-    /// The tags that were looked up during the build.
-    pub existing: &'a ExistingTags,
+    /// What was looked up during the build.
+    pub existing: &'a Existing,
 }
 
 /// The sizes of the blobs that were uploaded and mounted, in bytes.
@@ -115,7 +114,7 @@ impl Upload<'_> {
         if self.tags.is_empty() && self.exists().await? {
             return Ok(PushOutcome::Unchanged);
         }
-        owner::require_own(self.session, self.job).await.map_err(UploadError::Refused)?;
+        self.existing.require_own(self.session, self.job).await.map_err(UploadError::Refused)?;
         self.send_blobs(sent, turn).await?;
         for (digest, manifest) in self.image.parts() {
             self.client.put_manifest(name, digest.as_str(), &manifest).await?;
@@ -145,7 +144,7 @@ impl Upload<'_> {
     /// The image that the tag pointed to during the build or, if it was not looked up then, points to now. That nothing is to
     /// be done for a tag that can be moved is not concluded from an old answer.
     async fn initial_tag_state(&self, tag: &ImageTag) -> Result<TagState, RegistryError> {
-        let found = self.existing.get(&(self.name().clone(), tag.clone()));
+        let found = self.existing.tag(self.name(), tag);
         let Some(found) = found else { return self.tag_state(tag).await };
         match self.compare(found.digest.clone()) {
             TagState::SameImage if !self.job.repository.protects(tag) && found.is_old() => {
