@@ -242,7 +242,8 @@ impl ImageBuilder {
     }
 
     fn source<'a>(&'a self, service: &'a Service) -> LayerSource<'a> {
-        LayerSource { root: &self.options.root, service, on_read: &self.on_read }
+        let compile::Options { root, executables, .. } = &self.options;
+        LayerSource { root, service, executables, on_read: &self.on_read }
     }
 
     fn layers(&self, files: &LayerFiles, compression: Compressor) -> Result<Vec<(&'static str, Layer)>> {

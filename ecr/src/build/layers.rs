@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use ecr_oci::cache::{self, OnRead};
+use ecr_oci::cache::OnRead;
 use ecr_oci::image::base::{self, BaseImage};
 use ecr_oci::image::layer::Files;
 use ecr_oci::image::loader::{Missing, Search};
 use ecr_oci::image::scratch;
 use ecr_oci::image::tree::FileTree;
 
-use crate::build::compile::{self, Binary, Executable};
+use crate::build::compile::{self, Binary, Executable, ExecutableCache};
 use crate::build::files::FileCopier;
 use crate::build::image::{base_of, entrypoint};
 use crate::config::desired::Service;
@@ -89,6 +89,8 @@ pub struct LayerSource<'a> {
     /// The root of the workspace.
     pub root: &'a Path,
     pub service: &'a Service,
+    /// The cache that the executables were read with.
+    pub executables: &'a ExecutableCache,
     /// Is told of files that are read.
     pub on_read: &'a OnRead,
 }
@@ -102,7 +104,7 @@ impl LayerSource<'_> {
     pub fn files(&self, binary: &Binary, lower: &LowerLayers<'_>) -> Result<(LayerFiles, FileTree)> {
         let mut libraries = Files::default();
         for library in &binary.libraries {
-            add_executable(&mut libraries, &library.file, &library.path);
+            self.add_executable(&mut libraries, &library.file, &library.path);
         }
         let mut layers = Layers { below: lower.tree(), files: Vec::new(), lower };
         layers.add("xtask-ecr: base scratch", self.base())?;
@@ -116,9 +118,13 @@ impl LayerSource<'_> {
             layers.add("xtask-ecr: files", copier.copy(&copies)?)?;
         }
         let mut executable = Files::default();
-        add_executable(&mut executable, &binary.file, &path);
+        self.add_executable(&mut executable, &binary.file, &path);
         layers.add("xtask-ecr: binary", executable)?;
         Ok((layers.files, layers.below))
+    }
+
+    fn add_executable(&self, files: &mut Files, file: &Executable, to: &str) {
+        files.stream(to, 0o755, (file.digest.clone(), file.size), self.executables.source(file));
     }
 
     /// Checks, before anything is compiled, that the files of the service can be copied.
@@ -168,8 +174,4 @@ fn hint(missing: &[Missing]) -> String {
         " where its loader looks (`{path}` is there: name its folder in LD_LIBRARY_PATH with the key `env`, or in \
          `/etc/ld.so.conf`, and run `ldconfig` when you build the base)"
     )
-}
-
-fn add_executable(files: &mut Files, file: &Executable, to: &str) {
-    cache::add_known(files, &file.path, to, 0o755, file.digest.clone(), file.size);
 }

@@ -155,6 +155,5 @@ fn is_temporary(path: &Path) -> bool {
 /// the cache.
 pub fn add_known(files: &mut Files, from: &Path, to: &str, mode: u32, digest: Digest, size: u64) {
     let path = from.to_owned();
-    let open = Box::new(move || Ok(Box::new(File::open(&path)?) as Box<dyn Read>));
-    files.stream(to, mode, size, digest, open);
+    files.stream(to, mode, (digest, size), move || Ok(Box::new(File::open(&path)?) as Box<dyn Read>));
 }

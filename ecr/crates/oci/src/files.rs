@@ -67,6 +67,11 @@ impl Temporary {
         self.file.as_file()
     }
 
+    /// The temporary name.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Renames the file to `path`, which must be in the same file system. An existing file is replaced.
     ///
     /// # Errors

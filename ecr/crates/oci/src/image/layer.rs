@@ -37,7 +37,7 @@ pub(super) enum Content {
     Stream {
         size: u64,
         digest: Digest,
-        open: Open,
+        source: Box<dyn Source>,
     },
     Derived {
         key: Digest,
@@ -45,8 +45,23 @@ pub(super) enum Content {
     },
 }
 
-/// Opens a file for reading. It is called once for each time that the layer is written.
-pub type Open = Box<dyn Fn() -> io::Result<Box<dyn Read>> + Send + Sync>;
+/// Where the content of a file comes from. A function that opens it is one.
+pub trait Source: Send + Sync {
+    /// Opens the file for reading. It is called once for each time that the layer is written.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    fn open(&self) -> io::Result<Box<dyn Read>>;
+
+    /// Is told that what was read since [`Source::open`] has the digest that was expected.
+    fn verified(&self) {}
+}
+
+impl<F: Fn() -> io::Result<Box<dyn Read>> + Send + Sync> Source for F {
+    fn open(&self) -> io::Result<Box<dyn Read>> {
+        self()
+    }
+}
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,8 +83,15 @@ impl Files {
     }
 
     /// Adds a file of `size` bytes with a known digest. It is opened and read when the layer is written.
-    pub fn stream(&mut self, path: &str, mode: u32, size: u64, digest: Digest, open: Open) {
-        self.add(path, Entry::new(mode, Content::Stream { size, digest, open }));
+    pub fn stream(
+        &mut self,
+        path: &str,
+        mode: u32,
+        (digest, size): (Digest, u64),
+        source: impl Source + 'static,
+    ) {
+        let source = Box::new(source);
+        self.add(path, Entry::new(mode, Content::Stream { size, digest, source }));
     }
 
     /// Adds a file whose content is computed when the layer is written. `key` identifies the content in the fingerprint: equal
@@ -230,13 +252,16 @@ impl Entry {
             }
             Content::Bytes(bytes) => append_bytes(archive, header, path, bytes),
             Content::Derived { make, .. } => append_bytes(archive, header, path, &make()),
-            Content::Stream { size, digest, open } => {
+            Content::Stream { size, digest, source } => {
                 header.set_size(*size);
                 // A file that has grown since must not overwrite the next entry.
-                let mut hashing = Hashing { input: open()?.take(*size), hash: Sha256::new() };
+                let mut hashing = Hashing { input: source.open()?.take(*size), hash: Sha256::new() };
                 archive.append_data(&mut header, path, &mut hashing)?;
                 match Digest::from_hash(&hashing.hash.finalize()) == *digest {
-                    true => Ok(()),
+                    true => {
+                        source.verified();
+                        Ok(())
+                    }
                     false => Err(io::Error::other(format!("`/{path}` changed while it was read"))),
                 }
             }
@@ -294,8 +319,7 @@ mod tests {
         let mut files = Files::default();
         files.bytes("/usr/local/bin/app", 0o755, "binary");
         files.folder("/tmp", 0o1777);
-        let open: Open = Box::new(|| Ok(Box::new(&b"text"[..])));
-        files.stream("/srv/a.txt", 0o644, 4, Digest::of(b"text"), open);
+        files.stream("/srv/a.txt", 0o644, (Digest::of(b"text"), 4), || Ok(Box::new(&b"text"[..]) as _));
         files
     }
 
@@ -368,8 +392,8 @@ mod tests {
     #[test]
     fn layer_with_a_changed_file_is_an_error() {
         let mut files = Files::default();
-        let open: Open = Box::new(|| Ok(Box::new(&b"longer than before"[..])));
-        files.stream("/a", 0o644, 4, Digest::of(b"text"), open);
+        let source = || Ok(Box::new(&b"longer than before"[..]) as _);
+        files.stream("/a", 0o644, (Digest::of(b"text"), 4), source);
         let error = files.write(io::sink(), Compression::Gzip, NonZero::<usize>::MIN).unwrap_err();
         assert_eq!(error.to_string(), "`/a` changed while it was read");
     }

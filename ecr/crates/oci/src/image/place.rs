@@ -80,9 +80,9 @@ impl Files {
                     Node::Folder(Some(Attributes { mode: entry.mode, uid, gid }))
                 }
                 Content::Link(target) => Node::Link(target.clone()),
-                Content::Stream { size, open, .. } if Kept::is_kept(path) => {
+                Content::Stream { size, source, .. } if Kept::is_kept(path) => {
                     // A file that cannot be read is an error when the layer is written.
-                    Node::File(open().and_then(|it| Kept::read(path, *size, it)).unwrap_or_default())
+                    Node::File(source.open().and_then(|it| Kept::read(path, *size, it)).unwrap_or_default())
                 }
                 _ => Node::File(Kept::Other),
             };
