@@ -9,12 +9,22 @@ use ecr_types::{RegistryId, RepositoryName};
 use super::desired::{Configuration, Desired};
 use super::metadata::{Environment, WorkspaceMetadata};
 
-/// Which environment a command is for: the one that is named, else that of `default-environment`.
+/// Which environment a command is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentChoice {
     pub named: Option<EnvironmentName>,
-    /// Whether there must be one if the workspace has environments. Otherwise the workspace's own settings are used.
-    pub is_required: bool,
+    pub otherwise: Otherwise,
+}
+
+/// The environment if none is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise {
+    /// That of `default-environment`. There must be one if the workspace has environments.
+    Default,
+    /// That of `default-environment`, else the workspace's own settings.
+    DefaultOrOwn,
+    /// All that the workspace has.
+    Every,
 }
 
 /// The name of an environment as the user gave it.
@@ -107,16 +117,19 @@ pub fn select<'a>(
         let pattern = glob::Pattern::new(pattern);
         all.iter().filter(|it| pattern.as_ref().is_ok_and(|pattern| pattern.matches(&it.name))).collect()
     };
-    match (&choice.named, &workspace.default_environment) {
-        (Some(EnvironmentName { name, origin }), _) => match of_pattern(name) {
+    match (&choice.named, choice.otherwise, &workspace.default_environment) {
+        (Some(EnvironmentName { name, origin }), ..) => match of_pattern(name) {
             found if found.is_empty() => {
                 Err(NoEnvironment::Unknown { name: name.clone(), origin: *origin, existing: existing() })
             }
             found => Ok(found),
         },
-        (None, Some(default)) => Ok(of_pattern(&default.value)),
-        (None, None) if all.is_empty() || !choice.is_required => Ok(Vec::new()),
-        (None, None) => Err(NoEnvironment::Unselected { existing: existing() }),
+        (None, Otherwise::Every, _) => Ok(all.iter().collect()),
+        (None, _, Some(default)) => Ok(of_pattern(&default.value)),
+        (None, Otherwise::Default, None) if !all.is_empty() => {
+            Err(NoEnvironment::Unselected { existing: existing() })
+        }
+        (None, _, None) => Ok(Vec::new()),
     }
 }
 

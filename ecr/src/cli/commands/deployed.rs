@@ -6,24 +6,24 @@ use ecr_types::RepositoryName;
 use ecr_types::error::one_line;
 use futures_util::stream::{self, StreamExt};
 
-use super::session::{Session, load_environments};
+use super::session::{Session, load_every};
 use crate::aws::{Aws, Manifests, Reads};
 use crate::cli::commands::session::Connection;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
-use crate::cli::flags::CommonArgs;
 use crate::cli::report::{DeployedEnvironment, DeployedImage, DeployedReport, DeployedService};
 use crate::cli::shell::Shell;
 use crate::clock::now;
 use crate::config::desired::Service;
-use crate::config::workspace::{Workspace, named_environment};
+use crate::config::workspace::Workspace;
 use crate::inventory::Inventory;
 use crate::plan::observed::ObservedRepository;
 use crate::promotion::{Deployed, EnvironmentTag, History, goes_soon};
 
 /// Shows the environments that are selected; all of them without `-e`.
 pub async fn run(flags: &flags::Deployed, shell: &Shell) -> Result<Exit, Failure> {
-    let workspaces = load(shell, &flags.common).await?;
+    // Every environment is meant, even if there is a default one.
+    let workspaces = load_every(shell, &flags.common).await?;
     let mut environments = Vec::new();
     for workspace in workspaces {
         let name = workspace.desired.environment.as_ref().map(|it| it.name.clone());
@@ -41,23 +41,6 @@ pub async fn run(flags: &flags::Deployed, shell: &Shell) -> Result<Exit, Failure
     let is_failed =
         |it: &DeployedEnvironment| it.error.is_some() || it.services.iter().any(|it| it.error.is_some());
     Ok(if report.environments.iter().any(is_failed) { Exit::Failed } else { Exit::Done })
-}
-
-/// Without `-e` and its variable, every environment is meant, even if there is a default one.
-async fn load(shell: &Shell, common: &CommonArgs) -> Result<Vec<Workspace>, Failure> {
-    let mut common = common.clone();
-    if named_environment(common.workspace.environment.as_deref()).is_some() {
-        return load_environments(shell, &common).await;
-    }
-    common.workspace.environment = Some("*".to_owned());
-    match load_environments(shell, &common).await {
-        Err(_) => {
-            // The workspace has none.
-            common.workspace.environment = None;
-            load_environments(shell, &common).await
-        }
-        workspaces => workspaces,
-    }
 }
 
 async fn environment(

@@ -10,7 +10,7 @@ use crate::cli::flags;
 use crate::cli::report::{ExplainReport, ExplainedSetting};
 use crate::cli::shell::Shell;
 use crate::config::desired::Explained;
-use crate::config::environments::EnvironmentChoice;
+use crate::config::environments::{EnvironmentChoice, Otherwise};
 use crate::config::workspace::{Explanation, Workspace, named_environment, outside};
 
 /// The time within which cargo tells about the workspace.
@@ -33,7 +33,7 @@ async fn load(flags: &flags::Explain, shell: &Shell) -> Result<Explanation, Fail
     let outside = outside(flags.workspace.region.clone(), flags.aws_profile.clone());
     let (manifest, patience) = (flags.workspace.manifest_path.clone(), shell.patience(LIMIT));
     let named = named_environment(flags.workspace.environment.as_deref());
-    let choice = EnvironmentChoice { named, is_required: true };
+    let choice = EnvironmentChoice { named, otherwise: Otherwise::Default };
     let loading = tokio::task::spawn_blocking(move || {
         Workspace::explain(manifest.as_deref(), &choice, &outside, &patience)
     });

@@ -10,7 +10,7 @@ use crate::cli::error::Failure;
 use crate::cli::flags::CommonArgs;
 use crate::cli::shell::Shell;
 use crate::config::desired::Desired;
-use crate::config::environments::EnvironmentChoice;
+use crate::config::environments::{EnvironmentChoice, Otherwise};
 use crate::config::workspace::{Workspace, named_environment};
 
 /// Loads the workspace in the environment that is selected, and warns of tables that are probably mistyped.
@@ -29,18 +29,30 @@ pub async fn load_workspace(shell: &Shell, common: &CommonArgs) -> Result<Worksp
 
 /// Loads the workspace once for each environment that is selected. There is at least one.
 pub async fn load_environments(shell: &Shell, common: &CommonArgs) -> Result<Vec<Workspace>, Failure> {
-    let workspaces = load_quietly(shell, common).await?;
-    let first = workspaces.first().map_or(&[][..], |it| &it.desired.near_misses);
-    warn_of_near_misses(shell, first);
-    Ok(workspaces)
+    Ok(with_warnings(shell, load(shell, common, Otherwise::Default).await?))
 }
 
 /// The same, without warnings.
 pub async fn load_quietly(shell: &Shell, common: &CommonArgs) -> Result<Vec<Workspace>, Failure> {
+    load(shell, common, Otherwise::Default).await
+}
+
+/// Loads the workspace once for each environment that is named, and for all if none is. There is at least one.
+pub async fn load_every(shell: &Shell, common: &CommonArgs) -> Result<Vec<Workspace>, Failure> {
+    Ok(with_warnings(shell, load(shell, common, Otherwise::Every).await?))
+}
+
+fn with_warnings(shell: &Shell, workspaces: Vec<Workspace>) -> Vec<Workspace> {
+    let first = workspaces.first().map_or(&[][..], |it| &it.desired.near_misses);
+    warn_of_near_misses(shell, first);
+    workspaces
+}
+
+async fn load(shell: &Shell, common: &CommonArgs, otherwise: Otherwise) -> Result<Vec<Workspace>, Failure> {
     let (manifest, limit) = (common.workspace.manifest_path.clone(), common.registry.network_timeout);
     let patience = shell.patience(limit);
     let named = named_environment(common.workspace.environment.as_deref());
-    let choice = EnvironmentChoice { named, is_required: true };
+    let choice = EnvironmentChoice { named, otherwise };
     // On another thread, so that Ctrl-C is noticed meanwhile.
     let began = Instant::now();
     let loading =

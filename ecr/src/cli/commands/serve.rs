@@ -12,7 +12,7 @@ use super::endpoint::{local_account, local_region, start_server};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::shell::Shell;
-use crate::config::environments::EnvironmentChoice;
+use crate::config::environments::{EnvironmentChoice, Otherwise};
 use crate::config::files;
 use crate::config::workspace::{Workspace, named_environment};
 
@@ -86,7 +86,7 @@ fn check(data: &std::path::Path, shell: &Shell) -> Result<Exit, Failure> {
 fn settings(flags: &flags::Serve, shell: &Shell) -> Result<ServeSettings, Failure> {
     let patience = shell.patience(Limits::default().total);
     let named = named_environment(flags.workspace.environment.as_deref());
-    let choice = EnvironmentChoice { named, is_required: false };
+    let choice = EnvironmentChoice { named, otherwise: Otherwise::DefaultOrOwn };
     let loaded = Workspace::load(flags.workspace.manifest_path.as_deref(), &choice, &patience);
     let workspace = match (loaded, &flags.data) {
         (Ok(workspaces), _) => workspaces.into_iter().next(),

@@ -8,7 +8,7 @@ use ecr_embedded::{DEFAULT_PORT, Server};
 use ecr_oci::http::{HttpClient, Limits};
 use ecr_types::RepositoryName;
 
-pub use super::load::{load_environments, load_quietly, load_workspace, warn_of_near_misses};
+pub use super::load::{load_environments, load_every, load_quietly, load_workspace, warn_of_near_misses};
 
 use super::endpoint::{client_config, connection_target, local_config};
 use crate::aws::ignored_writes::IgnoredWrites;
