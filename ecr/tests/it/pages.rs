@@ -13,7 +13,10 @@ fn page(command: &str, help: &str) -> String {
     );
     let (about, rest) = help.split_once("\n\nUsage: ").unwrap();
     let (usage, rest) = rest.split_once('\n').unwrap();
-    writeln!(page, "{}.\n\n```text\n{usage}\n```", joined(about)).unwrap();
+    for paragraph in about.split("\n\n") {
+        writeln!(page, "{}.\n", joined(paragraph).trim_end_matches('.')).unwrap();
+    }
+    writeln!(page, "```text\n{usage}\n```").unwrap();
     for (title, body) in sections(rest) {
         match title {
             "Exit codes" => {}

@@ -266,7 +266,7 @@ fn promotion_is_refused_with_reasons() {
           gate not passed: ECR cannot scan the image
              Refused my-app-worker 1.0.0: it did not pass the gate --fail-on HIGH
             Finished 1 image: 1 refused
-        --- exit 5
+        --- exit 4
     "#]]
     .assert_eq(&told(&promote(&["-p", "my-app-worker", "--yes", "--fail-on", "HIGH", "--timeout", "0s"])));
     let id = aws_sdk_ecr::types::ImageIdentifier::builder().image_digest(&archived).build();

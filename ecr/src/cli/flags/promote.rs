@@ -15,7 +15,7 @@ pub struct Promote {
     /// Digest of the image, as @sha256:..., of one service [default: the image of --tag, of --from, or of the configured tags]
     #[arg(value_name = "@DIGEST", conflicts_with_all = ["tag", "rollback"])]
     pub(crate) digest: Option<AtDigest>,
-    /// Environment that shall run the image, or a tag to put on it; PREFIX-{n} is a tag with the next number
+    /// Environment that shall run the image, or a tag to put on it (ecr/docs/deploying.md describes tags with a number)
     #[arg(long, value_name = "ENV|TAG", required_unless_present = "rollback")]
     pub(crate) to: Option<String>,
     /// Environment that the image is taken from: the image that it runs, unless --tag or a digest names another one

@@ -63,7 +63,7 @@ pub struct SelectionArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Registry")]
 pub struct RegistryArgs {
-    /// Use the embedded ECR instead of AWS, without an AWS account and without network access
+    /// Use the embedded ECR instead of AWS, without an AWS account; only cargo and base images may use the network
     #[arg(long)]
     pub local: bool,
     /// Directory of the embedded ECR's data [default: target/ecr-local]
@@ -90,7 +90,7 @@ impl RegistryArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Workspace")]
 pub struct WorkspaceArgs {
-    /// AWS region [default: AWS_REGION, or the workspace's `region`, or the region of the AWS profile]
+    /// AWS region [default: the environment's `region`, AWS_REGION, the workspace's `region`, or that of the AWS profile]
     #[arg(long, value_name = "REGION", value_parser = region)]
     pub region: Option<String>,
     /// Path to the workspace's Cargo.toml [default: found from the current directory]

@@ -25,9 +25,9 @@ pub struct WorkspaceMetadata {
     ///
     /// Default: `project` of `repositories.json`.
     pub project: Option<Located<String>>,
-    /// The region of the registry.
+    /// The region of the registry; `--region` and `AWS_REGION` win over it.
     ///
-    /// Value: AWS region. Default: `AWS_REGION`, then that of the AWS profile.
+    /// Value: AWS region. Default: that of the AWS profile.
     pub region: Option<Located<String>>,
     /// The only account to which commands write.
     ///
@@ -109,7 +109,7 @@ pub struct PackageMetadata {
     /// Default: the prefix of the workspace and the name of the package.
     pub repository: Option<Located<RepositoryName>>,
     pub settings: RepositorySettings,
-    /// What the image contains, see below.
+    /// What the image contains: the keys of `[package.metadata.ecr.image]`.
     pub image: ImageMetadata,
     /// Files that the image depends on, and that neither cargo nor the keys of the image show, for `push --since`.
     ///

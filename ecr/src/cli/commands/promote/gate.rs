@@ -3,7 +3,7 @@
 use ecr_types::error::one_line;
 use futures_util::stream::StreamExt;
 
-use super::plan::{Promotion, Reason, State};
+use super::plan::{Promotion, Reason, ReasonKind, State};
 use super::sides::Sides;
 use crate::cli::commands::scan::{
     self, SCAN_START_TIMEOUT, ScanTarget, Scanner, resolve_index, warn_of_expired,
@@ -37,7 +37,7 @@ pub(super) async fn apply(
             reasons.extend(signatures(flags, sides, required, promotion).await);
         }
         entry.reasons.extend(reasons.iter().cloned());
-        promotion.reasons.extend(reasons.into_iter().map(|text| Reason { text, can_be_confirmed: false }));
+        promotion.reasons.extend(reasons.into_iter().map(|text| Reason { text, kind: ReasonKind::Gate }));
     }
     Ok(())
 }

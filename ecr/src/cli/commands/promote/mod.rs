@@ -21,7 +21,7 @@ mod gate;
 mod plan;
 mod sides;
 
-use plan::{Planned, Promotion, Reason, State};
+use plan::{Planned, Promotion, Reason, ReasonKind, State};
 use sides::Sides;
 
 /// The number of images that are copied side by side.
@@ -51,9 +51,9 @@ pub async fn run(flags: &flags::Promote, shell: &Shell) -> Result<Exit, Failure>
     done.values().for_each(|it| report(shell, it));
     if let Some(refusal) = refusal(flags, shell, &sides, &promotions).await {
         done.extend(
-            promotions.into_iter().map(|(n, entry, promotion)| (n, refused(flags, entry, &promotion))),
+            promotions.into_iter().map(|(n, entry, it)| (n, refused(flags, entry, &it, refusal.exit))),
         );
-        done.values().filter(|it| it.exit == Exit::Refused).for_each(|it| report(shell, it));
+        done.values().filter(|it| it.exit == refusal.exit).for_each(|it| report(shell, it));
         refusal.help.iter().for_each(|it| shell.help(it));
         return Ok(finish(shell, &sides, done));
     }
@@ -63,6 +63,7 @@ pub async fn run(flags: &flags::Promote, shell: &Shell) -> Result<Exit, Failure>
 
 /// Why nothing is promoted.
 struct Refusal {
+    exit: Exit,
     help: Option<String>,
 }
 
@@ -73,18 +74,19 @@ async fn refusal(
     sides: &Sides<'_>,
     promotions: &[(usize, PromotedEntry, Promotion)],
 ) -> Option<Refusal> {
-    let reasons = || promotions.iter().flat_map(|(_, _, it)| &it.reasons);
-    if reasons().any(|it| !it.can_be_confirmed) {
+    let kinds: Vec<_> = promotions.iter().flat_map(|(_, _, it)| &it.reasons).map(|it| it.kind).collect();
+    if kinds.iter().any(|it| *it != ReasonKind::Confirmable) {
         let help = "leave the refused services out with --exclude".to_owned();
-        return Some(Refusal { help: Some(help).filter(|_| promotions.len() > 1) });
+        let exit = if kinds.contains(&ReasonKind::Final) { Exit::Refused } else { Exit::Gate };
+        return Some(Refusal { exit, help: Some(help).filter(|_| promotions.len() > 1) });
     }
-    if reasons().next().is_none() || flags.yes || flags.dry_run {
+    if kinds.is_empty() || flags.yes || flags.dry_run {
         return None;
     }
     if !shell.can_ask() {
         let help =
             "pass --yes to promote all the same; stdin is not a terminal, so that it cannot be confirmed";
-        return Some(Refusal { help: Some(help.to_owned()) });
+        return Some(Refusal { exit: Exit::Refused, help: Some(help.to_owned()) });
     }
     for (_, entry, promotion) in promotions {
         promotion.reasons.iter().for_each(|it| shell.warn(format!("{}: {}", entry.name(), it.text)));
@@ -93,7 +95,7 @@ async fn refusal(
     let answer = shell.ask(&format!("Promote {images} to {}? [y/N]", sides.label)).await;
     match answer.as_deref() {
         Some("y" | "Y" | "yes" | "Yes" | "YES") => None,
-        _ => Some(Refusal { help: None }),
+        _ => Some(Refusal { exit: Exit::Refused, help: None }),
     }
 }
 
@@ -158,14 +160,14 @@ fn failed(entry: PromotedEntry, error: String, help: Option<String>) -> Done {
     Done { entry, exit: Exit::Failed, help }
 }
 
-fn refused(flags: &flags::Promote, entry: PromotedEntry, promotion: &Promotion) -> Done {
-    let counts = |it: &&Reason| !(it.can_be_confirmed && flags.yes);
+fn refused(flags: &flags::Promote, entry: PromotedEntry, promotion: &Promotion, exit: Exit) -> Done {
+    let counts = |it: &&Reason| !(it.kind == ReasonKind::Confirmable && flags.yes);
     let reasons: Vec<_> = promotion.reasons.iter().filter(counts).map(|it| it.text.clone()).collect();
     let outcome = match reasons.is_empty() {
         true => PromoteOutcome::Kept,
         false => PromoteOutcome::Refused,
     };
-    Done { entry: PromotedEntry { outcome, reasons, ..entry }, exit: Exit::Refused, help: None }
+    Done { entry: PromotedEntry { outcome, reasons, ..entry }, exit, help: None }
 }
 
 fn report(shell: &Shell, done: &Done) {

@@ -59,8 +59,18 @@ impl State {
 #[derive(Debug, Clone)]
 pub(super) struct Reason {
     pub text: String,
-    /// Whether `--yes`, or an answer, overrules it.
-    pub can_be_confirmed: bool,
+    pub kind: ReasonKind,
+}
+
+/// What overrules a reason, and the exit code if nothing does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReasonKind {
+    /// `--yes`, or an answer.
+    Confirmable,
+    /// Nothing.
+    Final,
+    /// Nothing: a gate of scans or of signatures.
+    Gate,
 }
 
 /// The image that is to be promoted.
@@ -264,15 +274,15 @@ impl Planner<'_> {
     ) -> Vec<Reason> {
         let target = &self.sides.target().session;
         let mut reasons = Vec::new();
-        let mut add = |can_be_confirmed, text| reasons.push(Reason { text, can_be_confirmed });
+        let mut add = |kind, text| reasons.push(Reason { text, kind });
         if let Some(owner) = foreign_owner(observed, target.project()) {
-            add(false, format!("`{to}` belongs to project `{owner}`"));
+            add(ReasonKind::Final, format!("`{to}` belongs to project `{owner}`"));
         }
         let is_archived = |it: &&Image| it.storage_class == StorageClass::Archive;
         let here = inventory.images.iter().find(|it| it.digest == image.digest);
         if let Some(archived) = [Some(image), here].into_iter().flatten().find(is_archived) {
             let missing = Missing::archived(to, &format!("@{}", archived.digest.short()), &archived.digest);
-            add(false, format!("{}: {}", missing.message, missing.help.unwrap_or_default()));
+            add(ReasonKind::Final, format!("{}: {}", missing.message, missing.help.unwrap_or_default()));
         }
         match observed.lifecycle_policy.known() {
             Some(Some(stored)) => {
@@ -281,7 +291,7 @@ impl Planner<'_> {
                 });
                 if goes {
                     add(
-                        true,
+                        ReasonKind::Confirmable,
                         format!(
                             "the lifecycle policy of `{to}` may take the image within {WITHIN_DAYS} days; a tag does not renew its age"
                         ),
@@ -297,7 +307,7 @@ impl Planner<'_> {
         }
         let desired = target.desired().repositories.iter().find(|it| it.name == *to);
         if desired.is_some_and(|it| it.protect) {
-            add(true, format!("`{to}` is protected"));
+            add(ReasonKind::Confirmable, format!("`{to}` is protected"));
         }
         reasons
     }
