@@ -1,6 +1,7 @@
 """Every command of the README, the documents and the examples of `--help`, run in a clone of this repository against the embedded
 ECR. What a document shows below a command has to be there, line by line; `…` stands for any text, and numbers may differ."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -129,6 +130,12 @@ class Page:
         return subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=self.root, env=self.env,
                               text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=600)
 
+    def serve(self):
+        """Runs another server until the page ends, with the state of --local."""
+        port = str(free_port())
+        self.servers.enter_context(process([XTASK, "ecr", "serve", "--port", port], env=self.env, cwd=self.root))
+        wait_for(f"http://127.0.0.1:{port}")
+
     def configure(self, toml):
         """Adds the keys of [workspace.metadata.ecr] and the tables below it to the root manifest, in a commit."""
         head = "[workspace.metadata.ecr]\n"
@@ -160,7 +167,7 @@ class Documents(unittest.TestCase):
             page.env["AWS_CONFIG_FILE"] = config
             for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
                 page.env.pop(key)
-        with tempfile.TemporaryDirectory() as state:
+        with tempfile.TemporaryDirectory() as state, contextlib.ExitStack() as page.servers:
             serve = [XTASK, "ecr", "serve", "--port", str(page.port), "--data", state, "--control"]
             with process(serve, env=page.env, cwd=ROOT):
                 wait_for(page.env["AWS_ENDPOINT_URL"])
@@ -186,6 +193,8 @@ class Documents(unittest.TestCase):
         if "ecr serve" in command:
             # The server of the page is the one of this command: it answers at the address that is shown.
             self.assertEqual(lines, ["http://127.0.0.1:4510"] if lines else [])
+            if command == "cargo xtask ecr serve":
+                page.serve()
             return
         done = page.run(command)
         self.assertEqual(done.returncode, EXITS.get(command, 0), f"{command}\n{done.stdout}\n{done.stderr}")
