@@ -1,9 +1,9 @@
-"""One fresh binary into an image and into a registry: `push`, docker, buildah, and the floor.
+"""One fresh binary into an image and into a registry: `push`, docker, buildah, and one core of this process.
 
     push.py [ROUNDS]
 
 All of them go to the same embedded ECR, in turn. The binary gets new bytes for each, so that nothing is cached; the base
-layer is there before. `push` is given the binary, so that cargo's own check is apart, and shown by itself. The floor is this
+layer is there before. `push` is given the binary, so that cargo's own check is apart, and shown by itself. One core is this
 process reading the binary, compressing it on one core with the fastest zlib that there is, hashing it, and sending it once.
 Medians; quotients are taken round by round, and their medians printed."""
 
@@ -112,7 +112,7 @@ def main():
             run("buildah", *storage, "bud", "--no-cache", "--tag", name, context)
             run("buildah", *storage, "push", "--tls-verify=false", "--creds", f"AWS:{password}", name)
 
-        def floor(_):
+        def one_core(_):
             data = (context / "my-app").read_bytes()
             packed = compressed(data)
             hashlib.sha256(data)
@@ -127,7 +127,7 @@ def main():
 
         run(XTASK, "push", "--allow-dirty", "--dry-run", "-q", cwd=ROOT)  # makes target/*/release/my-app
         ways = {"push": ours, "push, zstd": with_zstd, "docker build + push": docker, "buildah bud + push": buildah,
-                "floor": floor}
+                "one core": one_core}
         for size in (0, LARGE):
             data = payload(size)
             print(f"a fresh binary of {len(data) / 1e6:.1f} MB, {len(compressed(data)) / 1e6:.1f} MB compressed")
