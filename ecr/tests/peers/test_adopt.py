@@ -18,6 +18,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 SOURCE = ROOT / "ecr"
 # One target folder for all of them: the tool is compiled once for each set of locked packages.
 TARGET = ROOT / "target/adopt"
+# aws-lc, two minutes of C, is compiled for each profile and way of linking.
+COMPILER = {"CC": "ccache cc", "CCACHE_DIR": str(ROOT / "target/ccache")} if shutil.which("ccache") else {}
 
 
 def package(name, dependencies="", more=""):
@@ -119,7 +121,7 @@ class Adopter:
 
     def run(self, *args, code=0, folder=".", **more):
         # `ecr init` asks this endpoint, on which nothing listens, whose the keys are.
-        env = environment("http://127.0.0.1:9") | {"CARGO_TARGET_DIR": str(TARGET), "CARGO_TERM_COLOR": "never"}
+        env = environment("http://127.0.0.1:9") | {"CARGO_TARGET_DIR": str(TARGET), "CARGO_TERM_COLOR": "never"} | COMPILER
         for name in ("CARGO", "RUSTUP_TOOLCHAIN"):
             env.pop(name, None)
         done = subprocess.run(list(map(str, args)), cwd=self.root / folder, env=env | more, text=True, capture_output=True,
