@@ -34,7 +34,7 @@ pub struct Preview {
 const PREVIEW_TIME: Duration = Duration::from_secs(1);
 
 impl Preview {
-    /// Whether another request finds the results.
+    /// Whether another preview may begin.
     pub fn is_complete(&self) -> bool {
         self.was_asked || self.started_at.elapsed() > PREVIEW_TIME
     }

@@ -49,8 +49,8 @@ pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     Ok(call.about(&name, json!({"lifecyclePolicyText": text, "status": "IN_PROGRESS"})))
 }
 
-/// The first request for a preview finds it in progress, so that a client must be able to wait: how long ECR takes is not
-/// documented.
+/// The first request for a preview finds it in progress, however late it comes, so that a client must be able to wait: how long
+/// ECR takes is not documented.
 pub fn get(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let Found { name, repository, .. } = call.find(input)?;
     let key = repository.id;
@@ -67,9 +67,8 @@ pub fn get(call: &Call<'_>, input: Input<'_>) -> ApiResult {
         );
         return Err(ApiError::new("LifecyclePolicyPreviewNotFoundException", message));
     };
-    let is_complete = preview.is_complete();
-    let Preview { text, rows, .. } = preview;
-    if !is_complete {
+    let Preview { text, rows, was_asked, .. } = preview;
+    if !was_asked {
         return Ok(call.about(&name, json!({"lifecyclePolicyText": text, "status": "IN_PROGRESS"})));
     }
     let filter = Filter::of(input);
