@@ -30,12 +30,12 @@ pub struct Preview {
     pub was_asked: bool,
 }
 
-/// The time after which a preview is complete, also if nobody asks for it.
+/// The time after which another preview may begin, also if nobody has asked for this one.
 const PREVIEW_TIME: Duration = Duration::from_secs(1);
 
 impl Preview {
     /// Whether another preview may begin.
-    pub fn is_complete(&self) -> bool {
+    pub fn may_be_replaced(&self) -> bool {
         self.was_asked || self.started_at.elapsed() > PREVIEW_TIME
     }
 }

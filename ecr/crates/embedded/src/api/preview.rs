@@ -20,7 +20,7 @@ use crate::store::{Listed, Queries, Rows};
 pub fn start(call: &Call<'_>, input: Input<'_>) -> ApiResult {
     let Found { rows, name, repository } = call.find(input)?;
     let key = repository.id;
-    if call.shared.previews().get(&key).is_some_and(|it| !it.is_complete()) {
+    if call.shared.previews().get(&key).is_some_and(|it| !it.may_be_replaced()) {
         let message = format!(
             "The previous lifecycle policy preview request for the repository with name '{name}' \
              in the registry with id '{}' has not completed",

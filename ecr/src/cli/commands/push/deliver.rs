@@ -14,7 +14,6 @@ use super::engine_push::EnginePush;
 use super::existing::Existing;
 use super::mount::MountSources;
 use super::outcome::{ServiceResult, entry};
-use super::owner;
 use super::remote::RemoteBuild;
 use super::results::Results;
 use super::upload::Upload;
@@ -38,8 +37,8 @@ struct Delivery<'a> {
     auditable: Mutex<BTreeSet<String>>,
 }
 
-/// Pushes images as they are built. What their repositories have is looked up meanwhile, by `existing`. Returns the packages whose binaries
-/// contain the data of `cargo auditable`.
+/// Pushes images as they are built. What their repositories have is looked up meanwhile, by `existing`. Returns the packages
+/// whose binaries contain the data of `cargo auditable`.
 pub(super) async fn deliver<'a>(
     push: &'a Push<'a>,
     session: &'a Session<'a>,
@@ -146,7 +145,7 @@ impl Delivery<'_> {
     }
 
     async fn push_from_engine(&self, it: &RegistryJob, image: EngineImage) -> ServiceResult {
-        if let Err(refusal) = owner::require_own(self.session, it).await {
+        if let Err(refusal) = self.existing.clone().await.require_own(self.session, it).await {
             return refusal.result(&it.job);
         }
         let tags = match self.push.tags(&it.job, Some(&image.id)) {
@@ -164,7 +163,7 @@ impl Delivery<'_> {
     }
 
     async fn build_remotely(&self, it: &RegistryJob, remote: RemoteBuild<'_>) -> ServiceResult {
-        if let Err(refusal) = owner::require_own(self.session, it).await {
+        if let Err(refusal) = self.existing.clone().await.require_own(self.session, it).await {
             return refusal.result(&it.job);
         }
         let tags = match self.push.tags(&it.job, None) {
