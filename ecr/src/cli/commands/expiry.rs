@@ -80,14 +80,9 @@ pub async fn confirm(session: &Session<'_>, plan: &Plan, yes: bool) -> Result<()
         let help = "pass --yes to confirm; `cargo xtask ecr lifecycle preview` lists each image";
         return Err(Failure::refused(message).with_help(help));
     }
-    match session
-        .shell
-        .ask(&format!("{images} {verb} be expired or archived. Continue? [y/N]"))
-        .await
-        .as_deref()
-    {
-        Some("y" | "Y" | "yes" | "Yes" | "YES") => Ok(()),
-        _ => Err(Failure::refused("nothing was written: not confirmed")),
+    match session.shell.confirm(&format!("{images} {verb} be expired or archived. Continue?")).await {
+        true => Ok(()),
+        false => Err(Failure::refused("nothing was written: not confirmed")),
     }
 }
 

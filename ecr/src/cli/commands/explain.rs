@@ -4,7 +4,7 @@ use anyhow::Context;
 use ecr_types::document::did_you_mean;
 use ecr_types::human;
 
-use super::session::warn_of_near_misses;
+use super::load::{LIMIT, warn_of_near_misses};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::flags;
 use crate::cli::report::{ExplainReport, ExplainedSetting};
@@ -12,9 +12,6 @@ use crate::cli::shell::Shell;
 use crate::config::desired::Explained;
 use crate::config::environments::{EnvironmentChoice, Otherwise};
 use crate::config::workspace::{Explanation, Workspace, named_environment, outside};
-
-/// The time within which cargo tells about the workspace.
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Prints the settings of the workspace and of the selected services.
 pub async fn run(flags: &flags::Explain, shell: &Shell) -> Result<Exit, Failure> {
@@ -46,8 +43,9 @@ async fn load(flags: &flags::Explain, shell: &Shell) -> Result<Explanation, Fail
 
 /// The settings that the flags select. A name or a key that nothing has is an error.
 fn selected(flags: &flags::Explain, settings: Vec<Explained>) -> Result<Vec<Explained>, Failure> {
-    let services = settings.iter().filter_map(|it| Some((it.package.as_deref()?, it.service.as_deref()?)));
-    let is_wanted = flags.selection.service_matcher(&services.collect::<Vec<_>>())?;
+    let services = settings.iter().filter_map(|it| it.service.as_ref());
+    let services: Vec<_> = services.map(|it| (it.package.as_str(), it.name.as_str())).collect();
+    let is_wanted = flags.selection.service_matcher(&services)?;
     let keys: Vec<String> = settings.iter().map(|it| it.key.clone()).collect();
     let has_key = |it: &Explained| match &flags.key {
         Some(key) => {
@@ -56,9 +54,9 @@ fn selected(flags: &flags::Explain, settings: Vec<Explained>) -> Result<Vec<Expl
         None => true,
     };
     // With a selection of services, those of the workspace are not meant.
-    let is_of = |it: &Explained| match (&it.package, &it.service) {
-        (Some(package), Some(service)) => is_wanted(package, service),
-        _ => flags.selection.package.is_empty(),
+    let is_of = |it: &Explained| match &it.service {
+        Some(service) => is_wanted(&service.package, &service.name),
+        None => flags.selection.package.is_empty(),
     };
     let selected: Vec<_> = settings.into_iter().filter(|it| is_of(it) && has_key(it)).collect();
     match (&flags.key, selected.is_empty()) {

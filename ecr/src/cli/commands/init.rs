@@ -7,6 +7,7 @@ use anyhow::Context;
 use ecr_oci::http::Limits;
 use ecr_types::human::count;
 
+use super::load::LIMIT;
 use super::session::http_client;
 use crate::adoption::{self, FileChange, NoProposal, Proposal, Surroundings};
 use crate::aws::caller::Caller;
@@ -16,9 +17,6 @@ use crate::cli::report::InitReport;
 use crate::cli::shell::Shell;
 use crate::config::files;
 use crate::config::workspace;
-
-/// The time within which cargo and git answer.
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// The time within which AWS says whose the credentials are. The command does without.
 const AWS_LIMIT: Duration = Duration::from_secs(5);

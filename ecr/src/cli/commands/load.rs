@@ -13,6 +13,9 @@ use crate::config::desired::Desired;
 use crate::config::environments::{EnvironmentChoice, Otherwise};
 use crate::config::workspace::{Workspace, named_environment};
 
+/// How long cargo and git may take in a command that has no `--network-timeout`.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
 /// Loads the workspace in the environment that is selected, and warns of tables that are probably mistyped.
 pub async fn load_workspace(shell: &Shell, common: &CommonArgs) -> Result<Workspace, Failure> {
     let mut workspaces = load_environments(shell, common).await?;

@@ -89,7 +89,7 @@ async fn warn_of_tags(flags: &flags::Plan, shell: &Shell, workspace: &Workspace)
     let services = flags.common.selection.services(&workspace.desired)?;
     let wanted: Vec<_> = services.iter().map(|it| Wanted::service(it)).collect();
     let limit = flags.common.registry.network_timeout;
-    let revision = revision(shell, workspace, &wanted, None, limit).await?;
+    let revision = revision(shell, workspace, &wanted, &[], limit).await?;
     for service in services {
         let values = TagValues { version: &service.package.version, revision: &revision, digest: None };
         for template in service.tag_templates().iter().filter(|it| it.needs_revision()) {

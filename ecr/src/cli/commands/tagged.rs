@@ -71,11 +71,11 @@ impl Wanted {
         DeployedImage { package, service, repository, host, tag, digest }
     }
 
-    fn templates(&self, given: Option<&TagTemplate>) -> Vec<TagTemplate> {
+    /// The tags to look for: those of the command line, else the configured ones.
+    pub fn templates(&self, given: &[TagTemplate]) -> Vec<TagTemplate> {
         match (given, &self.service) {
-            (Some(tag), _) => vec![tag.clone()],
-            (None, Some(service)) => service.tag_templates(),
-            (None, None) => Vec::new(),
+            ([], Some(service)) => service.tag_templates(),
+            _ => given.to_vec(),
         }
     }
 }
@@ -108,7 +108,7 @@ pub async fn revision(
     shell: &Shell,
     workspace: &Workspace,
     wanted: &[Wanted],
-    given: Option<&TagTemplate>,
+    given: &[TagTemplate],
     limit: std::time::Duration,
 ) -> Result<Revision, Failure> {
     let needs_git = wanted.iter().flat_map(|it| it.templates(given)).any(|it| it.needs_revision());
@@ -141,7 +141,7 @@ impl TagLookup<'_> {
     fn tags(&self, wanted: &Wanted) -> Result<Vec<ImageTag>, Missing> {
         let version = wanted.service.as_ref().map_or("", |it| &it.package.version);
         let values = TagValues { version, revision: &self.revision, digest: None };
-        let templates = wanted.templates(self.tag);
+        let templates = wanted.templates(self.tag.map(std::slice::from_ref).unwrap_or_default());
         let known = templates.iter().filter(|it| !it.needs_digest());
         let rendered = known.map(|it| it.render(&values)).collect::<Result<_, _>>();
         rendered.map_err(|it| Missing { message: it.to_string(), help: None })

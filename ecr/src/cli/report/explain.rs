@@ -51,7 +51,7 @@ impl ExplainedSetting {
         let overrides =
             overrides.map(|(value, origin)| OverriddenValue { value, origin: origin.to_string() });
         Some(Self {
-            service: explained.service,
+            service: explained.service.map(|it| it.name),
             key: explained.key,
             value,
             origin: origin.to_string(),

@@ -248,6 +248,12 @@ impl Shell {
         answer
     }
 
+    /// Asks a question, which ends with `?`, and returns whether the answer is yes.
+    pub async fn confirm(&self, question: &str) -> bool {
+        let answer = self.ask(&format!("{question} [y/N]")).await;
+        answer.is_some_and(|it| matches!(it.to_lowercase().as_str(), "y" | "yes"))
+    }
+
     /// Prints a failure on stderr and, if the format is JSON, on stdout.
     pub fn failure(&self, failure: &Failure) {
         self.eprint_failure(failure);

@@ -14,14 +14,21 @@ use crate::config::tag_template::TagTemplate;
 /// A setting: the value that counts, and the values that it overrides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained {
-    /// The name of the service that has it; `None` for a setting of the workspace.
-    pub service: Option<String>,
-    /// The package of that service.
-    pub package: Option<String>,
+    /// The service that has it; `None` for a setting of the workspace.
+    pub service: Option<ServiceName>,
     /// The key, as it is written in a manifest, with its table: `image.ports`.
     pub key: String,
     /// The values, the one that counts first. There is at least one.
     pub values: Vec<(String, Origin)>,
+}
+
+/// What a service is selected by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceName {
+    /// Its package.
+    pub package: String,
+    /// Its own name, which is that of the package unless the package has several services.
+    pub name: String,
 }
 
 /// Where a value comes from.
@@ -163,7 +170,7 @@ fn of_workspace(
         ("price-per-gb-month", layers().located(base.price.as_ref(), ToString::to_string).built_in("0.10")),
     ];
     rows.into_iter()
-        .map(|(key, it)| Explained { service: None, package: None, key: key.to_owned(), values: it.values })
+        .map(|(key, it)| Explained { service: None, key: key.to_owned(), values: it.values })
         .collect()
 }
 
@@ -186,21 +193,14 @@ impl Resolver<'_> {
             .chain([&own.settings, &package.settings, &in_environment, &without])
             .collect();
         let images = [&own.image, &package.image, &self.configuration.workspace.image];
-        let name = service.name();
         let repository = Layers::default()
             .located(entry.and_then(|it| it.name.as_ref()), ToString::to_string)
             .located(own.repository.as_ref(), ToString::to_string)
             .built_in(&derived.map(|it| it.to_string()).unwrap_or_default());
         let rows = std::iter::once(("repository".to_owned(), repository));
         let rows = rows.chain(of_settings(&settings)).chain(of_image(&images, &service.member.package));
-        let package = &service.member.package.name;
-        let explained = |(key, it): Row| Explained {
-            service: Some(name.clone()),
-            package: Some(package.clone()),
-            key,
-            values: it.values,
-        };
-        rows.map(explained).collect()
+        let service = ServiceName { package: service.member.package.name.clone(), name: service.name() };
+        rows.map(|(key, it)| Explained { service: Some(service.clone()), key, values: it.values }).collect()
     }
 }
 

@@ -8,11 +8,10 @@ use ecr_oci::registry::{Copied, ImageCopy, RegistryClient, RegistryErrorKind};
 use ecr_types::error::one_line;
 use ecr_types::{Digest, ImageTag};
 
-use super::plan::{Promotion, State};
+use super::plan::Promotion;
 use super::sides::Sides;
-use super::{Done, conflict};
+use super::{Done, conflict, failed, succeeded};
 use crate::aws::Manifests;
-use crate::cli::error::Exit;
 use crate::cli::help::help_for;
 use crate::cli::report::{PromoteOutcome, PromotedEntry};
 use crate::promotion::{EnvironmentTag, History};
@@ -20,21 +19,17 @@ use crate::promotion::{EnvironmentTag, History};
 /// The number of times that the next number is taken because another promotion has taken the one before.
 const RACES: usize = 16;
 
-/// Promotes one image.
-pub(super) async fn apply(sides: &Sides<'_>, entry: PromotedEntry, promotion: &Promotion) -> Done {
-    let tag = match &promotion.state {
-        State::Tag(tag) => tag,
-        State::Unchanged(_) => {
-            let entry = PromotedEntry { outcome: PromoteOutcome::Unchanged, ..entry };
-            return Done { entry, exit: Exit::Done, help: None };
-        }
-        State::Conflict { .. } => return conflict(entry, promotion),
-    };
+/// Promotes one image, which gets `tag`.
+pub(super) async fn apply(
+    sides: &Sides<'_>,
+    entry: PromotedEntry,
+    promotion: &Promotion,
+    tag: &ImageTag,
+) -> Done {
     let apply = Apply { sides, promotion };
     match apply.run(tag).await {
         Ok((Tagged::Tag(tag), copied)) => {
             let entry = PromotedEntry {
-                outcome: PromoteOutcome::Promoted,
                 tags: vec![tag],
                 uploaded_bytes: copied.uploaded_bytes,
                 mounted_bytes: copied.mounted_bytes,
@@ -46,17 +41,10 @@ pub(super) async fn apply(sides: &Sides<'_>, entry: PromotedEntry, promotion: &P
                 let text = "the registry has no list of referrers: artifacts such as SBOMs and signatures were not copied";
                 sides.source().session.shell.warn(format!("{}: {text}", entry.name()));
             }
-            Done { entry, exit: Exit::Done, help: None }
+            succeeded(entry, PromoteOutcome::Promoted)
         }
-        Ok((Tagged::OtherImage(error), _)) => {
-            let entry = PromotedEntry { outcome: PromoteOutcome::Conflict, error: Some(error), ..entry };
-            Done { entry, exit: Exit::Conflict, help: None }
-        }
-        Err(error) => {
-            let text = one_line(error.as_ref());
-            let entry = PromotedEntry { outcome: PromoteOutcome::Failed, error: Some(text), ..entry };
-            Done { entry, exit: Exit::Failed, help: help_for(&error) }
-        }
+        Ok((Tagged::OtherImage(error), _)) => conflict(entry, error, None),
+        Err(error) => failed(entry, one_line(error.as_ref()), help_for(&error)),
     }
 }
 

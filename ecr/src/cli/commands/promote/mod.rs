@@ -92,11 +92,8 @@ async fn refusal(
         promotion.reasons.iter().for_each(|it| shell.warn(format!("{}: {}", entry.name(), it.text)));
     }
     let images = count(promotions.len() as u64, "image");
-    let answer = shell.ask(&format!("Promote {images} to {}? [y/N]", sides.label)).await;
-    match answer.as_deref() {
-        Some("y" | "Y" | "yes" | "Yes" | "YES") => None,
-        _ => Some(Refusal { exit: Exit::Refused, help: None }),
-    }
+    let is_confirmed = shell.confirm(&format!("Promote {images} to {}?", sides.label)).await;
+    (!is_confirmed).then_some(Refusal { exit: Exit::Refused, help: None })
 }
 
 async fn promote(
@@ -111,9 +108,11 @@ async fn promote(
         let each = promotions.into_iter().map(|(n, entry, promotion)| {
             let all = &all;
             async move {
-                let done = match flags.dry_run {
-                    true => dry_run(entry, &promotion),
-                    false => apply::apply(sides, entry, &promotion).await,
+                let done = match &promotion.state {
+                    State::Unchanged(_) => succeeded(entry, PromoteOutcome::Unchanged),
+                    State::Conflict { error, help, .. } => conflict(entry, error.clone(), Some(help.clone())),
+                    State::Tag(_) if flags.dry_run => succeeded(entry, PromoteOutcome::DryRun),
+                    State::Tag(tag) => apply::apply(sides, entry, &promotion, tag).await,
                 };
                 lock(all).insert(n, done);
                 n
@@ -138,21 +137,13 @@ async fn promote(
     all
 }
 
-fn dry_run(entry: PromotedEntry, promotion: &Promotion) -> Done {
-    let (outcome, exit) = match &promotion.state {
-        State::Tag(_) => (PromoteOutcome::DryRun, Exit::Done),
-        State::Unchanged(_) => (PromoteOutcome::Unchanged, Exit::Done),
-        State::Conflict { .. } => return conflict(entry, promotion),
-    };
-    Done { entry: PromotedEntry { outcome, ..entry }, exit, help: None }
+fn succeeded(entry: PromotedEntry, outcome: PromoteOutcome) -> Done {
+    Done { entry: PromotedEntry { outcome, ..entry }, exit: Exit::Done, help: None }
 }
 
-fn conflict(entry: PromotedEntry, promotion: &Promotion) -> Done {
-    let State::Conflict { error, help, .. } = &promotion.state else {
-        return Done { entry, exit: Exit::Done, help: None };
-    };
-    let entry = PromotedEntry { outcome: PromoteOutcome::Conflict, error: Some(error.clone()), ..entry };
-    Done { entry, exit: Exit::Conflict, help: Some(help.clone()) }
+fn conflict(entry: PromotedEntry, error: String, help: Option<String>) -> Done {
+    let entry = PromotedEntry { outcome: PromoteOutcome::Conflict, error: Some(error), ..entry };
+    Done { entry, exit: Exit::Conflict, help }
 }
 
 fn failed(entry: PromotedEntry, error: String, help: Option<String>) -> Done {

@@ -91,7 +91,7 @@ pub(super) async fn plan(flags: &flags::Promote, sides: &Sides<'_>) -> Result<Ve
     let wanted =
         sides.services.iter().filter_map(|it| source.service(it)).map(Wanted::service).collect::<Vec<_>>();
     let (tag, limit) = (flags.tag.as_ref(), flags.common.registry.network_timeout);
-    let revision = revision(session.shell, &session.workspace, &wanted, tag, limit).await?;
+    let revision = revision(session.shell, &session.workspace, &wanted, flags.tag.as_slice(), limit).await?;
     let lookup = TagLookup { session, tag, revision };
     let planner = Planner { flags, sides, lookup, now: now() };
     let each = wanted.iter().map(|it| planner.plan(it));

@@ -24,7 +24,7 @@ pub(super) async fn images(
     wanted: Vec<Wanted>,
 ) -> Result<Images, Failure> {
     let (tag, limit) = (flags.tag.as_ref(), flags.common.registry.network_timeout);
-    let revision = revision(shell, &workspace, &wanted, tag, limit).await?;
+    let revision = revision(shell, &workspace, &wanted, flags.tag.as_slice(), limit).await?;
     let connection = Connection::open(shell, &flags.common, &workspace).await?;
     let names: Vec<_> = wanted.iter().map(|it| it.repository.clone()).collect();
     let read = async |aws: &Aws| aws.observe(&names, |_| Reads::default()).await;

@@ -11,13 +11,13 @@ use ecr_types::error::one_line;
 use futures_util::stream::{self, StreamExt};
 
 use crate::aws::{Manifests, Reads, ServiceError};
-use crate::build::git;
 use crate::cli::commands::session::Session;
+use crate::cli::commands::tagged::{Wanted, revision};
 use crate::cli::error::Failure;
 use crate::cli::flags;
 use crate::cli::report::{ScanFailure, Subject};
 use crate::clock::now;
-use crate::config::desired::{DesiredRepository, Service};
+use crate::config::desired::DesiredRepository;
 use crate::config::tag_template::{Revision, TagValues};
 use crate::scan::index;
 
@@ -51,10 +51,13 @@ pub async fn select(
     let observed = session.aws.observe(&names, |_| Reads::default()).await;
     let (observed, mut failures) = observed.context("failed to read the repositories")?;
     session.print_header(&observed).await?;
-    let selector = Selector { session, flags, has_gate, revision: revision(session, flags, &desired) };
-    let each = desired.iter().map(|desired| {
-        let exists = observed.repositories.contains_key(&desired.name);
-        selector.select(desired, exists, failures.remove(&desired.name))
+    let wanted: Vec<_> = desired.into_iter().map(|it| wanted(session, it)).collect();
+    let limit = session.aws.http().limits().total;
+    let revision = revision(session.shell, &session.workspace, &wanted, &flags.tag, limit).await?;
+    let selector = Selector { session, flags, has_gate, revision };
+    let each = wanted.iter().map(|wanted| {
+        let exists = observed.repositories.contains_key(&wanted.repository);
+        selector.select(wanted, exists, failures.remove(&wanted.repository))
     });
     let selected: Vec<_> = stream::iter(each).buffered(session.aws_concurrency()).collect().await;
     let (mut targets, mut failed) = (Vec::new(), Vec::new());
@@ -67,18 +70,9 @@ pub async fn select(
     Ok((targets, failed))
 }
 
-/// The revision of the working tree, if a tag needs it.
-fn revision(session: &Session<'_>, flags: &flags::Scan, desired: &[DesiredRepository]) -> Revision {
-    let services = desired.iter().filter_map(|it| service(session, it));
-    let configured = services.flat_map(Service::tag_templates);
-    let needs_git = configured.chain(flags.tag.iter().cloned()).any(|it| it.needs_revision());
-    let patience = session.shell.patience(session.aws.http().limits().total);
-    let tree = needs_git.then(|| git::working_tree(&session.workspace.root, None, &patience).ok().flatten());
-    git::revision(tree.flatten().as_ref())
-}
-
-fn service<'a>(session: &'a Session<'_>, desired: &DesiredRepository) -> Option<&'a Service> {
-    session.desired().services.iter().find(|it| it.repository == desired.name)
+fn wanted(session: &Session<'_>, desired: DesiredRepository) -> Wanted {
+    let service = session.desired().services.iter().find(|it| it.repository == desired.name);
+    Wanted { repository: desired.name, service: service.cloned() }
 }
 
 struct Selector<'a> {
@@ -92,31 +86,31 @@ impl Selector<'_> {
     /// The selected images of a repository. `failure` says why the repository could not be observed.
     async fn select(
         &self,
-        desired: &DesiredRepository,
+        wanted: &Wanted,
         exists: bool,
         failure: Option<ServiceError>,
     ) -> Result<Vec<ScanTarget>, ScanFailure> {
         let selected = match failure {
             Some(error) => Err(error.into()),
-            None if exists => self.targets(desired).await,
+            None if exists => self.targets(wanted).await,
             None => Err(anyhow::anyhow!("the repository does not exist")),
         };
         selected.map_err(|error| {
-            let repository = desired.name.clone();
+            let repository = wanted.repository.clone();
             let error = format!("{repository}: {}", one_line(error.as_ref()));
             ScanFailure { error, repository, help: None }
         })
     }
 
-    async fn targets(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<ScanTarget>> {
+    async fn targets(&self, wanted: &Wanted) -> anyhow::Result<Vec<ScanTarget>> {
         if self.flags.all {
-            return self.all(desired).await;
+            return self.all(wanted).await;
         }
         let is_given = !self.flags.tag.is_empty();
-        let wanted = self.tags(desired)?;
+        let tags = self.tags(wanted)?;
         let (mut found, mut missing) = (Vec::<Image>::new(), Vec::new());
-        for tag in wanted {
-            let image = self.session.aws.tagged_image(&desired.name, &tag).await;
+        for tag in tags {
+            let image = self.session.aws.tagged_image(&wanted.repository, &tag).await;
             match image? {
                 Some(image) if found.iter().all(|it| it.digest != image.digest) => found.push(image),
                 Some(_) => {}
@@ -127,72 +121,68 @@ impl Selector<'_> {
             anyhow::bail!("no image has the tag `{tag}`");
         }
         if found.is_empty() {
-            found.extend(self.newest(desired, &missing).await?);
+            found.extend(self.newest(wanted, &missing).await?);
         }
         let mut targets = Vec::new();
         for image in found {
-            targets.extend(self.resolve(desired, &image).await?);
+            targets.extend(self.resolve(wanted, &image).await?);
         }
         Ok(targets)
     }
 
     /// The tags to look for. Tags that contain the digest of the image are known only during a build and are
     /// omitted.
-    fn tags(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<String>> {
-        let service = service(self.session, desired);
-        let templates = match (self.flags.tag.as_slice(), service) {
-            ([], Some(service)) => service.tag_templates(),
-            (given, _) => given.to_vec(),
-        };
-        let version = service.map_or("", |it| &it.package.version);
+    fn tags(&self, wanted: &Wanted) -> anyhow::Result<Vec<String>> {
+        let templates = wanted.templates(&self.flags.tag);
+        let version = wanted.service.as_ref().map_or("", |it| &it.package.version);
         let values = TagValues { version, revision: &self.revision, digest: None };
         let known = templates.iter().filter(|it| !it.needs_digest());
         known.map(|it| Ok(it.render(&values)?.to_string())).collect()
     }
 
-    async fn newest(&self, desired: &DesiredRepository, missing: &[String]) -> anyhow::Result<Option<Image>> {
-        let mut inventory = self.session.aws.required_inventory(&desired.name, Manifests::None).await?;
+    async fn newest(&self, wanted: &Wanted, missing: &[String]) -> anyhow::Result<Option<Image>> {
+        let mut inventory = self.session.aws.required_inventory(&wanted.repository, Manifests::None).await?;
         let shell = self.session.shell;
         let Some(newest) = inventory.newest() else {
-            return self.report_no_images(desired).map(|()| None);
+            return self.report_no_images(wanted).map(|()| None);
         };
         let image = inventory.images.swap_remove(newest);
         if let Some(tag) = missing.first() {
             let name = image.tags.first().map_or(image.digest.short(), String::as_str);
             shell.warn(format!(
                 "`{}` has no image with the tag `{tag}`: showing the newest, {name}",
-                desired.name
+                wanted.repository
             ));
         }
         Ok(Some(image))
     }
 
     /// All runnable images, including those that indexes list.
-    async fn all(&self, desired: &DesiredRepository) -> anyhow::Result<Vec<ScanTarget>> {
-        let inventory = self.session.aws.required_inventory(&desired.name, Manifests::Indexes).await?;
+    async fn all(&self, wanted: &Wanted) -> anyhow::Result<Vec<ScanTarget>> {
+        let inventory = self.session.aws.required_inventory(&wanted.repository, Manifests::Indexes).await?;
         let is_scanned = |n: &usize| {
             let image = &inventory.images[*n];
             inventory.is_runnable(*n) && !image.is_index() && image.storage_class == StorageClass::Standard
         };
         let images = (0..inventory.images.len()).filter(is_scanned).map(|n| &inventory.images[n]);
-        let targets: Vec<_> = images.map(|it| target(desired, it)).collect();
+        let targets: Vec<_> = images.map(|it| target(wanted, it)).collect();
         if targets.is_empty() {
-            self.report_no_images(desired)?;
+            self.report_no_images(wanted)?;
         }
         Ok(targets)
     }
 
     /// A repository without images is an error with a gate, otherwise a warning.
-    fn report_no_images(&self, desired: &DesiredRepository) -> anyhow::Result<()> {
+    fn report_no_images(&self, wanted: &Wanted) -> anyhow::Result<()> {
         if self.has_gate {
             anyhow::bail!("the repository has no images");
         }
-        self.session.shell.warn(format!("`{}` has no images", desired.name));
+        self.session.shell.warn(format!("`{}` has no images", wanted.repository));
         Ok(())
     }
 
-    async fn resolve(&self, desired: &DesiredRepository, image: &Image) -> anyhow::Result<Vec<ScanTarget>> {
-        let target = target(desired, image);
+    async fn resolve(&self, wanted: &Wanted, image: &Image) -> anyhow::Result<Vec<ScanTarget>> {
+        let target = target(wanted, image);
         if image.is_index() { resolve_index(self.session, target).await } else { Ok(vec![target]) }
     }
 }
@@ -228,10 +218,10 @@ pub async fn resolve_index(session: &Session<'_>, index: ScanTarget) -> anyhow::
     Ok(targets)
 }
 
-fn target(desired: &DesiredRepository, image: &Image) -> ScanTarget {
+fn target(wanted: &Wanted, image: &Image) -> ScanTarget {
     let subject = Subject {
-        repository: desired.name.clone(),
-        package: desired.package.clone(),
+        repository: wanted.repository.clone(),
+        package: wanted.package().map(str::to_owned),
         digest: image.digest.clone(),
         tags: image.tags.clone(),
         index: None,
