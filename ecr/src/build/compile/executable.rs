@@ -136,6 +136,10 @@ impl Source for ExecutableSource {
             self.cache.remember(stamp, &self.executable);
         }
     }
+
+    fn elf(&self) -> Option<&Elf> {
+        Some(&self.executable.elf)
+    }
 }
 
 #[cfg(test)]

@@ -11,15 +11,29 @@ pub const CHUNK: usize = 512 * 1024;
 /// thirds of the time. Level 9 takes five times as long for another 1 %.
 pub const LEVEL: i32 = 5;
 
-/// Compresses `chunk` into one member, without file name and time (RFC 1952, section 2.3).
-///
-/// # Errors
-/// libdeflate fails, which it does only if it lacks memory.
-pub fn member(chunk: &[u8], level: i32) -> io::Result<Vec<u8>> {
-    let level = CompressionLvl::new(level).map_err(|it| io::Error::other(format!("{it:?}")))?;
-    let mut compressor = Compressor::new(level);
-    let mut output = vec![0; compressor.gzip_compress_bound(chunk.len())];
-    let size = compressor.gzip_compress(chunk, &mut output).map_err(io::Error::other)?;
-    output.truncate(size);
-    Ok(output)
+/// Compresses chunks into members, with memory that is taken once.
+pub struct Encoder(Compressor);
+
+impl Encoder {
+    /// An encoder with a level of libdeflate.
+    ///
+    /// # Errors
+    /// libdeflate has no such level.
+    pub fn new(level: i32) -> io::Result<Self> {
+        let level = CompressionLvl::new(level).map_err(|it| io::Error::other(format!("{it:?}")))?;
+        Ok(Self(Compressor::new(level)))
+    }
+
+    /// Compresses `chunk` into one member, without file name and time (RFC 1952, section 2.3), at the beginning of `output`, which
+    /// becomes as long as is needed. Returns the length of the member in bytes.
+    ///
+    /// # Errors
+    /// libdeflate fails, which it does only if it lacks memory.
+    pub fn member(&mut self, chunk: &[u8], output: &mut Vec<u8>) -> io::Result<usize> {
+        let bound = self.0.gzip_compress_bound(chunk.len());
+        if output.len() < bound {
+            *output = vec![0; bound];
+        }
+        self.0.gzip_compress(chunk, output).map_err(io::Error::other)
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::num::NonZero;
 
 use ecr_types::Digest;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::compression::{self, Compression, Compressor};
+use super::elf::Elf;
 
 /// The files, folders and links of a layer. Parent folders are added with the mode 0755, and `/tmp` with 1777.
 #[derive(Debug, Default)]
@@ -55,6 +56,11 @@ pub trait Source: Send + Sync {
 
     /// Is told that what was read since [`Source::open`] has the digest that was expected.
     fn verified(&self) {}
+
+    /// The ELF headers of the file, if they are known already. The dynamic loader needs those of libraries.
+    fn elf(&self) -> Option<&Elf> {
+        None
+    }
 }
 
 impl<F: Fn() -> io::Result<Box<dyn Read>> + Send + Sync> Source for F {
@@ -254,10 +260,13 @@ impl Entry {
             Content::Derived { make, .. } => append_bytes(archive, header, path, &make()),
             Content::Stream { size, digest, source } => {
                 header.set_size(*size);
+                // `tar` would copy the content in pieces of 8 KiB.
+                archive.append_data(&mut header, path, io::empty())?;
                 // A file that has grown since must not overwrite the next entry.
-                let mut hashing = Hashing { input: source.open()?.take(*size), hash: Sha256::new() };
-                archive.append_data(&mut header, path, &mut hashing)?;
-                match Digest::from_hash(&hashing.hash.finalize()) == *digest {
+                let found = copy(source.open()?.take(*size), archive.get_mut())?;
+                let padding = size.next_multiple_of(BLOCK as u64) - size;
+                archive.get_mut().write_all(&[0; BLOCK][..padding as usize])?;
+                match found == *digest {
                     true => {
                         source.verified();
                         Ok(())
@@ -279,16 +288,22 @@ fn append_bytes(
     archive.append_data(&mut header, path, bytes)
 }
 
-struct Hashing<R> {
-    input: R,
-    hash: Sha256,
-}
+/// The unit of a tar archive in bytes (POSIX.1-2017, pax, "ustar Interchange Format").
+const BLOCK: usize = 512;
 
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.input.read(buffer)?;
-        self.hash.update(&buffer[..n]);
-        Ok(n)
+/// Copies everything, and returns its digest.
+fn copy(mut input: impl Read, output: &mut impl Write) -> io::Result<Digest> {
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 64 * 1024]);
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => return Ok(Digest::from_hash(&hash.finalize())),
+            Ok(n) => {
+                hash.update(&buffer[..n]);
+                output.write_all(&buffer[..n])?;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -81,8 +81,11 @@ impl Files {
                 }
                 Content::Link(target) => Node::Link(target.clone()),
                 Content::Stream { size, source, .. } if Kept::is_kept(path) => {
+                    let known = source.elf().map(|it| Kept::Elf(Box::new(it.clone())));
                     // A file that cannot be read is an error when the layer is written.
-                    Node::File(source.open().and_then(|it| Kept::read(path, *size, it)).unwrap_or_default())
+                    let read =
+                        || source.open().and_then(|it| Kept::read(path, *size, it)).unwrap_or_default();
+                    Node::File(known.unwrap_or_else(read))
                 }
                 _ => Node::File(Kept::Other),
             };
@@ -154,7 +157,13 @@ impl Attributes {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Read};
+
+    use ecr_types::Digest;
+
     use super::*;
+    use crate::image::elf::Elf;
+    use crate::image::layer::Source;
 
     /// Lower layers with a link `bin` to `usr/bin` and a link `l` to `new`.
     fn tree() -> FileTree {
@@ -185,6 +194,29 @@ mod tests {
         assert_eq!(placed(|it| it.link("/bin", "usr/bin")), Ok(vec!["bin 777 (0, 0)".to_owned()]));
         let wanted = ["new 755 (0, 0)", "new/x 644 (0, 0)"].map(str::to_owned).to_vec();
         assert_eq!(placed(|it| it.bytes("/l/x", 0o644, "")), Ok(wanted));
+    }
+
+    /// A library whose headers are known, and which is not to be read for them.
+    struct Known(Elf);
+
+    impl Source for Known {
+        fn open(&self) -> io::Result<Box<dyn Read>> {
+            Err(io::Error::other("opened"))
+        }
+
+        fn elf(&self) -> Option<&Elf> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn library_with_known_headers_is_not_read() {
+        let elf = Elf { machine: 62, needed: vec!["libc.so.6".to_owned()], ..Elf::default() };
+        let mut files = Files::default();
+        files.stream("/lib/libx.so", 0o755, (Digest::of(b""), 0), Known(elf.clone()));
+        let mut tree = FileTree::default();
+        tree.apply(&files.tree()).unwrap();
+        assert_eq!(tree.node("lib/libx.so"), Some(&Node::File(Kept::Elf(Box::new(elf)))));
     }
 
     #[test]

@@ -25,15 +25,38 @@ pub fn version() -> &'static str {
     return "";
 }
 
-/// Compresses `chunk` into one frame.
-///
-/// # Errors
-/// [`io::ErrorKind::Unsupported`] without the feature `zstd`; the library fails.
-pub fn frame(chunk: &[u8], level: i32) -> io::Result<Vec<u8>> {
-    #[cfg(feature = "zstd")]
-    return ::zstd::bulk::compress(chunk, level);
-    #[cfg(not(feature = "zstd"))]
-    return Err(missing((chunk, level)));
+/// Compresses chunks into frames, with memory that is taken once.
+pub struct Encoder(#[cfg(feature = "zstd")] ::zstd::bulk::Compressor<'static>);
+
+impl Encoder {
+    /// An encoder with a level of Zstandard.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] without the feature `zstd`; the library fails.
+    pub fn new(level: i32) -> io::Result<Self> {
+        #[cfg(feature = "zstd")]
+        return ::zstd::bulk::Compressor::new(level).map(Self);
+        #[cfg(not(feature = "zstd"))]
+        return Err(missing(level));
+    }
+
+    /// Compresses `chunk` into one frame at the beginning of `output`, which becomes as long as is needed. Returns the length of the
+    /// frame in bytes.
+    ///
+    /// # Errors
+    /// The library fails.
+    pub fn frame(&mut self, chunk: &[u8], output: &mut Vec<u8>) -> io::Result<usize> {
+        #[cfg(feature = "zstd")]
+        {
+            let bound = ::zstd::zstd_safe::compress_bound(chunk.len());
+            if output.len() < bound {
+                *output = vec![0; bound];
+            }
+            self.0.compress_to_buffer(chunk, output.as_mut_slice())
+        }
+        #[cfg(not(feature = "zstd"))]
+        return Err(missing((chunk, output)));
+    }
 }
 
 /// A reader that decompresses `input`, frame by frame.
