@@ -12,7 +12,7 @@ use super::apply::arn_and_uri;
 use super::pages::Pages;
 use super::{Aws, ServiceError};
 use crate::config::desired::Encryption;
-use crate::plan::observed::{Observed, ObservedRepository, Reading};
+use crate::plan::observed::{Observed, ObservedRepository, Property};
 
 /// The properties of a repository to read in addition to its description. Each one costs a request.
 #[derive(Debug, Clone, Copy, Default)]
@@ -101,7 +101,7 @@ impl Aws {
     pub async fn tags_of(
         &self,
         repositories: Vec<(RepositoryName, String)>,
-    ) -> Result<Vec<(RepositoryName, Reading<BTreeMap<String, String>>)>, ServiceError> {
+    ) -> Result<Vec<(RepositoryName, Property<BTreeMap<String, String>>)>, ServiceError> {
         let read = repositories.into_iter().map(|(name, arn)| async move {
             let tags = self.tags(&arn, name.as_str()).await?;
             Ok(tags.map(|tags| (name, tags)))
@@ -191,17 +191,18 @@ impl Aws {
             if reads.lifecycle_policy {
                 self.lifecycle_policy(name).await
             } else {
-                Ok(Some(Reading::Skipped))
+                Ok(Some(Property::Skipped))
             }
         };
         let repository_policy = async {
             if reads.repository_policy {
                 self.repository_policy(name).await
             } else {
-                Ok(Some(Reading::Skipped))
+                Ok(Some(Property::Skipped))
             }
         };
-        let tags = async { if reads.tags { self.tags(arn, name).await } else { Ok(Some(Reading::Skipped)) } };
+        let tags =
+            async { if reads.tags { self.tags(arn, name).await } else { Ok(Some(Property::Skipped)) } };
         let (lifecycle_policy, repository_policy, tags) =
             tokio::try_join!(lifecycle_policy, repository_policy, tags)?;
         let (Some(lifecycle_policy), Some(repository_policy), Some(tags)) =
@@ -216,7 +217,7 @@ impl Aws {
     async fn lifecycle_policy(
         &self,
         name: &str,
-    ) -> Result<Option<Reading<Option<StoredPolicy>>>, ServiceError> {
+    ) -> Result<Option<Property<Option<StoredPolicy>>>, ServiceError> {
         const ACTION: &str = "ecr:GetLifecyclePolicy";
         let response = self.ecr.get_lifecycle_policy().repository_name(name).send().await;
         let response = response.map_err(|it| ServiceError::new(ACTION, it)).and_then(|it| {
@@ -227,7 +228,7 @@ impl Aws {
         self.optional_policy(response, "LifecyclePolicyNotFoundException", ACTION, skipped, name)
     }
 
-    async fn repository_policy(&self, name: &str) -> Result<Option<Reading<Option<String>>>, ServiceError> {
+    async fn repository_policy(&self, name: &str) -> Result<Option<Property<Option<String>>>, ServiceError> {
         const ACTION: &str = "ecr:GetRepositoryPolicy";
         let response = self.ecr.get_repository_policy().repository_name(name).send().await;
         let response = response.map_err(|it| ServiceError::new(ACTION, it)).and_then(|it| {
@@ -246,12 +247,12 @@ impl Aws {
         action: &'static str,
         skipped: &'static str,
         name: &str,
-    ) -> Result<Option<Reading<Option<T>>>, ServiceError> {
+    ) -> Result<Option<Property<Option<T>>>, ServiceError> {
         match response {
-            Ok(policy) => Ok(Some(Reading::Known(Some(policy)))),
-            Err(error) if error.has_code(absent) => Ok(Some(Reading::Known(None))),
+            Ok(policy) => Ok(Some(Property::Known(Some(policy)))),
+            Err(error) if error.has_code(absent) => Ok(Some(Property::Known(None))),
             Err(error) if error.has_code(NOT_FOUND) => Ok(None),
-            Err(error) => self.note_if_denied(error, action, skipped, name).map(|()| Some(Reading::Denied)),
+            Err(error) => self.note_if_denied(error, action, skipped, name).map(|()| Some(Property::Denied)),
         }
     }
 
@@ -259,13 +260,13 @@ impl Aws {
         &self,
         arn: &str,
         name: &str,
-    ) -> Result<Option<Reading<BTreeMap<String, String>>>, ServiceError> {
+    ) -> Result<Option<Property<BTreeMap<String, String>>>, ServiceError> {
         match self.list_tags(arn).await {
-            Ok(tags) => Ok(Some(Reading::Known(tags))),
+            Ok(tags) => Ok(Some(Property::Known(tags))),
             Err(error) if error.has_code(NOT_FOUND) => Ok(None),
             Err(error) => {
                 let skipped = "ownership and resource tags were not checked";
-                self.note_if_denied(error, LIST_TAGS, skipped, name).map(|()| Some(Reading::Denied))
+                self.note_if_denied(error, LIST_TAGS, skipped, name).map(|()| Some(Property::Denied))
             }
         }
     }
@@ -318,12 +319,12 @@ fn require_all(names: &[RepositoryName], found: &[Repository]) -> Result<(), Ser
 /// The error code for a repository that does not exist.
 pub(super) const NOT_FOUND: &str = "RepositoryNotFoundException";
 
-type Policies = (Reading<Option<StoredPolicy>>, Reading<Option<String>>);
+type Policies = (Property<Option<StoredPolicy>>, Property<Option<String>>);
 
 fn observed_repository(
     described: &Repository,
     (lifecycle_policy, repository_policy): Policies,
-    tags: Reading<BTreeMap<String, String>>,
+    tags: Property<BTreeMap<String, String>>,
 ) -> ObservedRepository {
     let mutability = described.image_tag_mutability().map_or("MUTABLE", |it| it.as_str());
     let filters = described.image_tag_mutability_exclusion_filters();

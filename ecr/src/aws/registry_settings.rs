@@ -10,7 +10,7 @@ use super::optional::Optional;
 use super::pages::Pages;
 use super::{Aws, ServiceError};
 use crate::config::desired::{DesiredRegistry, DesiredTemplate};
-use crate::plan::observed::Reading;
+use crate::plan::observed::Property;
 use crate::registry::{
     BLOB_MOUNTING, CreationTemplate, PullThroughRule, RegistrySettings, RegistryWrite, ReplicationRule,
     Scanning, SigningRule,
@@ -33,13 +33,13 @@ impl Aws {
         );
         let mut errors = Vec::new();
         let settings = RegistrySettings {
-            scanning: self.reading(scanning, SCANNING, &mut errors),
-            blob_mounting: self.reading(blob_mounting, GET_SETTING, &mut errors),
-            templates: self.reading(templates, DESCRIBE_TEMPLATES, &mut errors),
-            signing: self.reading(signing, SIGNING, &mut errors),
-            pull_through: self.reading(pull_through, PULL_THROUGH, &mut errors),
-            replication: self.reading(replication, REGISTRY, &mut errors),
-            pull_time_exclusions: self.reading(pull_time_exclusions, EXCLUSIONS, &mut errors),
+            scanning: self.property(scanning, SCANNING, &mut errors),
+            blob_mounting: self.property(blob_mounting, GET_SETTING, &mut errors),
+            templates: self.property(templates, DESCRIBE_TEMPLATES, &mut errors),
+            signing: self.property(signing, SIGNING, &mut errors),
+            pull_through: self.property(pull_through, PULL_THROUGH, &mut errors),
+            replication: self.property(replication, REGISTRY, &mut errors),
+            pull_time_exclusions: self.property(pull_time_exclusions, EXCLUSIONS, &mut errors),
         };
         (settings, errors)
     }
@@ -64,37 +64,37 @@ impl Aws {
         let (mounting, templates) = tokio::join!(mounting, templates);
         let mut errors = Vec::new();
         let settings = RegistrySettings {
-            blob_mounting: self.reading_if_read(mounting, GET_SETTING, &mut errors),
-            templates: self.reading_if_read(templates, DESCRIBE_TEMPLATES, &mut errors),
+            blob_mounting: self.property_if_read(mounting, GET_SETTING, &mut errors),
+            templates: self.property_if_read(templates, DESCRIBE_TEMPLATES, &mut errors),
             ..RegistrySettings::default()
         };
         (settings, errors)
     }
 
-    fn reading_if_read<T>(
+    fn property_if_read<T>(
         &self,
         result: Option<Result<T>>,
         action: &'static str,
         errors: &mut Vec<ServiceError>,
-    ) -> Reading<T> {
-        result.map_or(Reading::Skipped, |it| self.reading(it, action, errors))
+    ) -> Property<T> {
+        result.map_or(Property::Skipped, |it| self.property(it, action, errors))
     }
 
-    fn reading<T>(
+    fn property<T>(
         &self,
         result: Result<T>,
         action: &'static str,
         errors: &mut Vec<ServiceError>,
-    ) -> Reading<T> {
+    ) -> Property<T> {
         match result {
-            Ok(value) => Reading::Known(value),
+            Ok(value) => Property::Known(value),
             Err(error) if error.is_denied() => {
                 self.denials.add(action, "a setting of the registry was not read", "");
-                Reading::Denied
+                Property::Denied
             }
             Err(error) => {
                 errors.push(error);
-                Reading::Skipped
+                Property::Skipped
             }
         }
     }

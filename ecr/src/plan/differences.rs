@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::compare::{same_kms_key, same_repository_policy};
 use super::{BlockedField, Step, WriteAction};
 use crate::config::desired::{DesiredRepository, Encryption, LifecyclePolicy};
-use crate::plan::observed::{Observed, ObservedRepository, Reading};
+use crate::plan::observed::{Observed, ObservedRepository, Property};
 
 /// The fields of the `CreateRepository` request.
 pub fn describe(desired: &DesiredRepository) -> Value {
@@ -62,7 +62,7 @@ pub fn scanning_step(
 }
 
 /// A policy that could not be read for lack of permission is written again.
-pub fn lifecycle_step(desired: &DesiredRepository, found: &Reading<Option<StoredPolicy>>) -> Option<Step> {
+pub fn lifecycle_step(desired: &DesiredRepository, found: &Property<Option<StoredPolicy>>) -> Option<Step> {
     let found = found.known().and_then(Option::as_ref);
     let step = |action, desired| Step {
         action,
@@ -80,7 +80,7 @@ pub fn lifecycle_step(desired: &DesiredRepository, found: &Reading<Option<Stored
     }
 }
 
-pub fn repository_policy_step(desired: &DesiredRepository, found: &Reading<Option<String>>) -> Option<Step> {
+pub fn repository_policy_step(desired: &DesiredRepository, found: &Property<Option<String>>) -> Option<Step> {
     let text = desired.repository_policy.as_ref()?;
     let found = found.known()?.as_deref();
     let is_same = found.is_some_and(|found| same_repository_policy(found, text));

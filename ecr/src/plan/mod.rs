@@ -9,7 +9,7 @@ use ecr_types::{ImageTagMutability, RepositoryName};
 use serde_json::Value;
 
 use crate::config::desired::{DesiredRepository, MANAGED_BY};
-use crate::plan::observed::{Observed, ObservedRepository, Reading};
+use crate::plan::observed::{Observed, ObservedRepository, Property};
 
 mod compare;
 mod differences;
@@ -225,7 +225,7 @@ pub fn other_project(tags: &BTreeMap<String, String>, project: Option<&str>) -> 
 /// Whether a repository may belong to another project than `project`, because its resource tags may not be read. Without
 /// a project, no repository belongs to another one.
 pub fn is_owner_unknown(found: &ObservedRepository, project: Option<&str>) -> bool {
-    project.is_some() && found.tags == Reading::Denied
+    project.is_some() && found.tags == Property::Denied
 }
 
 /// Whether the resource tags of a repository that is not configured name this tool and this project. Without a project,
@@ -271,8 +271,8 @@ fn plan_creation(desired: &DesiredRepository) -> RepositoryPlan {
         desired: describe(desired),
     };
     let policies = [
-        lifecycle_step(desired, &Reading::Known(None)),
-        repository_policy_step(desired, &Reading::Known(None)),
+        lifecycle_step(desired, &Property::Known(None)),
+        repository_policy_step(desired, &Property::Known(None)),
     ];
     let steps = std::iter::once(create).chain(policies.into_iter().flatten()).collect();
     RepositoryPlan::new(desired, RepositoryState::Absent, steps, Vec::new())

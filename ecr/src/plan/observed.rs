@@ -29,16 +29,16 @@ pub struct ObservedRepository {
     pub scan_on_push: bool,
     /// `None` if AWS returns none, or an unknown encryption type.
     pub encryption: Option<Encryption>,
-    pub lifecycle_policy: Reading<Option<StoredPolicy>>,
+    pub lifecycle_policy: Property<Option<StoredPolicy>>,
     /// The text of the repository policy.
-    pub repository_policy: Reading<Option<String>>,
+    pub repository_policy: Property<Option<String>>,
     /// The resource tags.
-    pub tags: Reading<BTreeMap<String, String>>,
+    pub tags: Property<BTreeMap<String, String>>,
 }
 
 /// A property that may not have been read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Reading<T> {
+pub enum Property<T> {
     Known(T),
     /// The permission is missing.
     Denied,
@@ -47,7 +47,7 @@ pub enum Reading<T> {
     Skipped,
 }
 
-impl<T> Reading<T> {
+impl<T> Property<T> {
     /// The value, if it was read.
     pub fn known(&self) -> Option<&T> {
         match self {

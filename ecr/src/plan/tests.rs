@@ -32,9 +32,9 @@ fn current() -> ObservedRepository {
         exclusion_filters: Vec::new(),
         scan_on_push: true,
         encryption: Some(Encryption { kind: EncryptionType::Aes256, kms_key: None }),
-        lifecycle_policy: Reading::Known(Some(StoredPolicy::parse(POLICY.to_owned()))),
-        repository_policy: Reading::Skipped,
-        tags: Reading::Known(tags(&[("ManagedBy", MANAGED_BY), ("Project", "ours"), ("theirs", "stays")])),
+        lifecycle_policy: Property::Known(Some(StoredPolicy::parse(POLICY.to_owned()))),
+        repository_policy: Property::Skipped,
+        tags: Property::Known(tags(&[("ManagedBy", MANAGED_BY), ("Project", "ours"), ("theirs", "stays")])),
     }
 }
 
@@ -74,8 +74,8 @@ fn plan_has_one_step_per_differing_field() {
     let found = ObservedRepository {
         image_tag_mutability: "MUTABLE".to_owned(),
         scan_on_push: false,
-        lifecycle_policy: Reading::Known(None),
-        tags: Reading::Known(BTreeMap::new()),
+        lifecycle_policy: Property::Known(None),
+        tags: Property::Known(BTreeMap::new()),
         ..current()
     };
     assert_eq!(
@@ -147,11 +147,11 @@ fn encryption_key_id_equals_its_arn() {
 fn plan_does_not_change_a_repository_of_another_project() {
     let theirs =
         |tags| observed(ObservedRepository { tags, image_tag_mutability: "MUTABLE".into(), ..current() });
-    let foreign = theirs(Reading::Known(tags(&[("Project", "theirs")])));
+    let foreign = theirs(Property::Known(tags(&[("Project", "theirs")])));
     assert_eq!(outline(&desired(), &foreign), "foreign");
-    let untagged = theirs(Reading::Known(BTreeMap::new()));
+    let untagged = theirs(Property::Known(BTreeMap::new()));
     assert!(outline(&desired(), &untagged).starts_with("drifted PutImageTagMutability"));
-    let unreadable = theirs(Reading::Denied);
+    let unreadable = theirs(Property::Denied);
     assert_eq!(outline(&desired(), &unreadable), "drifted PutImageTagMutability(imageTagMutability)");
     assert!(
         plan(&[desired()], None, &foreign).repositories[0].state != RepositoryState::Foreign("theirs".into())
@@ -160,7 +160,7 @@ fn plan_does_not_change_a_repository_of_another_project() {
 
 #[test]
 fn plan_writes_an_unreadable_lifecycle_policy_again() {
-    let found = ObservedRepository { lifecycle_policy: Reading::Denied, ..current() };
+    let found = ObservedRepository { lifecycle_policy: Property::Denied, ..current() };
     assert_eq!(outline(&desired(), &observed(found)), "drifted PutLifecyclePolicy(lifecyclePolicy)");
 }
 

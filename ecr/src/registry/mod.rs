@@ -2,7 +2,7 @@
 
 use ecr_types::{Pattern, RegistryId, RepositoryName, ScanningRule, namespace};
 
-use crate::plan::observed::Reading;
+use crate::plan::observed::Property;
 
 mod plan;
 mod shared_layers;
@@ -19,15 +19,15 @@ pub const BLOB_MOUNTING: &str = "BLOB_MOUNTING";
 /// reason, such as a registry that does not have the operation.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RegistrySettings {
-    pub scanning: Reading<Scanning>,
+    pub scanning: Property<Scanning>,
     /// Whether layers are mounted from other repositories of the registry.
-    pub blob_mounting: Reading<bool>,
-    pub templates: Reading<Vec<CreationTemplate>>,
-    pub signing: Reading<Vec<SigningRule>>,
-    pub pull_through: Reading<Vec<PullThroughRule>>,
-    pub replication: Reading<Vec<ReplicationRule>>,
+    pub blob_mounting: Property<bool>,
+    pub templates: Property<Vec<CreationTemplate>>,
+    pub signing: Property<Vec<SigningRule>>,
+    pub pull_through: Property<Vec<PullThroughRule>>,
+    pub replication: Property<Vec<ReplicationRule>>,
     /// The ARNs of the principals whose pulls do not count as the last pull of an image.
-    pub pull_time_exclusions: Reading<Vec<String>>,
+    pub pull_time_exclusions: Property<Vec<String>>,
 }
 
 /// The scanning configuration (service model, `RegistryScanningConfiguration`).

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::template::{applied_for, describe};
 use super::{BLOB_MOUNTING, RegistrySettings};
 use crate::config::desired::{DesiredRegistry, DesiredTemplate};
-use crate::plan::observed::Reading;
+use crate::plan::observed::Property;
 
 /// One write, and the difference that it removes.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,7 +72,7 @@ pub fn plan(
     Ok(steps)
 }
 
-fn mounting_step(wanted: bool, found: &Reading<bool>) -> Result<Option<RegistryStep>, SettingUnknown> {
+fn mounting_step(wanted: bool, found: &Property<bool>) -> Result<Option<RegistryStep>, SettingUnknown> {
     let found = found.known().ok_or(SettingUnknown { action: "ecr:GetAccountSetting" })?;
     let value = |is_on: bool| if is_on { "ENABLED" } else { "DISABLED" };
     Ok((*found != wanted).then(|| RegistryStep {

@@ -238,7 +238,7 @@ impl<'a> Session<'a> {
         let mut others = self.aws.all_repositories().await.context(context)?;
         others.retain(|(name, _)| !self.desired().repositories.iter().any(|it| it.name == *name));
         let tags = self.aws.tags_of(others).await.context(context)?;
-        let is_orphan = |tags: &crate::plan::observed::Reading<_>| {
+        let is_orphan = |tags: &crate::plan::observed::Property<_>| {
             tags.known().is_some_and(|it| plan::is_orphan(it, self.project()))
         };
         if !tags.is_empty() && tags.iter().all(|(_, tags)| tags.known().is_none()) {

@@ -9,7 +9,7 @@ use super::plan::short;
 use crate::cli::shell::Printable;
 use crate::cli::table::Tone;
 use crate::config::desired::DesiredTemplate;
-use crate::plan::observed::Reading;
+use crate::plan::observed::Property;
 use crate::registry::{CreationTemplate, RegistrySettings, RegistryStep};
 
 /// What is set for the whole registry and changes what commands mean for the selected repositories. A value is null if it
@@ -191,8 +191,8 @@ impl RegistryStatus {
     }
 }
 
-fn map<T, U>(reading: &Reading<T>, of: impl FnOnce(&T) -> U) -> Option<U> {
-    reading.known().map(of)
+fn map<T, U>(property: &Property<T>, of: impl FnOnce(&T) -> U) -> Option<U> {
+    property.known().map(of)
 }
 
 fn texts<T>(list: &Option<Vec<T>>, text: fn(&T) -> String) -> Option<Vec<String>> {

@@ -14,8 +14,8 @@ use super::Compressor;
 
 /// Compresses bytes on several threads and writes them to `W` in order. [`Writer::finish`] must be called at the end.
 ///
-/// Its memory is that of a few chunks for each thread, which it uses again: fresh memory costs as much time as half of the
-/// compression on some virtual machines.
+/// Its memory is that of a few chunks for each thread, which it uses again: fresh memory for each chunk took a tenth of the time
+/// of a push of 60 MB on a virtual machine.
 pub struct Writer<W> {
     output: W,
     threads: Threads,
