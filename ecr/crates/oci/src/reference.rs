@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ecr_types::Digest;
 use ecr_types::url::redacted;
+use ecr_types::{Digest, is_name_segment};
 use thiserror::Error;
 
 /// A reference to an image, with Docker's defaults for the parts that it does not name.
@@ -76,9 +76,8 @@ impl FromStr for Reference {
             Some((rest, digest)) => (rest, Some(digest.parse().map_err(|_| wrong())?)),
             None => (text, None),
         };
-        // The part before the first slash is a host if it has a dot or a colon or is `localhost`, as in Docker.
         let (host, path) = match rest.split_once('/') {
-            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path),
+            Some((host, path)) if is_host(host) => (host, path),
             _ => ("docker.io", rest),
         };
         let (name, tag) = match path.rsplit_once(':') {
@@ -88,13 +87,18 @@ impl FromStr for Reference {
         let is_hub = matches!(host, "docker.io" | "index.docker.io" | DOCKER_HUB);
         let name = if is_hub && !name.contains('/') { format!("library/{name}") } else { name.to_owned() };
         let is_tag = |it: &String| it.parse::<ecr_types::ImageTag>().is_ok();
-        let is_name = name.split('/').all(|it| !it.is_empty()) && !name.contains(char::is_whitespace);
-        if !is_name || name.to_lowercase() != name || !tag.as_ref().is_none_or(is_tag) {
+        if !name.split('/').all(is_name_segment) || !tag.as_ref().is_none_or(is_tag) {
             return Err(wrong());
         }
         let host = if is_hub { DOCKER_HUB.to_owned() } else { host.to_owned() };
         Ok(Self { host, name, tag, digest, text: text.to_owned() })
     }
+}
+
+/// Whether the part before the first slash is a host: it has a dot, a colon or a capital, or is `localhost`, as in Docker
+/// (distribution/reference, `splitDockerDomain`).
+fn is_host(part: &str) -> bool {
+    part.contains(['.', ':']) || part == "localhost" || part.contains(|c: char| c.is_ascii_uppercase())
 }
 
 #[cfg(test)]
@@ -115,7 +119,23 @@ mod tests {
             parsed(&format!("gcr.io/distroless/static:1@{digest}")),
             format!("gcr.io distroless/static {digest}")
         );
-        for wrong in ["", "Debian", "a b", "debian@sha256:x", "host.io/", "debian:"] {
+        assert_eq!(parsed("MYREG/team/app:1"), "MYREG team/app 1");
+        assert_eq!(parsed("a/b__c-d.e/f--g"), "registry-1.docker.io a/b__c-d.e/f--g latest");
+        for wrong in [
+            "",
+            "Debian",
+            "a b",
+            "debian@sha256:x",
+            "host.io/",
+            "debian:",
+            "debian?x=1",
+            "debian#f:1",
+            "debian/../x",
+            "_bad_",
+            "a..b:1",
+            "host.io/a//b",
+            "host.io/a/%2e%2e/b",
+        ] {
             assert!(wrong.parse::<Reference>().is_err(), "{wrong}");
         }
     }

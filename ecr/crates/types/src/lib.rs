@@ -36,7 +36,7 @@ mod time;
 pub mod url;
 
 pub use manifest::{Descriptor, ImageIndex, ImageManifest, InvalidManifest, Manifest};
-pub use name::{Digest, ImageTag, InvalidName, Region, RegistryId, RepositoryName};
+pub use name::{Digest, ImageTag, InvalidName, Region, RegistryId, RepositoryName, is_name_segment};
 pub use pattern::Pattern;
 pub use platform::{InvalidPlatform, Platform};
 pub use repository::{EncryptionType, ImageTagMutability, InvalidValue, ScanningRule};

@@ -128,7 +128,9 @@ fn check_repository_name(text: &str) -> Result<(), InvalidName> {
         .ok_or_else(|| InvalidName(format!("`{text}` is not a valid repository name ({allowed})")))
 }
 
-fn is_name_segment(segment: &str) -> bool {
+/// Whether a text can stand between two slashes of a repository's name, as ECR and Docker have it: lower-case letters and digits,
+/// with single `.`, one or two `_`, or any number of `-` between them (distribution/reference, `pathComponent`).
+pub fn is_name_segment(segment: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let ends = segment.starts_with(alphanumeric) && segment.ends_with(alphanumeric);
     let mut separators = segment.split(alphanumeric);

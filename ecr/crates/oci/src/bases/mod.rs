@@ -22,7 +22,7 @@ use crate::http::HttpClient;
 use crate::image::base::{BaseImage, LayersDiffer};
 use crate::reference::Reference;
 use crate::registry::{RegistryError, RegistryErrorKind, RemoteRepository};
-use select::{Choice, choose, is_index, platform, platforms};
+use select::{Choice, choose, is_config, is_index, parse, platform, platforms};
 
 /// Pulls base images through a cache on disk.
 pub struct BaseImages {
@@ -243,18 +243,29 @@ impl Pull<'_> {
         }
     }
 
-    /// The image of the entry whose config fits best.
+    /// The image of the entry whose config fits best. What is no image is an error only if nothing fits.
     async fn unnamed(&self, entries: &[&Descriptor]) -> Result<Option<Image>> {
-        let mut best: Option<(usize, Image)> = None;
+        let (mut best, mut no_image) = (None::<(usize, Image)>, None);
         for entry in entries {
-            let (manifest, config) = self.entry(entry).await?;
+            let (manifest, config) = match self.entry(entry).await {
+                Ok((manifest, _)) if !is_config(&manifest.config.media_type) => continue,
+                Ok(found) => found,
+                Err(error @ (PullError::NestedIndex { .. } | PullError::Manifest(_))) => {
+                    no_image.get_or_insert(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let distance = self.platform.distance(&platform(&config, self.platform));
             let is_better = |it: &usize| best.as_ref().is_none_or(|(least, _)| it < least);
             if let Some(distance) = distance.filter(is_better) {
                 best = Some((distance, (entry.digest.clone(), manifest, config)));
             }
         }
-        Ok(best.map(|(_, image)| image))
+        match (best, no_image) {
+            (None, Some(error)) => Err(error),
+            (best, _) => Ok(best.map(|(_, image)| image)),
+        }
     }
 
     async fn entry(&self, entry: &Descriptor) -> Result<(ImageManifest, Value)> {
@@ -274,16 +285,16 @@ impl Pull<'_> {
             return Ok((digest.clone(), self.by_digest(digest).await?));
         }
         let (digest, bytes) = self.remote.manifest(reference.version()).await?;
-        Ok((digest, Manifest::parse(&bytes, None)?))
+        Ok((digest, parse(&bytes)?))
     }
 
     async fn by_digest(&self, digest: &Digest) -> Result<Manifest> {
         if let Some(bytes) = self.cache.read(digest) {
-            return Ok(Manifest::parse(&bytes, None)?);
+            return Ok(parse(&bytes)?);
         }
         let (_, bytes) = self.remote.manifest(digest.as_str()).await?;
         files::write(&self.cache.path(digest), &bytes)?;
-        Ok(Manifest::parse(&bytes, None)?)
+        Ok(parse(&bytes)?)
     }
 
     async fn config(&self, config: &Descriptor) -> Result<Value> {

@@ -1,6 +1,6 @@
 //! The choice of an image from an index, as containerd makes it (`images/image.go`, `Manifest`).
 
-use ecr_types::{Descriptor, ImageIndex, Platform, media_type};
+use ecr_types::{Descriptor, ImageIndex, InvalidManifest, Manifest, Platform, media_type};
 use serde_json::Value;
 
 /// The entry of an index for a platform.
@@ -15,23 +15,49 @@ pub(super) enum Choice<'a> {
 /// Chooses the entry for `wanted`. Of several that fit equally the first one is chosen. Entries that are not images, such as
 /// attestations, are never chosen.
 pub(super) fn choose<'a>(index: &'a ImageIndex, wanted: &Platform) -> Choice<'a> {
-    let images = || index.manifests.iter().filter(|it| !it.is_attestation() && it.artifact_type.is_none());
-    let fitting = images().filter_map(|it| Some((wanted.distance(named(it)?)?, it)));
+    let fitting = images(index).filter_map(|it| Some((wanted.distance(named(it)?)?, it)));
     match fitting.min_by_key(|(distance, _)| *distance) {
         Some((_, found)) => Choice::Named(found),
-        None => Choice::Unnamed(images().filter(|it| named(it).is_none()).collect()),
+        None => Choice::Unnamed(images(index).filter(|it| named(it).is_none()).collect()),
     }
+}
+
+/// The entries that may be images or indexes of images. Those of unknown media types are ignored (OCI image specification, "Image
+/// Index", `mediaType`).
+fn images(index: &ImageIndex) -> impl Iterator<Item = &Descriptor> {
+    let is_image = |it: &&Descriptor| {
+        let is_known = it.media_type.is_empty() || media_type::MANIFESTS.contains(&it.media_type.as_str());
+        is_known && !it.is_attestation() && it.artifact_type.as_deref().is_none_or(is_config)
+    };
+    index.manifests.iter().filter(is_image)
+}
+
+/// Whether a media type is that of the config of an image. Some tools give it as the artifact type of an image, as the
+/// specification says ("Content Descriptors", `artifactType`).
+pub(super) fn is_config(media_type: &str) -> bool {
+    matches!(media_type, "" | media_type::OCI_CONFIG | media_type::DOCKER_CONFIG)
+}
+
+/// Parses the manifest of a base. Entries of an index whose digests have another algorithm than SHA-256 are left out: they are
+/// valid (OCI image specification, "Digests"), and cannot be pulled here.
+pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, InvalidManifest> {
+    Manifest::parse(bytes, None).or_else(|error| match without_other_digests(bytes) {
+        Some(bytes) => Manifest::parse(&bytes, None),
+        None => Err(error),
+    })
+}
+
+fn without_other_digests(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut index: Value = serde_json::from_slice(bytes).ok()?;
+    let entries = index.get_mut("manifests")?.as_array_mut()?;
+    let is_other = |it: &Value| it["digest"].as_str().is_some_and(|it| !it.starts_with("sha256:"));
+    entries.retain(|it| !is_other(it));
+    serde_json::to_vec(&index).ok()
 }
 
 /// The platforms that the entries of an index name, for a message.
 pub(super) fn platforms(index: &ImageIndex) -> Vec<String> {
-    index
-        .manifests
-        .iter()
-        .filter(|it| !it.is_attestation())
-        .filter_map(named)
-        .map(Platform::to_string)
-        .collect()
+    images(index).filter_map(named).map(Platform::to_string).collect()
 }
 
 /// The platform of an entry. An empty one is none.
@@ -60,10 +86,14 @@ mod tests {
     use super::*;
 
     /// An index whose entries have these platforms. `-` is an entry without one, `{}` one with an empty platform, `att` an
-    /// attestation of BuildKit.
+    /// attestation of BuildKit. After `+` comes an artifact type, after `=` a media type.
     fn index(entries: &str) -> ImageIndex {
         let entry = |(at, text): (usize, &str)| {
             let mut entry = Descriptor::new(media_type::OCI_MANIFEST, Digest::of(&[at as u8]), 1);
+            let (text, other) = text.split_once('=').map_or((text, None), |(text, it)| (text, Some(it)));
+            other.into_iter().for_each(|it| entry.media_type = it.to_owned());
+            let (text, artifact) = text.split_once('+').map_or((text, None), |(text, it)| (text, Some(it)));
+            entry.artifact_type = artifact.map(|it| it.replace("CONFIG", media_type::OCI_CONFIG));
             match text {
                 "-" => {}
                 "{}" => entry.platform = serde_json::from_str("{}").unwrap(),
@@ -120,10 +150,34 @@ mod tests {
             ("att linux/amd64", "linux/amd64", "1", "images.Platforms"),
             ("att", "linux/amd64", "?", "skopeo: no image found"),
             ("unknown/unknown", "linux/amd64", "?", "BuildKit, attestation storage"),
+            (
+                "linux/amd64+CONFIG linux/arm64+CONFIG",
+                "linux/arm64",
+                "1",
+                "apko, go-containerregistry Descriptor()",
+            ),
+            ("linux/amd64+ -+", "linux/amd64", "0", "an empty artifact type is none"),
+            ("linux/amd64+a/sbom linux/amd64", "linux/amd64", "1", "an artifact for a platform"),
+            ("linux/amd64=x/y linux/amd64", "linux/amd64", "1", "image-index.md: unknown types are no error"),
+            ("-=x/y -", "linux/amd64", "?1", "image-index.md"),
         ] {
             assert_eq!(chosen(entries, wanted), found, "{entries} for {wanted}: {source}");
         }
         assert_eq!(chosen("", "linux/amd64"), "?");
+    }
+
+    #[test]
+    fn index_with_digests_of_other_algorithms_has_the_other_entries() {
+        let entry =
+            |digest: &str| json!({"mediaType": media_type::OCI_MANIFEST, "digest": digest, "size": 1});
+        let (good, other) = (Digest::of(b"x"), format!("sha512:{}", "0".repeat(128)));
+        let index = json!({"schemaVersion": 2, "manifests": [entry(&other), entry(good.as_str())]});
+        match parse(index.to_string().as_bytes()) {
+            Ok(Manifest::Index(index)) => assert_eq!(index.manifests[0].digest, good),
+            other => panic!("{other:?}"),
+        }
+        let broken = json!({"schemaVersion": 2, "manifests": [entry("sha256:x"), entry(&other)]});
+        assert!(parse(broken.to_string().as_bytes()).is_err());
     }
 
     #[test]

@@ -51,13 +51,17 @@ impl Endpoint {
         url
     }
 
+    /// Whether a URL is one of this registry, and not one that it has named.
+    pub(super) fn is_own(&self, url: &Url) -> bool {
+        self.root.origin() == url.origin()
+    }
+
     /// A request to a URL of this registry, or to another one that it has named. The authorization is sent to the registry
     /// itself only.
     pub(super) fn request(&self, method: Method, url: &Url, authorization: Option<&str>) -> Builder {
-        let is_own = self.root.origin() == url.origin();
         let request = hyper::Request::builder().method(method).uri(url.as_str());
         let request = request.header(USER_AGENT, concat!("xtask-ecr/", env!("CARGO_PKG_VERSION")));
-        match authorization.filter(|_| is_own) {
+        match authorization.filter(|_| self.is_own(url)) {
             Some(value) => request.header(AUTHORIZATION, value),
             None => request,
         }

@@ -1,11 +1,12 @@
 //! Pulling images from any registry, with anonymous, Basic or Bearer authentication.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ecr_types::url::redacted;
 use ecr_types::{Descriptor, Digest, media_type};
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, RANGE, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT, AUTHORIZATION, RANGE, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 use url::Url;
@@ -27,7 +28,8 @@ pub struct RemoteRepository {
     endpoint: Endpoint,
     name: String,
     credentials: Option<Credentials>,
-    authorization: tokio::sync::Mutex<Option<String>>,
+    /// The header `Authorization` for each origin that has required it: the registry, and where it redirects to.
+    authorizations: tokio::sync::Mutex<BTreeMap<String, String>>,
     /// What it reads, for messages.
     noun: &'static str,
 }
@@ -41,10 +43,27 @@ pub(super) struct Get<'a> {
     pub(super) from: u64,
     /// Whether the content is verified by a digest, so that it may come from anywhere.
     pub(super) is_verified: bool,
+    /// Whether the address comes from a manifest and not from the registry. Its host gets no authorization at all: whoever writes a
+    /// base image could otherwise ask for the password (CVE-2020-15157).
+    pub(super) is_foreign: bool,
+}
+
+impl<'a> Get<'a> {
+    /// A request to the registry for content that is not verified.
+    pub(super) fn new(url: &'a Url, accept: &'a str) -> Self {
+        Self { url, accept, from: 0, is_verified: false, is_foreign: false }
+    }
+
+    /// A request for content that is verified by a digest, from its byte `from` on.
+    pub(super) fn verified(url: &'a Url, accept: &'a str, from: u64) -> Self {
+        Self { from, is_verified: true, ..Self::new(url, accept) }
+    }
 }
 
 /// The maximum number of redirects, as in Go's client (`net/http`, `defaultCheckRedirect`).
-const REDIRECTIONS: u32 = 10;
+pub(super) const REDIRECTIONS: u32 = 10;
+/// The maximum number of origins that may require authorization for one request.
+const ORIGINS: usize = 3;
 
 impl RemoteRepository {
     /// A client of the repository of `reference`. Without credentials, access is anonymous.
@@ -53,8 +72,8 @@ impl RemoteRepository {
     /// The host of the reference cannot be part of a URL.
     pub fn new(http: HttpClient, reference: &Reference, credentials: Option<Credentials>) -> Result<Self> {
         let endpoint = Endpoint::new(http, &reference.host)?;
-        let (name, authorization) = (reference.name.clone(), Default::default());
-        Ok(Self { endpoint, name, credentials, authorization, noun: "base image" })
+        let (name, authorizations) = (reference.name.clone(), Default::default());
+        Ok(Self { endpoint, name, credentials, authorizations, noun: "base image" })
     }
 
     /// The same client, for images that are no bases.
@@ -84,7 +103,7 @@ impl RemoteRepository {
         let wanted = version.parse::<Digest>().ok();
         let url = self.url(&format!("manifests/{version}"));
         let accept = media_type::MANIFESTS.join(", ");
-        let get = Get { url: &url, accept: &accept, from: 0, is_verified: wanted.is_some() };
+        let get = Get { is_verified: wanted.is_some(), ..Get::new(&url, &accept) };
         let (_, bytes) = self.read(&action, get).await?;
         let digest = Digest::of(&bytes);
         match wanted {
@@ -104,7 +123,7 @@ impl RemoteRepository {
     /// digest, or the file cannot be written.
     pub async fn blob(&self, blob: &Descriptor, to: &Path, on_received: &(dyn Fn(u64) + Sync)) -> Result<()> {
         let url = self.url(&format!("blobs/{}", blob.digest));
-        self.download(&self.fetching(blob), &url, blob, to, on_received).await
+        self.download(&self.fetching(blob), Get::verified(&url, "*/*", 0), blob, to, on_received).await
     }
 
     /// Downloads a blob from one of the addresses of its descriptor, in their order, as [`RemoteRepository::blob`] does
@@ -124,9 +143,9 @@ impl RemoteRepository {
             if !matches!(url.scheme(), "http" | "https") {
                 continue;
             }
-            result = self
-                .download(&format!("{action} from {}", redacted(url.as_str())), &url, blob, to, on_received)
-                .await;
+            let get = Get { is_foreign: true, ..Get::verified(&url, "*/*", 0) };
+            let action = format!("{action} from {}", redacted(url.as_str()));
+            result = self.download(&action, get, blob, to, on_received).await;
             if result.is_ok() {
                 break;
             }
@@ -147,7 +166,7 @@ impl RemoteRepository {
     async fn download(
         &self,
         action: &str,
-        url: &Url,
+        get: Get<'_>,
         blob: &Descriptor,
         to: &Path,
         on_received: &(dyn Fn(u64) + Sync),
@@ -157,8 +176,7 @@ impl RemoteRepository {
         let mut furthest = 0;
         loop {
             let began = Instant::now();
-            let get = Get { url, accept: "*/*", from: part.received(), is_verified: true };
-            let response = self.get(action, get).await?;
+            let response = self.get(action, Get { from: part.received(), ..get }).await?;
             let error = match part.receive(response, on_received).await? {
                 None => return part.finish(to),
                 Some(error) => error,
@@ -191,35 +209,39 @@ impl RemoteRepository {
         }
     }
 
-    /// A GET request. If the registry requires authorization, it is requested and sent, once.
+    /// A GET request. If the registry, or where it redirects to, requires authorization, it is requested and sent, once.
     pub(super) async fn get(&self, action: &str, get: Get<'_>) -> Result<Response> {
-        let mut is_renewed = false;
+        let mut renewed = BTreeSet::new();
         loop {
-            let authorization = self.authorization.lock().await.clone();
-            let response = self.follow(action, get, authorization.as_deref()).await?;
+            let (url, response) = self.follow(action, get).await?;
             match response.status() {
                 StatusCode::OK => return Ok(response),
                 StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if get.from > 0 => {
                     return Ok(response);
                 }
-                StatusCode::UNAUTHORIZED if !is_renewed => {
-                    is_renewed = true;
-                    let fresh = self.authorize(action, response).await?;
-                    *self.authorization.lock().await = Some(fresh);
+                StatusCode::UNAUTHORIZED
+                    if !get.is_foreign && renewed.len() < ORIGINS && renewed.insert(origin(&url)) =>
+                {
+                    let fresh = self.authorize(action, &url, response).await?;
+                    self.authorizations.lock().await.insert(origin(&url), fresh);
                 }
                 _ => return Err(RegistryError::of(action, response).await),
             }
         }
     }
 
-    /// Follows redirects. The authorization is sent to the registry's own host only.
-    async fn follow(&self, action: &str, get: Get<'_>, authorization: Option<&str>) -> Result<Response> {
+    /// Follows redirects, with the authorization for each origin. Returns the last address and its response.
+    async fn follow(&self, action: &str, get: Get<'_>) -> Result<(Url, Response)> {
         let mut url = get.url.clone();
         for _ in 0..=REDIRECTIONS {
-            let response = self.attempt(&url, get, authorization).await;
+            let authorization = match get.is_foreign {
+                true => None,
+                false => self.authorizations.lock().await.get(&origin(&url)).cloned(),
+            };
+            let response = self.attempt(&url, get, authorization.as_deref()).await;
             let response = response.map_err(|it| RegistryError::new(action, it))?;
             if !is_redirection(response.status()) {
-                return Ok(response);
+                return Ok((url, response));
             }
             let status = response.status();
             let next = redirection(&url, response.headers(), get.is_verified);
@@ -236,34 +258,45 @@ impl RemoteRepository {
     ) -> std::result::Result<Response, HttpError> {
         let http = &self.endpoint.http;
         let send = async || {
-            let request = self.endpoint.request(Method::GET, url, authorization).header(ACCEPT, get.accept);
-            let request = match get.from {
-                0 => request,
-                from => request.header(RANGE, format!("bytes={from}-")),
-            };
+            let mut request = self.endpoint.request(Method::GET, url, None).header(ACCEPT, get.accept);
+            if let Some(authorization) = authorization {
+                request = request.header(AUTHORIZATION, authorization);
+            }
+            if get.from > 0 {
+                request = request.header(RANGE, format!("bytes={}-", get.from));
+            }
             http.send(request.body(empty())).await
         };
         http.retry(send).await
     }
 
-    /// The authorization for the challenges of a response with the status 401.
-    async fn authorize(&self, action: &str, response: Response) -> Result<String> {
-        if let Some(Credentials::RegistryToken(token)) = &self.credentials {
+    /// The authorization for the challenges of a response of `url` with the status 401. The credentials are used for the registry
+    /// itself only; elsewhere the access is anonymous.
+    async fn authorize(&self, action: &str, url: &Url, response: Response) -> Result<String> {
+        let is_own = self.endpoint.is_own(url);
+        let credentials = self.credentials.as_ref().filter(|_| is_own);
+        if let Some(Credentials::RegistryToken(token)) = credentials {
             return Ok(format!("Bearer {token}"));
         }
         let challenges = challenges(response.headers());
         // Bearer is preferred, because docker does so.
         if let Some(bearer) = challenges.iter().find(|it| it.scheme == "bearer") {
-            let request = TokenRequest::new(bearer, &self.endpoint.url("/"), &self.name);
+            // Elsewhere the repository may have another name.
+            let request = TokenRequest::new(bearer, url, Some(self.name.as_str()).filter(|_| is_own));
             let request = request.map_err(|it| RegistryError::unexpected(action, it))?;
-            return request.send(action, &self.endpoint.http, self.credentials.as_ref()).await;
+            return request.send(action, &self.endpoint.http, credentials).await;
         }
-        match self.credentials.as_ref().and_then(Credentials::basic) {
+        match credentials.and_then(Credentials::basic) {
             Some(basic) => Ok(basic),
             None if challenges.is_empty() => Err(RegistryError::of(action, response).await),
             None => Err(RegistryError::new(action, Cause::NoCredentials)),
         }
     }
+}
+
+/// Scheme, host and port of a URL.
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
 }
 
 fn challenges(headers: &HeaderMap) -> Vec<Challenge> {

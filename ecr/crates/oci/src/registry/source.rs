@@ -28,7 +28,7 @@ impl RemoteRepository {
         let action = self.reading(version);
         let wanted = version.parse::<Digest>().ok();
         let (url, accept) = (self.url(&format!("manifests/{version}")), media_type::MANIFESTS.join(", "));
-        let get = Get { url: &url, accept: &accept, from: 0, is_verified: wanted.is_some() };
+        let get = Get { is_verified: wanted.is_some(), ..Get::new(&url, &accept) };
         let (headers, bytes) = match self.read(&action, get).await {
             Ok(read) => read,
             Err(error) if error.kind() == RegistryErrorKind::NotFound => return Ok(None),
@@ -56,7 +56,7 @@ impl RemoteRepository {
         let mut url = self.url(&format!("referrers/{digest}"));
         let mut found = Vec::new();
         for _ in 0..MAX_PAGES {
-            let get = Get { url: &url, accept: media_type::OCI_INDEX, from: 0, is_verified: false };
+            let get = Get::new(&url, media_type::OCI_INDEX);
             let (headers, bytes) = match self.read(&action, get).await {
                 Ok(read) => read,
                 Err(error) if error.kind() == RegistryErrorKind::NotFound => return Ok(None),
@@ -119,7 +119,7 @@ impl Download {
     async fn connect(&mut self) -> Result<()> {
         let action = self.source.fetching(&self.blob);
         let url = self.source.url(&format!("blobs/{}", self.blob.digest));
-        let get = Get { url: &url, accept: "*/*", from: self.received, is_verified: true };
+        let get = Get::verified(&url, "*/*", self.received);
         let response = self.source.get(&action, get).await?;
         self.skipped = match response.status() {
             StatusCode::PARTIAL_CONTENT => 0,

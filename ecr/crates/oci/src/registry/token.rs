@@ -2,13 +2,15 @@
 
 use ecr_types::host;
 use ecr_types::url::redacted;
-use hyper::Method;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use url::{Url, form_urlencoded};
 
 use super::challenge::Challenge;
 use super::error::Cause;
+use super::location::redirection;
+use super::pull::REDIRECTIONS;
 use super::{RegistryError, Result};
 use crate::credentials::Credentials;
 use crate::http::{HttpClient, HttpError, Response, empty, full};
@@ -35,22 +37,23 @@ pub(super) struct TokenRequest {
 }
 
 impl TokenRequest {
-    /// The request for a Bearer challenge of a registry: for the scope of pulling from the repository `name`, and for those of
-    /// the challenge, as containerd asks. The realm may be relative to `registry`.
+    /// The request for a Bearer challenge of a registry: for the scope of pulling from the repository `name`, if it is known, and
+    /// for those of the challenge, as containerd asks. The realm may be relative to `registry`.
     ///
     /// # Errors
     /// The realm is missing or not a URL of HTTP.
     pub(super) fn new(
         challenge: &Challenge,
         registry: &Url,
-        name: &str,
+        name: Option<&str>,
     ) -> std::result::Result<Self, &'static str> {
         let realm = challenge.parameter("realm").ok_or("a Bearer challenge without a realm")?;
         let realm = registry.join(realm).ok().filter(|it| matches!(it.scheme(), "http" | "https"));
         let realm = realm.ok_or("a Bearer challenge whose realm is not an HTTP address")?;
-        let mut scopes = vec![format!("repository:{name}:pull")];
+        let mut scopes: Vec<_> = name.map(|it| format!("repository:{it}:pull")).into_iter().collect();
         let more = challenge.parameter("scope").into_iter().flat_map(str::split_whitespace);
-        scopes.extend(more.filter(|it| *it != scopes[0]).map(str::to_owned).collect::<Vec<_>>());
+        let more: Vec<_> = more.map(str::to_owned).filter(|it| !scopes.contains(it)).collect();
+        scopes.extend(more);
         Ok(Self { realm, service: challenge.parameter("service").map(str::to_owned), scopes })
     }
 
@@ -80,22 +83,56 @@ impl TokenRequest {
         Ok(format!("Bearer {token}"))
     }
 
+    /// Asks for the token, and follows redirects, as docker and skopeo do.
     async fn attempt(
         &self,
         http: &HttpClient,
         credentials: Option<&Credentials>,
     ) -> std::result::Result<Response, HttpError> {
-        if let Some(Credentials::IdentityToken(token)) = credentials {
-            let request = hyper::Request::builder().method(Method::POST).uri(self.realm.as_str());
-            let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-            return http.send(request.header(ACCEPT, "application/json").body(full(self.form(token)))).await;
+        let mut url = match credentials {
+            Some(Credentials::IdentityToken(_)) => self.realm.clone(),
+            _ => self.url(credentials),
+        };
+        let mut left = REDIRECTIONS;
+        loop {
+            let response = self.request(http, &url, credentials).await?;
+            let next = redirection(&url, response.headers(), false);
+            match next {
+                Ok(next) if left > 0 && self.may_go_on(&next, response.status(), credentials) => url = next,
+                _ => return Ok(response),
+            }
+            left -= 1;
         }
-        let request = hyper::Request::builder().method(Method::GET).uri(self.url(credentials).as_str());
+    }
+
+    async fn request(
+        &self,
+        http: &HttpClient,
+        url: &Url,
+        credentials: Option<&Credentials>,
+    ) -> std::result::Result<Response, HttpError> {
+        let request = hyper::Request::builder().uri(url.as_str()).header(ACCEPT, "application/json");
+        if let Some(Credentials::IdentityToken(token)) = credentials {
+            let request =
+                request.method(Method::POST).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+            return http.send(request.body(full(self.form(token)))).await;
+        }
         let request = match credentials.and_then(Credentials::basic) {
             Some(basic) => request.header(AUTHORIZATION, basic),
             None => request,
         };
-        http.send(request.header(ACCEPT, "application/json").body(empty())).await
+        http.send(request.body(empty())).await
+    }
+
+    /// Whether a redirect is followed: of a GET request each, of a POST request those that repeat it. Credentials go to no other
+    /// host than that of the realm.
+    fn may_go_on(&self, next: &Url, status: StatusCode, credentials: Option<&Credentials>) -> bool {
+        let statuses: &[u16] = match credentials {
+            Some(Credentials::IdentityToken(_)) => &[307, 308],
+            _ => &[301, 302, 303, 307, 308],
+        };
+        let is_safe = credentials.is_none() || next.host_str() == self.realm.host_str();
+        statuses.contains(&status.as_u16()) && is_safe
     }
 
     /// The URL of a GET request. `account` is the user, as docker sends it.
@@ -138,7 +175,7 @@ mod tests {
 
     fn request(header: &str) -> std::result::Result<TokenRequest, &'static str> {
         let challenge = challenge::parse([header]).remove(0);
-        TokenRequest::new(&challenge, &"https://reg.io/".parse().unwrap(), "a/b")
+        TokenRequest::new(&challenge, &"https://reg.io/".parse().unwrap(), Some("a/b"))
     }
 
     /// "tried" is what docker 28.2 and skopeo 1.9 sent.

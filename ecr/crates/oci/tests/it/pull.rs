@@ -154,6 +154,70 @@ async fn pull_follows_redirects_without_the_authorization() {
 }
 
 #[tokio::test]
+async fn pull_sends_credentials_to_the_registry_only() {
+    let other = Registry::start(|request| match request.line.as_str() {
+        line if line.contains("/token") => Reply::ok(r#"{"token": "T"}"#),
+        _ if request.header("authorization") == "Bearer T" => Reply::ok(content()),
+        _ => {
+            let realm = format!("http://{}/token", request.header("host"));
+            Reply::new(401)
+                .with("WWW-Authenticate", format!("Bearer realm=\"{realm}\",scope=\"repository:x:pull\""))
+        }
+    });
+    let elsewhere = format!("http://{}/blob", other.host);
+    let secret = || Credentials::Basic { user: "u".to_owned(), password: "p".to_owned() };
+    let is_secret =
+        |it: &Request| it.header("authorization").starts_with("Basic") || it.line.contains("account=");
+
+    // Where the registry redirects to gets a token that anybody gets.
+    let location = elsewhere.clone();
+    let registry = Registry::start(move |_| Reply::new(307).with("Location", location.clone()));
+    let remote = repository(&registry.host, Some(secret()));
+    assert_eq!(download(&remote, &descriptor(&content())).await, Ok(descriptor(&content()).digest));
+    let log = other.log();
+    assert!(!log.iter().any(is_secret), "{log:?}");
+    let asked = log.iter().find(|it| it.line.contains("/token")).unwrap();
+    assert_eq!(asked.line, "GET /token?scope=repository%3Ax%3Apull");
+
+    // An address in a manifest gets none at all (CVE-2020-15157).
+    let folder = tempfile::tempdir().unwrap();
+    let blob = Descriptor { urls: vec![elsewhere], ..descriptor(&content()) };
+    let remote = repository(&registry.host, Some(secret()));
+    let error = remote.blob_elsewhere(&blob, &folder.path().join("blob"), &|_| ()).await.unwrap_err();
+    assert_eq!(error.kind(), RegistryErrorKind::Unauthorized);
+    assert_eq!(other.log().len(), log.len() + 1);
+}
+
+#[tokio::test]
+async fn pull_follows_redirects_of_the_token_endpoint() {
+    let basic = || Credentials::Basic { user: "u".to_owned(), password: "p".to_owned() };
+    let identity = || Credentials::IdentityToken("R".to_owned());
+    for (status, credentials, is_followed) in [
+        (301, None, true),
+        (302, Some(basic()), true),
+        (308, Some(identity()), true),
+        (302, Some(identity()), false),
+    ] {
+        let registry = with_tokens(move |request| match request.line.contains("/token/next") {
+            false => Reply::new(status).with("Location", "/token/next?x=1"),
+            true => Reply::ok(r#"{"token": "T"}"#),
+        });
+        let remote = repository(&registry.host, credentials.clone());
+        assert_eq!(remote.manifest("1").await.is_ok(), is_followed, "{status} {credentials:?}");
+        let sent = registry.log().into_iter().find(|it| it.line.contains("/token/next"));
+        assert_eq!(sent.is_some(), is_followed);
+        if let (Some(sent), Some(Credentials::Basic { .. })) = (sent, &credentials) {
+            assert_eq!(sent.header("authorization"), "Basic dTpw");
+        }
+    }
+    let other = Registry::start(|_| Reply::ok(r#"{"token": "T"}"#));
+    let location = format!("http://localhost:{}/token", other.host.rsplit(':').next().unwrap());
+    let registry = with_tokens(move |_| Reply::new(307).with("Location", location.clone()));
+    assert!(repository(&registry.host, Some(basic())).manifest("1").await.is_err());
+    assert_eq!(other.log().len(), 0, "credentials go to no other host");
+}
+
+#[tokio::test]
 async fn pull_ends_at_redirects_that_lead_nowhere() {
     for (location, wanted, requests) in [
         (
