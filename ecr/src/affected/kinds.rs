@@ -1,9 +1,10 @@
 //! Files that no image depends on, by their names.
 
-/// Whether a file of a package, by its path from there, is one for readers or for tests. Sources may still name it.
-pub(super) fn is_document(path: &str) -> bool {
+/// Whether a file of a package, by its path from there, is one for readers or for tests. Sources may still name it. A document in
+/// another folder may be content, such as that of a site.
+pub fn is_document(path: &str) -> bool {
     let is_for_tests = ["tests/", "benches/", "examples/"].iter().any(|it| path.starts_with(it));
-    is_for_tests || (!path.starts_with("src/") && is_text_for_readers(path))
+    is_for_tests || (!path.contains('/') && is_text_for_readers(path))
 }
 
 /// Whether a file outside of all packages, by its path from the top of the repository, is for readers, for git, or for a service
@@ -41,7 +42,8 @@ pub(super) fn is_for_tools(path: &str) -> bool {
     FOLDERS.iter().any(|it| path.starts_with(it)) || FILES.contains(&name) || is_text_for_readers(path)
 }
 
-fn is_text_for_readers(path: &str) -> bool {
+/// Whether a file is one for readers, by its name.
+pub(super) fn is_text_for_readers(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let is_license =
         ["LICENSE", "LICENCE", "COPYING", "NOTICE", "AUTHORS"].iter().any(|it| name.starts_with(it));

@@ -60,6 +60,22 @@ impl Lock {
         Ok(lock)
     }
 
+    /// The names of all crates that a package may be built from, whatever its features are, itself among them.
+    pub fn reachable(&self, package: &str) -> BTreeSet<&str> {
+        let mut dependencies: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (it, origins) in &self.crates {
+            let names = origins.iter().flat_map(|it| &it.dependencies).filter_map(|it| it.split(' ').next());
+            dependencies.entry(&it.name).or_default().extend(names);
+        }
+        let (mut found, mut left) = (BTreeSet::new(), vec![package]);
+        while let Some((name, next)) = left.pop().and_then(|it| dependencies.get_key_value(it)) {
+            if found.insert(*name) {
+                left.extend(next);
+            }
+        }
+        found
+    }
+
     /// How the crates of a service differ from those of an earlier lock file, in words. `crates` are all that it is built from.
     pub fn differences(&self, base: &Self, crates: &BTreeSet<Crate>) -> Vec<String> {
         let found = crates
@@ -124,6 +140,22 @@ mod tests {
         all.iter()
             .map(|(name, version)| Crate { name: (*name).to_owned(), version: (*version).to_owned() })
             .collect()
+    }
+
+    #[test]
+    fn reachable_crates_are_those_of_all_dependencies() {
+        let all = lock(&[
+            ("app", "1.0.0", "", &["a", "b 2.0.0"]),
+            ("a", "1.0.0", "", &["c"]),
+            ("b", "1.0.0", "", &["d"]),
+            ("b", "2.0.0", "", &["a"]),
+            ("c", "1.0.0", "", &["app"]),
+            ("d", "1.0.0", "", &[]),
+            ("e", "1.0.0", "", &[]),
+        ]);
+        let names: Vec<_> = all.reachable("app").into_iter().collect();
+        assert_eq!(names, ["a", "app", "b", "c", "d"]);
+        assert!(all.reachable("unknown").is_empty());
     }
 
     #[test]

@@ -15,7 +15,8 @@ mod manifest;
 pub use lock::{Crate, Lock};
 pub use manifest::{ManifestChange, inherited_keys};
 
-use kinds::{is_document, is_for_tools};
+pub use kinds::is_document;
+use kinds::{is_for_tools, is_text_for_readers};
 
 /// A file that has changed. Paths are those from the top of the git repository, with `/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -196,6 +197,7 @@ impl Judge<'_> {
         let path = change.path.as_str();
         let inputs = self.inputs;
         let is_named = contains(&inputs.files, path)
+            || has_below(&inputs.files, path)
             || inputs.patterns.excludes(path.as_bytes())
             || inputs.context.as_ref().is_some_and(|it| it.contains(path));
         if is_named {
@@ -217,7 +219,12 @@ impl Judge<'_> {
         if matches!(from_root, Some("Cargo.toml" | "Cargo.lock")) {
             return Role::None;
         }
-        if self.is_of_toolchain(path) || compiled.read.as_ref().is_some_and(|it| it.contains(path)) {
+        let read = compiled.read.as_ref();
+        if self.is_of_toolchain(path) || read.is_some_and(|it| it.contains(path) || has_below(it, path)) {
+            return Role::Input;
+        }
+        // git tells of a submodule as a whole.
+        if has_below(&compiled.packages, path) {
             return Role::Input;
         }
         if self.layout.configuration.contains(path) {
@@ -241,8 +248,8 @@ impl Judge<'_> {
         let path = change.path.strip_prefix(folder).unwrap_or(&change.path);
         let is_root = folder.is_empty() || folder == self.layout.root;
         let is_source = path.ends_with(".rs") && change.kind == ChangeKind::Modified;
-        let is_other =
-            is_document(path) || (is_root && is_for_tools(path)) || (is_source && compiled.read.is_some());
+        let is_unread = compiled.read.is_some() && (is_source || is_text_for_readers(path));
+        let is_other = is_document(path) || (is_root && is_for_tools(path)) || is_unread;
         if is_other && !has_script { Role::None } else { Role::Input }
     }
 
@@ -252,10 +259,11 @@ impl Judge<'_> {
         folders.max_by_key(|it| it.len()).map(String::as_str)
     }
 
-    /// Whether a file decides about the compiler and its flags: in the root of the workspace or a folder above it.
+    /// Whether a file decides about the compiler and its flags: in the root of the workspace or a folder above it. The
+    /// configuration of cargo may include other files of its folder.
     fn is_of_toolchain(&self, path: &str) -> bool {
-        let names = [".cargo/config.toml", ".cargo/config", "rust-toolchain.toml", "rust-toolchain"];
-        let folder = names.iter().find_map(|it| path.strip_suffix(it));
+        let toolchain = ["rust-toolchain.toml", "rust-toolchain"].iter().find_map(|it| path.strip_suffix(it));
+        let folder = toolchain.or_else(|| path.rfind(".cargo/").map(|at| &path[..at]));
         folder.is_some_and(|it| self.layout.root.starts_with(it) && (it.is_empty() || it.ends_with('/')))
     }
 
@@ -306,6 +314,12 @@ impl Context {
 /// Whether a path, or a folder above it, is in a set.
 fn contains(set: &BTreeSet<String>, path: &str) -> bool {
     set.contains(path) || path.match_indices('/').any(|(at, _)| set.contains(&path[..at]))
+}
+
+/// Whether a path is a folder above one of a set.
+fn has_below(set: &BTreeSet<String>, path: &str) -> bool {
+    let folder = format!("{path}/");
+    set.range(folder.clone()..).next().is_some_and(|it| it.starts_with(&folder))
 }
 
 #[cfg(test)]

@@ -65,6 +65,11 @@ fn changed_files_affect_what_is_made_of_them() {
         ("back/lib/src/lib.rs", "api job"),
         ("back/lib/README.md", ""),
         ("back/lib/src/text.md", "api job"),
+        ("back/lib/content/post.md", "api job"),
+        // A submodule, of which git names the folder.
+        ("back/lib", "api job"),
+        ("proto", "api job"),
+        ("back/.cargo/flags.toml", "api job"),
         ("back/lib/tests/it.rs", ""),
         ("back/job/README.md", "job"),
         ("back/job/tests/it.rs", "job"),

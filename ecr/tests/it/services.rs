@@ -152,3 +152,23 @@ fn explanation_is_of_the_services_that_other_commands_select() {
     assert_eq!(of("cron"), ["shop-cron"]);
     assert_eq!(of("shop-api"), ["shop-api"]);
 }
+
+#[test]
+fn services_of_one_name_are_refused() {
+    let workspace = Workspace::new()
+        .service("shop", "[package.metadata.ecr.services.api]\n")
+        .service("shop-api", "repository = \"other/api\"\n");
+    let fixture = workspace.start();
+    let output = fixture.run(&["ecr", "plan"]);
+    expect![[r#"
+        --- stderr
+        error: there are 2 problems in the configuration
+
+        shop-api/Cargo.toml:6:1: two services are named `shop-api`: here and in shop/Cargo.toml:7:1
+          help: a service has the name of its package, or PACKAGE-KEY if it is in a table `services`: rename the key
+
+        shop/Cargo.toml:7:32: package `shop` has no binary `api`
+          help: its binaries are: `shop`
+        --- exit 1
+    "#]].assert_eq(&output.shown());
+}

@@ -135,6 +135,102 @@ fn since_knows_what_each_service_is_made_of() {
     assert_eq!(services(&|| workspace.file("rust-toolchain.toml", "")), "api job web");
 }
 
+/// Services in a folder of a repository, and what they are made of in ways of other people.
+fn elsewhere() -> Workspace {
+    let mut it = Workspace::new();
+    let package = |name: &str, more: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n{more}")
+    };
+    let library = |path: &str, more: &str| {
+        it.file(&format!("{path}/Cargo.toml"), package(path.rsplit('/').next().unwrap(), more));
+        it.file(&format!("{path}/src/lib.rs"), "pub fn text() -> u8 { 1 }\n");
+    };
+    library("patched/fnv", "");
+    library("foreign/outer", "[dependencies]\ninner.workspace = true\n");
+    library("foreign/inner", "[features]\nnew = []\n");
+    it.file("foreign/Cargo.toml", "[workspace]\nmembers = [\"outer\", \"inner\"]\n[workspace.dependencies]\ninner = { path = \"inner\" }\n");
+    it.file("shared/shared.rs", "pub fn text() -> u8 { 1 }\n");
+    service(&mut it, "patch", "[dependencies]\nfnv = \"1\"\n[package.metadata.ecr]\n", "fnv::text()");
+    service(
+        &mut it,
+        "foreign-user",
+        "[dependencies]\nouter = { path = \"../foreign/outer\" }\n[package.metadata.ecr]\n",
+        "outer::text()",
+    );
+    service(&mut it, "linked", "[package.metadata.ecr]\n", "shared::text()");
+    it.append("linked/src/main.rs", "mod shared;\n");
+    std::os::unix::fs::symlink("../../shared/shared.rs", it.root().join("linked/src/shared.rs")).unwrap();
+    let content = "include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/content/post.md\"))";
+    service(&mut it, "site", "[package.metadata.ecr]\n", content);
+    it.file("site/content/post.md", "one");
+    it.file("site/README.md", "one");
+    let features = "[features]\nmetrics = []\n[package.metadata.ecr.image]\nfeatures = [\"metrics\"]\n";
+    service(&mut it, "featured", features, "1");
+    it.append("featured/src/main.rs", "#[cfg(feature = \"metrics\")]\nmod metrics;\n");
+    it.file("featured/src/metrics.rs", "pub const A: u8 = 1;\n");
+    let root = "exclude = [\"foreign\", \"patched\"]\n";
+    let manifest = std::fs::read_to_string(it.root().join("Cargo.toml")).unwrap();
+    it.file("Cargo.toml", manifest.replacen("[workspace]\n", &format!("[workspace]\n{root}"), 1));
+    it.append("Cargo.toml", "[patch.crates-io]\nfnv = { path = \"patched/fnv\" }\n");
+    it
+}
+
+fn cargo(workspace: &Workspace, args: &str) {
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    let done = cargo.args(args.split(' ')).current_dir(workspace.root()).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn since_knows_what_is_used_by_patches_links_documents_and_other_workspaces() {
+    let workspace = elsewhere();
+    workspace.git_init();
+    cargo(&workspace, "generate-lockfile --quiet --offline");
+    workspace.git(&["add", "--force", "Cargo.lock"]);
+    workspace.git(&["commit", "--quiet", "--message", "Lock"]);
+    let edits: [(&str, &str, &str); 7] = [
+        ("patched/fnv/src/lib.rs", "pub fn text() -> u8 { 2 }\n", "patch"),
+        ("foreign/inner/src/lib.rs", "pub fn text() -> u8 { 2 }\n", "foreign-user"),
+        ("shared/shared.rs", "pub fn text() -> u8 { 2 }\n", "linked"),
+        ("site/content/post.md", "two", "site"),
+        ("site/README.md", "two", ""),
+        ("featured/src/metrics.rs", "pub const A: u8 = 2;\n", "featured"),
+        (
+            "foreign/Cargo.toml",
+            "[workspace]\nmembers = [\"outer\", \"inner\"]\n[workspace.dependencies]\ninner = { path = \"inner\", features = [\"new\"] }\n",
+            "foreign-user",
+        ),
+    ];
+    let check = |state: &str| {
+        for (path, text, wanted) in edits {
+            workspace.file(path, text);
+            let found = listed(&workspace, &["--since", "HEAD"]);
+            workspace.git(&["checkout", "--quiet", "."]);
+            let names = found.iter().map(|it| it.0.as_str()).collect::<Vec<_>>().join(" ");
+            assert_eq!(names, wanted, "{path}, {state}: {found:?}");
+        }
+    };
+    check("before a build");
+    workspace.command(&["push", "--profile", "dev", "--dry-run", "--offline"]).run().good();
+    check("after a build");
+    // A build with other features leaves its own dep-info.
+    let plain = std::process::Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--quiet",
+            "--offline",
+            "--package",
+            "featured",
+            "--target",
+            "x86_64-unknown-linux-gnu",
+        ])
+        .current_dir(workspace.root())
+        .output()
+        .unwrap();
+    assert!(plain.status.success(), "{}", String::from_utf8_lossy(&plain.stderr));
+    check("after another build");
+}
+
 #[test]
 fn since_published_heals_what_a_red_run_has_left() {
     let fixture = pushed();

@@ -73,6 +73,11 @@ impl ExecutableCache {
         Ok(executable)
     }
 
+    /// Whether an executable was read as it is now.
+    pub fn has(&self, path: &Path) -> bool {
+        Stamp::of(path).is_some_and(|it| self.get(path, &it).is_some())
+    }
+
     /// The content of an executable for a layer. One that was too new for the cache when it was read gets there with the layer.
     pub fn source(&self, executable: &Executable) -> impl Source + use<> {
         ExecutableSource { cache: self.clone(), executable: executable.clone(), opened: Mutex::default() }

@@ -199,8 +199,8 @@ fn inputs(options: &Options) -> Option<Digest> {
             return None;
         }
     }
-    let configs: Vec<String> =
-        rustflags::config_files(&options.root).iter().filter_map(|it| add(it)).collect();
+    let configs = rustflags::configs(&options.root).ok()?;
+    let configs: Vec<String> = configs.iter().filter_map(|(file, _)| add(file)).collect();
     if root.contains("patch") || configs.iter().any(|it| it.contains("patch") || it.contains("paths")) {
         return None;
     }

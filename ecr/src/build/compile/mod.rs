@@ -38,6 +38,7 @@ pub use libraries::Library;
 pub use linkage::KnownLinkages;
 use linkage::{KnownLinkage, Linkage, LinkageCache, WorkspaceFiles};
 use prebuilt::PrebuiltUser;
+pub use rustflags::configurations;
 pub use scripts::ScriptLog;
 pub use sources::{crates, dep_info, unifies_development};
 pub use stop::Stop;

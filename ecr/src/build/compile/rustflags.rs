@@ -27,8 +27,12 @@ pub(super) fn for_image(configs: Vec<Table>, linkage: &Linkage) -> Result<Vec<St
 /// The flags that remap the folders of a workspace: its root, and those in which cargo builds. They come after those of
 /// [`for_image`].
 pub(super) fn for_workspace(root: &Path, folders: &[PathBuf]) -> Vec<String> {
-    // The last matching prefix counts, so that the target folder, which is usually in the root, comes last.
-    std::iter::once(remap(root, "/workspace")).chain(folders.iter().map(|it| remap(it, "/target"))).collect()
+    // The last matching prefix counts, so that what is usually in the root comes after it: the target folder and, where CI keeps
+    // it there for its cache, the folder of cargo.
+    let home = cargo_home().filter(|it| it.starts_with(root));
+    let inner =
+        home.iter().map(|it| remap(it, "/cargo")).chain(folders.iter().map(|it| remap(it, "/target")));
+    std::iter::once(remap(root, "/workspace")).chain(inner).collect()
 }
 
 fn remap(from: &Path, to: &str) -> String {
@@ -105,7 +109,7 @@ fn environment(get: impl Fn(&str) -> Option<OsString>) -> Option<Vec<String>> {
 
 /// The configuration files of cargo for `root` in ascending order of precedence (The Cargo Book, "Hierarchical
 /// structure").
-pub(super) fn config_files(root: &Path) -> Vec<PathBuf> {
+fn config_files(root: &Path) -> Vec<PathBuf> {
     let own = root.ancestors().map(|it| it.join(".cargo"));
     let mut folders: Vec<PathBuf> = own.chain(cargo_home()).collect();
     let mut seen = std::collections::BTreeSet::new();
@@ -122,17 +126,51 @@ fn cargo_home() -> Option<PathBuf> {
     home.or_else(|| std::env::home_dir().map(|it| it.join(".cargo")))
 }
 
-/// The configuration files of cargo for `root` in ascending order of precedence, each with its content.
+/// The configuration files of cargo for `root` in ascending order of precedence, each with its content. Those that a file includes
+/// come before it (The Cargo Book, "Configuration", `include`).
 ///
 /// # Errors
 /// A file cannot be read, or is not TOML.
 pub(super) fn configs(root: &Path) -> Result<Vec<(PathBuf, Table)>> {
-    let read = |file: PathBuf| -> Result<(PathBuf, Table)> {
-        let context = || format!("failed to read `{}`", file.display());
-        let table = std::fs::read_to_string(&file).with_context(context)?.parse().with_context(context)?;
-        Ok((file, table))
-    };
-    config_files(root).into_iter().map(read).collect()
+    let mut found = Vec::new();
+    config_files(root).into_iter().try_for_each(|it| add_config(it, &mut Vec::new(), &mut found))?;
+    Ok(found)
+}
+
+/// The same, without those that cannot be read: cargo reports them.
+pub fn configurations(root: &Path) -> Vec<(PathBuf, Table)> {
+    configs(root).unwrap_or_default()
+}
+
+/// Adds a configuration file and what it includes. `open` are the files that include it.
+fn add_config(file: PathBuf, open: &mut Vec<PathBuf>, found: &mut Vec<(PathBuf, Table)>) -> Result<()> {
+    // cargo refuses the cycle.
+    if open.contains(&file) {
+        return Ok(());
+    }
+    let context = || format!("failed to read `{}`", file.display());
+    let table: Table = std::fs::read_to_string(&file).with_context(context)?.parse().with_context(context)?;
+    open.push(file.clone());
+    for included in included(&table) {
+        let included = file.parent().unwrap_or(Path::new("")).join(included);
+        // cargo refuses a file that is missing and not optional.
+        if included.is_file() {
+            add_config(included, open, found)?;
+        }
+    }
+    open.pop();
+    found.push((file, table));
+    Ok(())
+}
+
+/// The paths in the key `include`: a string, or a list of strings and of tables with a `path`.
+fn included(config: &Table) -> Vec<String> {
+    let path = |it: &Value| it.as_str().or_else(|| it.get("path")?.as_str()).map(str::to_owned);
+    match config.get("include") {
+        Some(Value::Array(items)) => items.iter().filter_map(path).collect(),
+        Some(other) => path(other).into_iter().collect(),
+        None => Vec::new(),
+    }
 }
 
 fn target_cfg(triple: &str) -> Result<Vec<Cfg>> {
@@ -175,6 +213,37 @@ mod tests {
         assert_eq!(flags(&[], &[matching, BUILD, target]), "t u v");
         let variable = [("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "w")];
         assert_eq!(flags(&variable, &[target]), "t u w");
+    }
+
+    #[test]
+    fn included_configurations_come_before_those_that_include_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let cargo = folder.path().join(".cargo");
+        std::fs::create_dir(&cargo).unwrap();
+        for (name, text) in [
+            (
+                "config.toml",
+                "include = ['a.toml', { path = 'b.toml', optional = true }, { path = 'no.toml', optional = true }]",
+            ),
+            ("a.toml", "include = 'c.toml'"),
+            ("b.toml", "include = 'config.toml'"),
+            ("c.toml", ""),
+        ] {
+            std::fs::write(cargo.join(name), text).unwrap();
+        }
+        let found = configs(folder.path()).unwrap();
+        let own = found.iter().filter_map(|(file, _)| file.strip_prefix(&cargo).ok());
+        let names: Vec<_> = own.map(|it| it.display().to_string()).collect();
+        assert_eq!(names, ["c.toml", "a.toml", "b.toml", "config.toml"]);
+    }
+
+    #[test]
+    fn folder_of_cargo_in_the_workspace_is_remapped_as_elsewhere() {
+        let Some(home) = cargo_home() else { return };
+        let root = home.parent().unwrap();
+        let flags = for_workspace(root, &[root.join("target")]);
+        let place = |to: &str| flags.iter().position(|it| it.ends_with(to)).unwrap();
+        assert!(place("=/workspace") < place("=/cargo") && place("=/cargo") < place("=/target"), "{flags:?}");
     }
 
     #[test]

@@ -150,15 +150,36 @@ fn host_of(components: &str) -> Option<&str> {
 
 /// Sysroot and host, as rustc prints them.
 fn rustc_toolchain(folder: &Path, patience: &Patience) -> Result<(PathBuf, String)> {
-    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let mut rustc = rustc();
     let rustc = rustc.args(["--print", "sysroot", "--print", "host-tuple"]).current_dir(folder);
     let output = process::output(rustc, &[], patience)?;
     let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("unknown print request") {
+        return older_toolchain(folder, patience);
+    }
     ensure!(output.status.success(), "rustc failed: {}", said.trim());
     let output = String::from_utf8_lossy(&output.stdout);
     let lines = output.split_once('\n');
     let (sysroot, host) = lines.context("unexpected output of `rustc --print sysroot --print host-tuple`")?;
     Ok((PathBuf::from(sysroot), host.trim().to_owned()))
+}
+
+/// The same of a rustc before 1.84, which does not know `host-tuple`.
+fn older_toolchain(folder: &Path, patience: &Patience) -> Result<(PathBuf, String)> {
+    let ask = |args: &[&str]| -> Result<String> {
+        let output = process::output(rustc().args(args).current_dir(folder), &[], patience)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "rustc failed: {}", said.trim());
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let version = ask(&["-vV"])?;
+    let host = version.lines().find_map(|it| it.strip_prefix("host: "));
+    let host = host.context("unexpected output of `rustc -vV`")?.to_owned();
+    Ok((PathBuf::from(ask(&["--print", "sysroot"])?), host))
+}
+
+fn rustc() -> Command {
+    Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
 /// An architecture in target triples.

@@ -1,11 +1,11 @@
 //! What has changed in a repository since a commit.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Result, bail};
 use thiserror::Error;
 
+use super::command::{git, is_no_repository};
 use crate::affected::{Change, ChangeKind};
 use crate::process::{self, Output, Patience, ProcessError};
 
@@ -68,7 +68,7 @@ impl Repository {
         };
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            if said.contains("not a git repository") {
+            if is_no_repository(&said) {
                 bail!(NoBase::NoRepository(folder.display().to_string()));
             }
             bail!("git cannot read this repository: {said}");
@@ -157,9 +157,7 @@ impl Repository {
     }
 
     fn git(&self, args: &[&str]) -> Result<Output, ProcessError> {
-        let mut git = Command::new("git");
-        git.arg("--no-optional-locks").args(args).current_dir(&self.folder);
-        process::output(&mut git, &[], &self.patience)
+        process::output(git(&self.folder).args(args), &[], &self.patience)
     }
 }
 

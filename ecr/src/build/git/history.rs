@@ -1,10 +1,10 @@
 //! What has happened to a file since it got a line.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::Result;
 
+use super::command;
 use crate::process::{self, Patience, ProcessError};
 
 /// Whether commits have changed a folder after the one that gave a file of it a text; `None` if no commit did, or git is not
@@ -19,8 +19,7 @@ pub fn changed_since_line(
     patience: &Patience,
 ) -> Result<Option<bool>> {
     let git = |args: &[&str]| -> Result<Option<String>> {
-        let mut git = Command::new("git");
-        match process::output(git.arg("--no-optional-locks").args(args).current_dir(folder), &[], patience) {
+        match process::output(command::git(folder).args(args), &[], patience) {
             Ok(output) if output.status.success() => {
                 Ok(Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
             }

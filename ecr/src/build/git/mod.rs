@@ -1,6 +1,7 @@
 //! The state of the git working tree: its commit and its uncommitted changes.
 
 mod changes;
+mod command;
 mod history;
 mod revision;
 
@@ -10,12 +11,12 @@ pub use revision::revision;
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 
 use crate::process::{self, Patience, ProcessError};
+use command::{git, is_no_repository};
 
 /// The state of a working tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,10 +39,8 @@ pub fn working_tree(
     written: Option<&Path>,
     patience: &Patience,
 ) -> Result<Option<WorkingTree>> {
-    let mut git = Command::new("git");
-    // Without the first option, git may lock the index, and a git command of the user fails (git(1), "--no-optional-locks").
-    git.args(["--no-optional-locks", "status", "--porcelain=v2", "--branch", "--untracked-files=normal"]);
-    git.args(["--", "."]).current_dir(folder);
+    let mut git = git(folder);
+    git.args(["status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", "."]);
     if let Some(written) = written.and_then(|it| it.strip_prefix(folder).ok()) {
         // gitglossary(7), "pathspec".
         let mut but = OsString::from(":(exclude,literal)");
@@ -56,13 +55,22 @@ pub fn working_tree(
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         // Any other error, such as a folder with another owner in a CI container, must not be treated as a clean tree.
-        anyhow::ensure!(
-            stderr.contains("not a git repository"),
-            "git cannot read this working tree: {stderr}"
-        );
+        anyhow::ensure!(is_no_repository(&stderr), "git cannot read this working tree: {stderr}");
         return Ok(None);
     }
     Ok(Some(WorkingTree::parse(&String::from_utf8_lossy(&output.stdout))))
+}
+
+/// The uncommitted changes in folders, each as [`WorkingTree::changes`] has it. A folder in no repository has none.
+///
+/// # Errors
+/// Those of [`working_tree`].
+pub fn changes_in(folders: &[PathBuf], patience: &Patience) -> Result<Vec<String>> {
+    let mut changes = Vec::new();
+    for folder in folders {
+        changes.extend(working_tree(folder, None, patience)?.unwrap_or_default().changes);
+    }
+    Ok(changes)
 }
 
 /// The time of the last commit, in seconds since 1970; `None` without one.
@@ -70,9 +78,7 @@ pub fn working_tree(
 /// # Errors
 /// git does not end.
 pub fn commit_time(folder: &Path, patience: &Patience) -> Result<Option<u64>> {
-    let mut git = Command::new("git");
-    let git = git.args(["--no-optional-locks", "log", "-1", "--format=%ct"]).current_dir(folder);
-    match process::output(git, &[], patience) {
+    match process::output(git(folder).args(["log", "-1", "--format=%ct"]), &[], patience) {
         Ok(output) => Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok()),
         Err(ProcessError::NotRun { .. }) => Ok(None),
         Err(error) => Err(error.into()),

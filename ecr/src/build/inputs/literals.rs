@@ -2,21 +2,30 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::affected::is_document;
 use crate::build::git::lexical;
 
-/// The paths with `..` in the string literals of a source, each as seen from the source's folder and from the package's.
+/// The paths in the string literals of a source that are not inputs of its package anyway: those with `..`, and those of documents.
+/// Each is seen from the source's folder and from the package's.
 pub(super) fn paths(text: &str, source: &Path, package: &Path) -> Vec<PathBuf> {
     let folders = [source.parent().unwrap_or(package), package];
-    let named = literals(text).into_iter().filter(|it| it.split('/').any(|it| it == ".."));
-    let relative = |it: &str| it.trim_start_matches('/').trim_end_matches('/').to_owned();
-    named.flat_map(|it| folders.map(|folder| lexical(&folder.join(relative(it))))).collect()
+    // `include_dir!` and others have a variable before the path.
+    let relative = |it: &str| it.trim_start_matches("$CARGO_MANIFEST_DIR").trim_matches('/').to_owned();
+    let named =
+        literals(text).map(relative).filter(|it| it.split('/').any(|it| it == "..") || may_be_document(it));
+    named.flat_map(|it| folders.map(|folder| lexical(&folder.join(&it)))).collect()
+}
+
+fn may_be_document(path: &str) -> bool {
+    // A folder is named with and without a slash.
+    !path.is_empty() && !path.contains(' ') && (is_document(path) || is_document(&format!("{path}/")))
 }
 
 /// The string literals of a source, without escapes being read: paths have none.
-fn literals(text: &str) -> Vec<&str> {
+fn literals(text: &str) -> impl Iterator<Item = &str> {
     // A quote in a comment or a character literal may begin one at the wrong place, so that each line is read by itself and both
     // inside and outside count.
-    text.lines().filter(|it| it.contains("..")).flat_map(|it| it.split('"')).collect()
+    text.lines().filter(|it| it.contains('"')).flat_map(|it| it.split('"'))
 }
 
 /// The sources of a package, without those of packages in its folder.
@@ -49,5 +58,12 @@ mod tests {
         let found = paths(text, Path::new("/w/app/src/main.rs"), Path::new("/w/app"));
         let shown: Vec<_> = found.iter().map(|it| it.display().to_string()).collect();
         assert_eq!(shown, ["/w/proto/a.txt", "/proto/a.txt", "/w/app/shared", "/w/shared"]);
+        let text = "include_str!(\"NOTICE\"); dir!(\"$CARGO_MANIFEST_DIR/tests/data\"); let a = (\"benches\", \"plain.txt\");\n";
+        let found = paths(text, Path::new("/w/app/build.rs"), Path::new("/w/app"));
+        let shown: std::collections::BTreeSet<_> = found.iter().map(|it| it.display().to_string()).collect();
+        assert_eq!(
+            shown.into_iter().collect::<Vec<_>>(),
+            ["/w/app/NOTICE", "/w/app/benches", "/w/app/tests/data"]
+        );
     }
 }

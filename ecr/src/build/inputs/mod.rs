@@ -10,15 +10,21 @@ use super::docker::{ContextFolder, DockerIgnore, Frontend};
 use super::git::lexical;
 use super::image::ImageBuilder;
 use super::method::{BuildMethod, BuildMethods, DockerfileBuild};
-use crate::affected::{Compiled, Context, Inputs, Layout, Package, inherited_keys};
+use crate::affected::{Compiled, Context, Inputs, Layout, Lock, Package, inherited_keys};
 use crate::config::desired::Service;
 use crate::config::workspace::PathPackage;
 
 mod changes;
 mod dep_info;
+mod links;
 mod literals;
+mod outside;
+mod patches;
 
 pub use changes::changes;
+pub use outside::outside_folders;
+use outside::{with_outside, workspace_of};
+use patches::Patch;
 
 /// Reads what services are made of.
 pub struct InputReader<'a> {
@@ -26,6 +32,10 @@ pub struct InputReader<'a> {
     methods: &'a BuildMethods,
     /// All packages of the workspace, and those that they depend on by path, by their folders.
     packages: BTreeMap<PathBuf, PathPackage>,
+    /// Packages that replace crates.
+    patches: BTreeSet<Patch>,
+    /// The lock file; `None` if there is none, or none that can be read.
+    lock: Option<Lock>,
     /// The top of the git repository, as cargo's paths lead to it, and without symbolic links.
     tops: [PathBuf; 2],
     /// The path from there to the workspace.
@@ -45,8 +55,10 @@ impl<'a> InputReader<'a> {
         let root = &builder.options.root;
         let top = root.ancestors().nth(depth).unwrap_or(root).to_owned();
         let canonical = top.canonicalize().unwrap_or_else(|_| top.clone());
-        let packages = with_outside(members);
-        Self { builder, methods, packages, tops: [top, canonical], prefix: prefix.to_owned() }
+        let patches = patches::patches(root);
+        let packages = with_outside(members, patches.iter().map(|it| it.folder.clone()));
+        let lock = std::fs::read_to_string(root.join("Cargo.lock")).ok().and_then(|it| Lock::parse(&it).ok());
+        Self { builder, methods, packages, patches, lock, tops: [top, canonical], prefix: prefix.to_owned() }
     }
 
     /// What all services have in common.
@@ -88,10 +100,12 @@ impl<'a> InputReader<'a> {
             .iter()
             .filter_map(|it| self.builder.toolchain.target(it).ok())
             .collect();
-        let packages = self.closure(&folder);
+        let packages = self.closure(&folder, &service.package.name);
         let read = self.read_by_cargo(service, &folder, &targets);
         for package in &packages {
             inputs.files.extend(self.named_files(package, read.is_some()));
+            inputs.files.extend(self.linked_files(package));
+            inputs.files.extend(self.foreign_workspace(package));
         }
         inputs.compiled = Some(Compiled {
             packages: packages.iter().filter_map(|it| self.folder(it)).collect(),
@@ -104,10 +118,11 @@ impl<'a> InputReader<'a> {
     }
 
     /// The packages that a package is built from, itself among them.
-    fn closure(&self, folder: &Path) -> BTreeSet<PathBuf> {
+    fn closure(&self, folder: &Path, name: &str) -> BTreeSet<PathBuf> {
         let with_dev = compile::unifies_development(&self.builder.options);
         let mut found = BTreeSet::new();
         let mut left = vec![folder.to_owned()];
+        left.extend(self.patches_of(name));
         while let Some(folder) = left.pop() {
             let package = self.packages.get(&folder);
             if let (true, Some(package)) = (found.insert(folder), package) {
@@ -118,7 +133,14 @@ impl<'a> InputReader<'a> {
         found
     }
 
-    /// The files that cargo has read, if its last build is of what is there now, for all targets.
+    /// The folders of the packages that replace crates of a package. Without a lock file they are all.
+    fn patches_of(&self, name: &str) -> Vec<PathBuf> {
+        let reachable = self.lock.as_ref().filter(|_| !self.patches.is_empty()).map(|it| it.reachable(name));
+        let is_used = |it: &&Patch| reachable.as_ref().is_none_or(|all| all.contains(it.name.as_str()));
+        self.patches.iter().filter(is_used).map(|it| it.folder.clone()).collect()
+    }
+
+    /// The files that cargo has read, if its last build is of what is there now and was one for this image, for all targets.
     fn read_by_cargo(
         &self,
         service: &Service,
@@ -129,8 +151,13 @@ impl<'a> InputReader<'a> {
         let mut read = BTreeSet::new();
         for target in targets {
             let files = compile::dep_info(options, service, target);
-            let current = files.iter().find_map(|it| dep_info::current(it, &options.root, folder))?;
+            // Another build, such as one with other features, may have left its own.
+            let mut files = files.iter().filter(|it| options.executables.has(&it.with_extension("")));
+            let current = files.find_map(|it| dep_info::current(it, &options.root, folder))?;
             read.extend(current.iter().filter_map(|it| self.relative(&lexical(it))));
+            // git tells of a change of what a link leads to.
+            let real = current.iter().filter_map(|it| it.canonicalize().ok());
+            read.extend(real.filter_map(|it| self.relative(&it)));
         }
         (!targets.is_empty()).then_some(read)
     }
@@ -152,6 +179,19 @@ impl<'a> InputReader<'a> {
             found.extend(named.filter_map(|it| self.relative(it)));
         }
         found
+    }
+
+    /// What the symbolic links of a package lead to.
+    fn linked_files(&self, package: &Path) -> Vec<String> {
+        let is_other = |it: &Path| self.packages.contains_key(it) || it == self.builder.options.target;
+        links::targets(package, &is_other).iter().filter_map(|it| self.relative(it)).collect()
+    }
+
+    /// The manifest of the workspace that a package is a member of, if that is another one.
+    fn foreign_workspace(&self, package: &Path) -> Option<String> {
+        let own = self.builder.options.root.join("Cargo.toml");
+        let (manifest, _) = workspace_of(package).filter(|(manifest, _)| *manifest != own)?;
+        self.relative(&manifest)
     }
 
     /// What the key `files` copies. Of a pattern it is the folder in which it looks.
@@ -209,41 +249,4 @@ impl<'a> InputReader<'a> {
         let parts: Vec<_> = inside.iter().map(|it| it.to_string_lossy()).collect();
         Some(parts.join("/"))
     }
-}
-
-/// The members, with the packages that they depend on by path and that are no members, and so on.
-fn with_outside(members: &BTreeMap<PathBuf, PathPackage>) -> BTreeMap<PathBuf, PathPackage> {
-    let mut all = members.clone();
-    let mut left: Vec<PathBuf> = members.values().flat_map(|it| it.dependencies.iter().cloned()).collect();
-    while let Some(folder) = left.pop() {
-        if all.contains_key(&folder) {
-            continue;
-        }
-        let package = outside_package(&folder);
-        left.extend(package.dependencies.iter().cloned());
-        all.insert(folder, package);
-    }
-    all
-}
-
-/// A package that `cargo metadata --no-deps` does not list, from its manifest.
-fn outside_package(folder: &Path) -> PathPackage {
-    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
-    let manifest: toml::Table = manifest.parse().unwrap_or_default();
-    let targets = manifest.get("target").and_then(toml::Value::as_table).into_iter().flatten();
-    let tables = targets.filter_map(|(_, it)| it.as_table()).chain([&manifest]);
-    let mut package =
-        PathPackage { has_build_script: folder.join("build.rs").exists(), ..PathPackage::default() };
-    for table in tables {
-        for kind in ["dependencies", "build-dependencies"] {
-            let entries = table.get(kind).and_then(toml::Value::as_table).into_iter().flatten();
-            for (_, entry) in entries {
-                match entry.get("path").and_then(toml::Value::as_str) {
-                    Some(path) => drop(package.dependencies.insert(lexical(&folder.join(path)))),
-                    None => package.has_crates = true,
-                }
-            }
-        }
-    }
-    package
 }

@@ -14,6 +14,7 @@ use crate::config::settings::{PolicySource, RepositorySettings};
 use crate::config::tag_template::TagTemplate;
 
 mod binaries;
+mod duplicates;
 mod explain;
 mod mirrors;
 mod moving_tags;

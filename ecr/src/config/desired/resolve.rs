@@ -9,11 +9,11 @@ use ecr_types::policy::{Policy, PolicyKind, PolicyProblem};
 use ecr_types::text::NotText;
 use ecr_types::{ImageTagMutability, RepositoryName};
 
-use super::binaries;
 use super::{
     BaseMirrors, Configuration, Desired, DesiredRepository, Encryption, LifecyclePolicy, MANAGED_BY, Member,
     PolicyFiles, Service,
 };
+use super::{binaries, duplicates};
 use crate::config::definitions::RepositoryDefinition;
 use crate::config::metadata::PackageMetadata;
 use crate::config::settings::{PolicySource, RepositorySettings, is_resource_tag_character};
@@ -24,7 +24,8 @@ pub fn resolve(configuration: &Configuration, files: &PolicyFiles, problems: &Pr
     let (services, mut repositories): (Vec<_>, Vec<_>) =
         resolver.services().filter_map(|it| resolver.service(&it)).unzip();
     repositories.extend(resolver.standalone_repositories());
-    resolver.check_duplicates(&mut repositories);
+    duplicates::check_services(&services, problems);
+    duplicates::check_repositories(&mut repositories, problems);
     Desired {
         project: resolver.project(),
         environment: configuration.environment.clone(),
@@ -78,7 +79,7 @@ impl ConfiguredService<'_> {
     }
 }
 
-type LocatedRepository = (DesiredRepository, Place);
+pub(super) type LocatedRepository = (DesiredRepository, Place);
 
 impl<'a> Resolver<'a> {
     pub(super) fn new(
@@ -369,17 +370,6 @@ impl<'a> Resolver<'a> {
         for problem in problems {
             let place = text.place.clone().unwrap_or_else(|| problem.place.clone());
             self.problems.push(Problem { place, ..problem });
-        }
-    }
-
-    fn check_duplicates(&self, repositories: &mut [LocatedRepository]) {
-        repositories.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-        for pair in repositories.windows(2) {
-            let [(first, first_place), (second, second_place)] = pair else { continue };
-            if first.name == second.name {
-                let message = format!("duplicate repository `{}`: here and in {first_place}", second.name);
-                self.problems.add(second_place, message);
-            }
         }
     }
 }

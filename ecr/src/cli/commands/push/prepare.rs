@@ -23,6 +23,7 @@ use crate::build::compile::{self, ExecutableCache, Toolchain};
 use crate::build::docker::Engine;
 use crate::build::git::{self, GitQuery};
 use crate::build::image::ImageBuilder;
+use crate::build::inputs::outside_folders;
 use crate::build::method::{BuildMethod, BuildMethods, ChosenBuilder};
 use crate::cli::commands::scan;
 use crate::cli::commands::session::{Connection, load_workspace};
@@ -84,9 +85,12 @@ pub(super) async fn prepare<'a>(flags: &'a flags::Push, shell: &'a Shell) -> Res
     check_files(&builder, &jobs)?;
     let since = Since::open(flags, shell, &workspace, (&builder, &methods), &jobs).await?;
     let preparation = prepare_builds(flags, &builder, &jobs);
+    let outside = outside_folders(&workspace.path_packages);
     let destination = destination(flags, shell, workspace).await?;
-    let tree = tree.result(&root).await?;
+    let mut tree = tree.result(&root).await?;
     if !flags.list {
+        let limit = flags.common.registry.network_timeout;
+        tree::add_outside(tree.as_mut(), outside, shell.patience(limit)).await?;
         tree::require_clean(flags, shell, tree.as_ref())?;
     }
     let references = flags.image_refs.as_deref().map(references::open).transpose()?;

@@ -1,11 +1,27 @@
 //! The check that the working tree is clean.
 
+use std::path::PathBuf;
+
+use anyhow::Context;
 use ecr_types::human::count;
 
-use crate::build::git::WorkingTree;
+use crate::build::git::{self, WorkingTree};
 use crate::cli::error::Failure;
 use crate::cli::flags;
 use crate::cli::shell::Shell;
+use crate::process::Patience;
+
+/// Adds the uncommitted changes of packages outside of the workspace from which services are built.
+pub(super) async fn add_outside(
+    tree: Option<&mut WorkingTree>,
+    folders: Vec<PathBuf>,
+    patience: Patience,
+) -> Result<(), Failure> {
+    let Some(tree) = tree.filter(|_| !folders.is_empty()) else { return Ok(()) };
+    let changes = tokio::task::spawn_blocking(move || git::changes_in(&folders, &patience));
+    tree.changes.extend(changes.await.context("failed to run git")??);
+    Ok(())
+}
 
 /// Refuses a working tree with uncommitted changes, because the image's version and revision would not
 /// describe its content. With `--local` and `--load`, only warns.
