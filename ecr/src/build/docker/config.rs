@@ -103,9 +103,15 @@ impl PrivateConfig {
     fn fill(&mut self) -> io::Result<()> {
         let own = docker_config_folder();
         let mut config = self.read(own.as_deref().map(|it| it.join("config.json"))).unwrap_or_default();
-        let auth = podman_auth_files().into_iter().find_map(|it| self.read(Some(it)));
-        let auths = config.get("auths").cloned().unwrap_or_else(|| json!({}));
-        let mut auth = auth.unwrap_or_else(|| [("auths".to_owned(), auths)].into_iter().collect());
+        let mut auth = Map::new();
+        for file in podman_auth_files() {
+            let content = self.read(Some(file));
+            content.iter().for_each(|it| add_credentials(&mut auth, it));
+        }
+        // A file that the user names is the only one.
+        if env::var_os("REGISTRY_AUTH_FILE").is_none_or(|it| it.is_empty()) {
+            add_credentials(&mut auth, &config);
+        }
         auth.entry("auths").or_insert_with(|| json!({}));
         if let Some(login) = &self.login {
             for file in [&mut config, &mut auth] {
@@ -126,13 +132,14 @@ impl PrivateConfig {
         Some(file.into_content())
     }
 
-    /// Links the user's plugins, contexts and builders.
+    /// Links the user's plugins, contexts and builders. A link that leads nowhere leads nowhere here, too; docker may not need it.
     #[cfg(unix)]
     fn link(&self, own: &Path) -> io::Result<()> {
         for entry in fs::read_dir(own).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            if name != "config.json" && name != "auth.json" {
-                std::os::unix::fs::symlink(fs::canonicalize(entry.path())?, self.folder.path().join(name))?;
+            let to = self.folder.path().join(entry.file_name());
+            // What has a name of ours is none of docker's.
+            if !to.try_exists()? {
+                std::os::unix::fs::symlink(std::path::absolute(entry.path())?, to)?;
             }
         }
         Ok(())
@@ -145,6 +152,23 @@ impl PrivateConfig {
 
     fn write(&self, name: &str, value: &Map<String, Value>) -> io::Result<()> {
         fs::write(self.folder.path().join(name), serde_json::to_vec(value)?)
+    }
+}
+
+/// Adds the credentials of a further file, as podman looks them up: in the order of the files, and in each first in `credHelpers`
+/// (containers-auth.json(5)). So a helper is not taken for a host of which a file before has credentials.
+fn add_credentials(all: &mut Map<String, Value>, file: &Map<String, Value>) {
+    let known = |all: &Map<String, Value>, key: &str, host: &str| {
+        all.get(key).is_some_and(|it| it.get(host).is_some())
+    };
+    for key in ["credHelpers", "auths"] {
+        for (host, value) in file.get(key).and_then(Value::as_object).into_iter().flatten() {
+            let is_known = known(all, "auths", host) || known(all, "credHelpers", host);
+            // Within one file a helper comes before the credentials.
+            if !is_known {
+                all.entry(key).or_insert_with(|| json!({}))[host] = value.clone();
+            }
+        }
     }
 }
 
@@ -203,6 +227,34 @@ fn is_left(folder: &Path) -> bool {
 #[cfg(unix)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_of_several_files_are_joined_as_podman_reads_them() {
+        let files = [
+            json!({"auths": {"quay.io": 1, "both.io": 1}}),
+            json!({"auths": {"reg.corp": 2, "quay.io": 2}, "credHelpers": {"gcr.io": "gcloud", "both.io": "x"}, "credsStore": "y"}),
+            json!({"auths": {"gcr.io": 3, "last.io": 3}}),
+        ];
+        let mut all = Map::new();
+        files.iter().filter_map(Value::as_object).for_each(|it| add_credentials(&mut all, it));
+        let auths = json!({"quay.io": 1, "both.io": 1, "reg.corp": 2, "last.io": 3});
+        assert_eq!(Value::Object(all), json!({"auths": auths, "credHelpers": {"gcr.io": "gcloud"}}));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_lead_nowhere_and_names_of_ours_do_no_harm() {
+        let own = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/nowhere", own.path().join("dangling")).unwrap();
+        for name in [LOCK, "config.json", "plugin"] {
+            fs::write(own.path().join(name), "theirs").unwrap();
+        }
+        let config = PrivateConfig::new(None).unwrap();
+        config.link(own.path()).unwrap();
+        let text = |name: &str| fs::read_to_string(config.folder.path().join(name)).unwrap_or_default();
+        assert_eq!([text("dangling"), text("plugin"), text(LOCK)], ["", "theirs", ""]);
+        assert_ne!(text("config.json"), "theirs");
+    }
 
     #[test]
     fn left_folders_are_removed_and_used_ones_are_not() {

@@ -69,13 +69,14 @@ impl ProxyCause {
 #[derive(Clone)]
 pub(super) struct ProxyConnector {
     tcp: Tcp,
-    proxies: Arc<Matcher>,
+    proxies: Arc<Proxies>,
 }
 
 impl ProxyConnector {
     /// The connector with the proxies of the environment, which is read once per process.
     pub(super) fn new(tcp: Tcp) -> Self {
-        static OF_ENVIRONMENT: LazyLock<Arc<Matcher>> = LazyLock::new(|| Arc::new(Matcher::from_env()));
+        static OF_ENVIRONMENT: LazyLock<Arc<Proxies>> =
+            LazyLock::new(|| Arc::new(Proxies::new(|name| std::env::var(name).ok())));
         Self { tcp, proxies: OF_ENVIRONMENT.clone() }
     }
 }
@@ -90,7 +91,7 @@ impl Service<Uri> for ProxyConnector {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        let proxy = self.proxies.intercept(&to).filter(|_| to.scheme_str() == Some("https"));
+        let proxy = self.proxies.of(&to);
         let mut tcp = self.tcp.clone();
         Box::pin(async move {
             match proxy {
@@ -98,6 +99,47 @@ impl Service<Uri> for ProxyConnector {
                 Some(proxy) => Ok(tunnel(&proxy, tcp, to).await?),
             }
         })
+    }
+}
+
+/// The proxy of the environment, and what is connected to directly.
+///
+/// The variables are read as Go reads them, and with it docker and skopeo (golang.org/x/net, `http/httpproxy`): of the spellings in
+/// capitals and without, the first that is not empty counts, and NO_PROXY may have `*.domain` and ports.
+struct Proxies {
+    matcher: Matcher,
+    /// Hosts, with all below them, that are connected to directly at one port.
+    direct: Vec<(String, u16)>,
+}
+
+impl Proxies {
+    fn new(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let first = |name: &str| {
+            let spellings = [name.to_owned(), name.to_lowercase()];
+            spellings.iter().filter_map(|it| variable(it)).find(|it| !it.is_empty()).unwrap_or_default()
+        };
+        let no_proxy = first("NO_PROXY");
+        let (mut direct, mut rest) = (Vec::new(), Vec::new());
+        for entry in no_proxy.split(',').map(str::trim) {
+            match entry.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+                Some((host, Ok(port))) if !host.contains(':') || host.starts_with('[') => {
+                    let host = host.trim_start_matches("*.").trim_start_matches('.');
+                    direct.push((host.to_ascii_lowercase(), port));
+                }
+                _ => rest.push(entry.strip_prefix('*').filter(|it| it.starts_with('.')).unwrap_or(entry)),
+            }
+        }
+        let builder = Matcher::builder().https(first("HTTPS_PROXY")).all(first("ALL_PROXY"));
+        Self { matcher: builder.no(rest.join(",")).build(), direct }
+    }
+
+    /// The proxy for a URL. Connections without TLS go to this machine only, and have none.
+    fn of(&self, to: &Uri) -> Option<Intercept> {
+        let host = to.host().unwrap_or_default().to_ascii_lowercase();
+        let port = to.port_u16().unwrap_or(443);
+        let is_at = |name: &str| host == name || host.strip_suffix(name).is_some_and(|it| it.ends_with('.'));
+        let is_direct = self.direct.iter().any(|(name, at)| *at == port && is_at(name));
+        self.matcher.intercept(to).filter(|_| to.scheme_str() == Some("https") && !is_direct)
     }
 }
 
@@ -119,4 +161,41 @@ async fn tunnel(proxy: &Intercept, tcp: Tcp, to: Uri) -> Result<TokioIo<TcpStrea
         tunnel = tunnel.with_auth(basic.clone());
     }
     tunnel.call(to).await.map_err(|it| failed(ProxyCause::of_tunnel(it)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_read_as_go_reads_them() {
+        for (variables, url, wanted) in [
+            ("", "https://a.corp", false),
+            ("HTTPS_PROXY=http://p", "https://a.corp", true),
+            ("HTTPS_PROXY=http://p", "http://127.0.0.1:5000", false),
+            ("https_proxy=http://p", "https://a.corp", true),
+            ("HTTPS_PROXY= https_proxy=http://p", "https://a.corp", true),
+            ("ALL_PROXY=http://p", "https://a.corp", true),
+            ("HTTPS_PROXY=http://p NO_PROXY=*", "https://a.corp", false),
+            ("HTTPS_PROXY=http://p NO_PROXY=a.corp", "https://a.corp:5000", false),
+            ("HTTPS_PROXY=http://p NO_PROXY=.corp", "https://a.corp", false),
+            ("HTTPS_PROXY=http://p NO_PROXY=*.corp", "https://a.corp:5000", false),
+            ("HTTPS_PROXY=http://p NO_PROXY=x,*.b.corp", "https://a.corp", true),
+            ("HTTPS_PROXY=http://p NO_PROXY= no_proxy=a.corp", "https://a.corp", false),
+            ("HTTPS_PROXY=http://p NO_PROXY=a.corp:5000", "https://a.corp:5000", false),
+            ("HTTPS_PROXY=http://p NO_PROXY=a.corp:5000", "https://x.A.corp:5000", false),
+            ("HTTPS_PROXY=http://p NO_PROXY=*.corp:443", "https://a.corp", false),
+            ("HTTPS_PROXY=http://p NO_PROXY=a.corp:5000", "https://a.corp", true),
+            ("HTTPS_PROXY=http://p NO_PROXY=a.corp:5000", "https://ba.corp:5000", true),
+            ("HTTPS_PROXY=http://p NO_PROXY=10.0.0.0/8", "https://10.1.2.3", false),
+            ("HTTPS_PROXY=http://p NO_PROXY=10.1.2.3:5000", "https://10.1.2.3:5000", false),
+            ("HTTPS_PROXY=http://p NO_PROXY=[::1]:5000", "https://[::1]:5000", false),
+            ("HTTPS_PROXY=http://p NO_PROXY=::1", "https://[::1]:5000", false),
+        ] {
+            let pairs: Vec<_> = variables.split_whitespace().filter_map(|it| it.split_once('=')).collect();
+            let variable = |name: &str| pairs.iter().find(|it| it.0 == name).map(|it| it.1.to_owned());
+            let found = Proxies::new(variable).of(&url.parse().unwrap());
+            assert_eq!(found.is_some(), wanted, "{variables} {url}");
+        }
+    }
 }
