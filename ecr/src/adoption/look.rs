@@ -26,11 +26,14 @@ pub fn look(metadata: &Metadata, patience: &Patience) -> Result<Surroundings> {
     let package = |it: &&Package| package(root, it, is_default(it), has_git, patience);
     let mut packages = members.iter().map(package).collect::<Result<Vec<_>>>()?;
     packages.sort_by(|a, b| a.name.cmp(&b.name));
+    let has_old_cargo_config = root.join(".cargo/config").is_file();
+    let cargo_config = if has_old_cargo_config { ".cargo/config" } else { ".cargo/config.toml" };
     Ok(Surroundings {
         folder: root.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default(),
         packages,
         root_manifest: optional(root, "Cargo.toml")?.unwrap_or_default(),
-        cargo_config: optional(root, ".cargo/config.toml")?,
+        cargo_config: optional(root, cargo_config)?,
+        has_old_cargo_config,
         repositories: optional(root, "ecr/repositories.json")?,
         lifecycle_policy: optional(root, "ecr/lifecycle-policy.json")?,
         gitignore: optional(root, ".gitignore")?,
@@ -53,20 +56,36 @@ fn package(
     let folder = path.parent().unwrap_or(root);
     let bins = package.targets.iter().filter(|it| it.kind.contains(&TargetKind::Bin));
     let version = package.version.to_string();
+    let text = optional(root, &manifest)?.unwrap_or_default();
+    // Where the version is written.
+    let versioned = if inherits_version(&text) { root.join("Cargo.toml") } else { path.to_owned() };
     let changed = match has_git {
-        true => git::changed_since_line(folder, "Cargo.toml", &format!("version = \"{version}\""), patience)?,
+        true => git::changed_since_line(folder, &versioned, &version_line(&version), patience)?,
         false => None,
     };
     Ok(PackageFound {
         name: package.name.to_string(),
         changed_since_version: changed,
         version,
-        text: optional(root, &manifest)?.unwrap_or_default(),
+        text,
         manifest,
         bins: bins.map(|it| it.name.clone()).collect(),
         has_dockerfile: folder.join("Dockerfile").exists(),
         is_default_member,
     })
+}
+
+/// Whether a manifest has `version.workspace = true`.
+fn inherits_version(manifest: &str) -> bool {
+    let manifest: toml::Table = manifest.parse().unwrap_or_default();
+    let version = manifest.get("package").and_then(|it| it.get("version"));
+    version.is_some_and(|it| it.get("workspace").and_then(toml::Value::as_bool) == Some(true))
+}
+
+/// The line of a version in a manifest, as an extended regular expression.
+fn version_line(version: &str) -> String {
+    let escaped = version.replace('.', "[.]").replace('+', "[+]");
+    format!("version *= *[\"']{escaped}[\"']")
 }
 
 fn optional(root: &Path, path: &str) -> Result<Option<String>> {

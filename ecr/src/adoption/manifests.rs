@@ -45,7 +45,7 @@ pub(super) fn with_values(
             array.push(*value);
         }
     }
-    Ok(document.to_string())
+    Ok(with_line_ends_of(text, &document))
 }
 
 /// The strings of an array of a table.
@@ -72,9 +72,15 @@ pub(super) fn with_value(
         Some(_) => Ok(None),
         None => {
             entry.insert(key, toml_edit::value(value));
-            Ok(Some(document.to_string()))
+            Ok(Some(with_line_ends_of(text, &document)))
         }
     }
+}
+
+/// The text of a document with the ends of lines of the text that it was parsed from. `toml_edit` knows line feeds only.
+fn with_line_ends_of(text: &str, document: &DocumentMut) -> String {
+    let new = document.to_string();
+    if text.contains("\r\n") { new.replace("\r\n", "\n").replace('\n', "\r\n") } else { new }
 }
 
 fn parsed(path: &str, text: &str) -> Result<DocumentMut, NoProposal> {

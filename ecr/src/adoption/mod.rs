@@ -5,6 +5,7 @@
 mod diff;
 pub mod look;
 mod manifests;
+mod names;
 mod registry;
 mod services;
 mod ways;
@@ -24,6 +25,8 @@ pub struct Surroundings {
     pub root_manifest: String,
     /// The texts of the other files that may change, by their paths; `None` for one that is not there.
     pub cargo_config: Option<String>,
+    /// Whether that is `.cargo/config`, which cargo prefers to `.cargo/config.toml`.
+    pub has_old_cargo_config: bool,
     pub repositories: Option<String>,
     pub lifecycle_policy: Option<String>,
     pub gitignore: Option<String>,
@@ -187,7 +190,7 @@ fn add_project(found: &Surroundings, proposal: &mut Proposal) {
             "{REPOSITORIES} is there and stays as it is: its entries complete the services, and its `project` is that of the workspace"
         ));
     }
-    let project = &found.folder;
+    let project = &names::project(&found.folder);
     proposal.choose(
         "project",
         project,

@@ -1,7 +1,7 @@
 //! The packages that become services, and the tables in their manifests.
 
 use super::manifests::{appended, has_table};
-use super::{FileChange, NoProposal, PackageFound, Proposal, Surroundings};
+use super::{FileChange, NoProposal, PackageFound, Proposal, Surroundings, names};
 
 /// Adds the table of each service that has none.
 pub(super) fn add(found: &Surroundings, proposal: &mut Proposal) -> Result<(), NoProposal> {
@@ -30,6 +30,8 @@ pub(super) fn add(found: &Surroundings, proposal: &mut Proposal) -> Result<(), N
 fn add_service(package: &PackageFound, proposal: &mut Proposal) -> Result<(), NoProposal> {
     let several = package.bins.len() > 1 && !package.bins.contains(&package.name);
     let mut table = "\n[package.metadata.ecr]\n".to_owned();
+    let repository = names::repository(&package.name).filter(|_| !several);
+    table.extend(repository.iter().map(|it| format!("repository = \"{it}\"\n")));
     let tags = tags(package);
     table += tags
         .map(|it| format!("[package.metadata.ecr.image]\ntags = [\"{it}\"]\n"))
@@ -50,6 +52,14 @@ fn add_service(package: &PackageFound, proposal: &mut Proposal) -> Result<(), No
     };
     let change = format!("remove the table [package.metadata.ecr] from {}", package.manifest);
     proposal.choose(&format!("service {}", package.name), what, reason, change);
+    if let Some(repository) = repository {
+        proposal.choose(
+            &format!("repository of {}", package.name),
+            repository,
+            "the name of the package is not valid for a repository",
+            format!("`repository` in {}", package.manifest),
+        );
+    }
     if let Some(tag) = tags {
         proposal.choose(
             &format!("tags of {}", package.name),

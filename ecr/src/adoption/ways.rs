@@ -3,7 +3,10 @@
 use super::manifests::{values, with_value, with_values};
 use super::{FileChange, NoProposal, Proposal, ROOT, Source, Surroundings, Way};
 
-const CARGO_CONFIG: &str = ".cargo/config.toml";
+/// The file with the configuration of cargo.
+fn cargo_config(found: &Surroundings) -> &'static str {
+    if found.has_old_cargo_config { ".cargo/config" } else { ".cargo/config.toml" }
+}
 /// The whole of an xtask.
 const MAIN: &str = include_str!("main.rs.txt");
 /// The profiles with which the tool compiles quickly and is fast. Optimising all of it takes minutes.
@@ -72,7 +75,7 @@ fn has_xtask_elsewhere(found: &Surroundings) -> bool {
     let config = found.cargo_config.as_deref().unwrap_or_default();
     let ours = [Way::Workspace, Way::Member].map(alias);
     let alias =
-        |value: &str| matches!(with_value(CARGO_CONFIG, config, "alias", "xtask", value), Ok(Some(_)));
+        |value: &str| matches!(with_value(cargo_config(found), config, "alias", "xtask", value), Ok(Some(_)));
     !ours.iter().any(|it| alias(it))
 }
 
@@ -121,13 +124,10 @@ fn xtask_manifest(way: Way, source: &Source, features: &[&str]) -> String {
 
 fn add_alias(found: &Surroundings, way: Way, proposal: &mut Proposal) -> Result<(), NoProposal> {
     let old = found.cargo_config.as_deref().unwrap_or_default();
-    match with_value(CARGO_CONFIG, old, "alias", "xtask", alias(way))? {
+    let path = cargo_config(found);
+    match with_value(path, old, "alias", "xtask", alias(way))? {
         Some(new) => {
-            proposal.changes.push(FileChange {
-                path: CARGO_CONFIG.to_owned(),
-                old: found.cargo_config.clone(),
-                new,
-            });
+            proposal.changes.push(FileChange { path: path.to_owned(), old: found.cargo_config.clone(), new });
             if way == Way::Workspace {
                 proposal.notes.push(
                     "cargo takes the path in the alias from the current folder: it works in the root of the workspace; elsewhere type \
@@ -136,9 +136,7 @@ fn add_alias(found: &Surroundings, way: Way, proposal: &mut Proposal) -> Result<
                 );
             }
         }
-        None => {
-            proposal.notes.push(format!("{CARGO_CONFIG} has another alias `xtask`, which stays as it is"))
-        }
+        None => proposal.notes.push(format!("{path} has another alias `xtask`, which stays as it is")),
     }
     Ok(())
 }

@@ -210,6 +210,33 @@ fn init_proposes_tags_where_versions_do_not_move() {
 }
 
 #[test]
+fn init_reads_manifests_and_configurations_as_others_write_them() {
+    let workspace = Workspace::new().member(
+        "MyApp",
+        "[package]\r\nname = \"MyApp\"\r\nversion.workspace = true\r\nedition = \"2024\"\r\n",
+        "fn main() {}\n",
+    );
+    let root = "[workspace]\r\nresolver = \"3\"\r\nmembers = [\"MyApp\"]\r\n[workspace.package]\r\nversion = '0.1.0'\r\n";
+    workspace.file("Cargo.toml", root);
+    workspace.file(".cargo/config", "[build]\njobs = 2\n");
+    workspace.git_init();
+    workspace.file("MyApp/src/main.rs", "fn main() { println!() }\n");
+    workspace.git(&["commit", "-q", "-a", "-m", "Two"]);
+    let tool = concat!(env!("CARGO_MANIFEST_DIR"));
+    let shown = init(&workspace, &["--way", "member", "--source", tool]).good().stdout;
+    for wanted in [
+        "+repository = \"my-app\"",
+        "+tags = [\"{version}-{git-short-sha}\"]",
+        "+++ b/.cargo/config\n",
+        "+members = [\"MyApp\", \"xtask\"]",
+    ] {
+        assert!(shown.contains(wanted), "{wanted} is not in {shown}");
+    }
+    // Only what changes is in the diff of a file with line ends of Windows.
+    assert!(!shown.contains("-resolver"), "{shown}");
+}
+
+#[test]
 fn init_of_an_xtask_leaves_the_lock_file_alone() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).display().to_string();
     let workspace = stranger();

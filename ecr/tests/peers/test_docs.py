@@ -128,7 +128,7 @@ class Page:
         command = command.replace(":4510", f":{self.port}").replace("--port 4510", f"--port {self.port}")
         command = re.sub(r" HOST$", f" 127.0.0.1:{self.port}", command)
         return subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=self.root, env=self.env,
-                              text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=600)
+                              text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=1800)
 
     def serve(self):
         """Runs another server until the page ends, with the state of --local."""

@@ -1,5 +1,6 @@
 //! What has happened to a file since it got a line.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use anyhow::Result;
@@ -7,18 +8,18 @@ use anyhow::Result;
 use super::command;
 use crate::process::{self, Patience, ProcessError};
 
-/// Whether commits have changed a folder after the one that gave a file of it a text; `None` if no commit did, or git is not
-/// installed.
+/// Whether commits have changed a folder after the last one that changed a line of a file; `None` if no commit did, or git is not
+/// installed. The line is an extended regular expression.
 ///
 /// # Errors
 /// git does not end.
 pub fn changed_since_line(
     folder: &Path,
-    file: &str,
-    text: &str,
+    file: &Path,
+    line: &str,
     patience: &Patience,
 ) -> Result<Option<bool>> {
-    let git = |args: &[&str]| -> Result<Option<String>> {
+    let git = |args: &[&OsStr]| -> Result<Option<String>> {
         match process::output(command::git(folder).args(args), &[], patience) {
             Ok(output) if output.status.success() => {
                 Ok(Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
@@ -27,9 +28,11 @@ pub fn changed_since_line(
             Err(error) => Err(error.into()),
         }
     };
-    let search = format!("-S{text}");
-    let commit = git(&["log", "-1", "--format=%H", &search, "--", file])?.filter(|it| !it.is_empty());
+    let search = format!("-G{line}");
+    let last = ["log", "-1", "--format=%H", &search, "--"].map(OsStr::new);
+    let commit = git(&[last.as_slice(), &[file.as_os_str()]].concat())?.filter(|it| !it.is_empty());
     let Some(commit) = commit else { return Ok(None) };
-    let count = git(&["rev-list", "--count", &format!("{commit}..HEAD"), "--", "."])?;
+    let range = format!("{commit}..HEAD");
+    let count = git(&["rev-list", "--count", &range, "--", "."].map(OsStr::new))?;
     Ok(count.map(|it| it != "0"))
 }
