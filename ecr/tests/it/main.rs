@@ -23,6 +23,7 @@ mod explain;
 mod export;
 mod files;
 mod gate;
+mod git;
 mod hostile;
 mod hub;
 mod iam;
