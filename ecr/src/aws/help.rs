@@ -13,7 +13,8 @@ use crate::clock::now;
 
 /// Help for a TLS certificate that is not trusted.
 pub const UNTRUSTED: &str = "this machine does not trust the certificate; if a proxy in your network signs certificates, \
-                             pass its CA certificate with SSL_CERT_FILE=PATH";
+                             pass its CA certificate with SSL_CERT_FILE=PATH; with SSL_CERT_DIR=/etc/ssl/certs those of \
+                             the system count, too";
 /// Help for a limit on the rate of requests.
 const RATE: &str = "AWS limits the rate of requests: retry later, or lower --concurrency";
 /// Help for a proxy that fails.

@@ -71,7 +71,7 @@ const ADVICE: [(&[&str], &str); 10] = [
     (
         &["invalid peer certificate"],
         "this machine does not trust the certificate; if a proxy in your network signs certificates, pass its CA \
-         certificate with SSL_CERT_FILE=PATH",
+         certificate with SSL_CERT_FILE=PATH; with SSL_CERT_DIR=/etc/ssl/certs those of the system count, too",
     ),
 ];
 

@@ -7,12 +7,14 @@ use std::process::Command;
 const OF_REPOSITORY: [&str; 5] =
     ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"];
 
-/// git in a folder. Its messages are in English, as some of them are recognised, and its answers do not depend on what the user has
-/// configured for people.
+/// The last commit, without what `log.showSignature` would say of it.
+pub(super) const LAST: [&str; 3] = ["log", "-1", "--no-show-signature"];
+
+/// git in a folder. Its messages are in English, as some of them are recognised.
 pub(super) fn git(folder: &Path) -> Command {
     let mut git = Command::new("git");
     // Without the first option, git may lock the index, and a git command of the user fails (git(1), "--no-optional-locks").
-    git.args(["--no-optional-locks", "-c", "log.showSignature=false"]).env("LC_ALL", "C").current_dir(folder);
+    git.arg("--no-optional-locks").env("LC_ALL", "C").current_dir(folder);
     // In a hook they are about the folder in which git was called. Where there is none to be found, the user has set them.
     if folder.ancestors().any(|it| it.join(".git").exists()) {
         for variable in OF_REPOSITORY {

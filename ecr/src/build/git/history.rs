@@ -29,8 +29,9 @@ pub fn changed_since_line(
         }
     };
     let search = format!("-G{line}");
-    let last = ["log", "-1", "--format=%H", &search, "--"].map(OsStr::new);
-    let commit = git(&[last.as_slice(), &[file.as_os_str()]].concat())?.filter(|it| !it.is_empty());
+    let last = [command::LAST.as_slice(), &["--format=%H", &search, "--"]].concat();
+    let last = last.into_iter().map(OsStr::new).chain([file.as_os_str()]);
+    let commit = git(&last.collect::<Vec<_>>())?.filter(|it| !it.is_empty());
     let Some(commit) = commit else { return Ok(None) };
     let range = format!("{commit}..HEAD");
     let count = git(&["rev-list", "--count", &range, "--", "."].map(OsStr::new))?;

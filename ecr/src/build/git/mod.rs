@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 
 use crate::process::{self, Patience, ProcessError};
-use command::{git, is_no_repository};
+use command::{LAST, git, is_no_repository};
 
 /// The state of a working tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub fn changes_in(folders: &[PathBuf], patience: &Patience) -> Result<Vec<String
 /// # Errors
 /// git does not end.
 pub fn commit_time(folder: &Path, patience: &Patience) -> Result<Option<u64>> {
-    match process::output(git(folder).args(["log", "-1", "--format=%ct"]), &[], patience) {
+    match process::output(git(folder).args(LAST).arg("--format=%ct"), &[], patience) {
         Ok(output) => Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok()),
         Err(ProcessError::NotRun { .. }) => Ok(None),
         Err(error) => Err(error.into()),
