@@ -1,5 +1,6 @@
 //! What the images of services are made of: packages, files, build contexts. Read from the workspace, for [`crate::affected`].
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,8 @@ pub struct InputReader<'a> {
     tops: [PathBuf; 2],
     /// The path from there to the workspace.
     prefix: String,
+    /// What [`InputReader::beside`] has found.
+    beside: RefCell<BTreeMap<(PathBuf, bool), BTreeSet<String>>>,
 }
 
 impl<'a> InputReader<'a> {
@@ -58,7 +61,8 @@ impl<'a> InputReader<'a> {
         let patches = patches::patches(root);
         let packages = with_outside(members, patches.iter().map(|it| it.folder.clone()));
         let lock = std::fs::read_to_string(root.join("Cargo.lock")).ok().and_then(|it| Lock::parse(&it).ok());
-        Self { builder, methods, packages, patches, lock, tops: [top, canonical], prefix: prefix.to_owned() }
+        let (tops, prefix, beside) = ([top, canonical], prefix.to_owned(), RefCell::default());
+        Self { builder, methods, packages, patches, lock, tops, prefix, beside }
     }
 
     /// What all services have in common.
@@ -103,9 +107,7 @@ impl<'a> InputReader<'a> {
         let packages = self.closure(&folder, &service.package.name);
         let read = self.read_by_cargo(service, &folder, &targets);
         for package in &packages {
-            inputs.files.extend(self.named_files(package, read.is_some()));
-            inputs.files.extend(self.linked_files(package));
-            inputs.files.extend(self.foreign_workspace(package));
+            inputs.files.extend(self.beside(package, read.is_some()));
         }
         inputs.compiled = Some(Compiled {
             packages: packages.iter().filter_map(|it| self.folder(it)).collect(),
@@ -160,6 +162,21 @@ impl<'a> InputReader<'a> {
             read.extend(real.filter_map(|it| self.relative(&it)));
         }
         (!targets.is_empty()).then_some(read)
+    }
+
+    /// The files and folders outside of a package that belong to it. Many services may be built from the package, which is read once.
+    fn beside(&self, package: &Path, only_scripts: bool) -> BTreeSet<String> {
+        let key = (package.to_owned(), only_scripts);
+        let mut known = self.beside.borrow_mut();
+        let found = known.entry(key).or_insert_with(|| {
+            let named = self.named_files(package, only_scripts);
+            named
+                .into_iter()
+                .chain(self.linked_files(package))
+                .chain(self.foreign_workspace(package))
+                .collect()
+        });
+        found.clone()
     }
 
     /// The files outside of a package that its sources name. What the compiler has read is known better from cargo; build
