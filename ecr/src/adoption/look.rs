@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, Package, TargetKind};
 
-use super::{PackageFound, Source, Surroundings};
+use super::{PackageFound, Source, Surroundings, cargo_config_path};
 use crate::aws::caller::Caller;
 use crate::build::git;
 use crate::config::files;
@@ -26,13 +26,12 @@ pub fn look(metadata: &Metadata, patience: &Patience) -> Result<Surroundings> {
     let package = |it: &&Package| package(root, it, is_default(it), has_git, patience);
     let mut packages = members.iter().map(package).collect::<Result<Vec<_>>>()?;
     packages.sort_by(|a, b| a.name.cmp(&b.name));
-    let has_old_cargo_config = root.join(".cargo/config").is_file();
-    let cargo_config = if has_old_cargo_config { ".cargo/config" } else { ".cargo/config.toml" };
+    let has_old_cargo_config = root.join(cargo_config_path(true)).is_file();
     Ok(Surroundings {
         folder: root.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default(),
         packages,
         root_manifest: optional(root, "Cargo.toml")?.unwrap_or_default(),
-        cargo_config: optional(root, cargo_config)?,
+        cargo_config: optional(root, cargo_config_path(has_old_cargo_config))?,
         has_old_cargo_config,
         repositories: optional(root, "ecr/repositories.json")?,
         lifecycle_policy: optional(root, "ecr/lifecycle-policy.json")?,

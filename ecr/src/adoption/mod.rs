@@ -40,6 +40,17 @@ pub struct Surroundings {
     pub caller: Caller,
 }
 
+impl Surroundings {
+    /// The file with the configuration of cargo.
+    fn cargo_config_path(&self) -> &'static str {
+        cargo_config_path(self.has_old_cargo_config)
+    }
+}
+
+fn cargo_config_path(is_old: bool) -> &'static str {
+    if is_old { ".cargo/config" } else { ".cargo/config.toml" }
+}
+
 /// A package of the workspace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PackageFound {

@@ -3,10 +3,6 @@
 use super::manifests::{values, with_value, with_values};
 use super::{FileChange, NoProposal, Proposal, ROOT, Source, Surroundings, Way};
 
-/// The file with the configuration of cargo.
-fn cargo_config(found: &Surroundings) -> &'static str {
-    if found.has_old_cargo_config { ".cargo/config" } else { ".cargo/config.toml" }
-}
 /// The whole of an xtask.
 const MAIN: &str = include_str!("main.rs.txt");
 /// The profiles with which the tool compiles quickly and is fast. Optimising all of it takes minutes.
@@ -74,8 +70,9 @@ pub(super) fn add(
 fn has_xtask_elsewhere(found: &Surroundings) -> bool {
     let config = found.cargo_config.as_deref().unwrap_or_default();
     let ours = [Way::Workspace, Way::Member].map(alias);
-    let alias =
-        |value: &str| matches!(with_value(cargo_config(found), config, "alias", "xtask", value), Ok(Some(_)));
+    let alias = |value: &str| {
+        matches!(with_value(found.cargo_config_path(), config, "alias", "xtask", value), Ok(Some(_)))
+    };
     !ours.iter().any(|it| alias(it))
 }
 
@@ -124,7 +121,7 @@ fn xtask_manifest(way: Way, source: &Source, features: &[&str]) -> String {
 
 fn add_alias(found: &Surroundings, way: Way, proposal: &mut Proposal) -> Result<(), NoProposal> {
     let old = found.cargo_config.as_deref().unwrap_or_default();
-    let path = cargo_config(found);
+    let path = found.cargo_config_path();
     match with_value(path, old, "alias", "xtask", alias(way))? {
         Some(new) => {
             proposal.changes.push(FileChange { path: path.to_owned(), old: found.cargo_config.clone(), new });

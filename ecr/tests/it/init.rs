@@ -222,7 +222,7 @@ fn init_reads_manifests_and_configurations_as_others_write_them() {
     workspace.git_init();
     workspace.file("MyApp/src/main.rs", "fn main() { println!() }\n");
     workspace.git(&["commit", "-q", "-a", "-m", "Two"]);
-    let tool = concat!(env!("CARGO_MANIFEST_DIR"));
+    let tool = env!("CARGO_MANIFEST_DIR");
     let shown = init(&workspace, &["--way", "member", "--source", tool]).good().stdout;
     for wanted in [
         "+repository = \"my-app\"",

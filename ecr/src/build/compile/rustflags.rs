@@ -6,13 +6,13 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use cargo_platform::{Cfg, CfgExpr};
 use toml::{Table, Value};
 
 use super::linkage::Linkage;
+use super::target::rustc;
 use crate::process::{self, Patience};
 
 /// The flags for the binary of an image: the user's, those for the linkage, and one that remaps the folder of cargo.
@@ -174,7 +174,7 @@ fn included(config: &Table) -> Vec<String> {
 }
 
 fn target_cfg(triple: &str) -> Result<Vec<Cfg>> {
-    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let mut rustc = rustc();
     let rustc = rustc.args(["--print", "cfg", "--target", triple]);
     let output = process::output(rustc, &[], &Patience::silent())?;
     let said = String::from_utf8_lossy(&output.stderr);

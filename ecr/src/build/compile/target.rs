@@ -178,7 +178,8 @@ fn older_toolchain(folder: &Path, patience: &Patience) -> Result<(PathBuf, Strin
     Ok((PathBuf::from(ask(&["--print", "sysroot"])?), host))
 }
 
-fn rustc() -> Command {
+/// The compiler that the user has chosen.
+pub(super) fn rustc() -> Command {
     Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 

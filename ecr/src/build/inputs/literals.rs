@@ -28,24 +28,6 @@ fn literals(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|it| it.contains('"')).flat_map(|it| it.split('"'))
 }
 
-/// The sources of a package, without those of packages in its folder.
-pub(super) fn sources(package: &Path, is_other: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![package.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let Ok(kind) = entry.file_type() else { continue };
-            if kind.is_dir() && !is_other(&path) && !entry.file_name().to_string_lossy().starts_with('.') {
-                folders.push(path);
-            } else if kind.is_file() && path.extension().is_some_and(|it| it == "rs") {
-                found.push(path);
-            }
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,10 +17,10 @@ use crate::config::workspace::PathPackage;
 
 mod changes;
 mod dep_info;
-mod links;
 mod literals;
 mod outside;
 mod patches;
+mod walk;
 
 pub use changes::changes;
 pub use outside::outside_folders;
@@ -169,39 +169,28 @@ impl<'a> InputReader<'a> {
         let key = (package.to_owned(), only_scripts);
         let mut known = self.beside.borrow_mut();
         let found = known.entry(key).or_insert_with(|| {
-            let named = self.named_files(package, only_scripts);
-            named
-                .into_iter()
-                .chain(self.linked_files(package))
-                .chain(self.foreign_workspace(package))
-                .collect()
+            let is_other = |it: &Path| self.packages.contains_key(it) || it == self.builder.options.target;
+            let walk::Found { sources, linked } = walk::walk(package, &is_other);
+            // What the compiler has read is known better from cargo; build scripts may not tell.
+            let sources = if only_scripts { vec![package.join("build.rs")] } else { sources };
+            let linked = linked.iter().filter_map(|it| self.relative(it));
+            let named = self.named_files(package, &sources).into_iter();
+            named.chain(linked).chain(self.foreign_workspace(package)).collect()
         });
         found.clone()
     }
 
-    /// The files outside of a package that its sources name. What the compiler has read is known better from cargo; build
-    /// scripts may not tell.
-    fn named_files(&self, package: &Path, only_scripts: bool) -> Vec<String> {
-        let is_other = |it: &Path| self.packages.contains_key(it) || it == self.builder.options.target;
-        let sources = match only_scripts {
-            true => vec![package.join("build.rs")],
-            false => literals::sources(package, &is_other),
-        };
+    /// The files outside of a package that sources of it name.
+    fn named_files(&self, package: &Path, sources: &[PathBuf]) -> Vec<String> {
         let mut found = Vec::new();
         for source in sources {
-            let Ok(text) = std::fs::read_to_string(&source) else { continue };
-            let paths = literals::paths(&text, &source, package);
+            let Ok(text) = std::fs::read_to_string(source) else { continue };
+            let paths = literals::paths(&text, source, package);
             // A folder that holds the package names nothing in particular.
             let named = paths.iter().filter(|it| !package.starts_with(it) && it.exists());
             found.extend(named.filter_map(|it| self.relative(it)));
         }
         found
-    }
-
-    /// What the symbolic links of a package lead to.
-    fn linked_files(&self, package: &Path) -> Vec<String> {
-        let is_other = |it: &Path| self.packages.contains_key(it) || it == self.builder.options.target;
-        links::targets(package, &is_other).iter().filter_map(|it| self.relative(it)).collect()
     }
 
     /// The manifest of the workspace that a package is a member of, if that is another one.

@@ -76,6 +76,7 @@ pub(super) fn workspace_of(folder: &Path) -> Option<(PathBuf, Table)> {
     read.find(|(table, _)| table.contains_key("workspace")).map(|(table, manifest)| (manifest, table))
 }
 
-fn table(manifest: &Path) -> Table {
+/// The content of a manifest. One that cannot be read has none: cargo reports it.
+pub(super) fn table(manifest: &Path) -> Table {
     std::fs::read_to_string(manifest).unwrap_or_default().parse().unwrap_or_default()
 }

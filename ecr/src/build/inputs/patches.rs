@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::outside::table;
 use crate::build::compile;
 use crate::build::git::lexical;
 
@@ -20,8 +21,7 @@ pub(super) struct Patch {
 
 /// The packages that replace crates in a workspace. A file that cannot be read has none: cargo reports it.
 pub(super) fn patches(root: &Path) -> BTreeSet<Patch> {
-    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
-    let mut found = of_table(&manifest.parse().unwrap_or_default(), root);
+    let mut found = of_table(&table(&root.join("Cargo.toml")), root);
     for (file, config) in compile::configurations(root) {
         // Paths are relative to the folder that has `.cargo`.
         let folder = file.parent().and_then(Path::parent).unwrap_or(root);
@@ -48,7 +48,7 @@ fn of_table(table: &Table, folder: &Path) -> BTreeSet<Patch> {
 
 /// The package in a folder, which replaces the crate of its name.
 fn named(folder: &Path) -> Option<Patch> {
-    let manifest: Table = std::fs::read_to_string(folder.join("Cargo.toml")).ok()?.parse().ok()?;
+    let manifest = table(&folder.join("Cargo.toml"));
     let name = manifest.get("package")?.get("name")?.as_str()?.to_owned();
     Some(Patch { name, folder: folder.to_owned() })
 }

@@ -306,6 +306,6 @@ fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
 }
 
 /// The statuses that redirect a GET request (RFC 9110, section 15.4).
-fn is_redirection(status: StatusCode) -> bool {
+pub(super) fn is_redirection(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }

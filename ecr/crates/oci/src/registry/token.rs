@@ -10,7 +10,7 @@ use url::{Url, form_urlencoded};
 use super::challenge::Challenge;
 use super::error::Cause;
 use super::location::redirection;
-use super::pull::REDIRECTIONS;
+use super::pull::{REDIRECTIONS, is_redirection};
 use super::{RegistryError, Result};
 use crate::credentials::Credentials;
 use crate::http::{HttpClient, HttpError, Response, empty, full};
@@ -127,12 +127,11 @@ impl TokenRequest {
     /// Whether a redirect is followed: of a GET request each, of a POST request those that repeat it. Credentials go to no other
     /// host than that of the realm.
     fn may_go_on(&self, next: &Url, status: StatusCode, credentials: Option<&Credentials>) -> bool {
-        let statuses: &[u16] = match credentials {
-            Some(Credentials::IdentityToken(_)) => &[307, 308],
-            _ => &[301, 302, 303, 307, 308],
+        let is_repeated = match credentials {
+            Some(Credentials::IdentityToken(_)) => matches!(status.as_u16(), 307 | 308),
+            _ => is_redirection(status),
         };
-        let is_safe = credentials.is_none() || next.host_str() == self.realm.host_str();
-        statuses.contains(&status.as_u16()) && is_safe
+        is_repeated && (credentials.is_none() || next.host_str() == self.realm.host_str())
     }
 
     /// The URL of a GET request. `account` is the user, as docker sends it.
